@@ -1,0 +1,1 @@
+"""Pure values and algorithms on NumPy and OpenCV: no ROS, no torch."""

@@ -1,0 +1,42 @@
+"""The errors of this package, under one root.
+
+Every message is one line that says what was wrong, with the value, and how to mend it.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    'BackendError',
+    'DepthAnythingError',
+    'FrameError',
+    'SettingError',
+    'WeightsError',
+]
+
+
+class DepthAnythingError(Exception):
+    """Root of every error that this package raises on purpose."""
+
+
+class SettingError(DepthAnythingError):
+    """A parameter or an argument has a value that cannot be used."""
+
+
+class WeightsError(DepthAnythingError):
+    """A checkpoint is missing, damaged, of the wrong kind, or cannot be fetched."""
+
+
+class BackendError(DepthAnythingError):
+    """A backend or its device is not there, or does not do what it should."""
+
+
+class FrameError(DepthAnythingError):
+    """One frame cannot be used; the next one may be.
+
+    `reason` is a short snake_case word under which diagnostics count such frames, for
+    instance 'bad_encoding'.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason

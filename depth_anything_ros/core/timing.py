@@ -1,0 +1,127 @@
+"""Time as this package measures it: stages of a frame, rates, percentiles, jitter."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+__all__ = ['Jitter', 'Rate', 'StageTimes', 'Window']
+
+
+class StageTimes:
+    """Milliseconds that one frame spent in each named stage.
+
+    >>> times = StageTimes()
+    >>> with times.stage('infer'):
+    ...     pass
+    >>> sorted(times.ms)
+    ['infer']
+    """
+
+    def __init__(self) -> None:
+        self.ms: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the wall time of the `with` block to stage `name`."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(name, (time.perf_counter() - start) * 1e3)
+
+    def add(self, name: str, ms: float) -> None:
+        """Add `ms` milliseconds to stage `name`."""
+        self.ms[name] = self.ms.get(name, 0.0) + ms
+
+
+class Window:
+    """The last `size` samples of one figure, with its order statistics."""
+
+    def __init__(self, size: int = 300) -> None:
+        self._samples: deque[float] = deque(maxlen=size)
+
+    def add(self, value: float) -> None:
+        """Append one sample; the oldest goes once the window is full."""
+        self._samples.append(value)
+
+    def clear(self) -> None:
+        """Forget every sample."""
+        self._samples.clear()
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def percentiles(self, *percents: float) -> tuple[float, ...]:
+        """Give one value per percent, linearly interpolated; NaN for an empty window."""
+        if not self._samples:
+            return tuple(float('nan') for _ in percents)
+        return tuple(float(value) for value in np.percentile(list(self._samples), percents))
+
+    def mean(self) -> float:
+        """Give the mean; NaN for an empty window."""
+        return float(np.mean(list(self._samples))) if self._samples else float('nan')
+
+    def cov_percent(self) -> float:
+        """Give the coefficient of variation, 100 * standard deviation / mean."""
+        mean = self.mean()
+        return 100.0 * float(np.std(list(self._samples))) / mean if mean else float('nan')
+
+
+class Rate:
+    """Events per second over the last `period_s` seconds of a steady clock."""
+
+    def __init__(self, period_s: float = 5.0) -> None:
+        self._period_s = period_s
+        self._times_s: deque[float] = deque()
+
+    def tick(self, now_s: float) -> None:
+        """Count one event at `now_s`, in seconds of a steady clock."""
+        self._times_s.append(now_s)
+        self._trim(now_s)
+
+    def hz(self, now_s: float) -> float:
+        """Give the rate at `now_s`; 0 with fewer than two events in the period."""
+        self._trim(now_s)
+        if len(self._times_s) < 2:
+            return 0.0
+        # A stalled source must not keep its last rate: the silence since counts too.
+        span_s = self._times_s[-1] - self._times_s[0]
+        gap_s = span_s / (len(self._times_s) - 1)
+        return (len(self._times_s) - 1) / max(span_s + max(0.0, now_s - self._times_s[-1] - gap_s), 1e-9)
+
+    def clear(self) -> None:
+        """Forget every event."""
+        self._times_s.clear()
+
+    def _trim(self, now_s: float) -> None:
+        while self._times_s and self._times_s[0] < now_s - self._period_s:
+            self._times_s.popleft()
+
+
+class Jitter:
+    """Interarrival jitter of RFC 3550, section 6.4.1.
+
+    Compares how far apart frames are published with how far apart their stamps are:
+    J += (|D| - J) / 16.
+    """
+
+    def __init__(self) -> None:
+        self.ms = 0.0
+        self._last_transit_ms: float | None = None
+
+    def add(self, published_s: float, stamp_s: float) -> None:
+        """Count one frame published at `published_s`, stamped `stamp_s`, in seconds."""
+        transit_ms = (published_s - stamp_s) * 1e3
+        if self._last_transit_ms is not None:
+            self.ms += (abs(transit_ms - self._last_transit_ms) - self.ms) / 16.0
+        self._last_transit_ms = transit_ms
+
+    def clear(self) -> None:
+        """Forget the past, as after a clock jump."""
+        self.ms = 0.0
+        self._last_transit_ms = None

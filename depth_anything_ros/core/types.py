@@ -1,0 +1,53 @@
+"""Values that every layer shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ['BgrImage', 'CameraModel', 'FloatImage']
+
+BgrImage = npt.NDArray[np.uint8]
+"""(H, W, 3) uint8, channels blue, green, red."""
+
+FloatImage = npt.NDArray[np.float32]
+"""(H, W) float32."""
+
+
+@dataclass(frozen=True)
+class CameraModel:
+    """Pinhole intrinsics in pixels of an image of `width` x `height`.
+
+    Pixel centres lie on whole numbers, x to the right, y down, z along the optical axis
+    (REP 103 optical frame). `distortion` holds the coefficients of `distortion_model` as in
+    sensor_msgs/CameraInfo and is empty for a rectified image.
+    """
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    distortion: tuple[float, ...] = ()
+    distortion_model: str = ''
+
+    def scaled(self, width: int, height: int) -> CameraModel:
+        """Give the intrinsics of the same view resized to `width` x `height` pixels.
+
+        Pixel centres are kept as cv2.resize keeps them: x' + 0.5 = (x + 0.5) * scale.
+        """
+        scale_x = width / self.width
+        scale_y = height / self.height
+        return CameraModel(
+            width,
+            height,
+            self.fx * scale_x,
+            self.fy * scale_y,
+            (self.cx + 0.5) * scale_x - 0.5,
+            (self.cy + 0.5) * scale_y - 0.5,
+            self.distortion,
+            self.distortion_model,
+        )

@@ -1,0 +1,1 @@
+"""The rclpy plumbing: parameters, QoS, worker thread, diagnostics."""
