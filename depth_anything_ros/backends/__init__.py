@@ -1,0 +1,160 @@
+"""What runs the network: one protocol, and a table from name to implementation.
+
+An implementation is imported when it is asked for, so that a robot needs only what it uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from depth_anything_ros.core.errors import BackendError, SettingError
+from depth_anything_ros.core.timing import StageTimes
+from depth_anything_ros.core.types import BgrImage, FloatImage
+from depth_anything_ros.model.variants import Checkpoint, Variant, get_variant
+
+__all__ = [
+    'AUTO',
+    'BACKENDS',
+    'BackendInfo',
+    'BackendSettings',
+    'DepthBackend',
+    'Output',
+    'create_backend',
+]
+
+AUTO = 'auto'
+
+
+class Output(str, Enum):
+    """What the numbers of a backend mean; larger is nearer for both."""
+
+    INVERSE_DEPTH = 'inverse_depth'
+    """Inverse depth of unknown scale and shift."""
+
+    METRES = 'metres'
+    """1 / z in 1/m, from a checkpoint that was trained to give metres; 0 where unknown."""
+
+
+@dataclass(frozen=True)
+class BackendInfo:
+    """What runs, after every 'auto' was decided."""
+
+    name: str
+    variant: str
+    device: str
+    precision: str
+    input_size: int
+    output: Output
+    weights_sha256: str | None
+    random: bool
+
+
+@dataclass(frozen=True)
+class BackendSettings:
+    """What is asked for; `create_backend` describes the fields."""
+
+    variant: Variant
+    checkpoint: Checkpoint
+    weights: str
+    device: str
+    precision: str
+    input_size: int
+    threads: int
+
+
+class DepthBackend(Protocol):
+    """A network ready to run. It belongs to one thread."""
+
+    @property
+    def info(self) -> BackendInfo:
+        """What runs."""
+        ...
+
+    @property
+    def output(self) -> Output:
+        """What the numbers mean."""
+        ...
+
+    def infer(self, bgr: BgrImage, times: StageTimes | None = None) -> FloatImage:
+        """Give float32 (H, W) for a uint8 (H, W, 3) image, larger = nearer.
+
+        `times` receives the milliseconds of 'preprocess', 'infer' and 'postprocess'. Raises
+        FrameError for an image that cannot be used.
+        """
+        ...
+
+    def infer_batch(
+        self, images: Sequence[BgrImage], times: StageTimes | None = None
+    ) -> list[FloatImage]:
+        """Do `infer` for each image; those of equal size run together."""
+        ...
+
+    def close(self) -> None:
+        """Free the memory; the backend cannot run again."""
+        ...
+
+
+def _torch(settings: BackendSettings) -> DepthBackend:
+    from depth_anything_ros.backends.torch import TorchBackend
+
+    return TorchBackend(settings)
+
+
+def _upstream(settings: BackendSettings) -> DepthBackend:
+    from depth_anything_ros.backends.upstream import UpstreamBackend
+
+    return UpstreamBackend(settings)
+
+
+BACKENDS: dict[str, Callable[[BackendSettings], DepthBackend]] = {
+    'torch': _torch,
+    'upstream': _upstream,
+}
+"""Backends by name, the ones that 'auto' prefers first."""
+
+
+def create_backend(
+    name: str,
+    *,
+    variant: str,
+    weights: str,
+    device: str,
+    precision: str,
+    input_size: int,
+    checkpoint: Checkpoint = Checkpoint.RELATIVE,
+    threads: int = 0,
+) -> DepthBackend:
+    """Load a network.
+
+    name: 'auto' or a key of `BACKENDS`.
+    weights: '' for the released file in the cache, a path, or 'random'.
+    device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
+    precision: 'auto', 'fp32', 'fp16' or 'bf16'.
+    input_size: shorter side of the network's input, in pixels; a variant that is pinned to
+        one size takes that instead, and `info` says so.
+    threads: of the CPU; 0 leaves the number to the library.
+
+    Raises SettingError for a value that means nothing, WeightsError for weights that cannot
+    be used, BackendError for what this machine cannot do.
+    """
+    if name != AUTO and name not in BACKENDS:
+        known = ', '.join((AUTO, *BACKENDS))
+        raise SettingError(f"backend '{name}' is not known: choose one of {known}")
+    if threads < 0:
+        raise SettingError(f'threads {threads} is negative: give 0 to leave it to the library')
+    row = get_variant(variant)
+    settings = BackendSettings(
+        row, checkpoint, weights, device, precision, row.input_size or input_size, threads
+    )
+    chosen = next(iter(BACKENDS)) if name == AUTO else name
+    try:
+        return BACKENDS[chosen](settings)
+    except ModuleNotFoundError as err:
+        if err.name != 'torch':
+            raise
+        raise BackendError(
+            f"backend '{chosen}' needs torch, which is not installed: pip install torch"
+        ) from err

@@ -62,14 +62,12 @@ class Window:
             return tuple(float('nan') for _ in percents)
         return tuple(float(value) for value in np.percentile(list(self._samples), percents))
 
-    def mean(self) -> float:
-        """Give the mean; NaN for an empty window."""
-        return float(np.mean(list(self._samples))) if self._samples else float('nan')
-
     def cov_percent(self) -> float:
-        """Give the coefficient of variation, 100 * standard deviation / mean."""
-        mean = self.mean()
-        return 100.0 * float(np.std(list(self._samples))) / mean if mean else float('nan')
+        """Give the coefficient of variation, 100 * standard deviation / mean; NaN if empty."""
+        if not self._samples:
+            return float('nan')
+        samples = list(self._samples)
+        return 100.0 * float(np.std(samples) / max(float(np.mean(samples)), 1e-9))
 
 
 class Rate:
@@ -91,8 +89,9 @@ class Rate:
             return 0.0
         # A stalled source must not keep its last rate: the silence since counts too.
         span_s = self._times_s[-1] - self._times_s[0]
-        gap_s = span_s / (len(self._times_s) - 1)
-        return (len(self._times_s) - 1) / max(span_s + max(0.0, now_s - self._times_s[-1] - gap_s), 1e-9)
+        gaps = len(self._times_s) - 1
+        silence_s = max(0.0, now_s - self._times_s[-1] - span_s / gaps)
+        return gaps / max(span_s + silence_s, 1e-9)
 
     def clear(self) -> None:
         """Forget every event."""

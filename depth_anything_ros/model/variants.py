@@ -38,6 +38,8 @@ class Variant:
     features: int
     out_channels: tuple[int, int, int, int]
     swiglu: bool = False
+    input_size: int | None = None
+    """Shorter side in pixels that the network is pinned to; None where any size will do."""
 
 
 VARIANTS: dict[str, Variant] = {
@@ -47,6 +49,8 @@ VARIANTS: dict[str, Variant] = {
         Variant('vitb', 768, 12, 12, (2, 5, 8, 11), 128, (96, 192, 384, 768)),
         Variant('vitl', 1024, 24, 16, (4, 11, 17, 23), 256, (256, 512, 1024, 1024)),
         Variant('vitg', 1536, 40, 24, (9, 19, 29, 39), 384, (1536,) * 4, swiglu=True),
+        # Ours: trained on synthetic scenes by studies/train_demo.py, for demonstrations and tests.
+        Variant('demo', 144, 6, 3, (1, 2, 4, 5), 32, (24, 32, 48, 64), input_size=126),
     )
 }
 

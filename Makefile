@@ -1,0 +1,145 @@
+# Every way to run this checkout; `make` alone lists them. Everything lives in .venv.
+#
+#   PYTHON=python3.12     the Python to use (default: the first that fits; another one: `make clean` first)
+#   PIP_ARGS='...'        more arguments for every `pip install`, for instance the index of a CPU torch
+#   DEMO_ARGS, TEST_ARGS  more arguments for the demo and for pytest
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup demo test lint build clean
+
+PIP_ARGS ?=
+DEMO_ARGS ?=
+TEST_ARGS ?=
+
+# A sourced ROS brings rclpy, its Python and its NumPy. Elsewhere PyPI's wheels of ROS 2 stand in; the
+# two never meet in one environment.
+VENV := $(CURDIR)/.venv
+ifdef ROS_DISTRO
+MODE := $(ROS_DISTRO)
+PYTHONS := $(or $(PYTHON),python3 /usr/bin/python3)
+FITS := import ensurepip, venv, rclpy.node
+MISFIT := can import rclpy of the sourced ROS '$(ROS_DISTRO)' and create environments (python3-venv)
+ABOUT := over the sourced ROS 2 '$(ROS_DISTRO)'
+VENV_ARGS := --system-site-packages
+PINS := $(VENV)/pins.txt
+ROS_WHEELS :=
+else
+MODE := wheels
+PYTHONS := $(or $(PYTHON),python3 python3.12 python3.13 python3.11)
+FITS := import ensurepip, platform, sys, venv; \
+    assert (3, 11) <= sys.version_info < (3, 14); \
+    assert (sys.platform, platform.machine()) == ("linux", "x86_64")
+MISFIT := is a Python 3.11 to 3.13 with venv on x86-64 Linux, for which PyPI has wheels of ROS 2
+ABOUT := with ROS 2 from PyPI wheels
+VENV_ARGS :=
+PINS := constraints.txt
+ROS_WHEELS := ros-jazzy-rclpy ros-jazzy-common-interfaces ros-jazzy-rmw-fastrtps-cpp
+endif
+
+# What every run needs; a value from the environment wins where it is the user's to choose.
+export PATH := $(VENV)/bin:$(PATH)
+export AMENT_PREFIX_PATH := $(VENV)$(if $(ROS_DISTRO),$(addprefix :,$(AMENT_PREFIX_PATH)))
+export FASTRTPS_DEFAULT_PROFILES_FILE ?= $(CURDIR)/config/fastdds.xml
+export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+ifndef HOME
+export ROS_LOG_DIR ?= $(VENV)/log
+endif
+# Left over when make is started by the Python of another environment with these wheels.
+ifdef _ROS_WHEELS_BOOTSTRAP_COMPLETE
+unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE LD_LIBRARY_PATH
+endif
+
+# Stamps carry a digest of the files they answer for, so that nothing is installed or fetched twice.
+digest = $(shell cat $(1) | sha256sum | cut -c 1-12)
+STAMPS := $(VENV)/stamps
+READY := $(STAMPS)/$(MODE)
+GROUP := $(STAMPS)/$(MODE)-$(call digest,setup.py constraints.txt)
+SHARE := $(STAMPS)/share-$(call digest,setup.py setup.cfg package.xml $(sort $(wildcard launch/* config/*)))
+PIP_INSTALL = python -m pip install --quiet $(PIP_ARGS)
+EDITABLE := --no-build-isolation --editable
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(SHARE)  ## create .venv: over the sourced ROS 2, else with ROS 2 from PyPI
+	@echo "$$(python --version) $(ABOUT), in .venv"
+
+demo: setup  ## the whole node on a synthetic camera, without a robot
+	@depth_anything demo $(DEMO_ARGS)
+
+test: setup $(GROUP)-test  ## pytest
+	@python -m pytest $(TEST_ARGS)
+
+lint: setup $(GROUP)-lint  ## ruff, mypy and the import contracts
+	@status=0
+	for tool in 'ruff check' 'ruff format --check' mypy lint-imports; do
+	  echo "$$tool"
+	  $$tool || status=1
+	done
+	exit $$status
+
+build: setup $(GROUP)-build  ## colcon build into build/, plain and --symlink-install, and check both
+	@for how in plain symlink; do
+	  base=build/$$how
+	  colcon --log-base $$base/log build --base-paths . --build-base $$base/build \
+	    --install-base $$base/install $$([ $$how = plain ] || echo --symlink-install)
+	  prefix=$(CURDIR)/$$base/install/depth_anything_ros
+	  test -x $$prefix/lib/depth_anything_ros/depth_node
+	  test -f $$prefix/share/depth_anything_ros/launch/depth.launch.py
+	  test -f $$prefix/share/ament_index/resource_index/packages/depth_anything_ros
+	  # The launcher must run under the Python of .venv, on the code that colcon installed.
+	  (
+	    cd / && set +u && . $$prefix/../setup.sh
+	    $$prefix/lib/depth_anything_ros/depth_anything --help > /dev/null
+	    python -c "import depth_anything_ros as d; assert d.__file__.startswith('$(CURDIR)/build/$$how/'), d.__file__"
+	  )
+	  echo "colcon build ($$how): installed and started"
+	done
+
+clean:  ## remove .venv and everything that was built
+	rm -rf .venv build install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(READY):
+	@rm -rf $(VENV)
+	for python in $(PYTHONS); do
+	  if "$$python" -c '$(FITS)' 2> /dev/null; then break; fi
+	  python=
+	done
+	if [ -z "$$python" ]; then
+	  echo "None of '$(PYTHONS)' $(MISFIT)."
+	  echo "Source ROS 2 (Jazzy or newer), or name a Python that fits: make PYTHON=..."
+	  exit 2
+	fi >&2
+	echo "Creating .venv $(ABOUT): the first installation takes minutes"
+	"$$python" -m venv $(VENV_ARGS) $(VENV)
+	touch $(VENV)/COLCON_IGNORE
+	if [ -n "$(ROS_DISTRO)" ]; then
+	  python -c 'import numpy; print(f"numpy=={numpy.__version__}")' > $(PINS)
+	fi
+	mkdir -p $(STAMPS)
+	touch $@
+
+# A stamp of older files goes first: what it stood for is about to be replaced.
+$(GROUP)-run: $(READY)
+	@rm -f $(STAMPS)/$(MODE)-* $(STAMPS)/share-*
+	$(PIP_INSTALL) --constraint $(PINS) 'setuptools>=70.1,<80'
+	$(PIP_INSTALL) --constraint $(PINS) $(ROS_WHEELS) $(EDITABLE) '.[bag]'
+	touch $@
+
+$(GROUP)-test $(GROUP)-lint $(GROUP)-build: $(GROUP)-%: $(GROUP)-run
+	@$(PIP_INSTALL) --constraint $(PINS) $(EDITABLE) '.[$*]'
+	# Upstream's package asks for gradio, torchvision and a second OpenCV; the tests need none of them.
+	[ $* != test ] || $(PIP_INSTALL) --constraint $(PINS) --no-deps jkp-depth-anything-v2
+	touch $@
+
+# An editable installation copies launch and config into share: copy again when they change.
+$(SHARE): $(GROUP)-run
+	@rm -f $(STAMPS)/share-*
+	$(PIP_INSTALL) --no-deps $(EDITABLE) .
+	touch $@

@@ -1,0 +1,194 @@
+"""Upstream's own package, unchanged: what our network is held against."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from depth_anything_ros.backends import BackendInfo, BackendSettings, Output
+from depth_anything_ros.backends.torch import choose_device, load
+from depth_anything_ros.core.errors import BackendError, FrameError, SettingError
+from depth_anything_ros.core.preprocess import check_bgr, network_size
+from depth_anything_ros.core.timing import StageTimes
+from depth_anything_ros.core.types import BgrImage, FloatImage
+from depth_anything_ros.model.variants import Variant
+
+__all__ = ['UpstreamBackend', 'upstream_network']
+
+ENCODERS = ('vits', 'vitb', 'vitl', 'vitg')
+
+
+class UpstreamBackend:
+    """Upstream's `infer_image`; see DepthBackend for what it does.
+
+    Upstream resizes, runs and resizes back in one call, so 'infer' holds the time of all.
+    """
+
+    def __init__(self, settings: BackendSettings) -> None:
+        if settings.checkpoint.max_depth_m is not None:
+            raise SettingError(
+                f"checkpoint {settings.checkpoint.value} cannot run on backend 'upstream', whose"
+                " package holds the relative network only: choose backend 'torch'"
+            )
+        if settings.precision not in ('auto', 'fp32'):
+            raise SettingError(
+                f"precision '{settings.precision}' cannot run on backend 'upstream': choose fp32"
+            )
+        network_size(1, 1, settings.input_size)
+        self._device = choose_device(settings.device)
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        self._network: Any = upstream_network(settings.variant)
+        ours, sha256 = load(settings.variant, settings.checkpoint, settings.weights)
+        self._network.load_state_dict(ours.state_dict(), strict=True)
+        self._network.to(self._device)
+        _feed(self._network, self._device)
+        self.info = BackendInfo(
+            name='upstream',
+            variant=settings.variant.name,
+            device=str(self._device),
+            precision='fp32',
+            input_size=settings.input_size,
+            output=Output.INVERSE_DEPTH,
+            weights_sha256=sha256,
+            random=sha256 is None,
+        )
+
+    @property
+    def output(self) -> Output:
+        """What the numbers mean."""
+        return self.info.output
+
+    def infer(self, bgr: BgrImage, times: StageTimes | None = None) -> FloatImage:
+        """Give float32 (H, W) for a uint8 (H, W, 3) image, larger = nearer."""
+        if self._network is None:
+            raise BackendError('the upstream backend was closed: create another one')
+        check_bgr(bgr)
+        self._refuse_thin(bgr)
+        with (times or StageTimes()).stage('infer'):
+            disparity: FloatImage = self._network.infer_image(bgr, self.info.input_size)
+        return disparity
+
+    def infer_batch(
+        self, images: Sequence[BgrImage], times: StageTimes | None = None
+    ) -> list[FloatImage]:
+        """Do `infer` for each image, one after the other: upstream has no batch."""
+        return [self.infer(image, times) for image in images]
+
+    def close(self) -> None:
+        """Free the memory; the backend cannot run again."""
+        self._network = None
+        if self._device.type == 'cuda':
+            torch.cuda.empty_cache()
+
+    def _refuse_thin(self, bgr: BgrImage) -> None:
+        """Refuse an image that upstream would blow up until memory is gone."""
+        height, width = bgr.shape[:2]
+        size = self.info.input_size
+        if network_size(height, width, size) != network_size(height, width, size, sys.maxsize):
+            raise FrameError(
+                'too_thin',
+                f'an image of {width}x{height} is too thin for upstream, which enlarges the'
+                " shorter side to input_size: crop it, or choose backend 'torch'",
+            )
+
+
+def upstream_network(variant: Variant) -> nn.Module:
+    """Build upstream's network, untrained.
+
+    Raises BackendError when its package is missing, SettingError for a variant of ours.
+    """
+    if variant.name not in ENCODERS:
+        raise SettingError(
+            f"variant '{variant.name}' is not upstream's: choose one of {', '.join(ENCODERS)},"
+            " or backend 'torch'"
+        )
+    network: nn.Module = _upstream_class()(
+        encoder=variant.name, features=variant.features, out_channels=list(variant.out_channels)
+    )
+    return network.eval().requires_grad_(False)
+
+
+def _upstream_class() -> Callable[..., nn.Module]:
+    # It warns twice on import that xFormers is missing, which changes nothing for inference.
+    logging.getLogger('dinov2').setLevel(logging.ERROR)
+    try:
+        with _torchvision_or_stand_in():
+            module = importlib.import_module('depth_anything_v2.dpt')
+    except ImportError as err:
+        raise BackendError(
+            f"backend 'upstream' needs upstream's package ({err}): "
+            'pip install --no-deps jkp-depth-anything-v2'
+        ) from err
+    network: Callable[..., nn.Module] = module.DepthAnythingV2
+    return network
+
+
+def _feed(network: Any, device: torch.device) -> None:
+    """Make upstream's `infer_image` put its input on `device`, not on the one it would pick."""
+    image2tensor = network.image2tensor
+
+    def on_device(image: BgrImage, input_size: int) -> tuple[Tensor, tuple[int, int]]:
+        tensor, size = image2tensor(image, input_size)
+        return tensor.to(device), size
+
+    network.image2tensor = on_device
+
+
+class _Compose:
+    """All that upstream uses of torchvision: functions applied one after the other."""
+
+    def __init__(self, transforms: Sequence[Callable[[Any], Any]]) -> None:
+        self.transforms = transforms
+
+    def __call__(self, value: Any) -> Any:
+        """Give `value` after every transform."""
+        for transform in self.transforms:
+            value = transform(value)
+        return value
+
+
+@contextmanager
+def _torchvision_or_stand_in() -> Iterator[None]:
+    """Have torchvision.transforms.Compose importable, by a stand-in where it is not.
+
+    The stand-in is gone afterwards, so that nothing else takes it for torchvision.
+    """
+    before = _loaded_torchvision()
+    try:
+        importlib.import_module('torchvision.transforms')
+    # A torchvision built for another torch raises RuntimeError or AttributeError.
+    except (ImportError, RuntimeError, AttributeError):
+        pass
+    else:
+        yield
+        return
+    package = ModuleType('torchvision')
+    transforms = ModuleType('torchvision.transforms')
+    vars(transforms)['Compose'] = _Compose
+    vars(package)['transforms'] = transforms
+    for name in _loaded_torchvision():
+        del sys.modules[name]
+    sys.modules['torchvision'] = package
+    sys.modules['torchvision.transforms'] = transforms
+    try:
+        yield
+    finally:
+        del sys.modules['torchvision'], sys.modules['torchvision.transforms']
+        sys.modules.update(before)
+
+
+def _loaded_torchvision() -> dict[str, ModuleType]:
+    return {
+        name: module
+        for name, module in sys.modules.items()
+        if name.partition('.')[0] == 'torchvision'
+    }

@@ -1,0 +1,1 @@
+"""Bags: sample bags, offline processing, playing, comparing, reporting."""

@@ -1,0 +1,238 @@
+"""`depth_anything`: verbs over the api of the folders beside this file.
+
+Exit status: 0 done, 1 a check failed or something was left out, 2 bad usage or input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from depth_anything_ros import __version__
+from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.core.parameters import Parameters, entries, parameters_from_flat
+from depth_anything_ros.model.variants import Checkpoint
+
+if TYPE_CHECKING:
+    from depth_anything_ros.model.hub import OnProgress
+
+__all__ = ['main']
+
+_NETWORK = (
+    'variant',
+    'checkpoint',
+    'weights',
+    'allow_download',
+    'device',
+    'backend',
+    'precision',
+    'input_size',
+    'threads',
+)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run one verb and give its exit status."""
+    parser = _parser()
+    options = parser.parse_args(args)
+    try:
+        status: int = options.verb(options)
+        sys.stdout.flush()
+        return status
+    except DepthAnythingError as error:
+        print(f'depth_anything: {error}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print('depth_anything: interrupted', file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader, head say, has gone; Python would complain once more on exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog='depth_anything', description='Depth from one camera with Depth Anything V2.'
+    )
+    parser.add_argument('--version', action='version', version=__version__)
+    verbs = parser.add_subparsers(required=True, metavar='VERB')
+
+    demo = verbs.add_parser('demo', help='the running node on pictures of this package')
+    demo.add_argument('--out', type=Path, default=Path('demo'), help='folder of the results')
+    demo.add_argument('--seconds', type=_positive, default=8.0, help='how long to publish')
+    demo.add_argument('--rate', type=_positive, default=30.0, help='images per second')
+    _add_parameters(demo, _NETWORK, {'weights': 'random', 'input_size': 252})
+    demo.set_defaults(verb=_demo)
+
+    run = verbs.add_parser('run', help='depth of images, folders, videos or a webcam, no ROS')
+    run.add_argument('input', metavar='IN', help="image, folder, video, 'webcam' or 'webcam:N'")
+    run.add_argument('output', metavar='OUT', type=Path, help='folder, or a .png or .mp4 file')
+    run.add_argument(
+        '--save',
+        nargs='+',
+        choices=('color', 'side_by_side', 'png16', 'npy'),
+        default=['color'],
+        help='what to write for each frame (default: color)',
+    )
+    run.add_argument('--json', action='store_true', help='print the summary as JSON')
+    _add_parameters(run, (*_NETWORK, 'output.max_side', 'relative.normalization', 'color.map'), {})
+    run.set_defaults(verb=_run)
+
+    weights = verbs.add_parser('weights', help='list, fetch or verify checkpoints')
+    actions = weights.add_subparsers(required=True, metavar='ACTION')
+    for name, verb, text in (
+        ('list', _weights_list, 'the released checkpoints and which are here'),
+        ('fetch', _weights_fetch, 'download one into the cache and verify it'),
+        ('verify', _weights_verify, 'check the one that would be used, without the network'),
+    ):
+        action = actions.add_parser(name, help=text)
+        action.add_argument('--json', action='store_true', help='print JSON')
+        if name == 'fetch':
+            _add_parameters(action, ('variant', 'checkpoint'), {})
+        elif name == 'verify':
+            names = ('variant', 'checkpoint', 'weights')
+            _add_parameters(action, names, {'variant': None, 'checkpoint': None})
+        action.set_defaults(verb=verb)
+    return parser
+
+
+def _add_parameters(
+    parser: argparse.ArgumentParser, names: tuple[str, ...], defaults: dict[str, Any]
+) -> None:
+    """Add parameters of the node as options, `output.max_side` as --output-max-side."""
+    for entry in entries():
+        if entry.name not in names:
+            continue
+        default = defaults.get(entry.name, entry.default)
+        kind: dict[str, Any] = (
+            {'action': argparse.BooleanOptionalAction}
+            if entry.kind is bool
+            else {'type': entry.kind, 'choices': entry.choices or None}
+        )
+        parser.add_argument(
+            '--' + entry.name.replace('.', '-').replace('_', '-'),
+            dest=entry.name,
+            default=default,
+            help=f'{entry.description} Default: {default!r}.'.replace('%', '%%'),
+            **kind,
+        )
+
+
+def _parameters(options: argparse.Namespace, **fixed: Any) -> Parameters:
+    names = {entry.name for entry in entries()}
+    given = {name: value for name, value in vars(options).items() if name in names}
+    return parameters_from_flat(given | fixed)
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float('inf'):
+        raise argparse.ArgumentTypeError(f'{text} is not a positive number')
+    return value
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from depth_anything_ros.studies import demo
+
+    return demo.run(_parameters(options), options.out, options.seconds, options.rate)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from depth_anything_ros import files
+    from depth_anything_ros.pipeline import DepthPipeline
+
+    source = files.open_source(options.input)
+    # Stills have nothing to do with each other: each is normalised by itself.
+    steady = {} if source.moving else {'relative.smoothing_s': 0.0}
+    parameters = _parameters(options, **steady)
+    with tqdm(total=source.length or None, unit='frame', disable=None) as bar:
+        backend = _load(parameters)
+        summary = files.run(
+            source,
+            DepthPipeline(backend, parameters),
+            options.output,
+            tuple(options.save),
+            lambda _: bar.update() and None,
+        )
+        rate_hz = bar.format_dict['rate']
+    backend.close()
+    if options.json:
+        print(json.dumps(dataclasses.asdict(summary) | {'rate_hz': rate_hz}, indent=2))
+    else:
+        for message in summary.failed.values():
+            print(f'left out: {message}', file=sys.stderr)
+        ending = ', stopped by Ctrl-C' if summary.interrupted else ''
+        print(f'{summary.written} frames in {options.output}{ending}')
+    return 1 if summary.failed or summary.interrupted else 0
+
+
+def _load(parameters: Parameters) -> Any:
+    from depth_anything_ros.pipeline import load_backend, locate_weights
+
+    with tqdm(unit='B', unit_scale=True, disable=None, leave=False) as bar:
+        locate_weights(parameters, parameters.allow_download, _progress_on(bar))
+    backend, weights = load_backend(parameters)
+    for notice in weights.notices():
+        print(f'warning: {notice}', file=sys.stderr)
+    return backend
+
+
+def _weights_list(options: argparse.Namespace) -> int:
+    from depth_anything_ros.model import inventory
+
+    return _print_rows(inventory.list_rows(), options.json)
+
+
+def _weights_fetch(options: argparse.Namespace) -> int:
+    from depth_anything_ros.model import weights
+
+    with tqdm(unit='B', unit_scale=True, disable=None) as bar:
+        found = weights.fetch(options.variant, Checkpoint(options.checkpoint), _progress_on(bar))
+    return _print_rows([found], options.json)
+
+
+def _weights_verify(options: argparse.Namespace) -> int:
+    from depth_anything_ros.model import inventory
+
+    checkpoint = Checkpoint(options.checkpoint) if options.checkpoint else None
+    rows = inventory.verify(options.variant, checkpoint, options.weights)
+    _print_rows(rows, options.json)
+    sound = (inventory.FileState.OK, inventory.FileState.UNKNOWN, inventory.FileState.MISSING)
+    return 0 if all(row.state in sound for row in rows) else 1
+
+
+def _progress_on(bar: Any) -> OnProgress:
+    def show(percent: float, done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    return show
+
+
+def _print_rows(items: Sequence[Any], as_json: bool) -> int:
+    """Print dataclasses as JSON or as aligned columns."""
+    rows = [dataclasses.asdict(item) for item in items]
+    if as_json:
+        print(json.dumps(rows, indent=2, default=str))
+        return 0
+    texts = [[str(value) for value in row.values()] for row in rows]
+    texts.insert(0, list(rows[0]) if rows else [])
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    for line in texts:
+        print(
+            '  '.join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+        )
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,183 @@
+"""Disparity to [0, 1], steady over time, and what must not be drawn at all."""
+
+from __future__ import annotations
+
+import math
+from enum import Enum
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.core.errors import FrameError, SettingError
+from depth_anything_ros.core.types import BgrImage, FloatImage
+
+__all__ = ['Normalization', 'Normalizer', 'check_disparity', 'check_image']
+
+LEAST_RANGE = 1e-6
+"""Below this the network has answered with a constant."""
+
+GREATEST_RANGE = 1e30
+"""Beyond this the quotient leaves float32; no trained network comes near."""
+
+LEAST_IMAGE_STD = 2.0
+"""Of 255: an image that varies less shows nothing."""
+
+DARK_LEVEL = 48.0
+"""Of 255: an image that shows nothing is a covered lens below, a blank scene above."""
+
+_PERCENTS = (2.0, 98.0)
+# Rows and columns looked at for statistics: enough for a percentile to one part in a hundred.
+_SAMPLED_SIDE = 64
+# After as many time constants without a frame the past weighs 0.7 %: it is dropped.
+_RESET_AFTER = 5.0
+
+
+class Normalization(str, Enum):
+    """What becomes 0 and 1."""
+
+    PERCENTILE = 'percentile'
+    MINMAX = 'minmax'
+
+
+class Normalizer:
+    """Maps disparity to [0, 1] between bounds that follow the scene with a time constant.
+
+    `method`: 'percentile' clips at the 2nd and 98th, so that no single pixel decides;
+    'minmax' uses the extremes. `smoothing_s` is the time constant in seconds of the image
+    stamps, however irregular; 0 follows each frame at once. The past is dropped when stamps
+    go back (a bag loops), after a pause of five time constants, and when the size changes.
+    """
+
+    def __init__(self, method: Normalization | str, smoothing_s: float) -> None:
+        try:
+            self._method = Normalization(method)
+        except ValueError:
+            known = ', '.join(item.value for item in Normalization)
+            raise SettingError(
+                f"normalization '{method}' is not known: choose one of {known}"
+            ) from None
+        if not (math.isfinite(smoothing_s) and smoothing_s >= 0.0):
+            raise SettingError(f'smoothing_s is {smoothing_s}: it must be 0 or more seconds')
+        self._smoothing_s = smoothing_s
+        self._bounds: tuple[float, float] | None = None
+        self._stamp_ns = 0
+        self._shape: tuple[int, ...] = ()
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """Disparity that became 0 and 1 in the last frame; None before the first."""
+        return self._bounds
+
+    def reset(self) -> None:
+        """Forget the past."""
+        self._bounds = None
+
+    def normalize(self, disparity: FloatImage, stamp_ns: int) -> FloatImage:
+        """Give float32 (H, W) in [0, 1], 1 = nearest, of a frame stamped `stamp_ns`.
+
+        FrameError('degenerate_network') where `disparity` is not finite or constant; the
+        bounds stay as they were then.
+        """
+        low, high = self._follow(self._measure(disparity), disparity.shape, stamp_ns)
+        scaled: FloatImage = np.subtract(disparity, np.float32(low))
+        np.multiply(scaled, np.float32(1.0 / (high - low)), out=scaled)
+        np.clip(scaled, 0.0, 1.0, out=scaled)
+        return scaled
+
+    def _measure(self, disparity: FloatImage) -> tuple[float, float]:
+        """Give the bounds of this frame alone, LEAST_RANGE apart or more."""
+        lowest, highest = _checked_range(disparity)
+        if self._method is Normalization.PERCENTILE:
+            sample = _sampled(disparity)
+            low, high = (float(value) for value in np.percentile(sample, _PERCENTS))
+            # A small thing before an empty sky: nothing but the extremes tells them apart.
+            if high - low >= LEAST_RANGE:
+                return low, high
+        return lowest, highest
+
+    def _follow(
+        self, bounds: tuple[float, float], shape: tuple[int, ...], stamp_ns: int
+    ) -> tuple[float, float]:
+        """Move the bounds towards those of this frame.
+
+        They are weighted means of valid bounds, so they never meet nor change places.
+        """
+        elapsed_s = (stamp_ns - self._stamp_ns) * 1e-9
+        if (
+            self._bounds is not None
+            and shape == self._shape
+            and 0.0 <= elapsed_s < _RESET_AFTER * self._smoothing_s
+        ):
+            kept = math.exp(-elapsed_s / self._smoothing_s)
+            bounds = (
+                kept * self._bounds[0] + (1.0 - kept) * bounds[0],
+                kept * self._bounds[1] + (1.0 - kept) * bounds[1],
+            )
+        self._bounds, self._shape, self._stamp_ns = bounds, shape, stamp_ns
+        return bounds
+
+
+def check_disparity(disparity: FloatImage) -> None:
+    """Refuse an answer of the network, float32 (H, W), that tells nothing.
+
+    FrameError('degenerate_network') where it is not finite, or the same everywhere.
+    """
+    _checked_range(disparity)
+
+
+def check_image(bgr: BgrImage) -> None:
+    """Refuse an image, uint8 (H, W, 3), that shows nothing.
+
+    FrameError 'covered_lens' where it is dark, 'constant_image' where it is not. The spread is
+    that of each channel by itself: a red wall is as blank as a grey one.
+    """
+    mean, std = _spread(_sampled(bgr))
+    if std >= LEAST_IMAGE_STD:
+        return
+    # A pattern as regular as the sampling looks flat to it: look at every pixel before refusing.
+    mean, std = _spread(bgr)
+    if std >= LEAST_IMAGE_STD:
+        return
+    what = f'the image varies by {std:.2f} of 255 around {mean:.0f}, less than {LEAST_IMAGE_STD:g}'
+    if mean < DARK_LEVEL:
+        raise FrameError(
+            'covered_lens', f'{what}: uncover the lens, switch on a light or expose longer'
+        )
+    raise FrameError(
+        'constant_image', f'{what}: the camera is overexposed, sends a blank frame or sees nothing'
+    )
+
+
+def _checked_range(disparity: FloatImage) -> tuple[float, float]:
+    """Give the least and the greatest value, LEAST_RANGE apart or more."""
+    lowest, highest = float(disparity.min()), float(disparity.max())
+    # min and max hand on a NaN.
+    if not (math.isfinite(lowest) and math.isfinite(highest)):
+        bad = disparity.size - int(np.isfinite(disparity).sum())
+        raise FrameError(
+            'degenerate_network',
+            f'the network gave {bad} of {disparity.size} values that are not finite: use '
+            'precision fp32, or another backend',
+        )
+    if not LEAST_RANGE <= highest - lowest <= GREATEST_RANGE:
+        raise FrameError(
+            'degenerate_network',
+            f'the network gave values from {lowest:.6g} to {highest:.6g}, which tell no near '
+            'from far: check the weights, then the precision and the image',
+        )
+    return lowest, highest
+
+
+def _sampled(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Give a contiguous grid of pixels out of `image`, 64 to 127 along a long side."""
+    rows = max(1, image.shape[0] // _SAMPLED_SIDE)
+    columns = max(1, image.shape[1] // _SAMPLED_SIDE)
+    return np.ascontiguousarray(image[::rows, ::columns])
+
+
+def _spread(bgr: BgrImage) -> tuple[float, float]:
+    """Give the mean level and the greatest standard deviation of a channel."""
+    mean, std = cv2.meanStdDev(bgr)
+    return float(mean.mean()), float(std.max())

@@ -1,0 +1,156 @@
+"""What a camera's stream went through: counts, rates, latencies, as diagnostics report them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from depth_anything_ros.core.timing import Jitter, Rate, Window
+
+__all__ = ['CLOCKS_DISAGREE_S', 'Telemetry']
+
+CLOCKS_DISAGREE_S = 10.0
+"""An image this much older or newer than the node's clock tells of clocks that disagree."""
+
+
+@dataclass
+class _Totals:
+    frames_in: int = 0
+    frames_out: int = 0
+    skipped_idle: int = 0
+    superseded: int = 0
+    too_old: int = 0
+    invalid: Counter[str] = field(default_factory=Counter)
+
+
+class Telemetry:
+    """Counters and windows of one camera, written by two threads and read by a third.
+
+    Every method holds a lock for microseconds only. Ages and stamps are seconds of the node's
+    clock, everything else is steady time.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._totals = _Totals()
+        self._input = Rate()
+        self._output = Rate()
+        self._latency = Window()
+        self._age = Window()
+        self._jitter = Jitter()
+        self._stages: dict[str, Window] = {}
+        self._last_stamp_s: float | None = None
+        self._last_received_s: float | None = None
+        self._last_invalid = ''
+
+    def received(self) -> None:
+        """Count an image that arrived."""
+        with self._lock:
+            now_s = time.monotonic()
+            self._totals.frames_in += 1
+            self._input.tick(now_s)
+            self._last_received_s = now_s
+
+    def skipped_idle(self) -> None:
+        """Count an image that nobody wanted an answer for."""
+        with self._lock:
+            self._totals.skipped_idle += 1
+
+    def superseded(self) -> None:
+        """Count an image that a newer one replaced before the network was free."""
+        with self._lock:
+            self._totals.superseded += 1
+
+    def too_old(self) -> None:
+        """Count an image dropped for its age."""
+        with self._lock:
+            self._totals.too_old += 1
+
+    def invalid(self, reason: str, message: str) -> bool:
+        """Count a refused image; True the first time for this reason."""
+        with self._lock:
+            self._totals.invalid[reason] += 1
+            self._last_invalid = message
+            return self._totals.invalid[reason] == 1
+
+    def published(
+        self, received_s: float, stamp_s: float, age_s: float, stages_ms: Mapping[str, float]
+    ) -> None:
+        """Count a frame whose outputs have just been published.
+
+        `received_s` is time.monotonic() at its arrival, `age_s` the node's clock minus its stamp.
+        """
+        with self._lock:
+            now_s = time.monotonic()
+            if self._last_stamp_s is not None and stamp_s < self._last_stamp_s:
+                self._clear_windows()
+            self._last_stamp_s = stamp_s
+            self._totals.frames_out += 1
+            self._output.tick(now_s)
+            self._latency.add((now_s - received_s) * 1e3)
+            self._age.add(age_s * 1e3)
+            self._jitter.add(now_s, stamp_s)
+            for name, ms in stages_ms.items():
+                self._stages.setdefault(name, Window()).add(ms)
+
+    def silent_s(self) -> float | None:
+        """Seconds since the last image arrived; None before the first."""
+        with self._lock:
+            if self._last_received_s is None:
+                return None
+            return time.monotonic() - self._last_received_s
+
+    @property
+    def last_invalid(self) -> str:
+        """The message of the image refused last; '' if none was."""
+        return self._last_invalid
+
+    def throughput(self) -> dict[str, float]:
+        """Rates in Hz and counts."""
+        with self._lock:
+            now_s = time.monotonic()
+            totals = self._totals
+            figures: dict[str, float] = {
+                'input_hz': self._input.hz(now_s),
+                'output_hz': self._output.hz(now_s),
+                'frames_in': totals.frames_in,
+                'frames_out': totals.frames_out,
+                'skipped_idle': totals.skipped_idle,
+                'dropped_superseded': totals.superseded,
+                'dropped_too_old': totals.too_old,
+                'dropped_invalid': sum(totals.invalid.values()),
+            }
+            for reason, count in sorted(totals.invalid.items()):
+                figures[f'dropped_invalid_{reason}'] = count
+            return figures
+
+    def latency(self) -> dict[str, float]:
+        """Milliseconds of the last frames: receive to publish, stamp to publish, by stage."""
+        with self._lock:
+            figures: dict[str, float] = {}
+            for name, window in (('latency', self._latency), ('age', self._age)):
+                for percent, value in zip(
+                    (50, 95, 99), window.percentiles(50, 95, 99), strict=True
+                ):
+                    figures[f'{name}_p{percent}_ms'] = value
+            figures['latency_cov_percent'] = self._latency.cov_percent()
+            figures['jitter_ms'] = self._jitter.ms
+            for name, window in self._stages.items():
+                figures[f'{name}_ms'] = window.percentiles(50)[0]
+            return figures
+
+    def clocks_disagree(self) -> bool:
+        """Whether images are older or newer than the node's clock by more than ten seconds."""
+        with self._lock:
+            return abs(self._age.percentiles(50)[0]) > CLOCKS_DISAGREE_S * 1e3
+
+    def _clear_windows(self) -> None:
+        self._input.clear()
+        self._output.clear()
+        self._latency.clear()
+        self._age.clear()
+        self._jitter.clear()
+        self._stages.clear()

@@ -1,0 +1,226 @@
+"""Depth of images, folders, videos and a webcam, without ROS."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from depth_anything_ros.core.errors import FrameError, SettingError
+from depth_anything_ros.core.types import BgrImage
+from depth_anything_ros.pipeline import DepthFrame, DepthPipeline
+
+__all__ = ['FORMATS', 'Source', 'Summary', 'open_source', 'run']
+
+FORMATS = ('color', 'side_by_side', 'png16', 'npy')
+"""What may be written: the picture, image and picture, [0, 1] as 16-bit PNG, raw float32."""
+
+_IMAGES = {'.bmp', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp'}
+_VIDEOS = {'.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm'}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where images come from: `frames` gives (name, stamp in nanoseconds, how to read it).
+
+    `moving` tells a video or webcam from separate stills; `length` is 0 where unknown.
+    """
+
+    frames: Iterator[tuple[str, int, Callable[[], BgrImage]]]
+    length: int
+    moving: bool
+    rate_hz: float = 0.0
+
+
+@dataclass
+class Summary:
+    """What a run did; `failed` names each image that gave no depth, and why."""
+
+    written: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    interrupted: bool = False
+
+
+def open_source(text: str) -> Source:
+    """Open an image, a folder of images, a video, or a webcam ('webcam' or 'webcam:1').
+
+    Raises SettingError where there is nothing of the kind.
+    """
+    webcam = re.fullmatch(r'webcam(?::(\d+))?', text)
+    if webcam:
+        return _video(int(webcam.group(1) or 0), text)
+    path = Path(text).expanduser()
+    if path.is_dir():
+        files = sorted(p for p in path.iterdir() if p.suffix.lower() in _IMAGES)
+        if not files:
+            kinds = ' '.join(sorted(_IMAGES))
+            raise SettingError(f'{path} holds no image: put {kinds} there, or name a file')
+        return _stills(files)
+    if not path.exists():
+        raise SettingError(f"{path} does not exist: give an image, a folder, a video, or 'webcam'")
+    if path.suffix.lower() in _IMAGES:
+        return _stills([path])
+    if path.suffix.lower() in _VIDEOS or str(path).startswith('/dev/video'):
+        return _video(str(path), text)
+    kinds = ' '.join(sorted(_IMAGES | _VIDEOS))
+    raise SettingError(f'{path} is neither image nor video by its name: use one of {kinds}')
+
+
+def run(
+    source: Source,
+    pipeline: DepthPipeline,
+    out: Path,
+    formats: tuple[str, ...],
+    on_frame: Callable[[str], None] = lambda name: None,
+) -> Summary:
+    """Write the depth of every image of `source` to `out`, a file or a folder.
+
+    A file is an .mp4 of a moving source, or a picture of one still; a folder gets one file per
+    frame and format. An image that cannot be used is noted and the others go on; Ctrl-C keeps
+    what was written. Raises SettingError where `out` cannot be written.
+    """
+    summary = Summary()
+    with ExitStack() as stack:
+        write = _writer(source, out, formats, stack)
+        try:
+            for name, stamp_ns, read in source.frames:
+                try:
+                    bgr = read()
+                    write(name, bgr, pipeline.process(bgr, stamp_ns))
+                    summary.written += 1
+                except FrameError as error:
+                    summary.failed[name] = str(error)
+                on_frame(name)
+        except KeyboardInterrupt:
+            summary.interrupted = True
+    return summary
+
+
+def _stills(files: list[Path]) -> Source:
+    names = [path.stem for path in files]
+
+    def frames() -> Iterator[tuple[str, int, Callable[[], BgrImage]]]:
+        for index, path in enumerate(files):
+            # Two files that differ in the ending only must not write to one.
+            unique = names.count(path.stem) == 1
+            name = path.stem if unique else path.name.replace('.', '_')
+            yield name, index, lambda path=path: _read_image(path)  # type: ignore[misc]
+
+    return Source(frames(), len(files), moving=False)
+
+
+def _read_image(path: Path) -> BgrImage:
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise FrameError('unreadable', f'{path} cannot be decoded: is it a whole image file?')
+    return image  # type: ignore[return-value]
+
+
+def _video(device: str | int, text: str) -> Source:
+    capture = cv2.VideoCapture(device)
+    if not capture.isOpened():
+        raise SettingError(f'{text} cannot be opened: is the camera there, the video whole?')
+    rate_hz = capture.get(cv2.CAP_PROP_FPS) or 30.0
+    length = 0 if isinstance(device, int) else int(max(0, capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+
+    def frames() -> Iterator[tuple[str, int, Callable[[], BgrImage]]]:
+        index = 0
+        try:
+            while True:
+                there, image = capture.read()
+                if not there:
+                    return
+                stamp_ns = round(index / rate_hz * 1e9)
+                yield f'frame_{index:06d}', stamp_ns, lambda image=image: image  # type: ignore[misc]
+                index += 1
+        finally:
+            capture.release()
+
+    return Source(frames(), length, moving=True, rate_hz=rate_hz)
+
+
+def _writer(
+    source: Source, out: Path, formats: tuple[str, ...], stack: ExitStack
+) -> Callable[[str, BgrImage, DepthFrame], None]:
+    suffix = out.suffix.lower()
+    single = suffix in _IMAGES and source.length == 1 and not source.moving
+    film = suffix == '.mp4' and source.moving
+    if suffix and not out.is_dir() and not (single or film):
+        raise SettingError(
+            f'{out} cannot hold this: name a folder'
+            + (', or a file ending in .mp4' if source.moving else '')
+        )
+    pictures = tuple(f for f in formats if f in ('color', 'side_by_side'))
+    if (single or film) and (len(formats) != 1 or not pictures):
+        raise SettingError(
+            f"{out} is one picture: save one of 'color' or 'side_by_side' there, or name a folder"
+        )
+    try:
+        (out.parent if single or film else out).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingError(f'{out} cannot be written ({error.strerror}): name another') from error
+    if film:
+        return _film_writer(out, source.rate_hz, formats[0], stack)
+
+    def write(name: str, bgr: BgrImage, frame: DepthFrame) -> None:
+        for format_ in formats:
+            path = out if single else out / f'{name}_{_SUFFIXES[format_]}'
+            _write_file(path, format_, bgr, frame)
+
+    return write
+
+
+_SUFFIXES = {
+    'color': 'depth.png',
+    'side_by_side': 'side_by_side.png',
+    'png16': 'depth16.png',
+    'npy': 'inverse_depth.npy',
+}
+
+
+def _write_file(path: Path, format_: str, bgr: BgrImage, frame: DepthFrame) -> None:
+    if format_ == 'npy':
+        with path.open('wb') as file:
+            np.save(file, frame.disparity)
+        return
+    if format_ == 'png16':
+        assert frame.normalized is not None
+        levels = np.round(frame.normalized * 65535).astype(np.uint16)
+        written = cv2.imwrite(str(path), levels)
+    else:
+        written = cv2.imwrite(str(path), _picture(format_, bgr, frame))
+    if not written:
+        raise SettingError(f'{path} cannot be written: is the disk full, the folder yours?')
+
+
+def _film_writer(
+    out: Path, rate_hz: float, format_: str, stack: ExitStack
+) -> Callable[[str, BgrImage, DepthFrame], None]:
+    film: list[cv2.VideoWriter] = []
+
+    def write(name: str, bgr: BgrImage, frame: DepthFrame) -> None:
+        picture = _picture(format_, bgr, frame)
+        if not film:
+            size = picture.shape[1], picture.shape[0]
+            code = cv2.VideoWriter.fourcc(*'mp4v')
+            film.append(cv2.VideoWriter(str(out), code, rate_hz, size))
+            stack.callback(film[0].release)
+            if not film[0].isOpened():
+                raise SettingError(f'{out} cannot be written: is the folder yours?')
+        film[0].write(picture)
+
+    return write
+
+
+def _picture(format_: str, bgr: BgrImage, frame: DepthFrame) -> BgrImage:
+    color = frame.color
+    assert color is not None
+    if format_ == 'color':
+        return color
+    size = color.shape[1], color.shape[0]
+    return np.hstack([cv2.resize(bgr, size, interpolation=cv2.INTER_AREA), color])

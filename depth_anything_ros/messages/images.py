@@ -1,0 +1,219 @@
+"""Images between ROS messages and BGR arrays.
+
+Messages are duck-typed: those of rclpy (`data` is array('B')) and those read from a bag by
+rosbags (`data` is a NumPy array) are served alike, and nothing of ROS is imported.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.core.errors import FrameError
+from depth_anything_ros.core.types import BgrImage
+from depth_anything_ros.messages.encodings import DEPTH_ENCODINGS, ENCODINGS, RawImage
+from depth_anything_ros.messages.image_headers import read_header
+
+__all__ = [
+    'MAX_PIXELS',
+    'CompressedImageMessage',
+    'ImageMessage',
+    'bgr_from_compressed',
+    'bgr_from_image',
+    'fill_compressed',
+    'fill_image',
+]
+
+MAX_PIXELS = 100_000_000
+"""Pixels beyond which an image is taken for a damaged header."""
+
+_DEPTH_HINT = 'that is a depth image: remap it to the reference topic (reference:=), not to image'
+_FILLED: dict[str, tuple[type[np.generic], int]] = {
+    '32FC1': (np.float32, 1),
+    '16UC1': (np.uint16, 1),
+    'bgr8': (np.uint8, 3),
+    'mono8': (np.uint8, 1),
+}
+
+
+class ImageMessage(Protocol):
+    """The fields of sensor_msgs/Image that are used here."""
+
+    height: int
+    width: int
+    encoding: str
+    is_bigendian: int
+    step: int
+    data: Any
+
+
+class CompressedImageMessage(Protocol):
+    """The fields of sensor_msgs/CompressedImage that are used here."""
+
+    format: str
+    data: Any
+
+
+def bgr_from_image(msg: ImageMessage, max_pixels: int = MAX_PIXELS) -> BgrImage:
+    """Give the pixels of `msg` as uint8 (H, W, 3), channels blue, green, red.
+
+    bgr8 is a read-only view of `msg.data`, padded rows included: it must not outlive a change
+    of the message. Every other encoding is one conversion into a new array. What is not in
+    `ENCODINGS` goes to cv_bridge where that is installed. FrameError says what is wrong.
+    """
+    encoding = msg.encoding
+    if encoding in DEPTH_ENCODINGS:
+        raise FrameError('depth_image', f"the image has encoding '{encoding}': {_DEPTH_HINT}")
+    width, height = int(msg.width), int(msg.height)
+    _check_size(width, height, max_pixels)
+    layout = ENCODINGS.get(encoding)
+    if layout is None:
+        return _bgr_from_cv_bridge(msg)
+    data = _bytes_of(msg.data)
+    raw = RawImage(encoding, data, width, height, int(msg.step), bool(msg.is_bigendian))
+    return layout.to_bgr(raw)
+
+
+def bgr_from_compressed(msg: CompressedImageMessage, max_pixels: int = MAX_PIXELS) -> BgrImage:
+    """Decode `msg` to uint8 (H, W, 3), channels blue, green, red.
+
+    Every format that OpenCV decodes is taken, whatever `format` says of it; grey and 16-bit
+    images become bgr8. EXIF orientation is ignored, since camera_info describes the sensor.
+    FrameError says what is wrong. The size is checked before decoding for JPEG and PNG, and
+    afterwards for the rest.
+    """
+    kind = msg.format
+    if 'compresseddepth' in kind.lower() or kind.split(';')[0].strip() in DEPTH_ENCODINGS:
+        raise FrameError('depth_image', f'the image has format {kind[:60]!r}: {_DEPTH_HINT}')
+    data = _bytes_of(msg.data)
+    header = read_header(data.tobytes())
+    if header is not None:
+        _check_size(header.width, header.height, max_pixels)
+        # OpenCV 4.6 paints the missing part of a JPEG grey and calls it an image.
+        if not header.complete:
+            raise FrameError(
+                'bad_compressed',
+                f'the compressed image of {data.size} bytes (format {kind[:60]!r}) ends before '
+                'its end marker: the publisher or the transport cuts messages',
+            )
+    try:
+        # To be read as the file says: the 'rgb8' or 'bgr8' that image_transport writes in front
+        # names the raw topic's order, not that of the compressed pixels.
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as err:
+        raise _undecodable(kind, data) from err
+    if image is None:
+        raise _undecodable(kind, data)
+    _check_size(image.shape[1], image.shape[0], max_pixels)
+    return np.asarray(image, np.uint8)
+
+
+def fill_image(msg: ImageMessage, pixels: npt.NDArray[Any], encoding: str) -> None:
+    """Copy `pixels` into `msg` as 32FC1, 16UC1, mono8 (H, W) or bgr8 (H, W, 3).
+
+    Everything but the header is set. The type of the array must be that of the encoding.
+    """
+    dtype, channels = _FILLED[encoding]
+    if pixels.dtype != dtype or pixels.shape[2:] != (() if channels == 1 else (channels,)):
+        raise ValueError(f'{encoding} does not hold {pixels.dtype} of shape {pixels.shape}')
+    msg.height, msg.width = pixels.shape[:2]
+    msg.encoding = encoding
+    msg.is_bigendian = int(sys.byteorder == 'big')
+    msg.step = msg.width * channels * pixels.itemsize
+    msg.data = _stored(pixels, msg.data)
+
+
+def fill_compressed(msg: CompressedImageMessage, bgr: BgrImage, quality: int = 90) -> None:
+    """Encode `bgr` uint8 (H, W, 3) into `msg` as JPEG of `quality` 1 to 100.
+
+    Everything but the header is set, `format` as compressed_image_transport writes it.
+    """
+    done, jpeg = cv2.imencode('.jpg', bgr, (cv2.IMWRITE_JPEG_QUALITY, quality))
+    if not done:
+        raise FrameError('bad_compressed', f'OpenCV cannot write a JPEG of shape {bgr.shape}')
+    msg.format = 'bgr8; jpeg compressed bgr8'
+    msg.data = _stored(jpeg, msg.data)
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width <= 0 or height <= 0:
+        raise FrameError('empty_image', f'the image is {width} x {height} pixels: no picture')
+    if width * height > max_pixels:
+        raise FrameError(
+            'image_too_large',
+            f'the image is {width} x {height} pixels, more than the limit of {max_pixels}: '
+            'shrink it before this node, or look for a damaged header',
+        )
+
+
+def _bytes_of(data: Any) -> npt.NDArray[np.uint8]:
+    """View a buffer as read-only uint8 (N,), so that nothing writes into the message."""
+    try:
+        view = memoryview(data)
+    except TypeError as err:
+        raise FrameError(
+            'bad_data_size', f'data are a {type(data).__name__}, not a buffer of bytes'
+        ) from err
+    if not view.nbytes:
+        raise FrameError('empty_image', 'the image has no data: the driver sent an empty message')
+    flat = np.frombuffer(view if view.c_contiguous else view.tobytes(), np.uint8)
+    flat.flags.writeable = False
+    return flat
+
+
+def _stored(values: npt.NDArray[Any], previous: Any) -> Any:
+    """Copy `values` into the container of the message at hand.
+
+    rclpy takes an array('B') as it is, and anything else item by item (65 ms per MB); rosbags
+    serialises NumPy arrays only. A new container costs what filling the old one costs, and no
+    view of a past message changes under its reader.
+    """
+    values = np.ascontiguousarray(values)
+    if isinstance(previous, np.ndarray):
+        return np.frombuffer(values.tobytes(), np.uint8)
+    data = array('B')
+    data.frombytes(values.data.cast('B'))
+    return data
+
+
+def _undecodable(kind: str, data: npt.NDArray[np.uint8]) -> FrameError:
+    return FrameError(
+        'bad_compressed',
+        f'OpenCV cannot decode the compressed image (format {kind[:60]!r}, {data.size} bytes, '
+        f'starting with {data[:4].tobytes().hex(" ")}): publish jpeg or png, or use the raw image',
+    )
+
+
+def _bgr_from_cv_bridge(msg: ImageMessage) -> BgrImage:
+    """Let cv_bridge convert what this module does not know."""
+    name = msg.encoding[:40]
+    try:
+        # A cv_bridge built against another NumPy fails with more than ImportError.
+        from cv_bridge import CvBridge
+    except Exception as err:
+        raise FrameError(
+            'bad_encoding',
+            f'encoding {name!r} is not supported without cv_bridge ({type(err).__name__}): '
+            f'install it, or publish one of {", ".join(ENCODINGS)}',
+        ) from err
+    try:
+        image = np.asarray(CvBridge().imgmsg_to_cv2(msg, 'bgr8'))
+    except Exception as err:
+        why = ' '.join(str(err).split())[:120]
+        raise FrameError(
+            'bad_encoding',
+            f'encoding {name!r} is not supported, and cv_bridge refuses it ({why}): '
+            f'publish one of {", ".join(ENCODINGS)}',
+        ) from err
+    if image.dtype != np.uint8 or image.shape != (int(msg.height), int(msg.width), 3):
+        raise FrameError(
+            'bad_encoding',
+            f'cv_bridge made {image.dtype} of shape {image.shape} out of encoding {name!r}: '
+            f'publish one of {", ".join(ENCODINGS)}',
+        )
+    return image

@@ -1,0 +1,75 @@
+"""The sha256 of large files, computed once per (file, size, modification time)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+__all__ = ['sha256_of']
+
+_BLOCK_BYTES = 1 << 20
+
+
+def sha256_of(path: Path, *, use_record: bool = True) -> str:
+    """Hash a file, or recall its hash when size and mtime_ns are those of the last time.
+
+    Records lie under $XDG_CACHE_HOME/depth_anything_ros/sha256, one small file each; where
+    that cannot be read or written, the file is hashed again. `use_record=False` always hashes.
+    Raises OSError when `path` cannot be read.
+    """
+    real = path.resolve()
+    stat = real.stat()
+    # Taken before hashing: a write in between gives a later mtime, and the record a miss.
+    key: dict[str, str | int] = {
+        'path': str(real),
+        'size': stat.st_size,
+        'mtime_ns': stat.st_mtime_ns,
+    }
+    record = _record_path(real)
+    if use_record:
+        known = _recall(record, key)
+        if known is not None:
+            return known
+    digest = hashlib.sha256()
+    with real.open('rb') as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    _remember(record, {**key, 'sha256': digest.hexdigest()})
+    return digest.hexdigest()
+
+
+def _record_path(real: Path) -> Path | None:
+    try:
+        root = Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache').expanduser()
+    except RuntimeError:  # a user without a home
+        return None
+    if not root.is_absolute():
+        return None
+    name = hashlib.sha256(os.fsencode(real)).hexdigest()[:32]
+    return root / 'depth_anything_ros' / 'sha256' / f'{name}.json'
+
+
+def _recall(record: Path | None, key: dict[str, str | int]) -> str | None:
+    if record is None:
+        return None
+    try:
+        entry = json.loads(record.read_text(encoding='utf-8'))
+        sha256 = entry.pop('sha256')
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return None
+    return str(sha256) if entry == key else None
+
+
+def _remember(record: Path | None, entry: dict[str, str | int]) -> None:
+    if record is None:
+        return
+    # Written beside and renamed, so that another process never reads half a record.
+    draft = record.with_suffix(f'.{os.getpid()}.tmp')
+    try:
+        record.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(json.dumps(entry), encoding='utf-8')
+        draft.replace(record)
+    except OSError:
+        return

@@ -1,0 +1,184 @@
+"""Checkpoint file to network, refusing what is not plain, finite, fitting tensors."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from depth_anything_ros.core.errors import WeightsError
+from depth_anything_ros.model.network import DepthAnythingV2
+from depth_anything_ros.model.variants import VARIANTS, Checkpoint, Variant
+
+__all__ = ['load_network', 'read_state_dict']
+
+_WRAPPERS = ('model', 'state_dict')
+"""Keys under which training scripts (upstream's too) put the weights."""
+
+_NAMES_SHOWN = 3
+
+
+def load_network(variant: Variant, checkpoint: Checkpoint, path: Path) -> DepthAnythingV2:
+    """Build the network of `variant` with the weights of `path`, float32, on the CPU, in eval.
+
+    Relative and metric networks have the same parameters: nothing here can tell a relative file
+    from a metric one, only its sha256 can (model/weights.py). Raises WeightsError for a
+    checkpoint of another variant or with missing, further or misshapen parameters, and as
+    `read_state_dict` does.
+    """
+    state = read_state_dict(path)
+    _check_variant(state, variant, path)
+    # On the meta device nothing is initialised only to be overwritten: seconds for vitl.
+    with torch.device('meta'):
+        network = DepthAnythingV2(variant, checkpoint.max_depth_m)
+    _check_fit(state, network.state_dict(), variant, path)
+    network.load_state_dict(state, strict=True, assign=True)
+    return network.eval()
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """Read named tensors from a .safetensors file or from what torch.save wrote.
+
+    Floating-point tensors come as float32. A dict under 'model' or 'state_dict' is unwrapped and
+    the 'module.' of DistributedDataParallel removed. Raises WeightsError for what cannot be
+    read, for anything that would run code, and for values that are not finite.
+    """
+    try:
+        path.open('rb').close()
+    except OSError as err:
+        raise WeightsError(
+            f'cannot read {path}: {err.strerror}; mend the path or its permissions'
+        ) from err
+    try:
+        content = _read_safetensors(path) if path.suffix == '.safetensors' else _read_torch(path)
+    # A damaged file raises whatever its first wrong byte leads to: KeyError, OSError, ...
+    except Exception as err:
+        raise WeightsError(f'{path} {_refusal(str(err))}') from err
+    return {name: _checked(name, tensor, path) for name, tensor in _named_tensors(content, path)}
+
+
+def _read_torch(path: Path) -> Any:
+    with warnings.catch_warnings():
+        # What torch warns of here ends in an error below.
+        warnings.simplefilter('ignore')
+        # Not mapped into memory: a file overwritten in place would then crash a running node.
+        return torch.load(path, map_location='cpu', weights_only=True, mmap=False)
+
+
+def _read_safetensors(path: Path) -> Any:
+    from safetensors.torch import load
+
+    # Not load_file, which maps the file: see _read_torch.
+    return load(path.read_bytes())
+
+
+def _refusal(error: str) -> str:
+    code = re.search(r'GLOBAL ([\w.]+)', error)
+    if code is not None:
+        return (
+            f'contains code ({code[1]}), refused: save the weights alone, with'
+            ' torch.save(model.state_dict(), path)'
+        )
+    if 'TorchScript' in error:
+        return (
+            'is a TorchScript program, refused: save the weights alone, with'
+            ' torch.save(model.state_dict(), path)'
+        )
+    return (
+        'is not a checkpoint that can be read, or is damaged or truncated: copy or fetch it'
+        ' again, or set weights to a .pth or .safetensors file'
+    )
+
+
+def _named_tensors(content: Any, path: Path) -> list[tuple[str, Tensor]]:
+    for key in _WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not content:
+        raise WeightsError(
+            f'{path} holds {type(content).__name__} where named tensors should be: save it with'
+            ' torch.save(model.state_dict(), path)'
+        )
+    for name, value in content.items():
+        if not isinstance(value, Tensor):
+            raise WeightsError(
+                f'{path} holds {type(value).__name__} under {name!r} where a tensor should be:'
+                ' save it with torch.save(model.state_dict(), path)'
+            )
+    wrapped = all(str(name).startswith('module.') for name in content)
+    return [
+        (str(name).removeprefix('module.') if wrapped else str(name), tensor)
+        for name, tensor in content.items()
+    ]
+
+
+def _checked(name: str, tensor: Tensor, path: Path) -> Tensor:
+    if not tensor.is_floating_point():
+        return tensor
+    tensor = tensor.to(torch.float32)
+    # NaN passes through aminmax; several times faster than isfinite over every value.
+    if tensor.numel() and not torch.isfinite(torch.stack(tensor.aminmax())).all():
+        raise WeightsError(
+            f'{path} holds NaN or infinite values in {name}: the training that wrote it diverged,'
+            ' or the file is damaged; use another checkpoint'
+        )
+    return tensor
+
+
+def _check_variant(state: dict[str, Tensor], variant: Variant, path: Path) -> None:
+    cls_token = state.get('pretrained.cls_token')
+    if cls_token is None:
+        layout = (
+            'has the layout of the transformers library (-hf)'
+            if any(name.startswith('backbone.') for name in state)
+            else f'has no pretrained.cls_token but {_shown(sorted(state))}'
+        )
+        raise WeightsError(
+            f'{path} is not a Depth Anything V2 checkpoint: it {layout}; use a file such as'
+            f' depth_anything_v2_{variant.name}.pth'
+        )
+    blocks = {name.split('.')[2] for name in state if name.startswith('pretrained.blocks.')}
+    found = (cls_token.shape[-1], len(blocks))
+    if found == (variant.embed_dim, variant.depth):
+        return
+    for other in VARIANTS.values():
+        if found == (other.embed_dim, other.depth):
+            raise WeightsError(
+                f'{path} is a {other.name} checkpoint, variant is {variant.name}: set'
+                f' variant:={other.name}, or give a {variant.name} file'
+            )
+    raise WeightsError(
+        f'{path} has {found[1]} blocks of width {found[0]}, {variant.name} has {variant.depth} of'
+        f' {variant.embed_dim}, and no other variant fits: use another checkpoint'
+    )
+
+
+def _check_fit(
+    state: dict[str, Tensor], expected: dict[str, Tensor], variant: Variant, path: Path
+) -> None:
+    misfits = {
+        'missing': [name for name in expected if name not in state],
+        'unexpected': [name for name in state if name not in expected],
+        'of another shape': [
+            name
+            for name in expected
+            if name in state and state[name].shape != expected[name].shape
+        ],
+    }
+    if any(misfits.values()):
+        summary = '; '.join(
+            f'{len(names)} {what} ({_shown(names)})' for what, names in misfits.items() if names
+        )
+        raise WeightsError(
+            f'{path} does not fit {variant.name}: {summary}; use a checkpoint of Depth Anything V2'
+            f' {variant.name}'
+        )
+
+
+def _shown(names: list[str]) -> str:
+    rest = len(names) - _NAMES_SHOWN
+    return ', '.join(names[:_NAMES_SHOWN]) + (f' and {rest} more' if rest > 0 else '')

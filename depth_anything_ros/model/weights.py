@@ -1,0 +1,247 @@
+"""Which weights file to run: a path, the cache or the hub, and whether it is what it should be.
+
+`find` never touches the network and may run inside a lifecycle transition; `fetch` downloads
+and belongs in a worker. No torch here: how a file loads is model/network/loading.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from depth_anything_ros.core.errors import WeightsError
+from depth_anything_ros.model import hub
+from depth_anything_ros.model.checksum import sha256_of
+from depth_anything_ros.model.manifest import (
+    ANNOUNCED,
+    MANIFEST,
+    PACKAGED,
+    Release,
+    release_for,
+    release_of_sha256,
+)
+from depth_anything_ros.model.variants import Checkpoint, get_variant
+
+__all__ = ['RANDOM', 'WeightsFile', 'check_file', 'fetch', 'find', 'given_path', 'locate']
+
+RANDOM = 'random'
+"""Value of the `weights` parameter that asks for random weights on purpose."""
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A weights file that may be loaded, and what is known about it.
+
+    `path` is None and `sha256` empty for random weights. `known` tells that the bytes are those
+    of the released file for this variant and checkpoint, or that the file is this package's own.
+    """
+
+    path: Path | None
+    sha256: str
+    variant: str
+    checkpoint: Checkpoint
+    licence: str
+    known: bool
+    random: bool = False
+
+    def notices(self) -> tuple[str, ...]:
+        """Give the lines that warn a user before these weights run; none for most."""
+        title = f'{self.variant} {self.checkpoint.value}'
+        if self.random:
+            return (f'random weights, as weights:=random asks: the {title} output means nothing',)
+        if not self.known:
+            return (
+                f'unknown checkpoint {self.path} (sha256 {self.sha256[:12]}): not a released'
+                f' file, run as {title} because the parameters say so',
+            )
+        if self.variant in PACKAGED:
+            return (f'the {title} weights are for demonstrations and tests, not for robots',)
+        if 'NC' in self.licence:
+            return (f'{title} weights are for non-commercial use only: {self.licence}',)
+        return ()
+
+
+def locate(
+    variant: str,
+    checkpoint: Checkpoint,
+    weights: str = '',
+    allow_download: bool = False,
+    on_progress: hub.OnProgress | None = None,
+    *,
+    manifest: Sequence[Release] = MANIFEST,
+) -> WeightsFile:
+    """Find the weights, downloading them where that is allowed and no path is given.
+
+    `weights` is '' (this package, the cache, then the hub), a file, a folder that holds the
+    released file, or 'random'. Raises WeightsError, one line that names the mend.
+    """
+    if allow_download and not weights and variant not in PACKAGED:
+        return fetch(variant, checkpoint, on_progress, manifest=manifest)
+    return find(variant, checkpoint, weights, manifest=manifest)
+
+
+def find(
+    variant: str,
+    checkpoint: Checkpoint,
+    weights: str = '',
+    *,
+    manifest: Sequence[Release] = MANIFEST,
+) -> WeightsFile:
+    """Find and verify the weights on disk, as `locate` does, without the network.
+
+    Takes milliseconds for a file that was verified before, else as long as hashing it (about
+    0.1 s per 100 MB). Raises WeightsError; SettingError for an unknown variant.
+    """
+    get_variant(variant)
+    if weights == RANDOM:
+        return WeightsFile(None, '', variant, checkpoint, '', known=False, random=True)
+    if weights:
+        path = given_path(weights)
+        row = release_for(variant, checkpoint, manifest)
+        if path.is_dir():
+            path = _in_folder(path, row)
+        return check_file(path, variant, checkpoint, manifest=manifest)
+    if variant in PACKAGED and checkpoint is Checkpoint.RELATIVE:
+        own = PACKAGED[variant]
+        return WeightsFile(own, _sha256(own), variant, checkpoint, 'Apache-2.0', known=True)
+    row = _released(variant, checkpoint, manifest)
+    cached = hub.cached(row)
+    if cached is None:
+        raise WeightsError(
+            f'{row.filename} ({row.title}) is not in the cache: run `{row.fetch_command}`,'
+            ' or set allow_download:=true, or set weights to the file'
+        )
+    sha256 = _sha256(cached)
+    if sha256 != row.sha256:
+        raise WeightsError(
+            f'{_damage(cached, sha256, row)}: run `{row.fetch_command}`, which downloads it again'
+        )
+    return _known(cached, row)
+
+
+def fetch(
+    variant: str,
+    checkpoint: Checkpoint,
+    on_progress: hub.OnProgress | None = None,
+    *,
+    manifest: Sequence[Release] = MANIFEST,
+) -> WeightsFile:
+    """Give the released file from the cache, or download it; a damaged copy is replaced.
+
+    Blocks while it downloads. Raises WeightsError; SettingError for an unknown variant.
+    """
+    get_variant(variant)
+    row = _released(variant, checkpoint, manifest)
+    path = hub.cached(row)
+    if path is not None and _is_whole(path, row):
+        return _known(path, row)
+    path = hub.download(row, on_progress, force=path is not None)
+    sha256 = _sha256(path)
+    if sha256 != row.sha256:
+        raise WeightsError(
+            f'{_damage(path, sha256, row)}, as {hub.endpoint()} sent it: run'
+            f' `{row.fetch_command}` again, and if that changes nothing look for a proxy or a'
+            ' mirror (HF_ENDPOINT) that alters files'
+        )
+    return _known(path, row)
+
+
+def check_file(
+    path: Path,
+    variant: str,
+    checkpoint: Checkpoint,
+    *,
+    manifest: Sequence[Release] = MANIFEST,
+    use_record: bool = True,
+) -> WeightsFile:
+    """Say what a file is by its sha256: the released one, or the user's own (`known` False).
+
+    Raises WeightsError for another released file, for one that carries a released file's name
+    and other bytes, and for what cannot be read. `use_record` as in `sha256_of`.
+    """
+    sha256 = _sha256(path, use_record=use_record)
+    row = release_of_sha256(sha256, manifest)
+    if row is not None:
+        if (row.variant, row.checkpoint) == (variant, checkpoint):
+            return _known(path, row)
+        raise WeightsError(
+            f'{path} is the released {row.title} file, not {variant} {checkpoint.value}: set'
+            f' variant:={row.variant} checkpoint:={row.checkpoint.value}, or give another file'
+        )
+    for row in manifest:
+        if row.filename == path.name:
+            raise WeightsError(
+                f'{_damage(path, sha256, row)}: delete it, run `{row.fetch_command}` and set'
+                " weights to '', or rename it if it is a checkpoint of your own"
+            )
+    return WeightsFile(path, sha256, variant, checkpoint, 'unknown', known=False)
+
+
+def given_path(weights: str) -> Path:
+    """Turn the `weights` parameter into an existing path; WeightsError where there is none."""
+    try:
+        path = Path(weights).expanduser()
+        path.stat()
+    # ValueError: a null character. RuntimeError: the home of an unknown user.
+    except (OSError, ValueError, RuntimeError) as err:
+        reason = getattr(err, 'strerror', None) or str(err)
+        raise WeightsError(
+            f'cannot find the weights {weights!r}: {reason}; mend the path, or set weights to'
+            " '' for the released file"
+        ) from err
+    return path
+
+
+def _in_folder(folder: Path, row: Release | None) -> Path:
+    if row is None:
+        raise WeightsError(f'{folder} is a folder: set weights to the file in it')
+    if not (folder / row.filename).exists():
+        raise WeightsError(
+            f'the folder {folder} holds no {row.filename} ({row.title}): put it there, or set'
+            ' weights to the file itself'
+        )
+    return folder / row.filename
+
+
+def _released(variant: str, checkpoint: Checkpoint, manifest: Sequence[Release]) -> Release:
+    row = release_for(variant, checkpoint, manifest)
+    if row is None:
+        why = 'was announced and never' if variant in ANNOUNCED else 'has no'
+        noun = 'released' if variant in ANNOUNCED else f'released {checkpoint.value} checkpoint'
+        names = ', '.join(dict.fromkeys(row.variant for row in manifest))
+        raise WeightsError(
+            f'{variant} {why} {noun}: choose variant {names}, or set weights to a file of your own'
+        )
+    return row
+
+
+def _known(path: Path, row: Release) -> WeightsFile:
+    return WeightsFile(path, row.sha256, row.variant, row.checkpoint, row.licence, known=True)
+
+
+def _is_whole(path: Path, row: Release) -> bool:
+    try:
+        return _sha256(path) == row.sha256
+    except WeightsError:
+        return False
+
+
+def _sha256(path: Path, *, use_record: bool = True) -> str:
+    if not path.is_file():
+        raise WeightsError(f'{path} is not a file: set weights to a .pth or .safetensors file')
+    try:
+        if path.stat().st_size == 0:
+            raise WeightsError(f'{path} is empty: delete it and put a whole checkpoint there')
+        return sha256_of(path, use_record=use_record)
+    except OSError as err:
+        raise WeightsError(
+            f'cannot read {path}: {err.strerror}; give this user permission to read it'
+        ) from err
+
+
+def _damage(path: Path, sha256: str, row: Release) -> str:
+    return (
+        f'{path} is damaged or truncated: {path.stat().st_size} of {row.size_bytes} bytes,'
+        f' sha256 {sha256[:12]}, but the released {row.title} file has {row.sha256[:12]}'
+    )

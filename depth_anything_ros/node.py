@@ -1,0 +1,237 @@
+"""The lifecycle node: wiring and main() only."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import rclpy
+from rclpy.exceptions import ParameterException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+
+from depth_anything_ros.backends import DepthBackend
+from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.core.parameters import Parameters
+from depth_anything_ros.model.weights import WeightsFile
+from depth_anything_ros.pipeline import DepthPipeline, load_backend, locate_weights
+from depth_anything_ros.ros.camera import Camera, ReceivedImage
+from depth_anything_ros.ros.parameters import NodeParameters
+from depth_anything_ros.ros.reporter import Reporter, Snapshot
+from depth_anything_ros.ros.worker import Worker
+
+__all__ = ['DepthNode', 'main']
+
+RCLError = rclpy_implementation.RCLError
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+class DepthNode(LifecycleNode):
+    """Depth of a camera's images; see docs/topics.md for what goes in and out.
+
+    The executor's thread receives and answers services; the worker's owns the network.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        """Declare parameters and speak; nothing is loaded before `configure`."""
+        super().__init__('depth_anything', **options)
+        self.finished = False
+        self._failure = ''
+        self._progress = ''
+        self._worker: Worker[ReceivedImage] = Worker(self._process, self._log_error)
+        self._backend: DepthBackend | None = None
+        self._weights: WeightsFile | None = None
+        self._pipeline: DepthPipeline | None = None
+        self._settings = NodeParameters(self, self._state, self._apply)
+        self._camera = Camera(
+            self,
+            lambda image: self._worker.offer('', image),
+            lambda: self.parameters,
+        )
+        self._reporter = Reporter(self, self._snapshot)
+        self._fetched = self.create_guard_condition(self._start)
+        if self.parameters.autostart:
+            self._worker.submit(self._fetch)
+
+    @property
+    def parameters(self) -> Parameters:
+        """The parameters in force."""
+        return self._settings.current
+
+    # Transitions. What they raise would end in rclpy unlogged.
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the network from what is on disk and advertise the outputs."""
+        return self._transition(self._configure, super().on_configure, state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe and publish."""
+        return self._transition(self._activate, super().on_activate, state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Unsubscribe; the network stays loaded."""
+        return self._transition(self._deactivate, super().on_deactivate, state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free the network and the outputs."""
+        return self._transition(self._cleanup, super().on_cleanup, state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free everything and let main() end."""
+        self.finished = True
+        return self._transition(self._shutdown, super().on_shutdown, state)
+
+    def _transition(
+        self,
+        act: Callable[[], None],
+        managed: Callable[[LifecycleState], TransitionCallbackReturn],
+        state: LifecycleState,
+    ) -> TransitionCallbackReturn:
+        try:
+            act()
+            self._failure = ''
+            return managed(state)
+        except Exception as error:  # noqa: BLE001  whatever it is, it has to be logged
+            self._log_error(error)
+            self._failure = str(error) or repr(error)
+            return FAILURE
+
+    def _configure(self) -> None:
+        parameters = self.parameters
+        self._backend, self._weights = load_backend(parameters)
+        try:
+            self._camera.open_outputs()
+        except Exception:
+            self._cleanup()
+            raise
+        self._pipeline = DepthPipeline(self._backend, parameters)
+        info = self._backend.info
+        self.get_logger().info(
+            f'{info.variant} {parameters.checkpoint} through {info.name} on {info.device}, '
+            f'{info.precision}, input size {info.input_size}'
+        )
+        for warning in self._weights.notices():
+            self.get_logger().warning(warning)
+
+    def _activate(self) -> None:
+        assert self._pipeline is not None
+        try:
+            self._camera.open_inputs(self._pipeline.process)
+        except Exception:
+            self._deactivate()
+            raise
+
+    def _deactivate(self) -> None:
+        self._camera.close_inputs()
+        self._worker.clear()
+
+    def _cleanup(self) -> None:
+        self._camera.close_outputs()
+        self._pipeline = self._weights = None
+        backend, self._backend = self._backend, None
+        if backend is not None:
+            # On its own thread, behind the frame that may still be in the network.
+            self._worker.submit(backend.close)
+
+    def _shutdown(self) -> None:
+        self._deactivate()
+        self._cleanup()
+
+    # Autostart: slow things first, on the worker, then the transitions on the executor.
+
+    def _fetch(self) -> None:
+        try:
+            parameters = self.parameters
+            locate_weights(parameters, parameters.allow_download, self._show_progress)
+        except DepthAnythingError as error:
+            self._failure = str(error)
+            self._log_error(error)
+        finally:
+            self._progress = ''
+            self._fetched.trigger()
+
+    def _show_progress(self, percent: float, done: int, total: int) -> None:
+        self._progress = f'downloading weights: {percent:.0f} % of {total / 1e6:.0f} MB'
+
+    def _start(self) -> None:
+        if not self._failure and self.trigger_configure() == SUCCESS:
+            self.trigger_activate()
+        self._reporter.report()
+
+    def close(self) -> bool:
+        """Stop the worker and destroy the node; False if the network still runs."""
+        self._camera.close_inputs()
+        stopped = self._worker.stop(timeout_s=0.5)
+        self.destroy_node()
+        return stopped
+
+    # Frames and reports.
+
+    def _process(self, images: Mapping[str, ReceivedImage]) -> None:
+        for image in images.values():
+            self._camera.process(image)
+
+    def _apply(self, parameters: Parameters) -> None:
+        if self._pipeline is not None:
+            self._pipeline.parameters = parameters
+
+    def _log_error(self, error: BaseException) -> None:
+        if isinstance(error, DepthAnythingError):
+            self.get_logger().error(str(error))
+        else:
+            self.get_logger().error(''.join(traceback.format_exception(error)))
+
+    def _state(self) -> str:
+        return str(self._state_machine.current_state[1])
+
+    def _snapshot(self) -> Snapshot:
+        return Snapshot(
+            state=self._state(),
+            failure=self._failure,
+            progress=self._progress,
+            parameters=self.parameters,
+            backend=self._backend.info if self._backend else None,
+            weights=self._weights,
+            camera=self._camera,
+        )
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until SIGINT, SIGTERM or the lifecycle's shutdown; gives the exit status."""
+    rclpy.init(args=args)
+    node = None
+    try:
+        node = DepthNode()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        while rclpy.ok() and not node.finished:
+            executor.spin_once()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except (DepthAnythingError, ParameterException) as error:
+        sys.stderr.write(f'depth_node: {error}\n')
+        return 2
+    except RCLError:
+        # A signal may end the context in the middle of a wait.
+        if rclpy.ok():
+            raise
+    finally:
+        # ros2 launch and the terminal each send one: the second must not break the clean-up.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        stopped = node is None or node.close()
+        rclpy.try_shutdown()
+        if not stopped:
+            # A thread inside a torch operation would hold the interpreter's exit for seconds.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

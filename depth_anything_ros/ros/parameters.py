@@ -1,0 +1,121 @@
+"""Declares the parameter tree on a node and keeps the two in step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.core.parameters import (
+    Change,
+    Entry,
+    Parameters,
+    Value,
+    entries,
+    parameters_from_flat,
+)
+
+__all__ = ['NodeParameters', 'descriptor_from_entry']
+
+
+def descriptor_from_entry(entry: Entry) -> ParameterDescriptor:
+    """Describe one parameter so that `ros2 param describe` reads well."""
+    descriptor = ParameterDescriptor(
+        description=entry.description,
+        read_only=entry.change is Change.START,
+        additional_constraints='; '.join(
+            part for part in (entry.allowed, f'may change {entry.change.value}') if part
+        ),
+    )
+    if entry.minimum is not None and entry.maximum is not None:
+        if entry.kind is int:
+            bounds = IntegerRange(from_value=int(entry.minimum), to_value=int(entry.maximum))
+            descriptor.integer_range = [bounds]
+        else:
+            descriptor.floating_point_range = [
+                FloatingPointRange(from_value=entry.minimum, to_value=entry.maximum)
+            ]
+    return descriptor
+
+
+class NodeParameters:
+    """The parameters of a node; `current` is the tree in force.
+
+    A value that is wrong, or that may not change in the node's present state, is refused with
+    the reason before it is stored.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        state: Callable[[], str],
+        on_change: Callable[[Parameters], None],
+    ) -> None:
+        """Declare everything; raises SettingError for a bad value given at start-up.
+
+        `state` gives the label of the lifecycle state; `on_change` gets the new tree once it is
+        stored.
+        """
+        self._node = node
+        self._state = state
+        self._on_change = on_change
+        self._entries = {entry.name: entry for entry in entries()}
+        overrides = node._parameter_overrides
+        flat: dict[str, Value] = {}
+        for entry in self._entries.values():
+            # Checked before rclpy does, whose message names neither the range nor the mend; and
+            # converted, because YAML and command lines write 1 for 1.0.
+            if entry.name in overrides:
+                value = entry.check(overrides[entry.name].value)
+                overrides[entry.name] = Parameter(entry.name, value=value)
+            descriptor = descriptor_from_entry(entry)
+            declared = node.declare_parameter(entry.name, entry.default, descriptor)
+            flat[entry.name] = declared.value
+        self.current = parameters_from_flat(flat)
+        self._flat = flat
+        node.add_on_set_parameters_callback(self._check)
+        node.add_post_set_parameters_callback(self._store)
+
+    def _check(self, changes: list[Parameter]) -> SetParametersResult:
+        try:
+            for change in changes:
+                if change.name in self._entries:
+                    entry = self._entries[change.name]
+                    if entry.check(change.value) != self._flat[change.name]:
+                        self._check_state(entry)
+        except SettingError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    def _check_state(self, entry: Entry) -> None:
+        state = self._state()
+        allowed = {
+            Change.LIVE: True,
+            Change.INACTIVE: state in ('unconfigured', 'inactive'),
+            Change.UNCONFIGURED: state == 'unconfigured',
+            Change.START: False,
+        }[entry.change]
+        if allowed:
+            return
+        name = self._node.get_fully_qualified_name()
+        mend = {
+            Change.INACTIVE: f'first run: ros2 lifecycle set {name} deactivate',
+            Change.UNCONFIGURED: f'first run: ros2 lifecycle set {name} '
+            + ('cleanup' if state == 'inactive' else 'deactivate, then cleanup'),
+        }.get(entry.change, 'give it when the node starts')
+        raise SettingError(f'{entry.name} cannot change while the node is {state}: {mend}')
+
+    def _store(self, changes: list[Parameter]) -> None:
+        ours = {c.name: c.value for c in changes if c.name in self._entries}
+        if ours:
+            self._flat |= ours
+            self.current = parameters_from_flat(self._flat)
+            self._on_change(self.current)

@@ -1,0 +1,81 @@
+"""QoS profiles, and what keeps two ends of a topic from talking to each other."""
+
+from __future__ import annotations
+
+from rclpy.node import Node
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSCompatibility,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_check_compatible,
+)
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+
+__all__ = ['LATCHED', 'OUTPUT', 'SENSOR', 'input_problem', 'output_problem']
+
+SENSOR = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT
+)
+"""Inputs: reaches best-effort and reliable publishers, never queues (REP 2003)."""
+
+OUTPUT = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE
+)
+"""Outputs: reaches best-effort and reliable subscribers."""
+
+LATCHED = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=1,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
+"""Status: whoever comes late still gets the last one."""
+
+
+def input_problem(node: Node, topic: str, type_name: str, qos: QoSProfile) -> str:
+    """Say why nothing can arrive on `topic`, a full name, or '' if something can.
+
+    `type_name` is what this node subscribes to, like 'sensor_msgs/msg/Image'.
+    """
+    publishers = node.get_publishers_info_by_topic(topic)
+    if not publishers:
+        return f'no publisher on {topic}'
+    problems = []
+    for publisher in publishers:
+        if publisher.topic_type != type_name:
+            problems.append(
+                f'{_name(publisher)} publishes {publisher.topic_type} on {topic}, this node '
+                f'subscribes to {type_name}: see image_transport'
+            )
+            continue
+        compatibility, why = qos_check_compatible(publisher.qos_profile, qos)
+        if compatibility == QoSCompatibility.ERROR:
+            problems.append(
+                f'publisher {_name(publisher)} on {topic} does not meet the QoS of this '
+                f'subscription ({_one_line(why)}): change qos_overrides.{topic}.subscription'
+            )
+        else:
+            return ''
+    return problems[0]
+
+
+def output_problem(node: Node, topic: str, qos: QoSProfile) -> str:
+    """Name a subscriber of `topic` that cannot get what this node publishes; '' if none."""
+    for subscriber in node.get_subscriptions_info_by_topic(topic):
+        compatibility, why = qos_check_compatible(qos, subscriber.qos_profile)
+        if compatibility == QoSCompatibility.ERROR:
+            return (
+                f'subscriber {_name(subscriber)} of {topic} asks for more than is offered '
+                f'({_one_line(why)}): change qos_overrides.{topic}.publisher'
+            )
+    return ''
+
+
+def _name(endpoint: TopicEndpointInfo) -> str:
+    return f'{endpoint.node_namespace.rstrip("/")}/{endpoint.node_name}'
+
+
+def _one_line(reason: str) -> str:
+    return ' '.join(reason.replace('ERROR: ', '').split()).rstrip(';')

@@ -1,0 +1,144 @@
+"""Speaks for the node on /diagnostics and ~/status, in every lifecycle state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+
+from depth_anything_ros.backends import BackendInfo
+from depth_anything_ros.core.parameters import Parameters
+from depth_anything_ros.model.weights import WeightsFile
+from depth_anything_ros.ros.camera import Camera
+from depth_anything_ros.ros.diagnostics import (
+    ERROR,
+    OK,
+    STALE,
+    WARN,
+    Verdict,
+    latency_verdict,
+    status_message,
+    throughput_verdict,
+)
+from depth_anything_ros.ros.qos import LATCHED
+
+__all__ = ['Reporter', 'Snapshot']
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What the node is at this moment.
+
+    `failure` is why the last transition or download failed, `progress` how far a download is.
+    """
+
+    state: str
+    failure: str
+    progress: str
+    parameters: Parameters
+    backend: BackendInfo | None
+    weights: WeightsFile | None
+    camera: Camera
+
+
+class Reporter:
+    """Publishes /diagnostics at its period, and ~/status whenever it changes."""
+
+    def __init__(self, node: Node, snapshot: Callable[[], Snapshot]) -> None:
+        """Advertise both topics on `node` and start the timer."""
+        self._node = node
+        self._snapshot = snapshot
+        self._last: Verdict | None = None
+        self._status = node.create_publisher(DiagnosticStatus, '~/status', LATCHED)
+        self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        # Steady time: a paused bag must not silence the node.
+        node.create_timer(
+            snapshot().parameters.diagnostics.period_s,
+            self.report,
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        )
+
+    def report(self) -> None:
+        """Say how things stand now."""
+        now = self._snapshot()
+        name = self._node.get_fully_qualified_name()
+        hardware_id = now.backend.device if now.backend else now.parameters.device
+        problem = now.camera.problem() if now.state == 'active' else ''
+        status = _status_verdict(now, problem)
+        if status != self._last:
+            self._last = status
+            self._status.publish(status_message(f'{name}: status', hardware_id, status))
+        verdicts = {'model': _model_verdict(now)}
+        if now.state == 'active':
+            camera, limits = now.camera, now.parameters.diagnostics
+            verdicts['throughput'] = throughput_verdict(
+                camera.telemetry, limits, camera.input_topic(), problem
+            )
+            verdicts['latency'] = latency_verdict(camera.telemetry, limits)
+        else:
+            silent = Verdict(STALE, f'the node is {now.state}')
+            verdicts |= {'throughput': silent, 'latency': silent}
+        array = DiagnosticArray(
+            status=[
+                status_message(f'{name}: {part}', hardware_id, verdict)
+                for part, verdict in verdicts.items()
+            ]
+        )
+        array.header.stamp = self._node.get_clock().now().to_msg()
+        self._diagnostics.publish(array)
+
+
+def _status_verdict(now: Snapshot, problem: str) -> Verdict:
+    idle = now.state == 'active' and not now.camera.wanted()
+    values: dict[str, object] = {
+        'state': now.state,
+        'idle': idle,
+        'metric_valid': False,
+        'metric_reason': 'no metric reference',
+        'camera_info': now.camera.camera_info_problem or 'ok',
+    }
+    if now.failure:
+        return Verdict(ERROR, now.failure, values)
+    if now.progress:
+        return Verdict(OK, now.progress, values)
+    if now.state != 'active':
+        return Verdict(OK, f'{now.state}: no depth before configure and activate', values)
+    random = now.backend is not None and now.backend.random
+    warnings = [problem, 'random weights: the output means nothing' if random else '']
+    if any(warnings):
+        return Verdict(WARN, '; '.join(filter(None, warnings)), values)
+    if idle:
+        return Verdict(OK, 'idle: nobody subscribes to an output', values)
+    return Verdict(OK, 'relative depth', values)
+
+
+def _model_verdict(now: Snapshot) -> Verdict:
+    values: dict[str, object] = {
+        'variant': now.parameters.variant,
+        'checkpoint': now.parameters.checkpoint,
+        'memory_mb': _resident_mb(),
+    }
+    if now.backend is None or now.weights is None:
+        level = ERROR if now.failure else STALE
+        return Verdict(level, now.failure or now.progress or f'the node is {now.state}', values)
+    values |= {
+        'weights_sha256': now.weights.sha256,
+        'backend': now.backend.name,
+        'device': now.backend.device,
+        'precision': now.backend.precision,
+        'input_size': now.backend.input_size,
+    }
+    if not now.weights.known:
+        return Verdict(WARN, now.weights.notices()[0], values)
+    return Verdict(OK, f'{now.backend.variant} on {now.backend.device}', values)
+
+
+def _resident_mb() -> float:
+    for line in Path('/proc/self/status').read_text().splitlines():
+        if line.startswith('VmRSS:'):
+            return int(line.split()[1]) / 1024
+    return float('nan')

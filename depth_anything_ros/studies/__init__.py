@@ -1,0 +1,1 @@
+"""What the package is trusted by: the demo, benchmarks, training of the `demo` variant."""

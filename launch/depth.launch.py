@@ -1,0 +1,103 @@
+"""Start the depth node: ros2 launch depth_anything_ros depth.launch.py variant:=vits."""
+
+import os
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch.actions import (
+    DeclareLaunchArgument,
+    OpaqueFunction,
+    SetEnvironmentVariable,
+    Shutdown,
+)
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+
+# Passed on only when given, so that a params_file keeps its say.
+PARAMETERS = {
+    'variant': (str, 'Network: vits, vitb, vitl (default vits).'),
+    'checkpoint': (str, 'relative, metric_indoor or metric_outdoor (default relative).'),
+    'weights': (str, "Path of a checkpoint, or 'random' (default: the released one)."),
+    'allow_download': (bool, 'Fetch missing weights from the hub (default true).'),
+    'device': (str, 'cpu, cuda, cuda:N or auto (default auto).'),
+    'backend': (str, 'What runs the network (default auto).'),
+    'precision': (str, 'fp32, fp16, bf16 or auto (default auto).'),
+    'input_size': (int, 'Shorter side of the input of the network in pixels (default 518).'),
+    'image_transport': (str, 'raw or compressed (default raw).'),
+    'rectified': (bool, 'The image is rectified (default true).'),
+    'use_sim_time': (bool, 'Take the time from /clock (default false).'),
+    'autostart': (bool, 'False leaves the transitions to a lifecycle manager (default true).'),
+}
+
+OTHERS = {
+    'image_topic': ('/camera/image_raw', 'Base topic of the image, without /compressed.'),
+    'camera_info_topic': ('', "Topic of the camera_info ('' = camera_info beside the image)."),
+    'colormap': ('', 'Colormap of ~/relative/image_color (default spectral_r).'),
+    'params_file': ('', 'YAML file of parameters; the arguments above win over it.'),
+    'namespace': ('', 'Namespace of the node.'),
+    'log_level': ('info', 'debug, info, warn, error or fatal.'),
+    'fastdds_profile': (
+        'auto',
+        'Fast DDS profile with enough shared memory for images; auto = the one of this package '
+        "unless the environment names another, '' = none.",
+    ),
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Declare the arguments; the node is built once their values are known."""
+    arguments = [
+        DeclareLaunchArgument(name, default_value='', description=text)
+        for name, (_, text) in PARAMETERS.items()
+    ]
+    arguments += [
+        DeclareLaunchArgument(name, default_value=default, description=text)
+        for name, (default, text) in OTHERS.items()
+    ]
+    return LaunchDescription([*arguments, OpaqueFunction(function=_start)])
+
+
+def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    def value(name: str) -> str:
+        return str(LaunchConfiguration(name).perform(context))
+
+    image_topic = value('image_topic')
+    info_topic = value('camera_info_topic')
+    if not info_topic:
+        info_topic = image_topic.rpartition('/')[0] + '/camera_info'
+        info_topic = info_topic if '/' in image_topic else 'camera_info'
+    given = {
+        name: ParameterValue(value(name), value_type=kind)
+        for name, (kind, _) in PARAMETERS.items()
+        if value(name)
+    }
+    if value('colormap'):
+        given['color.map'] = ParameterValue(value('colormap'), value_type=str)
+    files = [str(Path(value('params_file')).expanduser())] if value('params_file') else []
+    node = Node(
+        package='depth_anything_ros',
+        executable='depth_node',
+        name='depth_anything',
+        namespace=value('namespace'),
+        parameters=[*files, *([given] if given else [])],
+        remappings=[('image', image_topic), ('camera_info', info_topic)],
+        ros_arguments=['--log-level', f'depth_anything:={value("log_level")}'],
+        output='screen',
+        emulate_tty=True,
+        # Without its one node this launch has nothing left to do.
+        on_exit=[Shutdown(reason='the depth node ended')],
+    )
+    return [*_fastdds(value('fastdds_profile')), node]
+
+
+def _fastdds(profile: str) -> list[LaunchDescriptionEntity]:
+    variable = 'FASTRTPS_DEFAULT_PROFILES_FILE'
+    if profile == 'auto':
+        if variable in os.environ:
+            return []
+        share = Path(get_package_share_directory('depth_anything_ros'))
+        profile = str(share / 'config' / 'fastdds.xml')
+    return [SetEnvironmentVariable(variable, profile)] if profile else []

@@ -1,0 +1,77 @@
+"""The one list of what this package installs: pip and colcon both read it."""
+
+import re
+from pathlib import Path
+
+from setuptools import Distribution, find_packages, setup
+
+NAME = 'depth_anything_ros'
+# colcon --symlink-install runs a link to this file from its build folder.
+ROOT = Path(__file__).resolve().parent
+VERSION = re.search(
+    r"^__version__ = '(.+)'$", (ROOT / NAME / '__init__.py').read_text(), re.MULTILINE
+).group(1)
+
+
+class EditableWithData(Distribution):
+    """Keep data_files (ament marker, launch, config) in editable installs, which drop them."""
+
+    has_data = Distribution.has_data_files
+
+
+def files(pattern):
+    """Give the files matching `pattern`, relative to this folder, in a stable order."""
+    return sorted(str(path.relative_to(ROOT)) for path in ROOT.glob(pattern) if path.is_file())
+
+
+setup(
+    name=NAME,
+    version=VERSION,
+    description='Depth Anything V2 for ROS 2: metric depth while something proves the scale',
+    license='Apache-2.0',
+    maintainer='The depth_anything_ros authors',
+    maintainer_email='maintainers@depth-anything-ros.invalid',
+    distclass=EditableWithData,
+    packages=find_packages(include=[NAME, f'{NAME}.*']),
+    package_data={NAME: [f'**/*.{kind}' for kind in ('safetensors', 'md', 'jpg', 'png', 'typed')]},
+    data_files=[
+        ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
+        (f'share/{NAME}', ['package.xml']),
+        (f'share/{NAME}/launch', files('launch/*')),
+        (f'share/{NAME}/config', files('config/*')),
+    ],
+    zip_safe=False,
+    python_requires='>=3.10',
+    # rclpy and the messages come with ROS, or as wheels that the Makefile adds where there is none.
+    # The lower bounds are what Ubuntu 24.04, the home of Jazzy, brings.
+    install_requires=[
+        'huggingface_hub>=1.1',
+        'numpy>=1.26',
+        'opencv-python-headless>=4.6',
+        'PyYAML>=6.0',
+        'safetensors>=0.4.3',
+        'torch>=2.4',
+        'tqdm>=4.66',
+    ],
+    extras_require={
+        'bag': ['rosbags'],
+        # Parity with upstream also wants jkp-depth-anything-v2, installed with --no-deps.
+        'test': [
+            'catkin_pkg',
+            'hypothesis',
+            'packaging',
+            'pytest>=7.4',
+            'rosbags',
+            'scikit-image',
+        ],
+        'lint': ['import-linter', 'mypy', 'ruff', 'types-PyYAML', 'types-tqdm'],
+        # From setuptools 80 on, colcon --symlink-install copies without saying so.
+        'build': ['colcon-ros', 'setuptools>=70.1,<80'],
+    },
+    entry_points={
+        'console_scripts': [
+            f'depth_node = {NAME}.node:main',
+            f'depth_anything = {NAME}.cli:main',
+        ],
+    },
+)

@@ -1,0 +1,31 @@
+"""What every test shares: a ROS domain of its own, and the field checks of rclpy."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+# Read when the message classes are first imported.
+os.environ['ROS_PYTHON_CHECK_FIELDS'] = '1'
+
+_SESSION = ExitStack()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Claim the domain before anything imports rclpy."""
+    from depth_anything_ros.ros.isolation import isolated_domain
+
+    _SESSION.enter_context(isolated_domain())
+    # No test sees, or changes, what the user has downloaded.
+    caches = _SESSION.enter_context(tempfile.TemporaryDirectory())
+    for variable in ('HF_HOME', 'XDG_CACHE_HOME', 'ROS_LOG_DIR'):
+        os.environ[variable] = str(Path(caches) / variable.lower())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Give the domain back."""
+    _SESSION.close()

@@ -1,0 +1,71 @@
+"""The parameter list and what is generated from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.core.parameter_docs import markdown_text, yaml_text
+from depth_anything_ros.core.parameters import (
+    Parameters,
+    entries,
+    flatten,
+    parameters_from_flat,
+)
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def test_every_parameter_is_described_and_its_default_allowed() -> None:
+    for entry in entries():
+        assert entry.check(entry.default) == entry.default
+        assert entry.description.endswith('.')
+        assert type(entry.default) is entry.kind
+
+
+def test_tree_and_dotted_names_say_the_same() -> None:
+    assert parameters_from_flat(flatten(Parameters())) == Parameters()
+    changed = parameters_from_flat({'relative.smoothing_s': 2, 'variant': 'vitl'})
+    assert changed.relative.smoothing_s == 2.0
+    assert flatten(changed)['variant'] == 'vitl'
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'said'),
+    [
+        ('variant', 'vitx', 'vitx'),
+        ('input_size', 5, '56 to 2072'),
+        ('input_size', 518.0, 'give a int'),
+        ('input_size', True, 'give a int'),
+        ('relative.smoothing_s', float('nan'), '0 to 60'),
+        ('allow_download', 1, 'give a bool'),
+        ('no.such', 1, "no parameter 'no.such'"),
+    ],
+)
+def test_wrong_values_are_refused_in_one_line(name: str, value: object, said: str) -> None:
+    with pytest.raises(SettingError) as refused:
+        parameters_from_flat({name: value})
+    assert said in str(refused.value)
+    assert '\n' not in str(refused.value)
+
+
+def test_yaml_holds_every_default() -> None:
+    tree = yaml.safe_load(yaml_text())['/**']['ros__parameters']
+    flat = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            flat |= {f'{name}.{inner}': v for inner, v in value.items()}
+        else:
+            flat[name] = value
+    assert flat == flatten(Parameters())
+
+
+@pytest.mark.parametrize(
+    ('path', 'text'), [('config/depth.yaml', yaml_text), ('docs/parameters.md', markdown_text)]
+)
+def test_generated_files_are_fresh(path: str, text: object) -> None:
+    stale = 'stale: run python -m depth_anything_ros.core.parameter_docs'
+    assert (CHECKOUT / path).read_text() == text(), stale  # type: ignore[operator]

@@ -1,0 +1,63 @@
+"""What one camera's stream is said to have gone through."""
+
+from __future__ import annotations
+
+import time
+
+from depth_anything_ros.core.telemetry import Telemetry
+
+
+def published(telemetry: Telemetry, stamp_s: float, age_s: float = 0.02) -> None:
+    telemetry.published(time.monotonic() - 0.01, stamp_s, age_s, {'infer': 5.0})
+
+
+def test_every_image_is_counted_once() -> None:
+    telemetry = Telemetry()
+    for _ in range(5):
+        telemetry.received()
+    telemetry.skipped_idle()
+    telemetry.superseded()
+    telemetry.too_old()
+    assert telemetry.invalid('bad_step', 'step is 3')
+    assert not telemetry.invalid('bad_step', 'step is 4')
+    published(telemetry, 1.0)
+    counts = telemetry.throughput()
+    assert counts['frames_in'] == 5
+    assert counts['frames_out'] == 1
+    assert counts['dropped_superseded'] == counts['dropped_too_old'] == 1
+    assert counts['dropped_invalid'] == counts['dropped_invalid_bad_step'] == 2
+    assert telemetry.last_invalid == 'step is 4'
+
+
+def test_latency_and_age_are_told_apart() -> None:
+    telemetry = Telemetry()
+    published(telemetry, 1.0, age_s=0.5)
+    figures = telemetry.latency()
+    assert 10.0 <= figures['latency_p50_ms'] < 500.0
+    assert figures['age_p50_ms'] == 500.0
+    assert figures['infer_ms'] == 5.0
+    assert not telemetry.clocks_disagree()
+
+
+def test_clocks_that_disagree_are_noticed_both_ways() -> None:
+    for age_s in (-3600.0, 3600.0):
+        telemetry = Telemetry()
+        published(telemetry, 1.0, age_s)
+        assert telemetry.clocks_disagree()
+
+
+def test_a_bag_that_loops_resets_the_windows_but_no_count() -> None:
+    telemetry = Telemetry()
+    published(telemetry, 100.0, age_s=99.0)
+    published(telemetry, 1.0, age_s=0.1)
+    assert telemetry.latency()['age_p99_ms'] == 100.0
+    assert telemetry.throughput()['frames_out'] == 2
+
+
+def test_silence_is_measured_from_the_last_image() -> None:
+    telemetry = Telemetry()
+    assert telemetry.silent_s() is None
+    telemetry.received()
+    silent_s = telemetry.silent_s()
+    assert silent_s is not None
+    assert 0.0 <= silent_s < 60.0

@@ -1,0 +1,326 @@
+"""The real huggingface_hub against a hub served on 127.0.0.1.
+
+It reads its settings when it is imported, so each case is a process of its own, with the
+environment that a user would set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import re
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from depth_anything_ros.model.manifest import Release
+from depth_anything_ros.model.variants import Checkpoint
+
+COMMIT = '0123456789abcdef0123456789abcdef01234567'
+CONTENT = random.Random(0).randbytes(21 << 20)  # three of huggingface_hub's 10 MiB chunks
+ROW = Release(
+    'vits',
+    Checkpoint.RELATIVE,
+    'depth-anything/Test',
+    'depth_anything_v2_vits.pth',
+    hashlib.sha256(CONTENT).hexdigest(),
+    len(CONTENT),
+    'Apache-2.0',
+    COMMIT,
+)
+FILE_PATH = f'/{ROW.repo_id}/resolve/{COMMIT}/{ROW.filename}'
+LIMIT_S = 60
+"""Bound on any one process or wait here; all end far sooner."""
+
+CHILD = """
+import json, sys, time
+from dataclasses import replace
+from depth_anything_ros.core.errors import WeightsError
+from depth_anything_ros.model import weights
+from depth_anything_ros.model.manifest import Release
+from depth_anything_ros.model.variants import Checkpoint
+
+row = Release(**json.loads(sys.argv[1]))
+row = replace(row, checkpoint=Checkpoint(row.checkpoint))
+results = []
+for verb in sys.argv[2:]:
+    progress = []
+    options = {'on_progress': lambda *step: progress.append(step)} if verb == 'fetch' else {}
+    result = {'verb': verb, 'progress': progress, 'known': False, 'path': '', 'error': ''}
+    start = time.monotonic()
+    try:
+        file = getattr(weights, verb)('vits', row.checkpoint, manifest=[row], **options)
+        result |= {'path': str(file.path), 'known': file.known}
+    except WeightsError as err:
+        result['error'] = str(err)
+    results.append(result | {'s': time.monotonic() - start})
+assert 'torch' not in sys.modules
+print(json.dumps(results))
+"""
+
+
+class FakeHub(ThreadingHTTPServer):
+    """One repository with one file, and the ways in which it can fail."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(('127.0.0.1', 0), Handler)
+        self.content = CONTENT
+        self.status = 200
+        self.is_hub = True
+        self.cut_at: list[int] = []
+        """Bytes after which each next GET is cut off."""
+        self.always_cut = False
+        self.heads_before_body = 0
+        self.requests: list[str] = []
+        self.changed = threading.Condition()
+        self.url = f'http://127.0.0.1:{self.server_address[1]}'
+
+    def note(self, what: str) -> None:
+        with self.changed:
+            self.requests.append(what)
+            self.changed.notify_all()
+
+    def count(self, method: str) -> int:
+        return sum(what.startswith(method) for what in self.requests)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers as huggingface.co does, as far as huggingface_hub asks."""
+
+    server: FakeHub
+    protocol_version = 'HTTP/1.1'
+
+    def log_message(self, *_: object) -> None:
+        """Keep the test's output clean."""
+
+    def do_HEAD(self) -> None:
+        self.server.note('HEAD')
+        self._head(0)
+
+    def do_GET(self) -> None:
+        hub = self.server
+        # huggingface_hub may also ask for lists of its own, which are not there.
+        if self.path != FILE_PATH:
+            self._head(0)
+            return
+        hub.note(f'GET {self.headers.get("Range", "")}')
+        with hub.changed:
+            hub.changed.wait_for(lambda: hub.count('HEAD') >= hub.heads_before_body, LIMIT_S)
+        start = int(re.sub(r'\D', '', self.headers.get('Range', '')) or 0)
+        if not self._head(start):
+            return
+        body = hub.content[start:]
+        if hub.cut_at or hub.always_cut:
+            body = body[: hub.cut_at.pop(0) if hub.cut_at else 1000]
+            self.close_connection = True
+        self.wfile.write(body)
+
+    def _head(self, start: int) -> bool:
+        hub = self.server
+        status = hub.status if self.path == FILE_PATH else 404
+        if status == 200 and start:
+            status = 206
+        self.send_response(status)
+        size = len(hub.content)
+        if hub.is_hub:
+            self.send_header('X-Repo-Commit', COMMIT)
+            self.send_header('ETag', '"0123"')
+        if status == 404:
+            self.send_header('X-Error-Code', 'EntryNotFound')
+        if status == 206:
+            self.send_header('Content-Range', f'bytes {start}-{size - 1}/{size}')
+        good = status < 300
+        self.send_header('Content-Length', str(size - start if good else 0))
+        self.end_headers()
+        return good
+
+
+@pytest.fixture
+def hub() -> Iterator[FakeHub]:
+    with FakeHub() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join(LIMIT_S)
+
+
+class User:
+    """Runs `find` and `fetch` in fresh processes, with a home of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(('HF_', 'HUGGINGFACE_')) and not name.lower().endswith('_proxy')
+        }
+        self.env = {**kept, 'HF_HOME': str(home / 'hf'), 'XDG_CACHE_HOME': str(home / 'xdg')}
+
+    def start(self, url: str, *verbs: str, **env: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, '-c', CHILD, json.dumps(vars(ROW)), *verbs],
+            env={**self.env, 'HF_ENDPOINT': url, **env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, url: str, *verbs: str, **env: str) -> list[dict[str, Any]]:
+        return results_of(self.start(url, *verbs, **env))
+
+    def fetch(self, url: str, **env: str) -> dict[str, Any]:
+        return self.run(url, 'fetch', **env)[0]
+
+
+def results_of(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
+    try:
+        out, err = process.communicate(timeout=LIMIT_S)
+    finally:
+        process.kill()
+    assert process.returncode == 0, err
+    results: list[dict[str, Any]] = json.loads(out)
+    assert not any('\n' in result['error'] for result in results)
+    return results
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> User:
+    return User(tmp_path)
+
+
+@pytest.fixture
+def nowhere() -> Iterator[str]:
+    """Give an address that refuses connections: bound, so no one else's, but not listening."""
+    with socket.socket() as taken:
+        taken.bind(('127.0.0.1', 0))
+        yield f'http://127.0.0.1:{taken.getsockname()[1]}'
+
+
+def _cached_files(home: Path) -> list[Path]:
+    return [path for path in (home / 'hf').rglob('*') if path.is_file() and path.stat().st_size]
+
+
+def test_fetch_downloads_with_progress_then_works_offline(
+    hub: FakeHub, user: User, nowhere: str
+) -> None:
+    missing, fetched = user.run(hub.url, 'find', 'fetch')
+    assert 'is not in the cache' in missing['error']
+    path = Path(fetched['path'])
+    assert fetched['known'] and path.is_relative_to(user.home / 'hf')
+    assert path.name == ROW.filename and path.read_bytes() == CONTENT
+    assert fetched['progress'] == [
+        [100 * done / len(CONTENT), done, len(CONTENT)]
+        for done in (10 << 20, 20 << 20, len(CONTENT))
+    ]
+    for env in ({}, {'HF_HUB_OFFLINE': '1'}):
+        for again in user.run(nowhere, 'find', 'fetch', **env):
+            assert (again['path'], again['progress']) == (str(path), [])
+
+
+def test_find_never_asks_the_hub(hub: FakeHub, user: User) -> None:
+    user.run(hub.url, 'find')
+    assert hub.requests == []
+
+
+def test_a_cut_connection_is_resumed(hub: FakeHub, user: User) -> None:
+    hub.cut_at = [15 << 20]
+    assert user.fetch(hub.url)['known']
+    assert hub.requests[-1].endswith(f'bytes={10 << 20}-')
+
+
+def test_a_connection_that_is_always_cut_is_one_error(hub: FakeHub, user: User) -> None:
+    hub.always_cut = True
+    message = user.fetch(hub.url)['error']
+    assert f'downloading {ROW.filename} from {hub.url} broke off' in message
+    assert 'mend the network' in message and ROW.fetch_command in message
+    # Nothing is left that could pass for the file.
+    assert not [path for path in (user.home / 'hf').rglob('*') if path.name == ROW.filename]
+
+
+def test_a_file_that_the_hub_lacks(hub: FakeHub, user: User) -> None:
+    hub.status = 404
+    message = user.fetch(hub.url)['error']
+    assert f'{hub.url} has no {ROW.repo_id}/{ROW.filename}' in message
+    assert '(HTTP 404)' in message and 'HF_ENDPOINT' in message
+
+
+def test_a_hub_in_trouble(hub: FakeHub, user: User) -> None:
+    hub.status = 503
+    assert 'HTTP 503; try again later' in user.fetch(hub.url)['error']
+
+
+def test_a_login_page_is_no_hub(hub: FakeHub, user: User) -> None:
+    hub.is_hub = False
+    assert 'does not answer like a Hugging Face hub' in user.fetch(hub.url)['error']
+    assert hub.requests == ['HEAD']
+
+
+def test_other_bytes_of_the_right_size_are_refused_and_replaced(hub: FakeHub, user: User) -> None:
+    hub.content = b'x' + CONTENT[1:]
+    fetched, found = user.run(hub.url, 'fetch', 'find')
+    assert 'is damaged or truncated' in fetched['error']
+    assert f'as {hub.url} sent it' in fetched['error']
+    assert f'run `{ROW.fetch_command}`' in found['error']
+    hub.content = CONTENT
+    assert all(result['known'] for result in user.run(hub.url, 'fetch', 'find'))
+
+
+def test_a_damaged_cached_file_is_downloaded_again(hub: FakeHub, user: User) -> None:
+    path = Path(user.fetch(hub.url)['path'])
+    os.truncate(path, 1000)
+    found, fetched = user.run(hub.url, 'find', 'fetch')
+    assert f'1000 of {len(CONTENT)} bytes' in found['error']
+    assert fetched['known'] and path.read_bytes() == CONTENT
+
+
+def test_no_network_is_said_at_once(user: User, nowhere: str) -> None:
+    result = user.fetch(nowhere)
+    assert f'cannot reach {nowhere}' in result['error'] and result['s'] < 5
+    assert ROW.fetch_command in result['error']
+
+
+def test_a_silent_network_is_said_within_5_s(user: User) -> None:
+    with socket.create_server(('127.0.0.1', 0)) as silent:
+        url = f'http://127.0.0.1:{silent.getsockname()[1]}'
+        patient = user.start(url, 'fetch')
+        hasty = user.start(url, 'fetch', HF_HUB_ETAG_TIMEOUT='1')
+        (result,) = results_of(hasty)
+        assert 'did not answer in 1 s' in result['error']
+        (result,) = results_of(patient)
+        assert f'{url} did not answer in 3.5 s' in result['error'] and result['s'] < 5
+
+
+def test_offline_mode_is_said(hub: FakeHub, user: User) -> None:
+    assert 'HF_HUB_OFFLINE forbids' in user.fetch(hub.url, HF_HUB_OFFLINE='1')['error']
+    assert hub.requests == []
+
+
+def test_a_cache_that_cannot_be_written(hub: FakeHub, user: User) -> None:
+    # A folder under a regular file cannot be made, not even by root.
+    (user.home / 'file').touch()
+    message = user.fetch(hub.url, HF_HOME=str(user.home / 'file' / 'hf'))['error']
+    assert f'into the cache {user.home}/file/hf/hub: Not a directory' in message
+    assert 'set HF_HOME' in message
+    assert hub.count('GET') == 0
+
+
+def test_two_processes_share_one_download(hub: FakeHub, user: User) -> None:
+    # Each asks twice before it downloads: the body waits until both are past that.
+    hub.heads_before_body = 4
+    both = [user.start(hub.url, 'fetch') for _ in range(2)]
+    (first,), (second,) = (results_of(process) for process in both)
+    assert first['path'] == second['path']
+    assert first['known'] and second['known']
+    assert hub.count('GET') == 1

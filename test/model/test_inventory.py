@@ -1,0 +1,100 @@
+"""What `weights list` and `weights verify` report."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from depth_anything_ros.core.errors import SettingError, WeightsError
+from depth_anything_ros.model import hub
+from depth_anything_ros.model.checksum import sha256_of
+from depth_anything_ros.model.inventory import FileState, list_rows, verify
+from depth_anything_ros.model.manifest import MANIFEST, Release
+from depth_anything_ros.model.variants import Checkpoint
+
+ROWS = tuple(
+    Release(
+        variant,
+        Checkpoint.RELATIVE,
+        'me/it',
+        f'{variant}.pth',
+        hashlib.sha256(variant.encode()).hexdigest(),
+        4,
+        'Apache-2.0',
+    )
+    for variant in ('vits', 'vitb')
+)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give the folder that stands for the hub's cache."""
+    folder = tmp_path / 'hub'
+    folder.mkdir()
+
+    def cached(row: Release) -> Path | None:
+        path = folder / row.filename
+        return path if path.exists() else None
+
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'xdg'))
+    monkeypatch.setattr(hub, 'cached', cached)
+    return folder
+
+
+def _states(**options: object) -> list[tuple[str, FileState]]:
+    return [(row.variant, row.state) for row in verify(manifest=ROWS, **options)]  # type: ignore[arg-type]
+
+
+def test_the_list_has_every_file_and_what_was_announced(folder: Path) -> None:
+    (folder / 'depth_anything_v2_vits.pth').touch()
+    rows = list_rows()
+    assert [row.sha256 for row in rows[:9]] == [row.sha256 for row in MANIFEST]
+    assert [row.path is not None for row in rows] == [True] + 9 * [False]
+    assert [(row.variant, row.released) for row in rows[8:]] == [('vitl', True), ('vitg', False)]
+
+
+def test_each_cached_file_is_checked(folder: Path) -> None:
+    (folder / 'vitb.pth').write_bytes(b'vitb')
+    assert _states() == [('vits', FileState.MISSING), ('vitb', FileState.OK)]
+    (folder / 'vits.pth').write_bytes(b'vit')
+    rows = verify('vits', manifest=ROWS)
+    assert [row.state for row in rows] == [FileState.BAD]
+    assert '3 of 4 bytes' in rows[0].message
+
+
+def test_hashes_anew_whatever_is_recorded(folder: Path) -> None:
+    import os
+
+    path = folder / 'vits.pth'
+    path.write_bytes(b'vits')
+    sha256_of(path)
+    before = path.stat()
+    path.write_bytes(b'rots')
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert _states(variant='vits') == [('vits', FileState.BAD)]
+
+
+def test_a_given_file_is_named_by_its_bytes(tmp_path: Path) -> None:
+    path = tmp_path / 'some.pth'
+    path.write_bytes(b'vitb')
+    assert _states(weights=str(path)) == [('vitb', FileState.OK)]
+    assert _states(weights=str(path), variant='vits') == [('vits', FileState.BAD)]
+    path.write_bytes(b'own')
+    assert _states(weights=str(path)) == [('', FileState.UNKNOWN)]
+    path.write_bytes(b'')
+    assert _states(weights=str(path)) == [('', FileState.BAD)]
+
+
+def test_a_folder_is_checked_for_released_files(tmp_path: Path) -> None:
+    (tmp_path / 'vitb.pth').write_bytes(b'vitb')
+    assert _states(weights=str(tmp_path)) == [('vits', FileState.MISSING), ('vitb', FileState.OK)]
+
+
+def test_arguments_that_cannot_be_used_are_raised(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match='No such file'):
+        verify(weights=str(tmp_path / 'no'), manifest=ROWS)
+    with pytest.raises(SettingError, match='vitx'):
+        verify('vitx', manifest=ROWS)
+    assert verify('vitg', manifest=ROWS) == []

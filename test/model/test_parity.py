@@ -1,0 +1,138 @@
+"""Our network and whole frames against upstream's, on the same weights and photographs."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from depth_anything_ros.backends import BackendSettings
+from depth_anything_ros.backends.torch import TorchBackend
+from depth_anything_ros.core.types import BgrImage
+from depth_anything_ros.model.network import DepthAnythingV2, random_network
+from depth_anything_ros.model.variants import Checkpoint, get_variant
+
+data = pytest.importorskip('skimage.data')
+pytestmark = pytest.mark.skipif(
+    find_spec('depth_anything_v2') is None, reason='needs upstream: jkp-depth-anything-v2'
+)
+
+SAME_TENSOR = 1e-4
+SAME_IMAGE = 1e-3
+"""Largest differences allowed, of the output's range; the goals of the project."""
+
+
+class Pair:
+    """Both networks of one variant, with the same weights."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        from depth_anything_ros.backends.upstream import upstream_network
+
+        variant = get_variant(name)
+        self.ours = varied(random_network(variant))
+        self.upstream: Any = upstream_network(variant)
+        self.upstream.load_state_dict(self.ours.state_dict(), strict=True)
+        self.path = folder / f'{name}.pth'
+        self.name = name
+        torch.save(self.upstream.state_dict(), self.path)
+
+    def check(self, bgr: BgrImage, input_size: int) -> None:
+        settings = BackendSettings(
+            get_variant(self.name),
+            Checkpoint.RELATIVE,
+            str(self.path),
+            'cpu',
+            'fp32',
+            input_size,
+            0,
+        )
+        backend = TorchBackend(settings)
+        with torch.inference_mode():
+            x, size = self.upstream.image2tensor(bgr, input_size)
+            expected = self.upstream(x)
+            spread = float(expected.max() - expected.min())
+            assert spread > 1e-3
+            assert float((self.ours(x) - expected).abs().max()) <= SAME_TENSOR * spread
+            frame = torch.nn.functional.interpolate(
+                expected[:, None], size, mode='bilinear', align_corners=True
+            )[0, 0].numpy()
+        found = backend.infer(bgr)
+        assert found.shape == bgr.shape[:2]
+        assert np.abs(found - frame).max() <= SAME_IMAGE * (frame.max() - frame.min())
+
+
+def varied(network: DepthAnythingV2) -> DepthAnythingV2:
+    """Give the parameters that start as zeros and ones values that show when misused."""
+    generator = torch.Generator().manual_seed(7)
+    for name, parameter in network.requires_grad_(False).named_parameters():
+        if name.endswith('.gamma'):
+            parameter.uniform_(0.2, 1.0, generator=generator)
+        elif 'norm' in name:
+            parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
+        elif name.startswith('pretrained') and name.endswith('.bias'):
+            parameter.normal_(std=0.02, generator=generator)
+    return network
+
+
+def photograph(name: str) -> BgrImage:
+    """Give one of four shapes, from photographs inside scikit-image's wheel."""
+    if name == 'portrait':
+        rgb = data.astronaut()[:, 76:436]
+    elif name == 'square':
+        rgb = data.astronaut()
+    elif name == 'hd':
+        rgb = cv2.resize(data.coffee()[30:368], (1280, 720), interpolation=cv2.INTER_CUBIC)
+    else:
+        rgb = cv2.resize(data.rocket(), (640, 480), interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(rgb[..., ::-1])
+
+
+@pytest.fixture(scope='module')
+def vits(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    return Pair('vits', tmp_path_factory.mktemp('vits'))
+
+
+@pytest.mark.parametrize('input_size', [518, 252])
+@pytest.mark.parametrize('name', ['landscape', 'portrait', 'square', 'hd'])
+def test_vits_agrees(vits: Pair, name: str, input_size: int) -> None:
+    vits.check(photograph(name), input_size)
+
+
+@pytest.mark.parametrize(('variant', 'input_size'), [('vitb', 252), ('vitl', 126)])
+def test_the_larger_variants_agree(variant: str, input_size: int, tmp_path: Path) -> None:
+    Pair(variant, tmp_path).check(photograph('landscape'), input_size)
+
+
+def test_vitg_has_upstreams_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    from depth_anything_ros.backends.upstream import upstream_network
+
+    # It reads the values of a linspace while it is built, which meta has none of.
+    linspace = torch.linspace
+    monkeypatch.setattr(torch, 'linspace', lambda *args: linspace(*args, device='cpu'))
+    with torch.device('meta'):
+        ours = DepthAnythingV2(get_variant('vitg')).state_dict()
+        theirs = upstream_network(get_variant('vitg')).state_dict()
+    assert {name: value.shape for name, value in ours.items()} == {
+        name: value.shape for name, value in theirs.items()
+    }
+
+
+def test_the_metric_head_agrees(vits: Pair) -> None:
+    # Upstream keeps its metric network outside the package: the same but for these lines.
+    network = DepthAnythingV2(get_variant('vits'), 20.0).eval()
+    network.load_state_dict(vits.ours.state_dict())
+    head = vits.upstream.depth_head.scratch.output_conv2
+    relu, head[3] = head[3], torch.nn.Sigmoid()
+    try:
+        with torch.inference_mode():
+            x, _ = vits.upstream.image2tensor(photograph('landscape'), 126)
+            expected = vits.upstream(x) * 20.0
+            spread = expected.max() - expected.min()
+            assert (network(x) - expected).abs().max() <= SAME_TENSOR * spread
+    finally:
+        head[3] = relu

@@ -1,0 +1,91 @@
+"""Every parameter, in every state: it applies, or is refused with the reason."""
+
+from __future__ import annotations
+
+import pytest
+from lifecycle_msgs.msg import Transition
+from rcl_interfaces.srv import DescribeParameters
+from rig import Rig
+
+from depth_anything_ros.core.parameters import Change, entries, flatten
+
+# A value for each that is allowed and is not the default, nor what the rig starts with.
+OTHER = {
+    'variant': 'vitl',
+    'checkpoint': 'metric_indoor',
+    'weights': '/elsewhere.pth',
+    'allow_download': False,
+    'device': 'cuda:1',
+    'backend': 'torch',
+    'precision': 'fp32',
+    'input_size': 252,
+    'threads': 2,
+    'image_transport': 'compressed',
+    'rectified': False,
+    'max_image_age_s': 3.5,
+    'max_image_megapixels': 2.0,
+    'autostart': True,
+    'output.max_side': 320,
+    'output.jpeg_quality': 50,
+    'relative.normalization': 'minmax',
+    'relative.smoothing_s': 0.0,
+    'color.map': 'jet',
+    'diagnostics.period_s': 2.0,
+    'diagnostics.stale_after_s': 9.0,
+    'diagnostics.max_latency_s': 0.25,
+}
+
+ALLOWED = {
+    Change.LIVE: {'unconfigured', 'inactive', 'active'},
+    Change.INACTIVE: {'unconfigured', 'inactive'},
+    Change.UNCONFIGURED: {'unconfigured'},
+    Change.START: set(),
+}
+
+
+def test_the_table_is_complete() -> None:
+    assert list(OTHER) == [entry.name for entry in entries()]
+
+
+CONFIGURE, ACTIVATE = Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE
+STEPS = {'unconfigured': [], 'inactive': [CONFIGURE], 'active': [CONFIGURE, ACTIVATE]}
+
+
+@pytest.mark.parametrize('state', STEPS)
+def test_each_applies_or_is_refused_with_the_reason(state: str) -> None:
+    with Rig({'autostart': False}) as rig:
+        for transition in STEPS[state]:
+            assert rig.change_state(transition)
+        rig.until_state(state)
+        for entry in entries():
+            accepted, reason = rig.set_parameter(entry.name, OTHER[entry.name])
+            assert accepted == (state in ALLOWED[entry.change]), (entry.name, reason)
+            if not accepted:
+                assert entry.name in reason or 'read-only' in reason
+            in_force = flatten(rig.node.parameters)[entry.name]
+            assert (in_force == OTHER[entry.name]) == accepted, entry.name
+
+
+def test_values_out_of_range_are_refused_and_change_nothing() -> None:
+    wrong = {'variant': 'vitx', 'input_size': 1, 'relative.smoothing_s': -1.0, 'color.map': ''}
+    with Rig({'autostart': False}) as rig:
+        before = rig.node.parameters
+        for name, value in wrong.items():
+            accepted, reason = rig.set_parameter(name, value)
+            assert not accepted
+            assert reason
+        assert rig.node.parameters == before
+
+
+def test_descriptions_read_well() -> None:
+    names = [entry.name for entry in entries()]
+    with Rig({'autostart': False}) as rig:
+        request = DescribeParameters.Request(names=names)
+        for entry, told in zip(
+            entries(),
+            rig.call(DescribeParameters, 'describe_parameters', request).descriptors,
+            strict=True,
+        ):
+            assert told.description == entry.description
+            assert entry.allowed in told.additional_constraints
+            assert 'may change' in told.additional_constraints

@@ -1,0 +1,140 @@
+"""Transitions: what they leave behind, and what they do when something breaks."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import rclpy
+from lifecycle_msgs.msg import Transition
+from rclpy.context import Context
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rig import FAST, Rig
+from sensor_msgs.msg import Image
+
+from depth_anything_ros.node import DepthNode
+from depth_anything_ros.ros.camera import Camera
+
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+@pytest.fixture
+def node() -> Iterator[DepthNode]:
+    """A node that nobody spins: transitions are called."""
+    context = Context()
+    rclpy.init(context=context)
+    values = FAST | {'autostart': False}
+    node = DepthNode(
+        context=context,
+        parameter_overrides=[Parameter(name, value=value) for name, value in values.items()],
+    )
+    yield node
+    assert node.close()
+    context.try_shutdown()
+
+
+def cycle(node: DepthNode) -> None:
+    assert node.trigger_configure() == SUCCESS
+    assert node.trigger_activate() == SUCCESS
+    assert node.trigger_deactivate() == SUCCESS
+    assert node.trigger_cleanup() == SUCCESS
+
+
+def resident_mb() -> float:
+    text = Path('/proc/self/status').read_text()
+    return int(text.split('VmRSS:')[1].split()[0]) / 1024
+
+
+def resources() -> tuple[int, int]:
+    """Threads and open descriptors of this process."""
+    return len(list(Path('/proc/self/task').iterdir())), len(list(Path('/proc/self/fd').iterdir()))
+
+
+def test_a_hundred_cycles_leave_nothing_behind(node: DepthNode) -> None:
+    for _ in range(10):  # thread pools and allocators reach their size
+        cycle(node)
+    gc.collect()
+    before, before_mb = resources(), resident_mb()
+    for _ in range(100):
+        cycle(node)
+    gc.collect()
+    after, after_mb = resources(), resident_mb()
+    print(f'threads, descriptors {before} -> {after}; {before_mb:.1f} -> {after_mb:.1f} MB')
+    assert after == before
+    # A network of 8 MB that stayed each time would be 800 MB.
+    assert after_mb - before_mb < 20.0
+
+
+@pytest.mark.parametrize(
+    ('broken', 'transitions'),
+    [
+        ('open_outputs', ['configure']),
+        ('open_inputs', ['configure', 'activate']),
+    ],
+)
+def test_an_exception_on_the_way_up_is_reported_and_can_be_tried_again(
+    node: DepthNode,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    broken: str,
+    transitions: list[str],
+) -> None:
+    with monkeypatch.context() as patch:
+
+        def fail(*_: object) -> None:
+            raise RuntimeError('a cable came loose')
+
+        patch.setattr(Camera, broken, fail)
+        *first, last = [getattr(node, f'trigger_{name}') for name in transitions]
+        for transition in first:
+            assert transition() == SUCCESS
+        assert last() == FAILURE
+    assert 'a cable came loose' in capfd.readouterr().err
+    assert last() == SUCCESS
+
+
+@pytest.mark.parametrize('broken', ['close_inputs', 'close_outputs'])
+def test_an_exception_on_the_way_down_can_be_tried_again(
+    node: DepthNode, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    assert node.trigger_configure() == SUCCESS
+    assert node.trigger_activate() == SUCCESS
+    down = [node.trigger_deactivate, node.trigger_cleanup]
+    if broken == 'close_outputs':
+        assert down.pop(0)() == SUCCESS
+    with monkeypatch.context() as patch:
+
+        def fail(*_: object) -> None:
+            raise RuntimeError('a cable came loose')
+
+        patch.setattr(Camera, broken, fail)
+        assert down[0]() == FAILURE
+    for transition in down:
+        assert transition() == SUCCESS
+    cycle(node)
+
+
+def test_configure_without_the_file_says_the_command_that_fetches_it() -> None:
+    # conftest gives every test an empty cache.
+    with Rig({'autostart': False, 'weights': '', 'variant': 'vitb'}) as rig:
+        rig.until_state('unconfigured')
+        assert not rig.change_state(Transition.TRANSITION_CONFIGURE)
+        rig.until(lambda: 'weights fetch --variant vitb' in rig.status().message)
+
+
+def test_a_reactivated_node_starts_clean() -> None:
+    topic = '/depth_anything/relative/image'
+    with Rig() as rig:
+        rig.listen(Image, topic)
+        rig.until_state('active')
+        rig.until_answered(topic)
+        first = rig.node._camera.telemetry
+        rig.change_state(Transition.TRANSITION_DEACTIVATE)
+        rig.until_state('inactive')
+        rig.change_state(Transition.TRANSITION_ACTIVATE)
+        rig.until_state('active')
+        assert rig.node._camera.telemetry is not first
+        rig.until_answered(topic)

@@ -1,0 +1,204 @@
+"""The node over real DDS: lifecycle, outputs, what it says of itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
+from lifecycle_msgs.msg import Transition
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rig import Rig, picture, values_of
+from sensor_msgs.msg import CompressedImage, Image
+
+from depth_anything_ros.messages.images import bgr_from_compressed, bgr_from_image, fill_compressed
+
+RELATIVE = '/depth_anything/relative/image'
+RAW = '/depth_anything/relative/raw'
+COLOR = '/depth_anything/relative/image_color'
+
+
+def floats(message: Image) -> np.ndarray:
+    assert message.encoding == '32FC1'
+    return np.frombuffer(message.data, np.float32).reshape(message.height, message.width)
+
+
+def test_an_image_gives_every_subscribed_output_with_its_stamp_and_frame() -> None:
+    with Rig() as rig:
+        for topic in (RELATIVE, RAW, COLOR):
+            rig.listen(Image, topic)
+        rig.listen(CompressedImage, COLOR + '/compressed')
+        rig.until_state('active')
+        sent: dict[int, Image] = {}
+
+        def image() -> Image:
+            message = rig.image()
+            sent[message.header.stamp.sec] = message
+            return message
+
+        rig.until_answered(COLOR + '/compressed', image)
+        color = rig.received[COLOR][-1]
+        same = [rig.received[t][-1] for t in (RELATIVE, RAW, COLOR + '/compressed')]
+        rig.until(lambda: all(m.header == color.header for m in same))
+
+        assert color.header == sent[color.header.stamp.sec].header
+        relative, raw = floats(same[0]), floats(same[1])
+        assert relative.shape == raw.shape == (120, 160)
+        assert 0.0 <= relative.min() < relative.max() <= 1.0
+        # Normalising keeps the order: larger stays nearer.
+        order = np.argsort(raw, axis=None)
+        assert (np.diff(relative.ravel()[order]) >= 0).all()
+        assert bgr_from_image(color).shape == (120, 160, 3)
+        assert bgr_from_compressed(same[2]).shape == (120, 160, 3)
+
+
+def test_it_idles_and_says_so_while_nobody_subscribes() -> None:
+    with Rig() as rig:
+        rig.until_state('active')
+        message = rig.image()
+        rig.publish(message)
+
+        def skipped() -> bool:
+            rig.publish(rig.image())
+            part = rig.diagnostics('throughput')
+            return part is not None and int(values_of(part).get('skipped_idle', 0)) > 0
+
+        rig.until(skipped)
+        assert values_of(rig.diagnostics('throughput'))['frames_out'] == '0'
+        assert values_of(rig.status())['idle'] == 'True'
+        rig.listen(Image, RELATIVE)
+        rig.until_answered(RELATIVE)
+        rig.until(lambda: values_of(rig.status())['idle'] == 'False')
+
+
+@pytest.mark.parametrize('encoding', ['bgr8', 'rgb8', 'mono8'])
+def test_encodings_agree(encoding: str) -> None:
+    pixels = np.repeat(picture()[:, :, :1], 3, axis=2)
+    with Rig() as rig:
+        rig.listen(Image, RAW)
+        rig.until_state('active')
+        expected = floats(rig.until_answered(RAW, lambda: rig.image(pixels)))
+        own = pixels[:, :, 0].copy() if encoding == 'mono8' else pixels
+        answer = floats(rig.until_answered(RAW, lambda: rig.image(own, encoding)))
+        np.testing.assert_array_equal(answer, expected)
+
+
+@pytest.mark.parametrize('format_', ['jpeg', 'png'])
+def test_compressed_images(format_: str) -> None:
+    import cv2
+
+    def image() -> CompressedImage:
+        message = CompressedImage(header=rig.header(), format=format_)
+        if format_ == 'jpeg':
+            fill_compressed(message, picture(), 95)
+        else:
+            message.data.frombytes(cv2.imencode('.png', picture())[1].tobytes())
+        return message
+
+    with Rig({'image_transport': 'compressed'}) as rig:
+        rig.listen(Image, RELATIVE)
+        rig.until_state('active')
+        answer = rig.until_answered(RELATIVE, image, 'image/compressed')
+        assert (answer.height, answer.width) == (120, 160)
+
+
+def test_transitions_by_service_and_a_second_activation() -> None:
+    with Rig({'autostart': False}) as rig:
+        rig.until_state('unconfigured')
+        rig.listen(Image, RELATIVE)
+        assert rig.change_state(Transition.TRANSITION_CONFIGURE)
+        rig.until_state('inactive')
+        for _ in range(2):
+            assert rig.change_state(Transition.TRANSITION_ACTIVATE)
+            rig.until_state('active')
+            rig.until_answered(RELATIVE)
+            assert rig.change_state(Transition.TRANSITION_DEACTIVATE)
+            rig.until_state('inactive')
+        assert rig.change_state(Transition.TRANSITION_CLEANUP)
+        rig.until_state('unconfigured')
+        assert rig.peer.count_publishers(RELATIVE) == 0
+
+
+def test_a_failed_configure_says_why_and_can_be_mended() -> None:
+    with Rig({'autostart': False, 'weights': '/no/such/file.pth'}) as rig:
+        rig.until_state('unconfigured')
+        assert not rig.change_state(Transition.TRANSITION_CONFIGURE)
+        rig.until(lambda: rig.status().level == DiagnosticStatus.ERROR)
+        assert '/no/such/file.pth' in rig.status().message
+        assert rig.set_parameter('weights', 'random') == (True, '')
+        assert rig.change_state(Transition.TRANSITION_CONFIGURE)
+        rig.until_state('inactive')
+
+
+def test_parameters_apply_or_are_refused_with_the_reason() -> None:
+    with Rig({'relative.smoothing_s': 0.0}) as rig:
+        rig.listen(Image, COLOR)
+        rig.until_state('active')
+        before = bgr_from_image(rig.until_answered(COLOR))
+        assert rig.set_parameter('color.map', 'gray')[0]
+        after = bgr_from_image(rig.until_answered(COLOR))
+        assert (before != after).any()
+        # 'random' is drawn in the corner; elsewhere gray is gray.
+        assert (after[60:, :, 0] == after[60:, :, 2]).all()
+        refused, why = rig.set_parameter('variant', 'vitb')
+        assert not refused
+        assert 'lifecycle set /depth_anything' in why
+        refused, why = rig.set_parameter('color.map', 'rainbow')
+        assert not refused
+        assert 'spectral_r' in why
+
+
+def test_random_weights_warn_for_as_long_as_they_run() -> None:
+    with Rig() as rig:
+        rig.until_state('active')
+        rig.listen(Image, RELATIVE)
+        rig.until(lambda: 'random' in rig.status().message)
+        assert rig.status().level == DiagnosticStatus.WARN
+        model = rig.until(lambda: rig.diagnostics('model'))
+        rig.until(lambda: rig.diagnostics('model').level == DiagnosticStatus.WARN)
+        assert values_of(model)['variant'] == 'demo'
+
+
+def test_status_names_what_keeps_images_away() -> None:
+    with Rig() as rig:
+        rig.listen(Image, RELATIVE)
+        rig.until(lambda: rig.status() and 'no publisher on /image' in rig.status().message)
+        rig.peer.create_publisher(CompressedImage, '/image', 1)
+        rig.until(lambda: 'image_transport' in rig.status().message)
+
+
+def test_a_best_effort_publisher_is_named_to_a_reliable_subscription() -> None:
+    overrides = ['-p', 'qos_overrides./image.subscription.reliability:=reliable']
+    with Rig(arguments=overrides) as rig:
+        rig.until_state('active')
+        rig.publish(rig.image())
+        rig.until(lambda: '/peer' in rig.status().message)
+        assert 'qos_overrides./image.subscription' in rig.status().message
+
+
+@pytest.mark.parametrize(
+    'reliability', [ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE]
+)
+def test_outputs_reach_both_kinds_of_subscriber(reliability: ReliabilityPolicy) -> None:
+    with Rig() as rig:
+        rig.listen(Image, RELATIVE, QoSProfile(depth=1, reliability=reliability))
+        rig.until_state('active')
+        rig.until_answered(RELATIVE)
+
+
+def test_bad_frames_are_counted_by_reason_and_the_next_good_one_works() -> None:
+    with Rig() as rig:
+        rig.listen(Image, RELATIVE)
+        rig.until_state('active')
+        rig.until_answered(RELATIVE)
+        broken = rig.image()
+        broken.step = 3
+        rig.publish(broken)
+        rig.publish(rig.image(np.zeros((120, 160, 3), np.uint8)))
+        rig.until_answered(RELATIVE)
+
+        def counted() -> bool:
+            rig.publish(rig.image(np.zeros((120, 160, 3), np.uint8)))
+            return 'dropped_invalid_covered_lens' in values_of(rig.diagnostics('throughput'))
+
+        rig.until(counted)
+        rig.until_answered(RELATIVE)

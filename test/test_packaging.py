@@ -1,0 +1,126 @@
+"""What pip, colcon and ROS read agrees with what the package is."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import depth_anything_ros
+
+catkin_package = pytest.importorskip('catkin_pkg.package')
+ament_index_python = pytest.importorskip('ament_index_python')
+
+NAME = 'depth_anything_ros'
+ROOT = Path(__file__).resolve().parents[1]
+PROVIDERS = {
+    # module: what a package.xml or a pip requirement calls it
+    'cv2': {'python3-opencv', 'opencv-python-headless'},
+    'depth_anything_v2': {'jkp-depth-anything-v2'},
+    'numpy': {'python3-numpy', 'numpy'},
+    'tf2_ros': {'tf2_ros_py'},
+    'tqdm': {'python3-tqdm', 'tqdm'},
+    'yaml': {'python3-yaml', 'pyyaml'},
+}
+
+
+@pytest.fixture(scope='module')
+def manifest():
+    return catkin_package.parse_package(str(ROOT / 'package.xml'))
+
+
+@pytest.fixture(scope='module')
+def distribution():
+    return importlib.metadata.distribution(NAME)
+
+
+@pytest.fixture(scope='module')
+def share():
+    try:
+        return Path(ament_index_python.get_package_share_directory(NAME))
+    except (ament_index_python.PackageNotFoundError, LookupError):
+        pytest.skip('AMENT_PREFIX_PATH does not lead to this package: run `make test`')
+
+
+def requirements(distribution):
+    return [Requirement(line) for line in distribution.requires or ()]
+
+
+def third_party_imports():
+    """Map each module imported from outside to one file that imports it."""
+    found = {}
+    for path in [*(ROOT / NAME).rglob('*.py'), *(ROOT / 'launch').glob('*.py')]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module]
+            for name in names:
+                top = name.partition('.')[0]
+                if top != NAME and top not in sys.stdlib_module_names:
+                    found[top] = str(path.relative_to(ROOT))
+    return found
+
+
+def test_package_xml_is_valid(manifest):
+    warnings = []
+    manifest.validate(warnings)
+    assert not warnings
+    assert manifest.package_format == 3
+    assert manifest.get_build_type() == 'ament_python'
+    assert manifest.licenses == ['Apache-2.0']
+
+
+def test_one_version_and_one_maintainer(manifest, distribution):
+    assert manifest.version == depth_anything_ros.__version__
+    assert distribution.version == depth_anything_ros.__version__
+    (maintainer,) = manifest.maintainers
+    assert distribution.metadata['Maintainer'] == maintainer.name
+    assert distribution.metadata['Maintainer-email'] == maintainer.email
+
+
+def test_entry_points_can_be_called(distribution):
+    scripts = {entry.name: entry for entry in distribution.entry_points}
+    assert set(scripts) == {'depth_anything', 'depth_node'}
+    for entry in scripts.values():
+        assert callable(entry.load())
+
+
+def test_every_import_is_declared(manifest, distribution):
+    declared = {dependency.name for dependency in manifest.exec_depends}
+    declared |= {canonicalize_name(requirement.name) for requirement in requirements(distribution)}
+    undeclared = {
+        module: path
+        for module, path in third_party_imports().items()
+        if not declared & PROVIDERS.get(module, {module, canonicalize_name(module)})
+    }
+    assert not undeclared, 'add these to package.xml, or to setup.py if only pip has them'
+
+
+def test_every_requirement_is_pinned(distribution):
+    lines = (ROOT / 'constraints.txt').read_text().splitlines()
+    pins = [line for line in lines if line and not line.startswith('#')]
+    # A local version (torch==2.13.0+cpu) or a range pins nothing that everyone can install.
+    assert [pin for pin in pins if not re.fullmatch(r'[\w.-]+==[\w.]+', pin)] == []
+    pinned = {canonicalize_name(pin.partition('==')[0]) for pin in pins}
+    required = {canonicalize_name(requirement.name) for requirement in requirements(distribution)}
+    assert required - pinned == set()
+
+
+@pytest.mark.parametrize('folder', ['config', 'launch'])
+def test_share_holds_what_the_checkout_holds(share, folder):
+    expected = {
+        path.name: path.read_bytes() for path in (ROOT / folder).iterdir() if path.is_file()
+    }
+    assert expected
+    installed = {
+        path.name: path.read_bytes() for path in (share / folder).iterdir() if path.is_file()
+    }
+    assert {name: installed.get(name) for name in expected} == expected
