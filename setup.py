@@ -42,7 +42,7 @@ setup(
     ],
     zip_safe=False,
     python_requires='>=3.10',
-    # rclpy and the messages come with ROS, or as wheels that the Makefile adds where there is none.
+    # rclpy and the messages come with ROS; the Makefile adds wheels of them where there is none.
     # The lower bounds are what Ubuntu 24.04, the home of Jazzy, brings.
     install_requires=[
         'huggingface_hub>=1.1',

@@ -9,8 +9,10 @@ import argparse
 import dataclasses
 import json
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,12 +68,25 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--version', action='version', version=__version__)
     verbs = parser.add_subparsers(required=True, metavar='VERB')
 
-    demo = verbs.add_parser('demo', help='the running node on pictures of this package')
+    demo = verbs.add_parser('demo', help='the running node on two simulated drives')
     demo.add_argument('--out', type=Path, default=Path('demo'), help='folder of the results')
-    demo.add_argument('--seconds', type=_positive, default=8.0, help='how long to publish')
+    demo.add_argument('--seconds', type=_positive, default=2.0, help='length of each drive')
     demo.add_argument('--rate', type=_positive, default=30.0, help='images per second')
-    _add_parameters(demo, _NETWORK, {'weights': 'random', 'input_size': 252})
+    _add_parameters(demo, (*_NETWORK, 'color.map'), {'variant': 'demo'})
     demo.set_defaults(verb=_demo)
+
+    bag = verbs.add_parser('bag', help='bags to test with')
+    bags = bag.add_subparsers(required=True, metavar='ACTION')
+    sample = bags.add_parser('sample', help='a simulated drive with every sensor and true depth')
+    sample.add_argument('output', metavar='OUT', type=Path, help='the bag to write, a new folder')
+    sample.add_argument('--scene', default='room', help='room or road (default: room)')
+    sample.add_argument('--seconds', type=_positive, default=6.0, help='default: 6')
+    sample.add_argument('--rate', type=_positive, default=10.0, help='images/s (default: 10)')
+    sample.add_argument('--size', type=_size, default=(640, 480), help='default: 640x480')
+    sample.add_argument('--seed', type=int, default=0, help='which scene (default: 0)')
+    sample.add_argument('--storage', default='mcap', help='mcap or sqlite3 (default: mcap)')
+    sample.add_argument('--json', action='store_true', help='print the counts as JSON')
+    sample.set_defaults(verb=_bag_sample)
 
     run = verbs.add_parser('run', help='depth of images, folders, videos or a webcam, no ROS')
     run.add_argument('input', metavar='IN', help="image, folder, video, 'webcam' or 'webcam:N'")
@@ -133,6 +148,13 @@ def _parameters(options: argparse.Namespace, **fixed: Any) -> Parameters:
     return parameters_from_flat(given | fixed)
 
 
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r'(\d+)x(\d+)', text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f'{text} is no size: give it as 640x480')
+    return int(match[1]), int(match[2])
+
+
 def _positive(text: str) -> float:
     value = float(text)
     if not 0 < value < float('inf'):
@@ -144,6 +166,29 @@ def _demo(options: argparse.Namespace) -> int:
     from depth_anything_ros.studies import demo
 
     return demo.run(_parameters(options), options.out, options.seconds, options.rate)
+
+
+def _bag_sample(options: argparse.Namespace) -> int:
+    from depth_anything_ros.bag.sample import write_sample_bag
+
+    with tqdm(unit='measurement', disable=None) as bar:
+        summary = write_sample_bag(
+            options.output,
+            options.scene,
+            options.seconds,
+            options.rate,
+            options.size,
+            options.seed,
+            options.storage,
+            on_progress=_follow(bar),
+        )
+    if options.json:
+        print(json.dumps(dataclasses.asdict(summary), indent=2, default=str))
+    else:
+        for topic, count in summary.counts.items():
+            print(f'{count:6d}  {topic}')
+        print(f'in {summary.path}')
+    return 0
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -161,7 +206,7 @@ def _run(options: argparse.Namespace) -> int:
             DepthPipeline(backend, parameters),
             options.output,
             tuple(options.save),
-            lambda _: bar.update() and None,
+            lambda _: bar.update(),
         )
         rate_hz = bar.format_dict['rate']
     backend.close()
@@ -179,7 +224,7 @@ def _load(parameters: Parameters) -> Any:
     from depth_anything_ros.pipeline import load_backend, locate_weights
 
     with tqdm(unit='B', unit_scale=True, disable=None, leave=False) as bar:
-        locate_weights(parameters, parameters.allow_download, _progress_on(bar))
+        locate_weights(parameters, parameters.allow_download, _follow_download(bar))
     backend, weights = load_backend(parameters)
     for notice in weights.notices():
         print(f'warning: {notice}', file=sys.stderr)
@@ -189,15 +234,21 @@ def _load(parameters: Parameters) -> Any:
 def _weights_list(options: argparse.Namespace) -> int:
     from depth_anything_ros.model import inventory
 
-    return _print_rows(inventory.list_rows(), options.json)
+    return _print_rows(
+        inventory.list_rows(),
+        ('variant', 'checkpoint', 'size_bytes', 'licence', 'path'),
+        options.json,
+    )
 
 
 def _weights_fetch(options: argparse.Namespace) -> int:
     from depth_anything_ros.model import weights
 
     with tqdm(unit='B', unit_scale=True, disable=None) as bar:
-        found = weights.fetch(options.variant, Checkpoint(options.checkpoint), _progress_on(bar))
-    return _print_rows([found], options.json)
+        found = weights.fetch(
+            options.variant, Checkpoint(options.checkpoint), _follow_download(bar)
+        )
+    return _print_rows([found], ('variant', 'checkpoint', 'licence', 'path'), options.json)
 
 
 def _weights_verify(options: argparse.Namespace) -> int:
@@ -205,33 +256,45 @@ def _weights_verify(options: argparse.Namespace) -> int:
 
     checkpoint = Checkpoint(options.checkpoint) if options.checkpoint else None
     rows = inventory.verify(options.variant, checkpoint, options.weights)
-    _print_rows(rows, options.json)
+    _print_rows(rows, ('variant', 'checkpoint', 'state', 'path', 'message'), options.json)
     sound = (inventory.FileState.OK, inventory.FileState.UNKNOWN, inventory.FileState.MISSING)
     return 0 if all(row.state in sound for row in rows) else 1
 
 
-def _progress_on(bar: Any) -> OnProgress:
-    def show(percent: float, done: int, total: int) -> None:
+def _follow(bar: tqdm[Any]) -> Callable[[int, int], None]:
+    """Give a callback that moves `bar` to (done, total)."""
+
+    def show(done: int, total: int) -> None:
         bar.total = total
         bar.update(done - bar.n)
 
     return show
 
 
-def _print_rows(items: Sequence[Any], as_json: bool) -> int:
-    """Print dataclasses as JSON or as aligned columns."""
+def _follow_download(bar: tqdm[Any]) -> OnProgress:
+    follow = _follow(bar)
+    return lambda percent, done, total: follow(done, total)
+
+
+def _print_rows(items: Sequence[Any], columns: Sequence[str], as_json: bool) -> int:
+    """Print dataclasses whole as JSON, or some of their fields as a table."""
     rows = [dataclasses.asdict(item) for item in items]
     if as_json:
         print(json.dumps(rows, indent=2, default=str))
         return 0
-    texts = [[str(value) for value in row.values()] for row in rows]
-    texts.insert(0, list(rows[0]) if rows else [])
-    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-    for line in texts:
-        print(
-            '  '.join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
-        )
+    table = [list(columns)]
+    table += [[_cell(row[column]) for column in columns] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for line in table:
+        cells = zip(line, widths, strict=True)
+        print('  '.join(text.ljust(width) for text, width in cells).rstrip())
     return 0
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, Enum):
+        return str(value.value)
+    return '-' if value in (None, '') else str(value)
 
 
 if __name__ == '__main__':

@@ -76,7 +76,7 @@ def run(
     pipeline: DepthPipeline,
     out: Path,
     formats: tuple[str, ...],
-    on_frame: Callable[[str], None] = lambda name: None,
+    on_frame: Callable[[str], object] = lambda name: None,
 ) -> Summary:
     """Write the depth of every image of `source` to `out`, a file or a folder.
 

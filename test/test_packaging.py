@@ -52,11 +52,19 @@ def requirements(distribution):
     return [Requirement(line) for line in distribution.requires or ()]
 
 
+def run_time_nodes(tree):
+    """Walk a syntax tree past what stands under `if TYPE_CHECKING`."""
+    yield tree
+    for child in ast.iter_child_nodes(tree):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test).endswith('TYPE_CHECKING')):
+            yield from run_time_nodes(child)
+
+
 def third_party_imports():
-    """Map each module imported from outside to one file that imports it."""
+    """Map each module imported from outside at run time to one file that imports it."""
     found = {}
     for path in [*(ROOT / NAME).rglob('*.py'), *(ROOT / 'launch').glob('*.py')]:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in run_time_nodes(ast.parse(path.read_text())):
             names = []
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]

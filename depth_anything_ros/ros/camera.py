@@ -127,12 +127,11 @@ class Camera:
             subscription = subscriber.sub
             type_name = _type_name(subscription.msg_type)
             topic = subscription.topic_name
-            problem = input_problem(self._node, topic, type_name, subscription.qos_profile)
+            problem = input_problem(self._node, topic, type_name)
             if problem:
                 return problem
         for publisher in self._outputs.values():
-            topic = publisher.topic_name
-            problem = output_problem(self._node, topic, publisher.qos_profile)
+            problem = output_problem(self._node, publisher.topic_name)
             if problem:
                 return problem
         return ''

@@ -34,7 +34,7 @@ LATCHED = QoSProfile(
 """Status: whoever comes late still gets the last one."""
 
 
-def input_problem(node: Node, topic: str, type_name: str, qos: QoSProfile) -> str:
+def input_problem(node: Node, topic: str, type_name: str) -> str:
     """Say why nothing can arrive on `topic`, a full name, or '' if something can.
 
     `type_name` is what this node subscribes to, like 'sensor_msgs/msg/Image'.
@@ -42,6 +42,9 @@ def input_problem(node: Node, topic: str, type_name: str, qos: QoSProfile) -> st
     publishers = node.get_publishers_info_by_topic(topic)
     if not publishers:
         return f'no publisher on {topic}'
+    own = _own(node, node.get_subscriptions_info_by_topic(topic))
+    if own is None:
+        return ''
     problems = []
     for publisher in publishers:
         if publisher.topic_type != type_name:
@@ -49,33 +52,43 @@ def input_problem(node: Node, topic: str, type_name: str, qos: QoSProfile) -> st
                 f'{_name(publisher)} publishes {publisher.topic_type} on {topic}, this node '
                 f'subscribes to {type_name}: see image_transport'
             )
-            continue
-        compatibility, why = qos_check_compatible(publisher.qos_profile, qos)
-        if compatibility == QoSCompatibility.ERROR:
+        elif why := _mismatch(publisher, own):
             problems.append(
                 f'publisher {_name(publisher)} on {topic} does not meet the QoS of this '
-                f'subscription ({_one_line(why)}): change qos_overrides.{topic}.subscription'
+                f'subscription ({why}): change qos_overrides.{topic}.subscription'
             )
         else:
             return ''
     return problems[0]
 
 
-def output_problem(node: Node, topic: str, qos: QoSProfile) -> str:
+def output_problem(node: Node, topic: str) -> str:
     """Name a subscriber of `topic` that cannot get what this node publishes; '' if none."""
+    own = _own(node, node.get_publishers_info_by_topic(topic))
+    if own is None:
+        return ''
     for subscriber in node.get_subscriptions_info_by_topic(topic):
-        compatibility, why = qos_check_compatible(qos, subscriber.qos_profile)
-        if compatibility == QoSCompatibility.ERROR:
+        why = _mismatch(own, subscriber)
+        if why:
             return (
                 f'subscriber {_name(subscriber)} of {topic} asks for more than is offered '
-                f'({_one_line(why)}): change qos_overrides.{topic}.publisher'
+                f'({why}): change qos_overrides.{topic}.publisher'
             )
     return ''
 
 
+def _own(node: Node, endpoints: list[TopicEndpointInfo]) -> TopicEndpointInfo | None:
+    """Pick this node's end as the graph tells it; what rclpy holds has values left open."""
+    name = node.get_fully_qualified_name()
+    return next((endpoint for endpoint in endpoints if _name(endpoint) == name), None)
+
+
+def _mismatch(publisher: TopicEndpointInfo, subscriber: TopicEndpointInfo) -> str:
+    compatibility, why = qos_check_compatible(publisher.qos_profile, subscriber.qos_profile)
+    if compatibility != QoSCompatibility.ERROR:
+        return ''
+    return ' '.join(why.replace('ERROR: ', '').split()).rstrip(';')
+
+
 def _name(endpoint: TopicEndpointInfo) -> str:
     return f'{endpoint.node_namespace.rstrip("/")}/{endpoint.node_name}'
-
-
-def _one_line(reason: str) -> str:
-    return ' '.join(reason.replace('ERROR: ', '').split()).rstrip(';')

@@ -196,7 +196,7 @@ BAD = [
 def test_bad_infos_are_refused_by_name(
     make: Callable[..., Any], changes: dict[str, Any], rectified: bool, text: str
 ) -> None:
-    with pytest.raises(FrameError, match='^camera_info ') as raised:
+    with pytest.raises(FrameError, match=r'^camera_info ') as raised:
         camera_from_info(make(**changes), 640, 480, rectified)
     assert raised.value.reason == 'bad_camera_info'
     assert text in str(raised.value)

@@ -165,8 +165,6 @@ def test_tuning_for_the_cpu_changes_nothing(
     network, tuned = _with_layer_scales(variant), _with_layer_scales(variant)
     if not onednn:
         monkeypatch.setattr(torch.backends.mkl, 'is_available', lambda: False)
-    # Few scores at a time, so that the rows of this small image come in several parts.
-    monkeypatch.setattr('depth_anything_ros.model.network.cpu.SCORES_PER_CHUNK', 100)
     tune_for_cpu(tuned)
     with torch.inference_mode():
         expected = network(image)

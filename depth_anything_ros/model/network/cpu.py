@@ -1,8 +1,8 @@
 """What makes the network fast on an x86 CPU; its results stay the same to rounding.
 
 Torch multiplies float32 matrices there with MKL, which on other makers' processors stays
-below half of what oneDNN, also within torch, reaches (measured on an AMD Zen 5: 160 against
-360 GFLOP/s on two cores). Convolutions run on oneDNN anyway, and want channels last.
+below half of what oneDNN, also within torch, reaches (measured on two cores of an AMD EPYC with
+AVX-512: 160 against 360 GFLOP/s). Convolutions run on oneDNN anyway, and want channels last.
 """
 
 from __future__ import annotations
@@ -11,12 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from depth_anything_ros.model.network import DepthAnythingV2
-from depth_anything_ros.model.network.vit import Attention, Block, LayerScale, Mlp
+from depth_anything_ros.model.network.vit import Block, LayerScale, Mlp
 
 __all__ = ['tune_for_cpu']
-
-SCORES_PER_CHUNK = 2**20
-"""Attention scores computed at a time: 4 MB in float32, so that they stay in the cache."""
 
 
 def tune_for_cpu(network: DepthAnythingV2) -> None:
@@ -46,13 +43,14 @@ def _fold_scales(block: Block) -> None:
 
 
 def _through_onednn(block: Block) -> None:
-    """Replace what multiplies matrices in `block`."""
+    """Replace what multiplies matrices by weights in `block`.
+
+    Attention stays with torch: through `_multiply`, head by head, it was faster on idle cores,
+    and slower than upstream's on busy ones, where each of its many steps waits for all threads.
+    """
     attention, mlp = block.attn, block.mlp
     attention.qkv = _Linear(attention.qkv)
     attention.proj = _Linear(attention.proj)
-    # In bfloat16 scores would be rounded to 8 bits; torch's attention keeps them in float32.
-    if attention.qkv.weight.dtype == torch.float32:
-        block.attn = _Attention(attention)
     if isinstance(mlp, Mlp):
         mlp.fc1 = _Linear(mlp.fc1, 'gelu')
         mlp.act = nn.Identity()
@@ -65,8 +63,8 @@ def _through_onednn(block: Block) -> None:
 def _multiply(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str = 'none') -> Tensor:
     """Give x @ weight.T + bias, through oneDNN; `activation` is 'none' or 'gelu'.
 
-    This is the operator that torch.compile chooses for a frozen linear layer. It needs
-    contiguous operands: for others it falls to a reference loop, hundreds of times slower.
+    This is the operator that torch.compile chooses for a frozen linear layer. `weight` must
+    be contiguous: a strided one took 500 times as long.
     """
     out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], 'none')
     return out
@@ -96,38 +94,3 @@ class _Linear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., inputs) to (..., outputs)."""
         return _multiply(x.contiguous(), self.weight, self.bias, self.activation)
-
-
-class _Attention(Attention):
-    """Self-attention, head by head and some rows at a time."""
-
-    def __init__(self, attention: Attention) -> None:
-        channels, heads = attention.proj.in_features, attention.heads
-        with torch.device('meta'):
-            super().__init__(channels, heads)
-        self.qkv = attention.qkv
-        self.proj = attention.proj
-        # The softmax wants scores over the root of a head's channels: into the weights, once.
-        scale = (channels // heads) ** -0.5
-        self.qkv.weight[:channels] *= scale
-        self.qkv.bias[:channels] *= scale
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Give the attended tokens, (N, tokens, channels) like `x`."""
-        batch, tokens, channels = x.shape
-        qkv = self.qkv(x).reshape(batch, tokens, 3, self.heads, channels // self.heads)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        query, key = query.contiguous(), key.contiguous()
-        value = value.transpose(-2, -1).contiguous()
-        attended = x.new_empty(batch, tokens, self.heads, channels // self.heads)
-        chunks = -(-tokens * tokens // SCORES_PER_CHUNK)
-        rows = -(-tokens // chunks)
-        for item in range(batch):
-            for head in range(self.heads):
-                for start in range(0, tokens, rows):
-                    part = slice(start, start + rows)
-                    scores = _multiply(query[item, head, part], key[item, head], None)
-                    answer = _multiply(scores.softmax(-1), value[item, head], None)
-                    attended[item, part, head] = answer
-        out: Tensor = self.proj(attended.flatten(2))
-        return out

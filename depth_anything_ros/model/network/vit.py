@@ -20,7 +20,7 @@ from depth_anything_ros.model.variants import PATCH_PX, Variant
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ['Attention', 'Block', 'LayerScale', 'Mlp', 'VisionTransformer']
+__all__ = ['Block', 'LayerScale', 'Mlp', 'VisionTransformer']
 
 TRAINING_GRID = 37
 """Side in patches of the square that the position embedding is stored for (518 / 14)."""

@@ -1,0 +1,213 @@
+"""Replay bags over DDS to the node in a process of its own, and record its depth."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import rclpy
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.serialization import deserialize_message
+from rosbags.highlevel import AnyReader
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image
+
+from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.core.parameters import Parameters, flatten
+from depth_anything_ros.core.timing import Window
+from depth_anything_ros.ros.isolation import isolated_domain
+from depth_anything_ros.ros.qos import LATCHED, SENSOR
+
+__all__ = ['IMAGE_TOPIC', 'OUTPUT_TOPICS', 'Replay', 'replay']
+
+IMAGE_TOPIC = '/camera/image_raw'
+OUTPUT_TOPICS = ('/depth_anything/relative/image', '/depth_anything/relative/image_color')
+_INFO_TOPIC = '/camera/camera_info'
+
+_START_S = 120.0
+"""Longest wait for the node to become active, in seconds: a large checkpoint on a slow disk."""
+
+_LAST_ANSWER_S = 10.0
+_CLOCK_PERIOD_S = 0.005
+
+
+@dataclass
+class Replay:
+    """How it went; latency is from publishing an image to receiving its picture, steady clock."""
+
+    sent: int = 0
+    answered: int = 0
+    latency_ms: Window = field(default_factory=lambda: Window(100_000))
+    output_hz: float = float('nan')
+    diagnostics: tuple[DiagnosticStatus, ...] = ()
+
+
+def replay(bags: Mapping[Path, Path], parameters: Parameters) -> Replay:
+    """Play the camera of each bag at its own rate under /clock; record into the one it maps to.
+
+    Raises DepthAnythingError if the node ends or does not become active.
+    """
+    with isolated_domain(), _node_process(parameters) as process:
+        rclpy.init()
+        try:
+            player = _Player()
+            player.until_active(process)
+            for bag, recorded in bags.items():
+                with Writer(recorded, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+                    player.play(bag, writer)
+            result = player.result()
+            player.node.destroy_node()
+        finally:
+            rclpy.try_shutdown()
+    return result
+
+
+@contextmanager
+def _node_process(parameters: Parameters) -> Iterator[subprocess.Popen[bytes]]:
+    arguments = ['--ros-args', '-p', 'use_sim_time:=true', '-r', f'image:={IMAGE_TOPIC}']
+    arguments += ['-r', f'camera_info:={_INFO_TOPIC}']
+    for name, value in flatten(parameters).items():
+        # YAML: an empty or numeric text must stay a text.
+        text = f"'{value}'" if isinstance(value, str) else str(value).lower()
+        arguments += ['-p', f'{name}:={text}']
+    # With sys.executable, because the start-up hook of the wheels has already run here.
+    command = [sys.executable, '-m', 'depth_anything_ros.node', *arguments]
+    process = subprocess.Popen(command)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(10.0)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+class _Player:
+    """Publishes what the bags hold and records what the node answers."""
+
+    def __init__(self) -> None:
+        self.node: Node = rclpy.create_node('depth_anything_demo')
+        self._clock = self.node.create_publisher(Clock, '/clock', 1)
+        self._inputs: dict[str, Publisher] = {
+            IMAGE_TOPIC: self.node.create_publisher(Image, IMAGE_TOPIC, SENSOR),
+            _INFO_TOPIC: self.node.create_publisher(CameraInfo, _INFO_TOPIC, SENSOR),
+        }
+        self._sent_s: dict[int, float] = {}
+        self._answered_ns: set[int] = set()
+        self._totals = Replay()
+        self._gaps_s: list[float] = []
+        self._arrived_s: float | None = None
+        self._status: DiagnosticStatus | None = None
+        self._diagnostics: tuple[DiagnosticStatus, ...] = ()
+        self._recorders: dict[str, Callable[[int, bytes], None]] = {}
+        for topic in OUTPUT_TOPICS:
+            # Raw: what the node wrote is what the bag gets.
+            record = partial(self._record, topic)
+            self.node.create_subscription(Image, topic, record, 10, raw=True)
+        self.node.create_subscription(
+            DiagnosticStatus, '/depth_anything/status', self._on_status, LATCHED
+        )
+        self.node.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
+
+    def until_active(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait until the node is active and both ends have found each other."""
+        deadline_s = time.monotonic() + _START_S
+        while time.monotonic() < deadline_s:
+            rclpy.spin_once(self.node, timeout_sec=0.1)
+            if process.poll() is not None:
+                raise DepthAnythingError(
+                    f'the node ended with status {process.returncode}: see above'
+                )
+            if self._status is None:
+                continue
+            if self._status.level == DiagnosticStatus.ERROR:
+                raise DepthAnythingError(f'the node says: {self._status.message}')
+            values = {pair.key: pair.value for pair in self._status.values}
+            heard = values['state'] == 'active' and values['idle'] == 'False'
+            if heard and all(p.get_subscription_count() for p in self._inputs.values()):
+                return
+        raise DepthAnythingError(f'the node was not active within {_START_S:.0f} s')
+
+    def play(self, bag: Path, writer: Writer) -> None:
+        """Publish the camera's messages of one bag at the pace of their times, record answers."""
+        types = get_typestore(Stores.ROS2_JAZZY)
+        for topic in OUTPUT_TOPICS:
+            connection = writer.add_connection(topic, 'sensor_msgs/msg/Image', typestore=types)
+            self._recorders[topic] = partial(writer.write, connection)
+        self._sent_s, self._answered_ns = {}, set()
+        self._arrived_s = None
+        with AnyReader([bag]) as reader:
+            chosen = [c for c in reader.connections if c.topic in self._inputs]
+            offset_s = None
+            for connection, time_ns, data in reader.messages(chosen):
+                now_s = time.monotonic()
+                offset_s = now_s - time_ns * 1e-9 if offset_s is None else offset_s
+                while (wait_s := offset_s + time_ns * 1e-9 - time.monotonic()) > 0:
+                    self._tick(time_ns - round(wait_s * 1e9))
+                    rclpy.spin_once(self.node, timeout_sec=min(wait_s, _CLOCK_PERIOD_S))
+                self._tick(time_ns)
+                if connection.topic == IMAGE_TOPIC:
+                    self._sent_s[_stamp_ns(bytes(data))] = time.monotonic()
+                self._inputs[connection.topic].publish(bytes(data))
+        # The answer to the last image may still be on its way.
+        deadline_s = time.monotonic() + _LAST_ANSWER_S
+        while max(self._sent_s) not in self._answered_ns and time.monotonic() < deadline_s:
+            rclpy.spin_once(self.node, timeout_sec=0.1)
+        self._recorders.clear()
+        self._totals.sent += len(self._sent_s)
+        self._totals.answered += len(self._answered_ns)
+
+    def result(self) -> Replay:
+        """Sum up, once the node's own figures about the end have come."""
+        before = self._diagnostics
+        deadline_s = time.monotonic() + 5.0
+        while self._diagnostics is before and time.monotonic() < deadline_s:
+            rclpy.spin_once(self.node, timeout_sec=0.1)
+        self._totals.diagnostics = self._diagnostics
+        if self._gaps_s:
+            self._totals.output_hz = len(self._gaps_s) / sum(self._gaps_s)
+        return self._totals
+
+    def _tick(self, time_ns: int) -> None:
+        seconds, nanoseconds = divmod(time_ns, 1_000_000_000)
+        self._clock.publish(Clock(clock=Time(sec=seconds, nanosec=nanoseconds)))
+
+    def _record(self, topic: str, data: bytes) -> None:
+        stamp_ns = _stamp_ns(data)
+        if stamp_ns not in self._sent_s or topic not in self._recorders:
+            return
+        self._recorders[topic](stamp_ns, data)
+        if topic == OUTPUT_TOPICS[-1]:
+            now_s = time.monotonic()
+            self._answered_ns.add(stamp_ns)
+            if self._arrived_s is not None:
+                self._gaps_s.append(now_s - self._arrived_s)
+            self._arrived_s = now_s
+            self._totals.latency_ms.add((now_s - self._sent_s[stamp_ns]) * 1e3)
+
+    def _on_status(self, status: DiagnosticStatus) -> None:
+        self._status = status
+
+    def _on_diagnostics(self, array: DiagnosticArray) -> None:
+        self._diagnostics = tuple(array.status)
+
+
+def _stamp_ns(data: bytes) -> int:
+    """Read the stamp of a serialized message that begins with a header."""
+    # CDR: four bytes of encapsulation, then the stamp.
+    stamp: Time = deserialize_message(data[:12], Time)
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)

@@ -1,0 +1,93 @@
+"""The command line: what it prints, and with which status it ends."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+from rosbags.highlevel import AnyReader
+
+from depth_anything_ros import cli
+
+VERBS = ['demo', 'run', 'bag sample', 'weights list', 'weights fetch', 'weights verify']
+
+
+@pytest.mark.parametrize('verb', VERBS)
+def test_every_verb_describes_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*verb.split(), '--help'])
+    assert ended.value.code == 0
+    assert 'usage: depth_anything ' + verb in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'said'),
+    [
+        ('', 'VERB'),
+        ('nonsense', 'nonsense'),
+        ('demo --seconds -1', 'not a positive number'),
+        ('demo --variant vitx', 'vitx'),
+        ('bag sample OUT --size 640', 'give it as 640x480'),
+    ],
+)
+def test_bad_usage_is_status_2(
+    arguments: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments.split())
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'said'),
+    [
+        ('bag sample OUT --scene moon', 'moon'),
+        ('bag sample OUT --storage tape', 'tape'),
+        ('weights fetch --variant vitg', 'never released'),
+        ('run missing.jpg OUT', 'missing.jpg does not exist'),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(
+    arguments: str,
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(arguments.split()) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if 'depth_anything:' in line]
+    assert len(lines) == 1
+    assert said in lines[0]
+    assert not (tmp_path / 'OUT').exists()
+
+
+def test_weights_list_as_json_and_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(['weights', 'list', '--json']) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row['variant'] for row in rows} == {'vits', 'vitb', 'vitl', 'vitg'}
+    assert all(row['path'] is None for row in rows)
+    assert cli.main(['weights', 'list']) == 0
+    assert capsys.readouterr().out.count('\n') == len(rows) + 1
+
+
+def test_the_demo_ends_in_a_picture_of_what_the_node_answered(tmp_path: Path) -> None:
+    arguments = ['demo', '--seconds', '0.5', '--rate', '10', '--device', 'cpu']
+    done = subprocess.run(
+        [sys.executable, '-m', 'depth_anything_ros.cli', *arguments, '--out', str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=170,
+    )
+    assert done.returncode == 0, done.stderr
+    assert 'images sent         10' in done.stdout
+    sheet = cv2.imread(str(tmp_path / 'demo.png'))
+    assert sheet.shape[1] > sheet.shape[0] > 700
+    with AnyReader([tmp_path / 'depth_room']) as reader:
+        assert reader.message_count > 0
