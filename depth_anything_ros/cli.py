@@ -221,12 +221,12 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _load(parameters: Parameters) -> Any:
-    from depth_anything_ros.pipeline import load_backend, locate_weights
+    from depth_anything_ros.pipeline import fetch_weights, load_backend
 
     with tqdm(unit='B', unit_scale=True, disable=None, leave=False) as bar:
-        locate_weights(parameters, parameters.allow_download, _follow_download(bar))
-    backend, weights = load_backend(parameters)
-    for notice in weights.notices():
+        fetch_weights(parameters, _follow_download(bar))
+    backend = load_backend(parameters)
+    for notice in backend.info.weights.notices():
         print(f'warning: {notice}', file=sys.stderr)
     return backend
 

@@ -18,8 +18,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from depth_anything_ros.backends import DepthBackend
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.parameters import Parameters
-from depth_anything_ros.model.weights import WeightsFile
-from depth_anything_ros.pipeline import DepthPipeline, load_backend, locate_weights
+from depth_anything_ros.pipeline import DepthPipeline, fetch_weights, load_backend
 from depth_anything_ros.ros.camera import Camera, ReceivedImage
 from depth_anything_ros.ros.parameters import NodeParameters
 from depth_anything_ros.ros.reporter import Reporter, Snapshot
@@ -45,7 +44,6 @@ class DepthNode(LifecycleNode):
         self._progress = ''
         self._worker: Worker[ReceivedImage] = Worker(self._process, self._log_error)
         self._backend: DepthBackend | None = None
-        self._weights: WeightsFile | None = None
         self._pipeline: DepthPipeline | None = None
         self._settings = NodeParameters(self, self._state, self._apply)
         self._camera = Camera(
@@ -103,7 +101,7 @@ class DepthNode(LifecycleNode):
 
     def _configure(self) -> None:
         parameters = self.parameters
-        self._backend, self._weights = load_backend(parameters)
+        self._backend = load_backend(parameters)
         try:
             self._camera.open_outputs()
         except Exception:
@@ -115,7 +113,7 @@ class DepthNode(LifecycleNode):
             f'{info.variant} {parameters.checkpoint} through {info.name} on {info.device}, '
             f'{info.precision}, input size {info.input_size}'
         )
-        for warning in self._weights.notices():
+        for warning in info.weights.notices():
             self.get_logger().warning(warning)
 
     def _activate(self) -> None:
@@ -132,7 +130,7 @@ class DepthNode(LifecycleNode):
 
     def _cleanup(self) -> None:
         self._camera.close_outputs()
-        self._pipeline = self._weights = None
+        self._pipeline = None
         backend, self._backend = self._backend, None
         if backend is not None:
             # On its own thread, behind the frame that may still be in the network.
@@ -146,8 +144,7 @@ class DepthNode(LifecycleNode):
 
     def _fetch(self) -> None:
         try:
-            parameters = self.parameters
-            locate_weights(parameters, parameters.allow_download, self._show_progress)
+            fetch_weights(self.parameters, self._show_progress)
         except DepthAnythingError as error:
             self._failure = str(error)
             self._log_error(error)
@@ -196,7 +193,6 @@ class DepthNode(LifecycleNode):
             progress=self._progress,
             parameters=self.parameters,
             backend=self._backend.info if self._backend else None,
-            weights=self._weights,
             camera=self._camera,
         )
 

@@ -14,40 +14,42 @@ from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.model.hub import OnProgress
 from depth_anything_ros.model.variants import Checkpoint
-from depth_anything_ros.model.weights import RANDOM, WeightsFile, locate
+from depth_anything_ros.model.weights import locate
 
-__all__ = ['DepthFrame', 'DepthPipeline', 'Wanted', 'load_backend', 'locate_weights']
+__all__ = ['DepthFrame', 'DepthPipeline', 'Wanted', 'fetch_weights', 'load_backend']
 
 
-def locate_weights(
-    parameters: Parameters, allow_download: bool, on_progress: OnProgress | None = None
-) -> WeightsFile:
-    """Find the weights that `parameters` name; with `allow_download` this may take minutes.
+def fetch_weights(parameters: Parameters, on_progress: OnProgress | None = None) -> None:
+    """See that the weights that `parameters` name are on disk; this may take minutes.
 
-    Raises WeightsError.
+    Raises WeightsError, also where a download would be needed and is not allowed.
     """
-    checkpoint = Checkpoint(parameters.checkpoint)
-    return locate(parameters.variant, checkpoint, parameters.weights, allow_download, on_progress)
+    locate(
+        parameters.variant,
+        Checkpoint(parameters.checkpoint),
+        parameters.weights,
+        parameters.allow_download,
+        on_progress,
+    )
 
 
-def load_backend(parameters: Parameters) -> tuple[DepthBackend, WeightsFile]:
+def load_backend(parameters: Parameters) -> DepthBackend:
     """Load and warm up the network that `parameters` name, from what is on disk.
 
     Raises WeightsError, BackendError or SettingError.
     """
-    found = locate_weights(parameters, allow_download=False)
     backend = create_backend(
         parameters.backend,
         variant=parameters.variant,
-        weights=RANDOM if found.path is None else str(found.path),
+        weights=parameters.weights,
         device=parameters.device,
         precision=parameters.precision,
         input_size=parameters.input_size,
-        checkpoint=found.checkpoint,
+        checkpoint=Checkpoint(parameters.checkpoint),
         threads=parameters.threads,
     )
     backend.infer(np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8))
-    return backend, found
+    return backend
 
 
 class DepthPipeline:
@@ -95,7 +97,7 @@ class DepthPipeline:
         if wanted & Wanted.COLOR:
             assert normalized is not None
             color = colorize(normalized, COLORMAPS[parameters.color.map])
-            if self.backend.info.random:
+            if self.backend.info.weights.random:
                 _draw_warning(color, 'random weights')
         return DepthFrame(disparity, normalized, color, times)
 

@@ -14,6 +14,7 @@ from depth_anything_ros.core.errors import BackendError, SettingError
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.model.variants import Checkpoint, Variant, get_variant
+from depth_anything_ros.model.weights import WeightsFile, find
 
 __all__ = [
     'AUTO',
@@ -48,8 +49,7 @@ class BackendInfo:
     precision: str
     input_size: int
     output: Output
-    weights_sha256: str | None
-    random: bool
+    weights: WeightsFile
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,7 @@ class BackendSettings:
     """What is asked for; `create_backend` describes the fields."""
 
     variant: Variant
-    checkpoint: Checkpoint
-    weights: str
+    weights: WeightsFile
     device: str
     precision: str
     input_size: int
@@ -147,7 +146,12 @@ def create_backend(
         raise SettingError(f'threads {threads} is negative: give 0 to leave it to the library')
     row = get_variant(variant)
     settings = BackendSettings(
-        row, checkpoint, weights, device, precision, row.input_size or input_size, threads
+        row,
+        find(variant, checkpoint, weights),
+        device,
+        precision,
+        row.input_size or input_size,
+        threads,
     )
     chosen = next(iter(BACKENDS)) if name == AUTO else name
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,8 +16,9 @@ from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.model.network import DepthAnythingV2, random_network
 from depth_anything_ros.model.network.cpu import tune_for_cpu
+from depth_anything_ros.model.network.loading import load_network
 from depth_anything_ros.model.variants import Checkpoint, Variant
-from depth_anything_ros.model.weights import find
+from depth_anything_ros.model.weights import WeightsFile
 
 __all__ = ['TorchBackend', 'choose_device', 'inverse_of_metres', 'load']
 
@@ -38,7 +38,7 @@ class TorchBackend:
         network_size(1, 1, settings.input_size)
         if settings.threads:
             torch.set_num_threads(settings.threads)
-        network, sha256 = load(settings.variant, settings.checkpoint, settings.weights)
+        network = load(settings.variant, settings.weights)
         self._network: DepthAnythingV2 | None = prepare(network, device, PRECISIONS[precision])
         self._device = device
         self._dtype = PRECISIONS[precision]
@@ -49,9 +49,8 @@ class TorchBackend:
             device=str(device),
             precision=precision,
             input_size=settings.input_size,
-            output=output_of(settings.checkpoint),
-            weights_sha256=sha256,
-            random=sha256 is None,
+            output=output_of(settings.weights.checkpoint),
+            weights=settings.weights,
         )
 
     @property
@@ -166,16 +165,11 @@ def output_of(checkpoint: Checkpoint) -> Output:
     return Output.INVERSE_DEPTH if checkpoint.max_depth_m is None else Output.METRES
 
 
-def load(
-    variant: Variant, checkpoint: Checkpoint, weights: str
-) -> tuple[DepthAnythingV2, str | None]:
-    """Load a network in float32 on the CPU, with the sha256 of its file; None for random."""
-    file = find(variant.name, checkpoint, weights)
-    if file.path is None:
-        return random_network(variant, checkpoint.max_depth_m), None
-    from depth_anything_ros.model.network.loading import load_network
-
-    return load_network(variant, checkpoint, Path(file.path)), file.sha256
+def load(variant: Variant, weights: WeightsFile) -> DepthAnythingV2:
+    """Load a network in float32 on the CPU."""
+    if weights.path is None:
+        return random_network(variant, weights.checkpoint.max_depth_m)
+    return load_network(variant, weights.checkpoint, weights.path)
 
 
 def prepare(network: DepthAnythingV2, device: torch.device, dtype: torch.dtype) -> DepthAnythingV2:

@@ -33,9 +33,10 @@ class UpstreamBackend:
     """
 
     def __init__(self, settings: BackendSettings) -> None:
-        if settings.checkpoint.max_depth_m is not None:
+        checkpoint = settings.weights.checkpoint
+        if checkpoint.max_depth_m is not None:
             raise SettingError(
-                f"checkpoint {settings.checkpoint.value} cannot run on backend 'upstream', whose"
+                f"checkpoint {checkpoint.value} cannot run on backend 'upstream', whose"
                 " package holds the relative network only: choose backend 'torch'"
             )
         if settings.precision not in ('auto', 'fp32'):
@@ -47,7 +48,7 @@ class UpstreamBackend:
         if settings.threads:
             torch.set_num_threads(settings.threads)
         self._network: Any = upstream_network(settings.variant)
-        ours, sha256 = load(settings.variant, settings.checkpoint, settings.weights)
+        ours = load(settings.variant, settings.weights)
         self._network.load_state_dict(ours.state_dict(), strict=True)
         self._network.to(self._device)
         _feed(self._network, self._device)
@@ -58,8 +59,7 @@ class UpstreamBackend:
             precision='fp32',
             input_size=settings.input_size,
             output=Output.INVERSE_DEPTH,
-            weights_sha256=sha256,
-            random=sha256 is None,
+            weights=settings.weights,
         )
 
     @property

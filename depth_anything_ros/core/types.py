@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ['BgrImage', 'CameraModel', 'FloatImage']
+__all__ = ['BgrImage', 'CameraModel', 'FloatImage', 'ReferenceSamples']
 
 BgrImage = npt.NDArray[np.uint8]
 """(H, W, 3) uint8, channels blue, green, red."""
@@ -51,3 +51,17 @@ class CameraModel:
             self.distortion,
             self.distortion_model,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceSamples:
+    """Metric truth at some pixels: float32 (N,) each.
+
+    `u`, `v`: pixels of the full-resolution image, pixel centres on whole numbers. `depth_m`:
+    depth along Z in metres. `sigma_m`: its standard deviation, where the sensor states one.
+    """
+
+    u: npt.NDArray[np.float32]
+    v: npt.NDArray[np.float32]
+    depth_m: npt.NDArray[np.float32]
+    sigma_m: npt.NDArray[np.float32] | None = None

@@ -12,7 +12,6 @@ from rclpy.node import Node
 
 from depth_anything_ros.backends import BackendInfo
 from depth_anything_ros.core.parameters import Parameters
-from depth_anything_ros.model.weights import WeightsFile
 from depth_anything_ros.ros.camera import Camera
 from depth_anything_ros.ros.diagnostics import (
     ERROR,
@@ -41,7 +40,6 @@ class Snapshot:
     progress: str
     parameters: Parameters
     backend: BackendInfo | None
-    weights: WeightsFile | None
     camera: Camera
 
 
@@ -107,7 +105,7 @@ def _status_verdict(now: Snapshot, problem: str) -> Verdict:
         return Verdict(OK, now.progress, values)
     if now.state != 'active':
         return Verdict(OK, f'{now.state}: no depth before configure and activate', values)
-    random = now.backend is not None and now.backend.random
+    random = now.backend is not None and now.backend.weights.random
     warnings = [problem, 'random weights: the output means nothing' if random else '']
     if any(warnings):
         return Verdict(WARN, '; '.join(filter(None, warnings)), values)
@@ -122,18 +120,18 @@ def _model_verdict(now: Snapshot) -> Verdict:
         'checkpoint': now.parameters.checkpoint,
         'memory_mb': _resident_mb(),
     }
-    if now.backend is None or now.weights is None:
+    if now.backend is None:
         level = ERROR if now.failure else STALE
         return Verdict(level, now.failure or now.progress or f'the node is {now.state}', values)
     values |= {
-        'weights_sha256': now.weights.sha256,
+        'weights_sha256': now.backend.weights.sha256,
         'backend': now.backend.name,
         'device': now.backend.device,
         'precision': now.backend.precision,
         'input_size': now.backend.input_size,
     }
-    if not now.weights.known:
-        return Verdict(WARN, now.weights.notices()[0], values)
+    if not now.backend.weights.known:
+        return Verdict(WARN, now.backend.weights.notices()[0], values)
     return Verdict(OK, f'{now.backend.variant} on {now.backend.device}', values)
 
 

@@ -70,7 +70,7 @@ def test_the_info_says_what_runs() -> None:
         'fp32',
     )
     assert info.input_size == 56 and info.output is Output.INVERSE_DEPTH
-    assert info.random and info.weights_sha256 is None
+    assert info.weights.random and info.weights.sha256 == ''
 
 
 def test_a_batch_gives_what_single_frames_give_in_their_order() -> None:

@@ -56,7 +56,7 @@ def test_it_gives_what_our_network_gives(upstream: DepthBackend, image: BgrImage
 def test_it_says_what_it_is(upstream: DepthBackend) -> None:
     info = upstream.info
     assert (info.name, info.device, info.precision) == ('upstream', 'cpu', 'fp32')
-    assert upstream.output is Output.INVERSE_DEPTH and info.random
+    assert upstream.output is Output.INVERSE_DEPTH and info.weights.random
 
 
 @needs_upstream

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from depth_anything_ros.backends import BackendSettings
-from depth_anything_ros.backends.torch import TorchBackend
+from depth_anything_ros.backends import create_backend
 from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.model.network import DepthAnythingV2, random_network
-from depth_anything_ros.model.variants import Checkpoint, get_variant
+from depth_anything_ros.model.variants import get_variant
 
 data = pytest.importorskip('skimage.data')
 pytestmark = pytest.mark.skipif(
@@ -42,16 +41,14 @@ class Pair:
         torch.save(self.upstream.state_dict(), self.path)
 
     def check(self, bgr: BgrImage, input_size: int) -> None:
-        settings = BackendSettings(
-            get_variant(self.name),
-            Checkpoint.RELATIVE,
-            str(self.path),
-            'cpu',
-            'fp32',
-            input_size,
-            0,
+        backend = create_backend(
+            'torch',
+            variant=self.name,
+            weights=str(self.path),
+            device='cpu',
+            precision='fp32',
+            input_size=input_size,
         )
-        backend = TorchBackend(settings)
         with torch.inference_mode():
             x, size = self.upstream.image2tensor(bgr, input_size)
             expected = self.upstream(x)

@@ -1,0 +1,98 @@
+"""What the alignment of scale demands, by the kind of its reference."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from enum import Enum
+
+from depth_anything_ros.core.errors import SettingError
+
+__all__ = ['KIND_RULES', 'AlignmentConfig', 'KindRules', 'ReferenceKind']
+
+
+class ReferenceKind(str, Enum):
+    """Where samples come from."""
+
+    DENSE = 'dense'
+    CLOUD = 'cloud'
+    SCAN = 'scan'
+    RANGE = 'range'
+    GROUND_PLANE = 'ground_plane'
+
+
+@dataclass(frozen=True)
+class KindRules:
+    """What one kind of reference must bring, and what it is fit for.
+
+    `samples`: least number after gating (of readings, for a range cone). `inliers`: least
+    number that fits. `inlier_ratio`: least share that fits, with 97.5 % confidence.
+    `parallax`: its points may lie behind what the camera sees. `spreads`: it covers an area of
+    the image, so that its residuals say where the network is wrong.
+    """
+
+    samples: int
+    inliers: int
+    inlier_ratio: float
+    parallax: bool
+    spreads: bool
+
+
+KIND_RULES: dict[ReferenceKind, KindRules] = {
+    ReferenceKind.DENSE: KindRules(24, 16, 0.4, False, True),
+    ReferenceKind.CLOUD: KindRules(12, 8, 0.4, True, True),
+    ReferenceKind.SCAN: KindRules(6, 5, 0.4, True, False),
+    ReferenceKind.RANGE: KindRules(5, 4, 0.4, False, False),
+    ReferenceKind.GROUND_PLANE: KindRules(24, 16, 0.4, False, False),
+}
+
+
+@dataclass(frozen=True)
+class AlignmentConfig:
+    """Thresholds of the alignment.
+
+    `kind`: what the samples are. `min_depth_m`, `max_depth_m`: samples and aligned depth
+    outside are unknown. `hold_s`: how long an alignment may be used after its reference.
+    `max_residual`: median |log error| of the samples above which a fit is refused.
+    `max_relative_sigma`: standard deviation over depth, at the median pixel, above which the
+    reference is said to leave the slope open. `edge_share`: samples are dropped where the
+    disparity around them varies by more than this share of its spread over the image.
+    `network_sigma`: log error of the network that is assumed until samples say more.
+    `shift_share`: standard deviation of the shift while no sample tells, as a share of the
+    inverse depth of the far end of the scene. `drift`: log change of the level between network
+    and metres in one second. `refinement`: correct local errors of the network as well.
+    """
+
+    kind: ReferenceKind = ReferenceKind.CLOUD
+    min_depth_m: float = 0.1
+    max_depth_m: float = 80.0
+    hold_s: float = 0.5
+    max_residual: float = 0.15
+    max_relative_sigma: float = 0.25
+    edge_share: float = 0.15
+    network_sigma: float = 0.06
+    shift_share: float = 0.2
+    drift: float = 0.05
+    refinement: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse values that no alignment could satisfy."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not (math.isfinite(value) and value > 0.0):
+                raise SettingError(f'{field.name} is {value}: it must be a finite number above 0')
+        if self.min_depth_m >= self.max_depth_m:
+            raise SettingError(
+                f'min_depth_m is {self.min_depth_m} and max_depth_m {self.max_depth_m}: the '
+                'first must be the smaller'
+            )
+
+    @property
+    def rules(self) -> KindRules:
+        """Give the rules of this kind of reference."""
+        return KIND_RULES[self.kind]
+
+    @property
+    def refines(self) -> bool:
+        """Tell whether local refinement is asked for and the reference allows it."""
+        return self.refinement and self.rules.spreads

@@ -1,0 +1,92 @@
+"""From depth images to points and back to pixels, through a cached grid of rays.
+
+Points are in the REP 103 optical frame of their camera: x right, y down, z forward, metres.
+Pixel centres lie on whole numbers.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.core.lens import Lens
+from depth_anything_ros.core.types import CameraModel, FloatImage
+
+__all__ = [
+    'Points',
+    'lens_of',
+    'pixels_from_directions',
+    'pixels_from_points',
+    'points_from_depth',
+    'rays_of',
+]
+
+Points = npt.NDArray[np.float32]
+"""(N, 3) or (H, W, 3) float32: x, y, z in metres."""
+
+
+@lru_cache(maxsize=16)
+def lens_of(camera: CameraModel) -> Lens:
+    """Give the distortion of `camera`, with what it has worked out so far."""
+    return Lens(camera.distortion_model, camera.distortion)
+
+
+@lru_cache(maxsize=8)
+def rays_of(camera: CameraModel, stride: int = 1) -> npt.NDArray[np.float32]:
+    """Give x/z and y/z of every `stride`-th pixel, read-only float32 (2, h, w).
+
+    h = ceil(height / stride), w likewise; the first pixel is the image's first. NaN where a
+    distorted image shows nothing that its lens could have seen.
+    """
+    u, v = np.arange(0, camera.width, stride), np.arange(0, camera.height, stride)
+    x, y = np.meshgrid((u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy)
+    rays = np.stack(lens_of(camera).undistort(x, y)).astype(np.float32)
+    rays.flags.writeable = False
+    return rays
+
+
+def points_from_depth(depth_m: FloatImage, camera: CameraModel, stride: int = 1) -> Points:
+    """Give the points of every `stride`-th pixel, float32 (h, w, 3); NaN where depth is.
+
+    `depth_m` float32 (H, W) is along Z and has the size of `camera`.
+    """
+    if depth_m.shape != (camera.height, camera.width):
+        raise ValueError(
+            f'depth has shape {depth_m.shape}, its camera {(camera.height, camera.width)}'
+        )
+    x, y = rays_of(camera, stride)
+    depth = depth_m[::stride, ::stride]
+    points = np.empty((*depth.shape, 3), np.float32)
+    # Infinity times a ray through the centre is no number: such a pixel has no point anyway.
+    with np.errstate(invalid='ignore'):
+        np.multiply(x, depth, out=points[..., 0])
+        np.multiply(y, depth, out=points[..., 1])
+    points[..., 2] = depth
+    return points
+
+
+def pixels_from_points(
+    points: npt.NDArray[Any], camera: CameraModel
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Give u and v, float32 (N,), of `points` (N, 3) in the camera's optical frame.
+
+    NaN where a point is not finite, not in front of the camera, or so far off the axis that
+    the lens cannot show it. Pixels outside the image are given as they come out.
+    """
+    x, y, z = np.ascontiguousarray(points.T, np.float32)
+    with np.errstate(invalid='ignore', divide='ignore', over='ignore'):
+        inverse = np.where(z > 0.0, 1.0 / z, np.float32(np.nan))
+        return pixels_from_directions(x * inverse, y * inverse, camera)
+
+
+def pixels_from_directions(
+    x: npt.NDArray[np.float32], y: npt.NDArray[np.float32], camera: CameraModel
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Give u and v, float32 (N,), of the directions (x, y, 1); NaN where the lens ends."""
+    shown_x, shown_y = lens_of(camera).distort(x, y)
+    u = shown_x * np.float32(camera.fx) + np.float32(camera.cx)
+    v = shown_y * np.float32(camera.fy) + np.float32(camera.cy)
+    return u, v

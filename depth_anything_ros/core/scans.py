@@ -1,0 +1,52 @@
+"""One turn of a planar scanner, and one reading of a range cone, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ['PlanarScan', 'RangeReading']
+
+
+@dataclass(frozen=True, eq=False)
+class PlanarScan:
+    """Ranges in metres, float32 (N,), at even bearings about z; x is forward.
+
+    By REP 117: +inf where nothing is within range, -inf where something is too near to measure,
+    NaN where nothing is known. `bearing_min_rad` and `step_rad` may be negative.
+    """
+
+    ranges_m: npt.NDArray[np.float32]
+    bearing_min_rad: float
+    step_rad: float
+    min_m: float
+    max_m: float
+
+    @property
+    def bearings_rad(self) -> npt.NDArray[np.float64]:
+        """Give the bearing (N,) of each range."""
+        return self.bearing_min_rad + self.step_rad * np.arange(
+            self.ranges_m.size, dtype=np.float64
+        )
+
+    def points(self) -> npt.NDArray[np.float32]:
+        """Give the returns, float32 (M, 3), in the scanner's frame; M counts finite ranges."""
+        known = np.flatnonzero(np.isfinite(self.ranges_m))
+        bearings, ranges = self.bearings_rad[known], self.ranges_m[known]
+        columns = (ranges * np.cos(bearings), ranges * np.sin(bearings), np.zeros(known.size))
+        return np.stack(columns, axis=1).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class RangeReading:
+    """The nearest thing in a cone of `fov_rad` (full angle) about x, in metres.
+
+    `range_m` follows REP 117 as in `PlanarScan`. `sigma_m` is None where the sensor says
+    nothing about it.
+    """
+
+    range_m: float
+    fov_rad: float
+    sigma_m: float | None = None

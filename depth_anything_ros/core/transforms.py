@@ -1,0 +1,114 @@
+"""Rigid transforms between frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.core.errors import FrameError
+
+__all__ = ['IDENTITY', 'Transform', 'interpolated']
+
+_Matrix = npt.NDArray[np.float64]
+
+# tf2 refuses quaternions further than this from unit length; float32 and text lose less.
+_NORM_TOLERANCE = 1e-2
+
+
+@dataclass(frozen=True, eq=False)
+class Transform:
+    """x_target = rotation (3, 3) @ x_source + translation (3,), float64, metres.
+
+    Name one `target_from_source`, so that `a_from_b @ b_from_c` is a_from_c.
+    """
+
+    rotation: _Matrix
+    translation: _Matrix
+
+    @classmethod
+    def from_quaternion(
+        cls, quaternion: Sequence[float], translation: Sequence[float]
+    ) -> Transform:
+        """Build from (x, y, z, w) and (x, y, z); FrameError('bad_transform') if it is none."""
+        turn = np.array(quaternion, np.float64)
+        shift = np.array(translation, np.float64)
+        norm = float(np.linalg.norm(turn)) if np.isfinite(turn).all() else float('nan')
+        if not (abs(norm - 1.0) < _NORM_TOLERANCE and np.isfinite(shift).all()):
+            raise FrameError(
+                'bad_transform',
+                f'quaternion {turn.tolist()} with translation {shift.tolist()} is no rigid '
+                'transform: the quaternion must have length 1 and every value be finite',
+            )
+        x, y, z, w = (turn / norm).tolist()
+        rotation = np.array(
+            [
+                [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+                [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+                [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+            ]
+        )
+        return cls(rotation, shift)
+
+    @classmethod
+    def from_matrix(cls, matrix: npt.NDArray[Any]) -> Transform:
+        """Build from a homogeneous matrix (4, 4)."""
+        whole = np.array(matrix, np.float64)
+        return cls(whole[:3, :3], whole[:3, 3])
+
+    @property
+    def matrix(self) -> _Matrix:
+        """Give the homogeneous matrix (4, 4)."""
+        whole = np.eye(4)
+        whole[:3, :3], whole[:3, 3] = self.rotation, self.translation
+        return whole
+
+    @property
+    def quaternion(self) -> tuple[float, float, float, float]:
+        """Give (x, y, z, w) of the rotation, w >= 0."""
+        # Through the axis and angle of Rodrigues, whose special cases cv2 knows.
+        vector = cv2.Rodrigues(self.rotation)[0].reshape(3)
+        half = 0.5 * float(np.linalg.norm(vector))
+        x, y, z = vector * (0.5 * np.sinc(half / np.pi))
+        return float(x), float(y), float(z), float(np.cos(half))
+
+    def __matmul__(self, other: Transform) -> Transform:
+        """Chain: a_from_b @ b_from_c."""
+        shift = self.rotation @ other.translation + self.translation
+        return Transform(self.rotation @ other.rotation, shift)
+
+    def inverse(self) -> Transform:
+        """Give source_from_target."""
+        return Transform(self.rotation.T, -self.rotation.T @ self.translation)
+
+    def apply(self, points: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Move `points` (N, 3); gives float32 (N, 3), NaN where a coordinate is not finite.
+
+        The result lies column by column in memory, which is how projections read it.
+        """
+        columns = np.ascontiguousarray(points.T, np.float32)
+        # inf - inf is NaN, as wanted.
+        with np.errstate(invalid='ignore', over='ignore'):
+            moved = self.rotation.astype(np.float32) @ columns
+            moved += self.translation.astype(np.float32)[:, None]
+        result: npt.NDArray[np.float32] = moved.T
+        return result
+
+
+IDENTITY = Transform(np.eye(3), np.zeros(3))
+"""Both frames are one."""
+
+
+def interpolated(first: Transform, second: Transform, fraction: float) -> Transform:
+    """Give the transform at `fraction` (0 to 1) of the way from `first` to `second`.
+
+    Translations linearly, rotations along the shortest arc at an even rate (slerp).
+    """
+    arc = cv2.Rodrigues(first.rotation.T @ second.rotation)[0]
+    turned = first.rotation @ cv2.Rodrigues(arc * fraction)[0]
+    shift = (1.0 - fraction) * first.translation + fraction * second.translation
+    return Transform(turned, shift)

@@ -1,0 +1,62 @@
+"""Depth images by REP 118: 16UC1 in millimetres, 32FC1 in metres, along Z."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from depth_anything_ros.core.errors import FrameError
+from depth_anything_ros.core.types import FloatImage
+from depth_anything_ros.messages.buffers import bytes_of
+from depth_anything_ros.messages.encodings import RawImage
+from depth_anything_ros.messages.images import MAX_PIXELS, ImageMessage, fill_image
+
+__all__ = ['depth_from_image', 'fill_depth_image']
+
+# Item type, and metres per unit. mono16 is what some drivers call 16UC1.
+_ENCODINGS = {'16UC1': ('u2', 0.001), 'mono16': ('u2', 0.001), '32FC1': ('f4', 1.0)}
+_MOST_MM = np.iinfo(np.uint16).max
+
+
+def depth_from_image(msg: ImageMessage, max_pixels: int = MAX_PIXELS) -> FloatImage:
+    """Give metres along Z as a new float32 (H, W), NaN where unknown.
+
+    Zero and less mean unknown, in 32FC1 too, where many drivers write 0; +inf (nothing within
+    range) stays. FrameError says what is wrong.
+    """
+    if msg.encoding not in _ENCODINGS:
+        raise FrameError(
+            'bad_encoding',
+            f'the depth image has encoding {msg.encoding[:40]!r}: publish 16UC1 (millimetres) or '
+            '32FC1 (metres)',
+        )
+    kind, metres = _ENCODINGS[msg.encoding]
+    width, height, step = int(msg.width), int(msg.height), int(msg.step)
+    if not 0 < width * height <= max_pixels:
+        raise FrameError(
+            'bad_size',
+            f'the depth image is {width} x {height} pixels, not between 1 and {max_pixels} in '
+            'all: look for a damaged header',
+        )
+    big_endian = bool(msg.is_bigendian)
+    raw = RawImage(msg.encoding, bytes_of(msg.data), width, height, step, big_endian)
+    raw.require_step(width * int(kind[1]))
+    raw.require_bytes(step * height)
+    pixels = raw.plane((height, width), ('>' if big_endian else '<') + kind, 0, step)
+    depth: FloatImage = np.multiply(pixels, np.float32(metres), dtype=np.float32)
+    depth[~(depth > 0.0)] = np.nan
+    return depth
+
+
+def fill_depth_image(msg: ImageMessage, depth_m: FloatImage, encoding: str = '32FC1') -> None:
+    """Write `depth_m` float32 (H, W), metres, into `msg`; everything but the header is set.
+
+    32FC1 keeps NaN, 16UC1 has 0 in its place and where millimetres do not fit. A depth of zero
+    becomes unknown: depth_image_proc would put a point into the camera.
+    """
+    known = depth_m > 0.0
+    if encoding == '16UC1':
+        known &= depth_m < _MOST_MM * 0.001
+        millimetres = np.rint(np.where(known, depth_m, 0.0) * 1000.0)
+        fill_image(msg, millimetres.astype(np.uint16), encoding)
+    else:
+        fill_image(msg, np.where(known, depth_m, np.float32(np.nan)), encoding)

@@ -1,0 +1,155 @@
+"""PointCloud2 with any fields to points, and points with colour and sigma to PointCloud2.
+
+Messages are duck-typed, as in `images`.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.core.cloud import Cloud
+from depth_anything_ros.core.errors import FrameError
+from depth_anything_ros.messages.buffers import bytes_of, stored
+
+__all__ = ['MAX_POINTS', 'CloudWriter', 'PointCloudMessage', 'points_from_cloud']
+
+MAX_POINTS = 50_000_000
+"""Points beyond which a cloud is taken for a damaged message."""
+
+# By the constants of sensor_msgs/PointField.
+_TYPES = {1: 'i1', 2: 'u1', 3: 'i2', 4: 'u2', 5: 'i4', 6: 'u4', 7: 'f4', 8: 'f8'}
+_FLOAT32 = 7
+
+
+class PointCloudMessage(Protocol):
+    """The fields of sensor_msgs/PointCloud2 that are used here, `header` aside."""
+
+    height: int
+    width: int
+    fields: Any
+    is_bigendian: bool
+    point_step: int
+    row_step: int
+    data: Any
+    is_dense: bool
+
+
+class PointFieldFactory(Protocol):
+    """The class sensor_msgs/PointField, of rclpy or of rosbags."""
+
+    def __call__(self, *, name: str, offset: int, datatype: int, count: int) -> Any:
+        """Make one."""
+
+
+def points_from_cloud(
+    msg: PointCloudMessage, max_points: int = MAX_POINTS
+) -> npt.NDArray[np.float32]:
+    """Give x, y, z of every point, row by row, as a new float32 (height * width, 3).
+
+    Any layout and numeric type of the three fields is taken, in either byte order; NaN stays.
+    FrameError says what is wrong. The result lies column by column in memory, which is how
+    projections read it.
+    """
+    height, width = int(msg.height), int(msg.width)
+    if height * width > max_points:
+        raise FrameError(
+            'bad_size',
+            f'the cloud has {height} x {width} points, more than the limit of {max_points}: look '
+            'for a damaged message',
+        )
+    point_step, row_step = int(msg.point_step), int(msg.row_step)
+    columns = np.empty((3, height, width), np.float32)
+    fields = [_field(msg, name, point_step) for name in ('x', 'y', 'z')]
+    if not columns.size:
+        return columns.reshape(3, 0).T
+    if height == 1:
+        # Of a single row the length is known, and not every driver says it.
+        row_step = width * point_step
+    data = bytes_of(msg.data)
+    needed = (height - 1) * row_step + width * point_step
+    if row_step < width * point_step or data.size < needed:
+        raise FrameError(
+            'bad_data_size',
+            f'the cloud of {height} x {width} points of {point_step} bytes, row_step {row_step}, '
+            f'takes {needed} bytes and has {data.size}: its driver must set row_step and '
+            'point_step to match what it sends',
+        )
+    # A double beyond float32 becomes infinite, and is left out as such.
+    with np.errstate(over='ignore'):
+        for column, (offset, kind) in zip(columns, fields, strict=True):
+            column[:] = np.ndarray((height, width), kind, data, offset, (row_step, point_step))
+    return columns.reshape(3, -1).T
+
+
+def _field(msg: PointCloudMessage, name: str, point_step: int) -> tuple[int, str]:
+    """Give the offset and type of a field; a count of 0 means 1 to many drivers."""
+    for field in msg.fields:
+        if field.name == name:
+            kind = _TYPES.get(int(field.datatype))
+            if kind is None:
+                raise FrameError(
+                    'bad_fields', f"field '{name}' has the unknown datatype {field.datatype}"
+                )
+            offset = int(field.offset)
+            if offset + int(kind[1]) > point_step:
+                raise FrameError(
+                    'bad_fields',
+                    f"field '{name}' at byte {offset} does not fit into points of {point_step} "
+                    'bytes: its driver must set point_step',
+                )
+            return offset, ('>' if msg.is_bigendian else '<') + kind
+    names = ', '.join(repr(str(field.name)[:20]) for field in list(msg.fields)[:20]) or 'none'
+    raise FrameError(
+        'bad_fields', f"the cloud has no field '{name}' (it has {names}): x, y and z are needed"
+    )
+
+
+class CloudWriter:
+    """Writes clouds of one layout: x, y, z, then rgb and sigma where wanted, all FLOAT32.
+
+    `point_field` is the class sensor_msgs/PointField of the messages to fill. Colour is packed
+    into `rgb` as PCL and RViz read it. One thread may use a writer: it keeps its buffer.
+    """
+
+    def __init__(self, point_field: PointFieldFactory, *, color: bool, sigma: bool) -> None:
+        names = ['x', 'y', 'z', *(['rgb'] if color else []), *(['sigma'] if sigma else [])]
+        self._fields = [
+            point_field(name=name, offset=4 * place, datatype=_FLOAT32, count=1)
+            for place, name in enumerate(names)
+        ]
+        self._place = {name: place for place, name in enumerate(names)}
+        self._buffer = np.zeros((0, len(names)), np.float32)
+
+    def fill(self, msg: PointCloudMessage, cloud: Cloud) -> None:
+        """Write `cloud` into `msg`; everything but the header is set.
+
+        An organised cloud stays so, with NaN. The cloud must have what the layout asks for.
+        """
+        *size, _ = cloud.points.shape
+        height, width = size if cloud.is_organised else (1, *size)
+        points = cloud.points.reshape(-1, 3)
+        if len(self._buffer) != len(points):
+            self._buffer = np.zeros((len(points), self._buffer.shape[1]), np.float32)
+        self._buffer[:, :3] = points
+        if 'rgb' in self._place:
+            if cloud.bgr is None:
+                raise ValueError('the layout has colours, and the cloud has none')
+            # 0x00RRGGBB in the four bytes of the float.
+            packed = self._buffer.view(np.uint8).reshape(len(points), -1, 4)[:, 3]
+            order = slice(0, 3) if sys.byteorder == 'little' else slice(3, 0, -1)
+            packed[:, order] = cloud.bgr.reshape(-1, 3)
+        if 'sigma' in self._place:
+            if cloud.sigma_m is None:
+                raise ValueError('the layout has sigma, and the cloud has none')
+            self._buffer[:, self._place['sigma']] = cloud.sigma_m.reshape(-1)
+        step = self._buffer.shape[1] * 4
+        msg.height, msg.width = height, width
+        msg.fields = self._fields
+        msg.is_bigendian = sys.byteorder == 'big'
+        msg.point_step, msg.row_step = step, step * width
+        msg.is_dense = not cloud.is_organised
+        msg.data = stored(self._buffer, msg.data)

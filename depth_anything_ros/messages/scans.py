@@ -1,0 +1,123 @@
+"""LaserScan and Range by REP 117, and core values."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.core.errors import FrameError
+from depth_anything_ros.core.scans import PlanarScan, RangeReading
+from depth_anything_ros.messages.buffers import stored
+
+__all__ = [
+    'LaserScanMessage',
+    'RangeMessage',
+    'fill_scan',
+    'reading_from_range',
+    'scan_from_message',
+]
+
+MAX_BEAMS = 10_000_000
+"""Ranges beyond which a scan is taken for a damaged message."""
+
+
+class LaserScanMessage(Protocol):
+    """The fields of sensor_msgs/LaserScan that are used here, `header` aside."""
+
+    angle_min: float
+    angle_max: float
+    angle_increment: float
+    time_increment: float
+    scan_time: float
+    range_min: float
+    range_max: float
+    ranges: Any
+    intensities: Any
+
+
+class RangeMessage(Protocol):
+    """The fields of sensor_msgs/Range that are used here; `variance` is newer than Humble."""
+
+    field_of_view: float
+    min_range: float
+    max_range: float
+    range: float
+
+
+def scan_from_message(msg: LaserScanMessage) -> PlanarScan:
+    """Give the ranges with REP 117's infinities and NaN.
+
+    Finite ranges outside the scanner's limits are to be discarded, and become NaN.
+    FrameError('bad_scan') where angles or limits make no sense.
+    """
+    low, high = float(msg.range_min), float(msg.range_max)
+    start, step = float(msg.angle_min), float(msg.angle_increment)
+    if not (math.isfinite(start) and math.isfinite(step) and step != 0.0):
+        raise FrameError(
+            'bad_scan',
+            f'the scan starts at {start:g} with steps of {step:g} rad: its driver must set '
+            'angle_min and angle_increment',
+        )
+    if not 0.0 <= low < high:
+        raise FrameError(
+            'bad_scan',
+            f'the scan is valid from {low:g} to {high:g} m, which holds nothing: its driver must '
+            'set range_min and range_max',
+        )
+    ranges = _floats(msg.ranges)
+    if not 0 < ranges.size <= MAX_BEAMS:
+        raise FrameError(
+            'bad_scan', f'the scan has {ranges.size} ranges, not between 1 and {MAX_BEAMS}'
+        )
+    return PlanarScan(_limited(ranges, low, high), start, step, low, high)
+
+
+def reading_from_range(msg: RangeMessage) -> RangeReading:
+    """Give the reading with REP 117's infinities and NaN.
+
+    A sensor of fixed distance (min_range = max_range) tells only whether something is nearer:
+    that is -inf or +inf, and no range. FrameError('bad_range') where the cone or the limits
+    make no sense.
+    """
+    low, high, fov = float(msg.min_range), float(msg.max_range), float(msg.field_of_view)
+    if not (0.0 <= low <= high and 0.0 <= fov < math.pi):
+        raise FrameError(
+            'bad_range',
+            f'the range has a field of view of {fov:g} rad and is valid from {low:g} to {high:g} '
+            'm: its driver must set field_of_view, min_range and max_range',
+        )
+    value = float(msg.range)
+    if math.isfinite(value) and (low == high or not max(low, 1e-3) <= value <= high):
+        value = math.nan
+    variance = float(getattr(msg, 'variance', 0.0))
+    known = math.isfinite(variance) and variance > 0.0
+    return RangeReading(value, fov, math.sqrt(variance) if known else None)
+
+
+def fill_scan(msg: LaserScanMessage, scan: PlanarScan) -> None:
+    """Write `scan` into `msg`, all beams of one instant; everything but the header is set."""
+    msg.angle_min, msg.angle_increment = scan.bearing_min_rad, scan.step_rad
+    msg.angle_max = scan.bearing_min_rad + scan.step_rad * (scan.ranges_m.size - 1)
+    msg.time_increment = msg.scan_time = 0.0
+    msg.range_min, msg.range_max = scan.min_m, scan.max_m
+    msg.ranges = stored(scan.ranges_m, msg.ranges, 'f')
+    msg.intensities = stored(np.zeros(0, np.float32), msg.intensities, 'f')
+
+
+def _floats(values: Any) -> npt.NDArray[np.float32]:
+    """Copy a sequence of numbers to float32 (N,)."""
+    try:
+        with np.errstate(over='ignore'):
+            return np.array(values, np.float32).reshape(-1)
+    except (TypeError, ValueError) as err:
+        raise FrameError(
+            'bad_scan', f'ranges are a {type(values).__name__}, not a sequence of numbers'
+        ) from err
+
+
+def _limited(ranges: npt.NDArray[np.float32], low: float, high: float) -> npt.NDArray[np.float32]:
+    valid = (ranges >= low) & (ranges <= high)
+    return np.where(valid | np.isinf(ranges), ranges, np.float32(np.nan))

@@ -1,0 +1,113 @@
+"""A Hugging Face hub on 127.0.0.1 that serves one file, and the ways in which it can fail."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from depth_anything_ros.model.manifest import Release
+
+LIMIT_S = 60
+"""Bound on any one wait; all end far sooner."""
+
+
+@contextmanager
+def serving(hub: FakeHub) -> Iterator[FakeHub]:
+    """Serve on a thread of its own while the `with` block runs."""
+    with hub:
+        thread = threading.Thread(target=hub.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        try:
+            yield hub
+        finally:
+            hub.shutdown()
+            thread.join(LIMIT_S)
+
+
+class FakeHub(ThreadingHTTPServer):
+    """One repository with one file, and the ways in which it can fail."""
+
+    daemon_threads = True
+
+    def __init__(self, row: Release, content: bytes) -> None:
+        super().__init__(('127.0.0.1', 0), Handler)
+        self.commit = row.revision
+        self.file_path = f'/{row.repo_id}/resolve/{row.revision}/{row.filename}'
+        self.content = content
+        self.status = 200
+        self.is_hub = True
+        self.cut_at: list[int] = []
+        """Bytes after which each next GET is cut off."""
+        self.always_cut = False
+        self.heads_before_body = 0
+        self.halfway_waits_for: threading.Event | None = None
+        """A GET sends half of the file, then waits for this."""
+        self.requests: list[str] = []
+        self.changed = threading.Condition()
+        self.url = f'http://127.0.0.1:{self.server_address[1]}'
+
+    def note(self, what: str) -> None:
+        with self.changed:
+            self.requests.append(what)
+            self.changed.notify_all()
+
+    def count(self, method: str) -> int:
+        return sum(what.startswith(method) for what in self.requests)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers as huggingface.co does, as far as huggingface_hub asks."""
+
+    server: FakeHub
+    protocol_version = 'HTTP/1.1'
+
+    def log_message(self, *_: object) -> None:
+        """Keep the test's output clean."""
+
+    def do_HEAD(self) -> None:
+        self.server.note('HEAD')
+        self._head(0)
+
+    def do_GET(self) -> None:
+        hub = self.server
+        # huggingface_hub may also ask for lists of its own, which are not there.
+        if self.path != hub.file_path:
+            self._head(0)
+            return
+        hub.note(f'GET {self.headers.get("Range", "")}')
+        with hub.changed:
+            hub.changed.wait_for(lambda: hub.count('HEAD') >= hub.heads_before_body, LIMIT_S)
+        start = int(re.sub(r'\D', '', self.headers.get('Range', '')) or 0)
+        if not self._head(start):
+            return
+        body = hub.content[start:]
+        if hub.cut_at or hub.always_cut:
+            body = body[: hub.cut_at.pop(0) if hub.cut_at else 1000]
+            self.close_connection = True
+        if hub.halfway_waits_for is not None:
+            self.wfile.write(body[: len(body) // 2])
+            hub.halfway_waits_for.wait(LIMIT_S)
+            body = body[len(body) // 2 :]
+        self.wfile.write(body)
+
+    def _head(self, start: int) -> bool:
+        hub = self.server
+        status = hub.status if self.path == hub.file_path else 404
+        if status == 200 and start:
+            status = 206
+        self.send_response(status)
+        size = len(hub.content)
+        if hub.is_hub:
+            self.send_header('X-Repo-Commit', hub.commit)
+            self.send_header('ETag', '"0123"')
+        if status == 404:
+            self.send_header('X-Error-Code', 'EntryNotFound')
+        if status == 206:
+            self.send_header('Content-Range', f'bytes {start}-{size - 1}/{size}')
+        good = status < 300
+        self.send_header('Content-Length', str(size - start if good else 0))
+        self.end_headers()
+        return good
