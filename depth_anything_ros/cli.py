@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from depth_anything_ros import __version__
-from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.parameters import Parameters, entries, parameters_from_flat
 from depth_anything_ros.model.variants import Checkpoint
 
@@ -101,6 +101,18 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument('--json', action='store_true', help='print the summary as JSON')
     _add_parameters(run, (*_NETWORK, 'output.max_side', 'relative.normalization', 'color.map'), {})
     run.set_defaults(verb=_run)
+
+    bench = verbs.add_parser('bench', help='time the network against a baseline, in turn')
+    bench.add_argument('--baseline', choices=('upstream', 'torch'), default='upstream')
+    bench.add_argument(
+        '--precisions', nargs='+', choices=('fp32', 'fp16', 'bf16'), default=['fp32']
+    )
+    bench.add_argument('--size', type=_size, default=(640, 480), help='default: 640x480')
+    bench.add_argument('--pairs', type=int, default=9, help='rounds (default: 9)')
+    bench.add_argument('--json', action='store_true', help='print JSON')
+    timed = ('variant', 'weights', 'allow_download', 'device', 'input_size', 'threads')
+    _add_parameters(bench, timed, {'weights': 'random'})
+    bench.set_defaults(verb=_bench)
 
     weights = verbs.add_parser('weights', help='list, fetch or verify checkpoints')
     actions = weights.add_subparsers(required=True, metavar='ACTION')
@@ -231,6 +243,22 @@ def _load(parameters: Parameters) -> Any:
     return backend
 
 
+def _bench(options: argparse.Namespace) -> int:
+    from depth_anything_ros.pipeline import fetch_weights
+    from depth_anything_ros.studies.benchmark import benchmark
+
+    if options.pairs < 1:
+        raise SettingError(f'--pairs is {options.pairs}: give 1 or more')
+    baseline = _parameters(options, backend=options.baseline, precision='auto')
+    fetch_weights(baseline)
+    rows = [_parameters(options, backend='torch', precision=p) for p in options.precisions]
+    with tqdm(unit='image', disable=None, leave=False) as bar:
+        timed = benchmark([baseline, *rows], options.size, options.pairs, _follow(bar))
+    columns = ('backend', 'variant', 'device', 'precision', 'input_size')
+    figures = ('min_ms', 'p50_ms', 'p95_ms', 'cov_percent', 'ratio')
+    return _print_rows(timed, (*columns, *figures), options.json)
+
+
 def _weights_list(options: argparse.Namespace) -> int:
     from depth_anything_ros.model import inventory
 
@@ -294,6 +322,8 @@ def _print_rows(items: Sequence[Any], columns: Sequence[str], as_json: bool) -> 
 def _cell(value: object) -> str:
     if isinstance(value, Enum):
         return str(value.value)
+    if isinstance(value, float):
+        return f'{value:.4g}'
     return '-' if value in (None, '') else str(value)
 
 

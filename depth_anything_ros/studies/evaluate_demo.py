@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from depth_anything_ros.studies.demo_card import score_table
-from depth_anything_ros.studies.demo_metrics import held_out_scores
-from depth_anything_ros.studies.demo_network import default_weights, load_demo, predictor
+from depth_anything_ros.studies.demo_variant.card import score_table
+from depth_anything_ros.studies.demo_variant.metrics import held_out_scores
+from depth_anything_ros.studies.demo_variant.network import default_weights, load_demo, predictor
 
 __all__ = ['main']
 

@@ -24,17 +24,17 @@ from tqdm import tqdm
 
 from depth_anything_ros.model.network import DepthAnythingV2, random_network
 from depth_anything_ros.model.variants import get_variant
-from depth_anything_ros.studies.demo_card import write_card
-from depth_anything_ros.studies.demo_data import (
+from depth_anything_ros.studies.demo_variant.card import write_card
+from depth_anything_ros.studies.demo_variant.data import (
     HELD_OUT_SEED,
     DataSet,
     default_cache,
     draw,
     open_cache,
 )
-from depth_anything_ros.studies.demo_loss import demo_loss
-from depth_anything_ros.studies.demo_metrics import aligned_figures, held_out_scores
-from depth_anything_ros.studies.demo_network import (
+from depth_anything_ros.studies.demo_variant.loss import demo_loss
+from depth_anything_ros.studies.demo_variant.metrics import aligned_figures, held_out_scores
+from depth_anything_ros.studies.demo_variant.network import (
     default_weights,
     network_input,
     predictor,

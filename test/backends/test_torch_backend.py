@@ -207,3 +207,22 @@ def test_missing_torch_is_a_backend_error(monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_table_is_what_auto_chooses_from() -> None:
     assert set(backends.BACKENDS) == {'torch', 'upstream'}
     assert next(iter(BACKENDS)) == 'torch'
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='no CUDA device')
+@pytest.mark.parametrize(
+    # float32 may multiply in another order there; half has 11 bits, spent in every layer.
+    ('precision', 'tolerance'),
+    [('fp32', 2e-3), ('fp16', 3e-2)],
+)
+def test_a_gpu_agrees_with_the_cpu(precision: str, tolerance: float) -> None:
+    images = [_image(seed=seed) for seed in range(3)]
+    expected = _backend().infer_batch(images)
+    gpu = _backend(device='cuda', precision=precision)
+    assert gpu.info.device.startswith('cuda')
+    for answer, truth in zip(gpu.infer_batch(images), expected, strict=True):
+        assert np.abs(answer - truth).max() <= tolerance * np.ptp(truth)
+    before = torch.cuda.memory_allocated()
+    gpu.close()
+    assert torch.cuda.memory_allocated() < before

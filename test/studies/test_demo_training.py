@@ -11,10 +11,17 @@ from safetensors import safe_open
 from depth_anything_ros.core.errors import WeightsError
 from depth_anything_ros.model.network import DepthAnythingV2, random_network
 from depth_anything_ros.model.variants import get_variant
-from depth_anything_ros.studies import demo_data, evaluate_demo, train_demo
-from depth_anything_ros.studies.demo_loss import demo_loss
-from depth_anything_ros.studies.demo_metrics import aligned_figures
-from depth_anything_ros.studies.demo_network import load_demo, predictor, resized_pair, save_demo
+from depth_anything_ros.studies import evaluate_demo, train_demo
+from depth_anything_ros.studies.demo_variant import data
+from depth_anything_ros.studies.demo_variant.loss import demo_loss
+from depth_anything_ros.studies.demo_variant.metrics import aligned_figures, held_out_scores
+from depth_anything_ros.studies.demo_variant.network import (
+    default_weights,
+    load_demo,
+    predictor,
+    resized_pair,
+    save_demo,
+)
 from depth_anything_ros.synthetic.scenes import make_scene
 
 # A whole evaluation takes half a minute; these tests only see that it runs.
@@ -23,7 +30,7 @@ FEW = ['--images', '2']
 
 @pytest.fixture(autouse=True)
 def _few_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr('depth_anything_ros.studies.demo_metrics._MEAN_MAP_SCENES', 4)
+    monkeypatch.setattr('depth_anything_ros.studies.demo_variant.metrics._MEAN_MAP_SCENES', 4)
     monkeypatch.setattr(train_demo, '_PROBES', 4)
 
 
@@ -53,9 +60,9 @@ def test_aligned_figures_undo_scale_and_shift_and_leave_the_sky_out() -> None:
 
 
 def test_samples_alternate_between_families_and_repeat() -> None:
-    image, depth = demo_data.draw(0, 123)
-    again, _ = demo_data.draw(0, 123)
-    road = demo_data.draw(1, 123)[1]
+    image, depth = data.draw(0, 123)
+    again, _ = data.draw(0, 123)
+    road = data.draw(1, 123)[1]
     assert image.shape == (126, 168, 3)
     assert np.array_equal(image, again)
     assert np.isfinite(depth).all()
@@ -63,10 +70,10 @@ def test_samples_alternate_between_families_and_repeat() -> None:
 
 
 def test_seeds_of_training_held_out_and_sample_scenes_are_disjoint() -> None:
-    rooms = [make_scene('room', seed) for seed in (0, demo_data.HELD_OUT_SEED)]
+    rooms = [make_scene('room', seed) for seed in (0, data.HELD_OUT_SEED)]
     assert rooms[0].light != rooms[1].light
     # Scenes to judge by, for the mean map and for watching the training are 1 M apart.
-    assert demo_data.HELD_OUT_SEED + 3_000_000 < demo_data.TRAINING_SEED
+    assert data.HELD_OUT_SEED + 3_000_000 < data.TRAINING_SEED
 
 
 def test_resizing_a_pair_makes_no_new_depths() -> None:
@@ -125,3 +132,12 @@ def test_training_writes_resumes_and_is_judged(
     assert all(0.0 < score['network']['abs_rel'] < 5.0 for score in scores)
     partial = [path.name for path in (tmp_path / 'cache').iterdir()]
     assert sorted(partial) == ['demo-16-0', 'training']
+
+
+def test_the_shipped_weights_hold_the_floor_on_held_out_scenes() -> None:
+    scores = held_out_scores(predictor(load_demo(default_weights())), 16)
+    assert [score.family for score in scores] == ['room', 'road']
+    for score in scores:
+        assert score.network.abs_rel <= 0.25
+        assert score.network.delta1 >= 0.65
+        assert score.network.abs_rel <= 0.6 * score.mean_map.abs_rel

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from depth_anything_ros.core.types import BgrImage, FloatImage
-from depth_anything_ros.studies.demo_data import HELD_OUT_SEED, SIZE, draw
+from depth_anything_ros.studies.demo_variant.data import HELD_OUT_SEED, SIZE, draw
 from depth_anything_ros.synthetic.scenes import SCENES
 
 __all__ = ['FamilyScore', 'Figures', 'aligned_figures', 'held_out_scores']

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from depth_anything_ros.studies.demo_metrics import FamilyScore
+from depth_anything_ros.studies.demo_variant.metrics import FamilyScore
 
 __all__ = ['score_table', 'write_card']
 

@@ -1,0 +1,1 @@
+"""How the `demo` variant is made: its pictures, loss, judgement and card."""
