@@ -102,7 +102,7 @@ build: setup $(GROUP)-build  ## colcon build into build/, plain and --symlink-in
 	done
 
 clean:  ## remove .venv and everything that was built
-	rm -rf .venv build install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv build demo install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(READY):

@@ -59,6 +59,7 @@ setup(
         'test': [
             'catkin_pkg',
             'hypothesis',
+            'matplotlib',
             'packaging',
             'pytest>=7.4',
             'rosbags',

@@ -52,6 +52,12 @@ def main(args: list[str] | None = None) -> int:
     except DepthAnythingError as error:
         print(f'depth_anything: {error}', file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith('depth_anything_ros'):
+            raise
+        mend = 'source ROS 2' if error.name == 'rclpy' else f'pip install {error.name}'
+        print(f'depth_anything: this needs {error.name}, not installed: {mend}', file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print('depth_anything: interrupted', file=sys.stderr)
         return 130

@@ -198,7 +198,8 @@ def test_bad_frames_are_counted_by_reason_and_the_next_good_one_works() -> None:
 
         def counted() -> bool:
             rig.publish(rig.image(np.zeros((120, 160, 3), np.uint8)))
-            return 'dropped_invalid_covered_lens' in values_of(rig.diagnostics('throughput'))
+            told = rig.diagnostics('throughput')
+            return told is not None and 'dropped_invalid_covered_lens' in values_of(told)
 
         rig.until(counted)
         rig.until_answered(RELATIVE)
