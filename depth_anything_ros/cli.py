@@ -183,7 +183,13 @@ def _positive(text: str) -> float:
 def _demo(options: argparse.Namespace) -> int:
     from depth_anything_ros.studies import demo
 
-    return demo.run(_parameters(options), options.out, options.seconds, options.rate)
+    parameters = _parameters(options)
+    _fetch(parameters)
+    print('driving through a simulated room and road')
+    with tqdm(unit='measurement', disable=None, leave=False) as bar:
+        demo.drive(options.out, options.seconds, options.rate, _follow(bar))
+    print('replaying both to the node')
+    return demo.show(options.out, parameters, options.rate)
 
 
 def _bag_sample(options: argparse.Namespace) -> int:
@@ -238,11 +244,17 @@ def _run(options: argparse.Namespace) -> int:
     return 1 if summary.failed or summary.interrupted else 0
 
 
-def _load(parameters: Parameters) -> Any:
-    from depth_anything_ros.pipeline import fetch_weights, load_backend
+def _fetch(parameters: Parameters) -> None:
+    from depth_anything_ros.pipeline import fetch_weights
 
     with tqdm(unit='B', unit_scale=True, disable=None, leave=False) as bar:
         fetch_weights(parameters, _follow_download(bar))
+
+
+def _load(parameters: Parameters) -> Any:
+    from depth_anything_ros.pipeline import load_backend
+
+    _fetch(parameters)
     backend = load_backend(parameters)
     for notice in backend.info.weights.notices():
         print(f'warning: {notice}', file=sys.stderr)
@@ -250,13 +262,12 @@ def _load(parameters: Parameters) -> Any:
 
 
 def _bench(options: argparse.Namespace) -> int:
-    from depth_anything_ros.pipeline import fetch_weights
     from depth_anything_ros.studies.benchmark import benchmark
 
     if options.pairs < 1:
         raise SettingError(f'--pairs is {options.pairs}: give 1 or more')
     baseline = _parameters(options, backend=options.baseline, precision='auto')
-    fetch_weights(baseline)
+    _fetch(baseline)
     rows = [_parameters(options, backend='torch', precision=p) for p in options.precisions]
     with tqdm(unit='image', disable=None, leave=False) as bar:
         timed = benchmark([baseline, *rows], options.size, options.pairs, _follow(bar))

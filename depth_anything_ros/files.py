@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -135,7 +136,9 @@ def _video(device: str | int, text: str) -> Source:
                 there, image = capture.read()
                 if not there:
                     return
-                stamp_ns = round(index / rate_hz * 1e9)
+                # A webcam gives what the network leaves it time for, not its nominal rate.
+                live = isinstance(device, int)
+                stamp_ns = time.monotonic_ns() if live else round(index / rate_hz * 1e9)
                 yield f'frame_{index:06d}', stamp_ns, lambda image=image: image  # type: ignore[misc]
                 index += 1
         finally:

@@ -7,16 +7,19 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 import rclpy
+from lifecycle_msgs.srv import ChangeState
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from depth_anything_ros.backends import DepthBackend
-from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.core.errors import DepthAnythingError, WeightsError
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.pipeline import DepthPipeline, fetch_weights, load_backend
 from depth_anything_ros.ros.camera import Camera, ReceivedImage
@@ -42,6 +45,7 @@ class DepthNode(LifecycleNode):
         self.finished = False
         self._failure = ''
         self._progress = ''
+        self._fetching: Future[None] | None = None
         self._worker: Worker[ReceivedImage] = Worker(self._process, self._log_error)
         self._backend: DepthBackend | None = None
         self._pipeline: DepthPipeline | None = None
@@ -53,8 +57,13 @@ class DepthNode(LifecycleNode):
         )
         self._reporter = Reporter(self, self._snapshot)
         self._fetched = self.create_guard_condition(self._start)
+        self._reporter.report()
+        # rclpy lets a request that does not fit the state end the executor.
+        answer = self._service_change_state.callback
+        self._service_change_state.callback = partial(self._change_state, answer)
         if self.parameters.autostart:
-            self._worker.submit(self._fetch)
+            self._fetching = self._worker.submit(self._fetch)
+            self._fetching.add_done_callback(lambda _: self._fetched.trigger())
 
     @property
     def parameters(self) -> Parameters:
@@ -99,25 +108,48 @@ class DepthNode(LifecycleNode):
             self._failure = str(error) or repr(error)
             return FAILURE
 
+    def _change_state(
+        self,
+        answer: Callable[[Any, Any], Any],
+        request: ChangeState.Request,
+        response: ChangeState.Response,
+    ) -> ChangeState.Response:
+        try:
+            return answer(request, response)
+        except RCLError:
+            asked = request.transition.label or request.transition.id
+            self.get_logger().error(
+                f"transition '{asked}' does not fit the state '{self._state()}': ignored"
+                + (
+                    '; where a manager leads, set autostart:=false'
+                    if self.parameters.autostart
+                    else ''
+                )
+            )
+            response.success = False
+            return response
+
     def _configure(self) -> None:
-        parameters = self.parameters
-        self._backend = load_backend(parameters)
+        if self._fetching is not None and not self._fetching.done():
+            raise WeightsError('the weights are still being fetched: configure again after that')
+        # On the thread that owns the network, behind a frame that may still be in the last one.
+        self._backend = self._worker.submit(partial(load_backend, self.parameters)).result()
         try:
             self._camera.open_outputs()
         except Exception:
             self._cleanup()
             raise
-        self._pipeline = DepthPipeline(self._backend, parameters)
         info = self._backend.info
         self.get_logger().info(
-            f'{info.variant} {parameters.checkpoint} through {info.name} on {info.device}, '
-            f'{info.precision}, input size {info.input_size}'
+            f'{info.variant} {info.weights.checkpoint.value} through {info.name} on '
+            f'{info.device}, {info.precision}, input size {info.input_size}'
         )
         for warning in info.weights.notices():
             self.get_logger().warning(warning)
 
     def _activate(self) -> None:
-        assert self._pipeline is not None
+        assert self._backend is not None
+        self._pipeline = DepthPipeline(self._backend, self.parameters)
         try:
             self._camera.open_inputs(self._pipeline.process)
         except Exception:
@@ -127,10 +159,10 @@ class DepthNode(LifecycleNode):
     def _deactivate(self) -> None:
         self._camera.close_inputs()
         self._worker.clear()
+        self._pipeline = None
 
     def _cleanup(self) -> None:
         self._camera.close_outputs()
-        self._pipeline = None
         backend, self._backend = self._backend, None
         if backend is not None:
             # On its own thread, behind the frame that may still be in the network.
@@ -145,18 +177,20 @@ class DepthNode(LifecycleNode):
     def _fetch(self) -> None:
         try:
             fetch_weights(self.parameters, self._show_progress)
-        except DepthAnythingError as error:
-            self._failure = str(error)
-            self._log_error(error)
         finally:
             self._progress = ''
-            self._fetched.trigger()
 
     def _show_progress(self, percent: float, done: int, total: int) -> None:
         self._progress = f'downloading weights: {percent:.0f} % of {total / 1e6:.0f} MB'
 
     def _start(self) -> None:
-        if not self._failure and self.trigger_configure() == SUCCESS:
+        assert self._fetching is not None
+        error = self._fetching.exception()
+        if error is not None:
+            self._log_error(error)
+            name = self.get_fully_qualified_name()
+            self._failure = f'{error}; then: ros2 lifecycle set {name} configure, and activate'
+        elif self._state() == 'unconfigured' and self.trigger_configure() == SUCCESS:
             self.trigger_activate()
         self._reporter.report()
 
@@ -199,6 +233,8 @@ class DepthNode(LifecycleNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT, SIGTERM or the lifecycle's shutdown; gives the exit status."""
+    # Before rclpy takes both over and calls this too: a slow transition must not hold the end.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     rclpy.init(args=args)
     node = None
     try:
@@ -218,7 +254,8 @@ def main(args: list[str] | None = None) -> int:
             raise
     finally:
         # ros2 launch and the terminal each send one: the second must not break the clean-up.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         stopped = node is None or node.close()
         rclpy.try_shutdown()
         if not stopped:

@@ -18,7 +18,7 @@ from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
 # Passed on only when given, so that a params_file keeps its say.
 PARAMETERS = {
-    'variant': (str, 'Network: vits, vitb, vitl (default vits).'),
+    'variant': (str, 'Network: vits, vitb, vitl, or demo for trying out (default vits).'),
     'checkpoint': (str, 'relative, metric_indoor or metric_outdoor (default relative).'),
     'weights': (str, "Path of a checkpoint, or 'random' (default: the released one)."),
     'allow_download': (bool, 'Fetch missing weights from the hub (default true).'),
@@ -42,7 +42,7 @@ OTHERS = {
     'fastdds_profile': (
         'auto',
         'Fast DDS profile with enough shared memory for images; auto = the one of this package '
-        "unless the environment names another, '' = none.",
+        'unless the environment names another, none = no profile.',
     ),
 }
 
@@ -70,13 +70,14 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         info_topic = image_topic.rpartition('/')[0] + '/camera_info'
         info_topic = info_topic if '/' in image_topic else 'camera_info'
     given = {
-        name: ParameterValue(value(name), value_type=kind)
+        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
         for name, (kind, _) in PARAMETERS.items()
         if value(name)
     }
     if value('colormap'):
-        given['color.map'] = ParameterValue(value('colormap'), value_type=str)
+        given['color.map'] = ParameterValue(LaunchConfiguration('colormap'), value_type=str)
     files = [str(Path(value('params_file')).expanduser())] if value('params_file') else []
+    logger = '.'.join([*filter(None, value('namespace').split('/')), 'depth_anything'])
     node = Node(
         package='depth_anything_ros',
         executable='depth_node',
@@ -84,7 +85,7 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         namespace=value('namespace'),
         parameters=[*files, *([given] if given else [])],
         remappings=[('image', image_topic), ('camera_info', info_topic)],
-        ros_arguments=['--log-level', f'depth_anything:={value("log_level")}'],
+        ros_arguments=['--log-level', f'{logger}:={value("log_level")}'],
         output='screen',
         emulate_tty=True,
         # Without its one node this launch has nothing left to do.
@@ -100,4 +101,4 @@ def _fastdds(profile: str) -> list[LaunchDescriptionEntity]:
             return []
         share = Path(get_package_share_directory('depth_anything_ros'))
         profile = str(share / 'config' / 'fastdds.xml')
-    return [SetEnvironmentVariable(variable, profile)] if profile else []
+    return [] if profile == 'none' else [SetEnvironmentVariable(variable, profile)]

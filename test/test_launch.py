@@ -97,11 +97,27 @@ def image() -> Image:
     ('arguments', 'name', 'topic'),
     [
         ([], '/depth_anything', '/camera/image_raw'),
+        (
+            [
+                'input_size:=56',
+                'rectified:=false',
+                'allow_download:=false',
+                'colormap:=jet',
+                'use_sim_time:=true',
+                'precision:=fp32',
+                'backend:=torch',
+                'checkpoint:=relative',
+                'log_level:=debug',
+                'fastdds_profile:=none',
+            ],
+            '/depth_anything',
+            '/camera/image_raw',
+        ),
         (['namespace:=robot1'], '/robot1/depth_anything', '/camera/image_raw'),
         (['image_topic:=/front/rgb'], '/depth_anything', '/front/rgb'),
         (['namespace:=r', 'image_topic:=front/rgb'], '/r/depth_anything', '/r/front/rgb'),
     ],
-    ids=['plain', 'namespace', 'remap', 'relative remap'],
+    ids=['plain', 'every argument', 'namespace', 'remap', 'relative remap'],
 )
 def test_depth_arrives(tmp_path: Path, arguments: list[str], name: str, topic: str) -> None:
     log = tmp_path / 'log'

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import rclpy
+from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from rclpy.context import Context
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rig import FAST, Rig
+from rig import FAST, Rig, values_of
 from sensor_msgs.msg import Image
 
+from depth_anything_ros import node as node_module
+from depth_anything_ros.core.errors import WeightsError
 from depth_anything_ros.node import DepthNode
 from depth_anything_ros.ros.camera import Camera
 
@@ -131,10 +135,79 @@ def test_a_reactivated_node_starts_clean() -> None:
         rig.listen(Image, topic)
         rig.until_state('active')
         rig.until_answered(topic)
-        first = rig.node._camera.telemetry
+        first, pipeline = rig.node._camera.telemetry, rig.node._pipeline
         rig.change_state(Transition.TRANSITION_DEACTIVATE)
         rig.until_state('inactive')
         rig.change_state(Transition.TRANSITION_ACTIVATE)
         rig.until_state('active')
         assert rig.node._camera.telemetry is not first
+        # A new pipeline has no past to normalise by.
+        assert rig.node._pipeline is not pipeline
         rig.until_answered(topic)
+
+
+def test_a_request_that_does_not_fit_the_state_is_answered_and_changes_nothing() -> None:
+    with Rig({'autostart': False}) as rig:
+        rig.until_state('unconfigured')
+        assert not rig.change_state(Transition.TRANSITION_ACTIVATE)
+        assert rig.change_state(Transition.TRANSITION_CONFIGURE)
+        assert not rig.change_state(Transition.TRANSITION_CONFIGURE)
+        rig.until_state('inactive')
+
+
+def test_a_transition_by_hand_while_weights_are_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    go = threading.Event()
+    monkeypatch.setattr(node_module, 'fetch_weights', lambda *_: go.wait(60.0))
+    with Rig() as rig:
+        rig.until_state('unconfigured')
+        assert not rig.change_state(Transition.TRANSITION_CONFIGURE)
+        rig.until(lambda: 'still being fetched' in rig.status().message)
+        go.set()
+        rig.until_state('active')
+
+
+def test_a_failed_fetch_says_what_to_do_and_can_be_mended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise WeightsError('the hub is down')
+
+    monkeypatch.setattr(node_module, 'fetch_weights', fail)
+    with Rig() as rig:
+        rig.until(lambda: rig.status() and 'the hub is down' in rig.status().message)
+        assert 'ros2 lifecycle set /depth_anything configure' in rig.status().message
+        assert rig.change_state(Transition.TRANSITION_CONFIGURE)
+        assert rig.change_state(Transition.TRANSITION_ACTIVATE)
+        rig.until_state('active')
+
+
+def test_a_network_that_raises_is_told_everywhere_and_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    topic = '/depth_anything/relative/image'
+    with Rig() as rig:
+        rig.listen(Image, topic)
+        rig.until_state('active')
+        rig.until_answered(topic)
+
+        def fail(*_: object) -> None:
+            raise RuntimeError('CUDA out of memory')
+
+        with monkeypatch.context() as patch:
+            patch.setattr(rig.node._backend, 'infer', fail)
+
+            def told() -> bool:
+                rig.publish(rig.image())
+                part = rig.diagnostics('throughput')
+                both = [rig.status(), part] if part else []
+                return bool(both) and all(
+                    status.level == DiagnosticStatus.ERROR and 'out of memory' in status.message
+                    for status in both
+                )
+
+            # The output's rate looks back five seconds.
+            rig.until(told)
+            counts = values_of(rig.diagnostics('throughput'))
+            assert int(counts['dropped_invalid_internal_error']) > 1
+        rig.until_answered(topic)
+    assert capfd.readouterr().err.count('Traceback') == 1

@@ -95,6 +95,24 @@ def test_a_signal_ends_it_while_the_network_runs(
         process.wait()
 
 
+def test_sigterm_during_configure(peer: Node, tmp_path: Path) -> None:
+    statuses: list[DiagnosticStatus] = []
+    peer.create_subscription(DiagnosticStatus, '/depth_anything/status', statuses.append, LATCHED)
+    log = tmp_path / 'log'
+    # Loading this takes seconds, and begins as soon as the node speaks.
+    process = start(log, 'weights:=random', 'device:=cpu', 'variant:=vitb')
+    try:
+        deadline = time.monotonic() + 60.0
+        while not statuses and time.monotonic() < deadline:
+            rclpy.spin_once(peer, timeout_sec=0.05)
+        assert values_of(statuses[0])['state'] == 'unconfigured'
+        process.send_signal(signal.SIGTERM)
+        assert_clean_end(process, log)
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_the_lifecycle_shutdown_ends_it(peer: Node, tmp_path: Path) -> None:
     log = tmp_path / 'log'
     process = start(log, 'weights:=random', 'device:=cpu', 'input_size:=56')

@@ -65,7 +65,7 @@ class BackendSettings:
 
 
 class DepthBackend(Protocol):
-    """A network ready to run. It belongs to one thread."""
+    """A network ready to run. It belongs to the thread that created it."""
 
     @property
     def info(self) -> BackendInfo:

@@ -20,10 +20,13 @@ from depth_anything_ros.model.network.loading import load_network
 from depth_anything_ros.model.variants import Checkpoint, Variant
 from depth_anything_ros.model.weights import WeightsFile
 
-__all__ = ['TorchBackend', 'choose_device', 'inverse_of_metres', 'load']
+__all__ = ['DEFAULT_THREADS', 'TorchBackend', 'choose_device', 'inverse_of_metres', 'load']
 
 KEPT_INPUTS = 8
 """Input buffers kept, one per shape: a robot has a few cameras."""
+
+DEFAULT_THREADS = torch.get_num_threads()
+"""What torch takes by itself; its setting belongs to the thread that makes it."""
 
 PRECISIONS = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
 
@@ -36,8 +39,7 @@ class TorchBackend:
         precision = choose_precision(settings.precision, device)
         # A bad input size must not wait for the first frame.
         network_size(1, 1, settings.input_size)
-        if settings.threads:
-            torch.set_num_threads(settings.threads)
+        torch.set_num_threads(settings.threads or DEFAULT_THREADS)
         network = load(settings.variant, settings.weights)
         self._network: DepthAnythingV2 | None = prepare(network, device, PRECISIONS[precision])
         self._device = device

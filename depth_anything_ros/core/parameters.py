@@ -218,8 +218,8 @@ class Parameters:
     max_image_age_s: float = _param(
         0.0,
         'Images older than this many seconds when they arrive are dropped; 0 drops none for its '
-        'age.',
-        between=(0.0, 3600.0),
+        'age. Beyond 10 s the clocks disagree, and nothing is dropped.',
+        between=(0.0, 10.0),
     )
     max_image_megapixels: float = _param(
         64.0,

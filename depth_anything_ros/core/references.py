@@ -37,10 +37,8 @@ _Chunk = tuple[_Array, _Array | None]
 # Arrays of so many points stay in the cache, and below the size at which malloc fetches fresh
 # pages for each of them: 300,000 points at once take 25 ms, of which 20 are page faults.
 _CHUNK = 8192
-# Pixels between the candidates for what a range cone has met; a cone of 1 degree spans several.
+# Pixels between the samples of a range cone; one of 1 degree spans several.
 _CONE_STRIDE = 4
-# Not the very first of them, which may be a speck of noise.
-_CONE_PERCENT = 98.0
 
 
 @dataclass(frozen=True)
@@ -110,44 +108,28 @@ def samples_from_scan(
 
 
 def samples_from_range(
-    reading: RangeReading,
-    camera_from_cone: Transform,
-    camera: CameraModel,
-    disparity: FloatImage,
-    gate: Gate,
+    reading: RangeReading, camera_from_cone: Transform, camera: CameraModel, gate: Gate
 ) -> ReferenceSamples:
-    """Give the one sample, or none, that a range cone stands for.
+    """Give pixels that a range cone covers, with the depth it would mean.
 
-    The cone tells how far its nearest return is, not where. Among the pixels that show a point
-    at that range within the cone, the network says which is nearest: there its `disparity`
-    (H, W), larger = nearer, is greatest against that of the point. This settles the level of
-    the depth only; its slope needs other references.
+    The cone tells how far its nearest return is, not where: one of these samples is true, and
+    at the others there is something farther away. The network has to say which is nearest. That
+    settles the level of the depth only; its slope needs other references.
     """
-    if disparity.shape != (camera.height, camera.width):
-        raise ValueError(
-            f'disparity has shape {disparity.shape}, its camera {(camera.height, camera.width)}'
-        )
     if not np.isfinite(reading.range_m):
         return _none()
-    rows, columns, depth = _cone_pixels(reading, camera_from_cone, camera)
-    if not rows.size:
-        tip = np.array([[reading.range_m, 0.0, 0.0]])
+    u, v, depth = _cone_pixels(reading, camera_from_cone, camera)
+    if not u.size:
+        # A beam thinner than the pixels looked at.
+        tip = np.array([[reading.range_m, 0.0, 0.0]], np.float32)
         sigma = None if reading.sigma_m is None else np.array([reading.sigma_m])
         return samples_from_points(tip, camera_from_cone, camera, gate, sigma)
-    nearness = disparity[rows, columns] * depth
-    known = np.flatnonzero(np.isfinite(nearness))
-    if not known.size:
-        return _none()
-    order = known[np.argsort(nearness[known])]
-    best = order[round(_CONE_PERCENT / 100.0 * (order.size - 1))]
-    z = depth[best : best + 1]
-    if not gate.min_depth_m <= z[0] <= gate.max_depth_m:
-        return _none()
-    u, v = columns[best : best + 1], rows[best : best + 1]
+    kept = np.flatnonzero((depth >= gate.min_depth_m) & (depth <= gate.max_depth_m))
+    depth = depth[kept]
     sigma = None
     if reading.sigma_m is not None:
-        sigma = z * np.float32(reading.sigma_m / reading.range_m)
-    return ReferenceSamples(u.astype(np.float32), v.astype(np.float32), z, sigma)
+        sigma = depth * np.float32(reading.sigma_m / reading.range_m)
+    return ReferenceSamples(u[kept], v[kept], depth, sigma)
 
 
 def samples_from_ground(
@@ -175,9 +157,10 @@ def samples_from_ground(
         depth = np.where(fall > 0.0, height_m / fall, np.nan)
     rows, columns = np.nonzero((depth >= gate.min_depth_m) & (depth <= gate.max_depth_m))
     z = depth[rows, columns].astype(np.float32)
-    # z = h / fall: a tilt moves fall by itself times the length of the ray (x, y, 1).
-    length = np.sqrt(1.0 + x[rows, columns] ** 2 + y[rows, columns] ** 2)
-    tilt = z * z * length * (tilt_sigma_rad / height_m)
+    # z = h / fall, and a tilt moves fall by the part of the ray (x, y, 1) along the floor.
+    ray = 1.0 + x[rows, columns] ** 2 + y[rows, columns] ** 2
+    along = np.sqrt(np.maximum(ray - fall[rows, columns] ** 2, 0.0))
+    tilt = z * z * along * (tilt_sigma_rad / height_m)
     sigma = np.hypot(tilt, z * (height_sigma_m / height_m)).astype(np.float32)
     u, v = columns * stride + half, rows * stride + half
     return ReferenceSamples(u.astype(np.float32), v.astype(np.float32), z, sigma)
@@ -239,9 +222,9 @@ def _shown(
     x, y, z = camera_from_sensor.apply(points).T
     kept = np.flatnonzero((z >= gate.min_depth_m) & (z <= gate.max_depth_m))
     z = z[kept]
-    inverse = 1.0 / z
     # What leaves float32 is far outside the view.
-    with np.errstate(invalid='ignore', over='ignore'):
+    with np.errstate(divide='ignore', invalid='ignore', over='ignore'):
+        inverse = 1.0 / z
         u, v = pixels_from_directions(x[kept] * inverse, y[kept] * inverse, camera)
         inside = (u >= -0.5) & (u < camera.width - 0.5)
         inside &= (v >= -0.5) & (v < camera.height - 0.5)
@@ -263,7 +246,7 @@ def _cells(samples: ReferenceSamples, cell_px: int, across: int) -> npt.NDArray[
 def _cone_pixels(
     reading: RangeReading, camera_from_cone: Transform, camera: CameraModel
 ) -> tuple[_Array, _Array, _Array]:
-    """Give row, column and depth along Z of points at the range that lie in the cone."""
+    """Give u, v and depth along Z, float32 (n,), of points at the range that lie in the cone."""
     x, y = rays_of(camera, _CONE_STRIDE)
     origin, axis = camera_from_cone.translation, camera_from_cone.rotation[:, 0]
     # |z (x, y, 1) - origin| = range: the farther solution, in front of the cone's tip.
@@ -275,4 +258,5 @@ def _cone_pixels(
         reach = depth * (x * axis[0] + y * axis[1] + axis[2]) - origin @ axis
         in_cone = (reach >= reading.range_m * np.cos(0.5 * reading.fov_rad)) & (depth > 0.0)
     rows, columns = np.nonzero(in_cone)
-    return rows * _CONE_STRIDE, columns * _CONE_STRIDE, depth[rows, columns].astype(np.float32)
+    u, v = columns * _CONE_STRIDE, rows * _CONE_STRIDE
+    return u.astype(np.float32), v.astype(np.float32), depth[rows, columns].astype(np.float32)

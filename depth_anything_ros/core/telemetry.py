@@ -7,13 +7,24 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 from depth_anything_ros.core.timing import Jitter, Rate, Window
 
-__all__ = ['CLOCKS_DISAGREE_S', 'Telemetry']
+__all__ = ['CLOCKS_DISAGREE_S', 'Outcome', 'Telemetry']
 
 CLOCKS_DISAGREE_S = 10.0
 """An image this much older or newer than the node's clock tells of clocks that disagree."""
+
+
+class Outcome(Enum):
+    """What became of an image."""
+
+    NONE = auto()
+    ANSWERED = auto()
+    IDLE = auto()
+    TOO_OLD = auto()
+    INVALID = auto()
 
 
 @dataclass
@@ -45,6 +56,7 @@ class Telemetry:
         self._last_stamp_s: float | None = None
         self._last_received_s: float | None = None
         self._last_invalid = ''
+        self._last_outcome = Outcome.NONE
 
     def received(self) -> None:
         """Count an image that arrived."""
@@ -58,6 +70,7 @@ class Telemetry:
         """Count an image that nobody wanted an answer for."""
         with self._lock:
             self._totals.skipped_idle += 1
+            self._last_outcome = Outcome.IDLE
 
     def superseded(self) -> None:
         """Count an image that a newer one replaced before the network was free."""
@@ -68,12 +81,14 @@ class Telemetry:
         """Count an image dropped for its age."""
         with self._lock:
             self._totals.too_old += 1
+            self._last_outcome = Outcome.TOO_OLD
 
     def invalid(self, reason: str, message: str) -> bool:
         """Count a refused image; True the first time for this reason."""
         with self._lock:
             self._totals.invalid[reason] += 1
             self._last_invalid = message
+            self._last_outcome = Outcome.INVALID
             return self._totals.invalid[reason] == 1
 
     def published(
@@ -89,6 +104,7 @@ class Telemetry:
                 self._clear_windows()
             self._last_stamp_s = stamp_s
             self._totals.frames_out += 1
+            self._last_outcome = Outcome.ANSWERED
             self._output.tick(now_s)
             self._latency.add((now_s - received_s) * 1e3)
             self._age.add(age_s * 1e3)
@@ -102,6 +118,11 @@ class Telemetry:
             if self._last_received_s is None:
                 return None
             return time.monotonic() - self._last_received_s
+
+    @property
+    def last_outcome(self) -> Outcome:
+        """What became of the image decided on last."""
+        return self._last_outcome
 
     @property
     def last_invalid(self) -> str:
@@ -142,10 +163,10 @@ class Telemetry:
                 figures[f'{name}_ms'] = window.percentiles(50)[0]
             return figures
 
-    def clocks_disagree(self) -> bool:
-        """Whether images are older or newer than the node's clock by more than ten seconds."""
+    def clock_offset_s(self) -> float:
+        """Give the node's clock minus the stamps on arrival, the median; NaN before any frame."""
         with self._lock:
-            return abs(self._age.percentiles(50)[0]) > CLOCKS_DISAGREE_S * 1e3
+            return (self._age.percentiles(50)[0] - self._latency.percentiles(50)[0]) * 1e-3
 
     def _clear_windows(self) -> None:
         self._input.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +38,7 @@ class Transform:
         """Build from (x, y, z, w) and (x, y, z); FrameError('bad_transform') if it is none."""
         turn = np.array(quaternion, np.float64)
         shift = np.array(translation, np.float64)
-        norm = float(np.linalg.norm(turn)) if np.isfinite(turn).all() else float('nan')
+        norm = math.hypot(*turn)
         if not (abs(norm - 1.0) < _NORM_TOLERANCE and np.isfinite(shift).all()):
             raise FrameError(
                 'bad_transform',
@@ -70,11 +71,20 @@ class Transform:
     @property
     def quaternion(self) -> tuple[float, float, float, float]:
         """Give (x, y, z, w) of the rotation, w >= 0."""
-        # Through the axis and angle of Rodrigues, whose special cases cv2 knows.
-        vector = cv2.Rodrigues(self.rotation)[0].reshape(3)
-        half = 0.5 * float(np.linalg.norm(vector))
-        x, y, z = vector * (0.5 * np.sinc(half / np.pi))
-        return float(x), float(y), float(z), float(np.cos(half))
+        (a, b, c), (d, e, f), (g, h, i) = self.rotation.tolist()
+        # Four times the outer product of the quaternion with itself; its largest row is safe to
+        # divide. Source: Shepperd, 'Quaternion from rotation matrix', 1978.
+        product = np.array(
+            [
+                [1 + a - e - i, b + d, c + g, h - f],
+                [b + d, 1 - a + e - i, f + h, c - g],
+                [c + g, f + h, 1 - a - e + i, d - b],
+                [h - f, c - g, d - b, 1 + a + e + i],
+            ]
+        )
+        row = product[int(product.diagonal().argmax())]
+        x, y, z, w = (row / np.copysign(np.linalg.norm(row), row[3])).tolist()
+        return x, y, z, w
 
     def __matmul__(self, other: Transform) -> Transform:
         """Chain: a_from_b @ b_from_c."""

@@ -52,7 +52,8 @@ def scan_from_depth(
     `depth_m` float32 (H, W) is metres along Z. By REP 117: a range where something stands in the
     band, +inf where the floor is seen all the way to `max_range_m` and nothing stands on it,
     NaN where neither is known. So a camera that does not see the floor at that distance never
-    says free.
+    says free; and free is said of what stands on the floor, as what hangs above the picture
+    cannot be seen.
     """
     grid = rays_of(camera, config.stride)
     depth = depth_m[:: config.stride, :: config.stride]

@@ -42,5 +42,7 @@ def stored(values: npt.NDArray[Any], previous: Any, typecode: str = 'B') -> Any:
     if isinstance(previous, np.ndarray):
         return np.frombuffer(values.tobytes(), typecode)
     data = array(typecode)
-    data.frombytes(values.data.cast('B'))
+    if values.size:
+        # A view of nothing cannot be cast.
+        data.frombytes(values.data.cast('B'))
     return data

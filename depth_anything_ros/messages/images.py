@@ -7,7 +7,6 @@ rosbags (`data` is a NumPy array) are served alike, and nothing of ROS is import
 from __future__ import annotations
 
 import sys
-from array import array
 from typing import Any, Protocol
 
 import cv2
@@ -16,6 +15,7 @@ import numpy.typing as npt
 
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.types import BgrImage
+from depth_anything_ros.messages.buffers import bytes_of, stored
 from depth_anything_ros.messages.encodings import DEPTH_ENCODINGS, ENCODINGS, RawImage
 from depth_anything_ros.messages.image_headers import read_header
 
@@ -125,7 +125,7 @@ def fill_image(msg: ImageMessage, pixels: npt.NDArray[Any], encoding: str) -> No
     msg.encoding = encoding
     msg.is_bigendian = int(sys.byteorder == 'big')
     msg.step = msg.width * channels * pixels.itemsize
-    msg.data = _stored(pixels, msg.data)
+    msg.data = stored(pixels, msg.data)
 
 
 def fill_compressed(msg: CompressedImageMessage, bgr: BgrImage, quality: int = 90) -> None:
@@ -137,7 +137,7 @@ def fill_compressed(msg: CompressedImageMessage, bgr: BgrImage, quality: int = 9
     if not done:
         raise FrameError('bad_compressed', f'OpenCV cannot write a JPEG of shape {bgr.shape}')
     msg.format = 'bgr8; jpeg compressed bgr8'
-    msg.data = _stored(jpeg, msg.data)
+    msg.data = stored(jpeg, msg.data)
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
@@ -152,33 +152,11 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
 
 
 def _bytes_of(data: Any) -> npt.NDArray[np.uint8]:
-    """View a buffer as read-only uint8 (N,), so that nothing writes into the message."""
-    try:
-        view = memoryview(data)
-    except TypeError as err:
-        raise FrameError(
-            'bad_data_size', f'data are a {type(data).__name__}, not a buffer of bytes'
-        ) from err
-    if not view.nbytes:
+    """View the bytes of an image; no image has none."""
+    flat = bytes_of(data)
+    if not flat.size:
         raise FrameError('empty_image', 'the image has no data: the driver sent an empty message')
-    flat = np.frombuffer(view if view.c_contiguous else view.tobytes(), np.uint8)
-    flat.flags.writeable = False
     return flat
-
-
-def _stored(values: npt.NDArray[Any], previous: Any) -> Any:
-    """Copy `values` into the container of the message at hand.
-
-    rclpy takes an array('B') as it is, and anything else item by item (65 ms per MB); rosbags
-    serialises NumPy arrays only. A new container costs what filling the old one costs, and no
-    view of a past message changes under its reader.
-    """
-    values = np.ascontiguousarray(values)
-    if isinstance(previous, np.ndarray):
-        return np.frombuffer(values.tobytes(), np.uint8)
-    data = array('B')
-    data.frombytes(values.data.cast('B'))
-    return data
 
 
 def _undecodable(kind: str, data: npt.NDArray[np.uint8]) -> FrameError:

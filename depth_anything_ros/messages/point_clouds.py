@@ -64,8 +64,9 @@ def points_from_cloud(
     point_step, row_step = int(msg.point_step), int(msg.row_step)
     columns = np.empty((3, height, width), np.float32)
     fields = [_field(msg, name, point_step) for name in ('x', 'y', 'z')]
-    if not columns.size:
-        return columns.reshape(3, 0).T
+    flat = columns.reshape(3, height * width)
+    if not flat.size:
+        return flat.T
     if height == 1:
         # Of a single row the length is known, and not every driver says it.
         row_step = width * point_step
@@ -82,7 +83,7 @@ def points_from_cloud(
     with np.errstate(over='ignore'):
         for column, (offset, kind) in zip(columns, fields, strict=True):
             column[:] = np.ndarray((height, width), kind, data, offset, (row_step, point_step))
-    return columns.reshape(3, -1).T
+    return flat.T
 
 
 def _field(msg: PointCloudMessage, name: str, point_step: int) -> tuple[int, str]:
@@ -139,7 +140,7 @@ class CloudWriter:
             if cloud.bgr is None:
                 raise ValueError('the layout has colours, and the cloud has none')
             # 0x00RRGGBB in the four bytes of the float.
-            packed = self._buffer.view(np.uint8).reshape(len(points), -1, 4)[:, 3]
+            packed = self._buffer.view(np.uint8)[:, 12:16]
             order = slice(0, 3) if sys.byteorder == 'little' else slice(3, 0, -1)
             packed[:, order] = cloud.bgr.reshape(-1, 3)
         if 'sigma' in self._place:

@@ -23,6 +23,9 @@ __all__ = [
 MAX_BEAMS = 10_000_000
 """Ranges beyond which a scan is taken for a damaged message."""
 
+# Two turns: some drivers count from -2 pi, or on past 2 pi.
+_MOST_RAD = 4.0 * math.pi
+
 
 class LaserScanMessage(Protocol):
     """The fields of sensor_msgs/LaserScan that are used here, `header` aside."""
@@ -55,7 +58,7 @@ def scan_from_message(msg: LaserScanMessage) -> PlanarScan:
     """
     low, high = float(msg.range_min), float(msg.range_max)
     start, step = float(msg.angle_min), float(msg.angle_increment)
-    if not (math.isfinite(start) and math.isfinite(step) and step != 0.0):
+    if not (abs(start) <= _MOST_RAD and 0.0 < abs(step) <= _MOST_RAD):
         raise FrameError(
             'bad_scan',
             f'the scan starts at {start:g} with steps of {step:g} rad: its driver must set '
@@ -110,14 +113,23 @@ def fill_scan(msg: LaserScanMessage, scan: PlanarScan) -> None:
 def _floats(values: Any) -> npt.NDArray[np.float32]:
     """Copy a sequence of numbers to float32 (N,)."""
     try:
+        # A double beyond float32 becomes infinite.
         with np.errstate(over='ignore'):
-            return np.array(values, np.float32).reshape(-1)
+            floats = np.array(values, np.float32)
     except (TypeError, ValueError) as err:
-        raise FrameError(
-            'bad_scan', f'ranges are a {type(values).__name__}, not a sequence of numbers'
-        ) from err
+        raise _no_numbers(values) from err
+    if floats.ndim != 1:
+        raise _no_numbers(values)
+    return floats
+
+
+def _no_numbers(values: Any) -> FrameError:
+    return FrameError(
+        'bad_scan', f'ranges are a {type(values).__name__}, not a sequence of numbers'
+    )
 
 
 def _limited(ranges: npt.NDArray[np.float32], low: float, high: float) -> npt.NDArray[np.float32]:
-    valid = (ranges >= low) & (ranges <= high)
+    with np.errstate(over='ignore'):
+        valid = (ranges >= np.float32(low)) & (ranges <= np.float32(high))
     return np.where(valid | np.isinf(ranges), ranges, np.float32(np.nan))

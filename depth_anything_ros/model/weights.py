@@ -109,8 +109,8 @@ def find(
     cached = hub.cached(row)
     if cached is None:
         raise WeightsError(
-            f'{row.filename} ({row.title}) is not in the cache: run `{row.fetch_command}`,'
-            ' or set allow_download:=true, or set weights to the file'
+            f'{row.filename} ({row.title}) is not in the cache: run `{row.fetch_command}`'
+            ' and configure again, or set weights to the file'
         )
     sha256 = _sha256(cached)
     if sha256 != row.sha256:

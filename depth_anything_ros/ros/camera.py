@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
-from rclpy.qos import QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from depth_anything_ros.core.errors import FrameError
@@ -25,8 +24,14 @@ from depth_anything_ros.messages.images import (
     fill_compressed,
     fill_image,
 )
-from depth_anything_ros.ros.filters import Subscriber
-from depth_anything_ros.ros.qos import OUTPUT, SENSOR, input_problem, output_problem
+from depth_anything_ros.ros.qos import (
+    OUTPUT,
+    SENSOR,
+    create_managed_publisher,
+    create_subscriber,
+    input_problem,
+    output_problem,
+)
 
 __all__ = ['Camera', 'Process', 'ReceivedImage']
 
@@ -67,7 +72,7 @@ class Camera:
         self._offer = offer
         self._parameters = parameters
         self.telemetry = Telemetry()
-        self.camera_info_problem = ''
+        self._bad_camera_info = ''
         self._inputs: list[Any] = []  # of Subscriber
         self._outputs: dict[str, LifecyclePublisher] = {}
         self._answer: Process | None = None
@@ -77,12 +82,7 @@ class Camera:
     def open_outputs(self) -> None:
         """Create the publishers; they stay silent until the node is active."""
         for name, (message_type, _) in _OUTPUTS.items():
-            self._outputs[name] = self._node.create_lifecycle_publisher(
-                message_type,
-                name,
-                _copy(OUTPUT),
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            )
+            self._outputs[name] = create_managed_publisher(self._node, message_type, name, OUTPUT)
 
     def close_outputs(self) -> None:
         """Destroy the publishers."""
@@ -96,7 +96,7 @@ class Camera:
         self._answer = answer
         self.telemetry = Telemetry()
         self._info = None
-        self.camera_info_problem = ''
+        self._bad_camera_info = ''
         compressed = self._parameters().image_transport == 'compressed'
         self._subscribe(
             CompressedImage if compressed else Image,
@@ -123,18 +123,27 @@ class Camera:
 
     def problem(self) -> str:
         """Say what keeps this camera from receiving or from being heard; '' if nothing does."""
-        for subscriber in self._inputs[:1]:
-            subscription = subscriber.sub
-            type_name = _type_name(subscription.msg_type)
-            topic = subscription.topic_name
-            problem = input_problem(self._node, topic, type_name)
-            if problem:
-                return problem
+        problem = self._input_problem(0)
+        if problem:
+            return problem
         for publisher in self._outputs.values():
             problem = output_problem(self._node, publisher.topic_name)
             if problem:
                 return problem
         return ''
+
+    def camera_info_problem(self) -> str:
+        """Say why there are no intrinsics; '' if there are, or while not subscribed."""
+        if self._inputs and self._info is None:
+            return self._input_problem(1) or 'none received'
+        return self._bad_camera_info
+
+    def _input_problem(self, index: int) -> str:
+        if not self._inputs:
+            return ''
+        subscription = self._inputs[index].sub
+        topic = subscription.topic_name
+        return input_problem(self._node, topic, _type_name(subscription.msg_type))
 
     def input_topic(self) -> str:
         """Give the full name of the image topic; '' while not subscribed."""
@@ -154,25 +163,25 @@ class Camera:
                 bgr = self._decode(image.message)
             self._check_camera_info(bgr.shape[1], bgr.shape[0])
             frame = answer(bgr, stamp_ns, self.wanted(), times)
+            with times.stage('publish'):
+                self._publish(frame, header, image.epoch)
         except FrameError as error:
             self._refuse(error)
             return
+        except Exception as error:  # noqa: BLE001  one bad frame must not end the stream
+            # Topics that went away under a last frame are no fault.
+            if image.epoch == self._epoch:
+                told = FrameError('internal_error', f'{type(error).__name__}: {error}')
+                self._refuse(told, traceback.format_exc())
+            return
         if image.epoch != self._epoch:
             return
-        with times.stage('publish'):
-            self._publish(frame, header)
         self.telemetry.published(
             image.received_s, stamp_ns * 1e-9, self._age_s(stamp_ns), times.ms
         )
 
     def _subscribe(self, message_type: type, topic: str, callback: Callable[..., None]) -> None:
-        subscriber = Subscriber(
-            self._node,
-            message_type,
-            topic,
-            qos_profile=_copy(SENSOR),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )
+        subscriber = create_subscriber(self._node, message_type, topic, SENSOR)
         subscriber.registerCallback(callback)
         self._inputs.append(subscriber)
 
@@ -210,22 +219,21 @@ class Camera:
 
     def _check_camera_info(self, width: int, height: int) -> None:
         if self._info is None:
-            self.camera_info_problem = 'none received'
             return
         try:
             camera_from_info(self._info, width, height, self._parameters().rectified)
-            self.camera_info_problem = ''
+            self._bad_camera_info = ''
         except FrameError as error:
-            self.camera_info_problem = str(error)
+            self._bad_camera_info = str(error)
 
-    def _refuse(self, error: FrameError) -> None:
+    def _refuse(self, error: FrameError, details: str = '') -> None:
         if self.telemetry.invalid(error.reason, str(error)):
             self._node.get_logger().warning(
                 f'image on {self.input_topic()} refused: {error} (further ones are counted in '
-                f'/diagnostics as dropped_invalid_{error.reason})'
+                f'/diagnostics as dropped_invalid_{error.reason})\n{details}'.rstrip()
             )
 
-    def _publish(self, frame: DepthFrame, header: Any) -> None:
+    def _publish(self, frame: DepthFrame, header: Any, epoch: int) -> None:
         images = {
             '~/relative/raw': (frame.disparity, '32FC1'),
             '~/relative/image': (frame.normalized, '32FC1'),
@@ -233,12 +241,12 @@ class Camera:
         }
         outputs = self._outputs
         for name, (pixels, encoding) in images.items():
-            if pixels is not None and _heard(outputs.get(name)):
+            if pixels is not None and epoch == self._epoch and _heard(outputs.get(name)):
                 message = Image(header=header)
                 fill_image(message, pixels, encoding)
                 outputs[name].publish(message)
         jpeg = '~/relative/image_color/compressed'
-        if frame.color is not None and _heard(outputs.get(jpeg)):
+        if frame.color is not None and epoch == self._epoch and _heard(outputs.get(jpeg)):
             compressed = CompressedImage(header=header)
             fill_compressed(compressed, frame.color, self._parameters().output.jpeg_quality)
             outputs[jpeg].publish(compressed)
@@ -249,16 +257,6 @@ class Camera:
 
 def _heard(publisher: LifecyclePublisher | None) -> bool:
     return publisher is not None and publisher.get_subscription_count() > 0
-
-
-def _copy(profile: QoSProfile) -> QoSProfile:
-    """Rclpy writes the overrides of one topic into the profile it is given."""
-    return QoSProfile(
-        history=profile.history,
-        depth=profile.depth,
-        reliability=profile.reliability,
-        durability=profile.durability,
-    )
 
 
 def _type_name(message_type: Any) -> str:

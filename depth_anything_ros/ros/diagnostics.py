@@ -9,9 +9,15 @@ from dataclasses import dataclass, field
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from depth_anything_ros.core.parameters import DiagnosticsParameters
-from depth_anything_ros.core.telemetry import Telemetry
+from depth_anything_ros.core.telemetry import CLOCKS_DISAGREE_S, Outcome, Telemetry
 
-__all__ = ['Verdict', 'latency_verdict', 'status_message', 'throughput_verdict']
+__all__ = [
+    'Verdict',
+    'latency_verdict',
+    'status_message',
+    'stream_trouble',
+    'throughput_verdict',
+]
 
 OK, WARN, ERROR, STALE = (
     DiagnosticStatus.OK,
@@ -41,25 +47,40 @@ def status_message(name: str, hardware_id: str, verdict: Verdict) -> DiagnosticS
     )
 
 
+def stream_trouble(
+    telemetry: Telemetry, limits: DiagnosticsParameters, topic: str, problem: str
+) -> tuple[bytes, str]:
+    """Judge whether images come in on `topic` and answers go out: a level, and why.
+
+    `problem` says what the graph shows to be wrong with the topics, '' for nothing. The text is
+    '' for OK, and stays the same while the trouble does.
+    """
+    silent_s = telemetry.silent_s()
+    if silent_s is None or silent_s > limits.stale_after_s:
+        return WARN, f'no image on {topic}: {problem or "the publisher is silent"}'
+    if problem:
+        return WARN, problem
+    if telemetry.throughput()['output_hz'] > 0.0:
+        return OK, ''
+    if telemetry.last_outcome is Outcome.INVALID:
+        return ERROR, f'every image is refused: {telemetry.last_invalid}'
+    if telemetry.last_outcome is Outcome.TOO_OLD:
+        return WARN, f'every image on {topic} is older than max_image_age_s'
+    return OK, ''
+
+
 def throughput_verdict(
     telemetry: Telemetry, limits: DiagnosticsParameters, topic: str, problem: str
 ) -> Verdict:
-    """Judge whether images come in on `topic` and answers go out.
-
-    `problem` says what the graph shows to be wrong with the topics, '' for nothing.
-    """
+    """Give the rates, and what `stream_trouble` says."""
     values = telemetry.throughput()
+    level, why = stream_trouble(telemetry, limits, topic, problem)
     silent_s = telemetry.silent_s()
-    reason = f': {problem}' if problem else ''
-    if silent_s is None:
-        return Verdict(WARN, f'no image yet on {topic}{reason}', values)
-    if silent_s > limits.stale_after_s:
-        return Verdict(WARN, f'no image for {silent_s:.1f} s on {topic}{reason}', values)
-    if problem:
-        return Verdict(WARN, problem, values)
-    if values['output_hz'] == 0.0 and telemetry.last_invalid:
-        return Verdict(ERROR, f'every image is refused: {telemetry.last_invalid}', values)
-    if values['frames_out'] == 0:
+    if why.startswith('no image') and silent_s is not None:
+        return Verdict(level, why.replace('no image', f'no image for {silent_s:.1f} s', 1), values)
+    if why:
+        return Verdict(level, why, values)
+    if telemetry.last_outcome is Outcome.IDLE:
         return Verdict(OK, f'{values["input_hz"]:.1f} Hz in, nothing asked for', values)
     return Verdict(OK, f'{values["input_hz"]:.1f} Hz in, {values["output_hz"]:.1f} Hz out', values)
 
@@ -70,11 +91,13 @@ def latency_verdict(telemetry: Telemetry, limits: DiagnosticsParameters) -> Verd
     median_ms = values['latency_p50_ms']
     if math.isnan(median_ms):
         return Verdict(OK, 'no frame yet', values)
-    if telemetry.clocks_disagree():
+    offset_s = telemetry.clock_offset_s()
+    if abs(offset_s) > CLOCKS_DISAGREE_S:
+        side = 'behind' if offset_s > 0 else 'ahead of'
         return Verdict(
             WARN,
-            f'image stamps are {values["age_p50_ms"] / 1e3:.1f} s behind the clock of this node: '
-            'set use_sim_time for a bag, or synchronise the clocks',
+            f'image stamps are {abs(offset_s):.0f} s {side} the clock of this node: for a bag '
+            'play /clock and set use_sim_time, else synchronise the clocks',
             values,
         )
     message = f'{median_ms:.0f} ms from receipt, {values["age_p50_ms"]:.0f} ms from stamp'

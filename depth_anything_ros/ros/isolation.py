@@ -59,11 +59,18 @@ def share_directory() -> Path:
 @contextmanager
 def _claimed() -> Iterator[int]:
     folder = Path(tempfile.gettempdir()) / 'depth_anything_ros_domains'
-    folder.mkdir(exist_ok=True)
+    if not folder.exists():
+        folder.mkdir(exist_ok=True)
+        # Every user of this machine claims here.
+        folder.chmod(0o1777)
     # Start apart from each other, so that a domain just left by others is not the first choice.
     start = os.getpid() % len(_DOMAINS)
     for domain in (*_DOMAINS[start:], *_DOMAINS[:start]):
-        with (folder / str(domain)).open('w') as lock:
+        path = folder / str(domain)
+        if not path.exists():
+            path.touch()
+        # A lock needs no more than reading, so another user's file will do.
+        with path.open() as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

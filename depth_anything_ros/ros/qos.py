@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.qos import (
     DurabilityPolicy,
     HistoryPolicy,
@@ -11,9 +17,23 @@ from rclpy.qos import (
     ReliabilityPolicy,
     qos_check_compatible,
 )
+from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
-__all__ = ['LATCHED', 'OUTPUT', 'SENSOR', 'input_problem', 'output_problem']
+from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.ros.filters import Subscriber
+
+__all__ = [
+    'LATCHED',
+    'OUTPUT',
+    'RECENT',
+    'SENSOR',
+    'create_managed_publisher',
+    'create_publisher',
+    'create_subscriber',
+    'input_problem',
+    'output_problem',
+]
 
 SENSOR = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT
@@ -32,6 +52,47 @@ LATCHED = QoSProfile(
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
 """Status: whoever comes late still gets the last one."""
+
+
+RECENT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10)
+"""Diagnostics: as every node publishes them."""
+
+
+def create_publisher(node: Node, message_type: type, topic: str, profile: QoSProfile) -> Publisher:
+    """Advertise `topic`, whatever state a lifecycle node is in.
+
+    Raises SettingError for a qos_overrides parameter that means nothing.
+    """
+    with _overridable(node, topic):
+        return node.create_publisher(
+            message_type, topic, _copy(profile), qos_overriding_options=_overrides()
+        )
+
+
+def create_managed_publisher(
+    node: LifecycleNode, message_type: type, topic: str, profile: QoSProfile
+) -> LifecyclePublisher:
+    """Advertise `topic`, silent unless the node is active; raises as `create_publisher`."""
+    with _overridable(node, topic):
+        publisher: LifecyclePublisher = node.create_lifecycle_publisher(
+            message_type, topic, _copy(profile), qos_overriding_options=_overrides()
+        )
+    return publisher
+
+
+def create_subscriber(node: Node, message_type: type, topic: str, profile: QoSProfile) -> Any:
+    """Subscribe through message_filters' Subscriber or ours.
+
+    Raises SettingError for a qos_overrides parameter that means nothing.
+    """
+    with _overridable(node, topic):
+        return Subscriber(
+            node,
+            message_type,
+            topic,
+            qos_profile=_copy(profile),
+            qos_overriding_options=_overrides(),
+        )
 
 
 def input_problem(node: Node, topic: str, type_name: str) -> str:
@@ -75,6 +136,32 @@ def output_problem(node: Node, topic: str) -> str:
                 f'({why}): change qos_overrides.{topic}.publisher'
             )
     return ''
+
+
+@contextmanager
+def _overridable(node: Node, topic: str) -> Iterator[None]:
+    try:
+        yield
+    # What rclpy raises names neither the topic nor the parameter.
+    except RuntimeError as err:
+        name = node.resolve_topic_name(topic)
+        raise SettingError(
+            f'qos_overrides.{name} cannot be used: {err}; mend it and start the node again'
+        ) from err
+
+
+def _overrides() -> QoSOverridingOptions:
+    return QoSOverridingOptions.with_default_policies()
+
+
+def _copy(profile: QoSProfile) -> QoSProfile:
+    """Copy it, because rclpy writes the overrides of one topic into what it is given."""
+    return QoSProfile(
+        history=profile.history,
+        depth=profile.depth,
+        reliability=profile.reliability,
+        durability=profile.durability,
+    )
 
 
 def _own(node: Node, endpoints: list[TopicEndpointInfo]) -> TopicEndpointInfo | None:

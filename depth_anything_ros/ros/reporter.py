@@ -21,9 +21,10 @@ from depth_anything_ros.ros.diagnostics import (
     Verdict,
     latency_verdict,
     status_message,
+    stream_trouble,
     throughput_verdict,
 )
-from depth_anything_ros.ros.qos import LATCHED
+from depth_anything_ros.ros.qos import LATCHED, RECENT, create_publisher
 
 __all__ = ['Reporter', 'Snapshot']
 
@@ -51,8 +52,8 @@ class Reporter:
         self._node = node
         self._snapshot = snapshot
         self._last: Verdict | None = None
-        self._status = node.create_publisher(DiagnosticStatus, '~/status', LATCHED)
-        self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._status = create_publisher(node, DiagnosticStatus, '~/status', LATCHED)
+        self._diagnostics = create_publisher(node, DiagnosticArray, '/diagnostics', RECENT)
         # Steady time: a paused bag must not silence the node.
         node.create_timer(
             snapshot().parameters.diagnostics.period_s,
@@ -97,7 +98,7 @@ def _status_verdict(now: Snapshot, problem: str) -> Verdict:
         'idle': idle,
         'metric_valid': False,
         'metric_reason': 'no metric reference',
-        'camera_info': now.camera.camera_info_problem or 'ok',
+        'camera_info': now.camera.camera_info_problem() or 'ok',
     }
     if now.failure:
         return Verdict(ERROR, now.failure, values)
@@ -105,10 +106,12 @@ def _status_verdict(now: Snapshot, problem: str) -> Verdict:
         return Verdict(OK, now.progress, values)
     if now.state != 'active':
         return Verdict(OK, f'{now.state}: no depth before configure and activate', values)
+    topic, limits = now.camera.input_topic(), now.parameters.diagnostics
+    level, trouble = stream_trouble(now.camera.telemetry, limits, topic, problem)
     random = now.backend is not None and now.backend.weights.random
-    warnings = [problem, 'random weights: the output means nothing' if random else '']
+    warnings = [trouble, 'random weights: the output means nothing' if random else '']
     if any(warnings):
-        return Verdict(WARN, '; '.join(filter(None, warnings)), values)
+        return Verdict(max(level, WARN), '; '.join(filter(None, warnings)), values)
     if idle:
         return Verdict(OK, 'idle: nobody subscribes to an output', values)
     return Verdict(OK, 'relative depth', values)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 __all__ = ['Worker']
 
 Frame = TypeVar('Frame')
+Result = TypeVar('Result')
 
 
 class Worker(Generic[Frame]):
@@ -27,7 +29,7 @@ class Worker(Generic[Frame]):
         """Start the thread.
 
         `handle` gets the frames that waited together, by source. `on_error` gets whatever
-        `handle` or a task raises; the thread goes on.
+        `handle` raises; the thread goes on.
         """
         self._handle = handle
         self._on_error = on_error
@@ -47,11 +49,20 @@ class Worker(Generic[Frame]):
             self._wake.notify()
         return replaced
 
-    def submit(self, task: Callable[[], None]) -> None:
-        """Run `task` once, before any frame that waits."""
+    def submit(self, task: Callable[[], Result]) -> Future[Result]:
+        """Run `task` once, before any frame that waits; the future has its result or error."""
+        future: Future[Result] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(task())
+            except BaseException as error:  # noqa: BLE001  whoever asked gets it
+                future.set_exception(error)
+
         with self._wake:
-            self._tasks.append(task)
+            self._tasks.append(run)
             self._wake.notify()
+        return future
 
     def clear(self) -> None:
         """Forget the frames that wait."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,29 +36,36 @@ def contact_sheet(bags: Mapping[Path, Path], columns: int, colormap: str) -> Bgr
     """
     tiles: list[list[BgrImage]] = []
     for bag, recorded in bags.items():
-        images, truths = dict(_by_stamp(bag, _IMAGE_TOPIC)), dict(_by_stamp(bag, _TRUTH_TOPIC))
-        answers = dict(_by_stamp(recorded, _COLOR_TOPIC))
-        answered = sorted(set(images) & set(truths) & set(answers))
+        sources = ((bag, _IMAGE_TOPIC), (recorded, _COLOR_TOPIC), (bag, _TRUTH_TOPIC))
+        answered = sorted(set.intersection(*(_times_ns(*source) for source in sources)))
+        if not answered:
+            continue
         picks = np.linspace(0, len(answered) - 1, columns + 2)[1:-1].round().astype(int)
-        for index in picks if answered else ():
-            stamp = answered[index]
-            tiles.append(
-                [
-                    bgr_from_image(images[stamp]),
-                    bgr_from_image(answers[stamp]),
-                    _drawn_truth(truths[stamp], colormap),
-                ]
-            )
+        times = [answered[index] for index in picks]
+        images, answers, truths = (_messages(*source, times) for source in sources)
+        tiles += [
+            [bgr_from_image(image), bgr_from_image(answer), _drawn_truth(truth, colormap)]
+            for image, answer, truth in zip(images, answers, truths, strict=True)
+        ]
     return _laid_out(tiles)
 
 
-def _by_stamp(bag: Path, topic: str) -> Iterator[tuple[int, Any]]:
+def _times_ns(bag: Path, topic: str) -> set[int]:
+    """List when a topic was recorded, which in these bags is what the stamps say."""
     with AnyReader([bag]) as reader:
         chosen = [c for c in reader.connections if c.topic == topic]
-        for connection, _, data in reader.messages(chosen):
-            message: Any = reader.deserialize(data, connection.msgtype)
-            stamp = message.header.stamp
-            yield stamp.sec * 1_000_000_000 + stamp.nanosec, message
+        return {time_ns for _, time_ns, _ in reader.messages(chosen)}
+
+
+def _messages(bag: Path, topic: str, times_ns: list[int]) -> list[Any]:
+    """Read the messages recorded at `times_ns` only: a long bag does not fit into memory."""
+    with AnyReader([bag]) as reader:
+        chosen = [c for c in reader.connections if c.topic == topic]
+        return [
+            reader.deserialize(data, connection.msgtype)
+            for connection, time_ns, data in reader.messages(chosen)
+            if time_ns in times_ns
+        ]
 
 
 def _drawn_truth(message: Any, colormap: str) -> BgrImage:

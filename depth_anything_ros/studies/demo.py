@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
-from tqdm import tqdm
 
 from depth_anything_ros.bag.sample import write_sample_bag
 from depth_anything_ros.core.errors import SettingError
@@ -17,7 +16,7 @@ from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.studies.contact_sheet import contact_sheet
 from depth_anything_ros.studies.live_replay import Replay, replay
 
-__all__ = ['run']
+__all__ = ['drive', 'show']
 
 _SCENES = ('room', 'road')
 _COLUMNS_PER_SCENE = 3
@@ -42,11 +41,13 @@ class _Paths:
         return self.folder / 'demo.png'
 
 
-def run(parameters: Parameters, out: Path, seconds: float, rate_hz: float) -> int:
-    """Record `seconds` of two simulated drives, replay them to the node, write a contact sheet.
+def drive(
+    out: Path, seconds: float, rate_hz: float, on_progress: Callable[[int, int], None]
+) -> None:
+    """Record `seconds` of two simulated drives below `out`, the camera at `rate_hz`.
 
-    `rate_hz` is that of the camera. Gives 0, or 1 if no depth came back. Raises SettingError for
-    arguments that cannot be used, DepthAnythingError if the node does not start.
+    `on_progress` hears how much of each is done. Raises SettingError for arguments that cannot
+    be used.
     """
     paths = _Paths(out)
     try:
@@ -56,14 +57,15 @@ def run(parameters: Parameters, out: Path, seconds: float, rate_hz: float) -> in
     except OSError as err:
         raise SettingError(f'cannot write into {out}: {err.strerror}; name another --out') from err
     for scene, bag in paths.bags.items():
-        with tqdm(desc=f'driving through a simulated {scene}', disable=None, leave=False) as bar:
+        write_sample_bag(bag, scene, seconds, rate_hz, on_progress=on_progress)
 
-            def show(done: int, total: int, bar: tqdm[Any] = bar) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
 
-            write_sample_bag(bag, scene, seconds, rate_hz, on_progress=show)
-    print('replaying both to the node')
+def show(out: Path, parameters: Parameters, rate_hz: float) -> int:
+    """Replay the drives to the node and write a contact sheet of what it answered.
+
+    Gives 0, or 1 if no depth came back. Raises DepthAnythingError if the node does not start.
+    """
+    paths = _Paths(out)
     pairs = dict(zip(paths.bags.values(), paths.recorded.values(), strict=True))
     result = replay(pairs, parameters)
     _print_summary(result, rate_hz)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from depth_anything_ros.core.telemetry import Telemetry
+from depth_anything_ros.core.telemetry import CLOCKS_DISAGREE_S, Outcome, Telemetry
 
 
 def published(telemetry: Telemetry, stamp_s: float, age_s: float = 0.02) -> None:
@@ -20,7 +20,9 @@ def test_every_image_is_counted_once() -> None:
     telemetry.too_old()
     assert telemetry.invalid('bad_step', 'step is 3')
     assert not telemetry.invalid('bad_step', 'step is 4')
+    assert telemetry.last_outcome is Outcome.INVALID
     published(telemetry, 1.0)
+    assert telemetry.last_outcome is Outcome.ANSWERED
     counts = telemetry.throughput()
     assert counts['frames_in'] == 5
     assert counts['frames_out'] == 1
@@ -36,14 +38,14 @@ def test_latency_and_age_are_told_apart() -> None:
     assert 10.0 <= figures['latency_p50_ms'] < 500.0
     assert figures['age_p50_ms'] == 500.0
     assert figures['infer_ms'] == 5.0
-    assert not telemetry.clocks_disagree()
+    assert 0.0 < telemetry.clock_offset_s() < 0.5
 
 
 def test_clocks_that_disagree_are_noticed_both_ways() -> None:
     for age_s in (-3600.0, 3600.0):
         telemetry = Telemetry()
         published(telemetry, 1.0, age_s)
-        assert telemetry.clocks_disagree()
+        assert abs(telemetry.clock_offset_s()) > CLOCKS_DISAGREE_S
 
 
 def test_a_bag_that_loops_resets_the_windows_but_no_count() -> None:

@@ -62,12 +62,13 @@ def test_tasks_run_before_waiting_frames_and_cleared_frames_never() -> None:
     worker.offer('front', 1)
     handler.wait()
     worker.offer('front', 2)
-    worker.submit(lambda: order.append(f'task before {len(handler.batches)}'))
+    done = worker.submit(lambda: order.append(f'task before {len(handler.batches)}'))
     worker.clear()
     worker.offer('front', 3)
     handler.go.release(2)
     handler.wait()
     assert worker.stop(20.0)
+    assert done.done()
     assert order == ['task before 1']
     assert handler.batches == [{'front': 1}, {'front': 3}]
 
@@ -80,3 +81,16 @@ def test_stop_does_not_wait_for_a_busy_thread() -> None:
     assert not worker.stop(0.01)
     handler.go.release()
     assert worker.stop(20.0)
+
+
+def test_a_task_that_fails_tells_whoever_asked() -> None:
+    handler = Handler()
+    worker: Worker[int] = Worker(handler, handler.errors.append)
+
+    def fail() -> None:
+        raise ValueError('a bad task')
+
+    assert str(worker.submit(fail).exception(20.0)) == 'a bad task'
+    assert worker.submit(lambda: 7).result(20.0) == 7
+    assert worker.stop(20.0)
+    assert not handler.errors

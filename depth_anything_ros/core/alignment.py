@@ -1,0 +1,235 @@
+"""Metric scale: from disparity and a reference to depth in metres, or a reason why not.
+
+Model: 1 / z = scale * q + shift, with the disparity q of the network. A fit to the samples of
+one frame (`affine_search`, `robust_fit`) is fused with what is known from the frames before
+(`alignment_filter`); it is refused for a named reason rather than published in doubt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.core.affine_search import fit_affine
+from depth_anything_ros.core.aligned_depth import Alignment
+from depth_anything_ros.core.alignment_config import AlignmentConfig, ReferenceKind
+from depth_anything_ros.core.alignment_filter import (
+    Belief,
+    Carry,
+    carry_between,
+    coarse,
+    normalized_innovation,
+)
+from depth_anything_ros.core.held_out import HeldOutError
+from depth_anything_ros.core.range_readings import RangeReadings
+from depth_anything_ros.core.refinement import corrected_error, observed_error
+from depth_anything_ros.core.robust_fit import AffineFit, Prior, middle
+from depth_anything_ros.core.sample_gate import (
+    DisparityStats,
+    GatedSamples,
+    disparity_stats,
+    gate,
+)
+from depth_anything_ros.core.types import FloatImage, ReferenceSamples
+
+__all__ = ['Alignment', 'AlignmentConfig', 'ReferenceKind', 'ScaleAligner']
+
+_JUMP_NIS = 13.8
+"""Chi-square of two degrees of freedom at 0.1 %."""
+_JUMPS_BEFORE_RESET = 3
+_CONFIDENCE = 1.96
+_MAJORITY = 0.5
+# Without a reference for so long, what was known tells nothing about the frame now.
+_FORGET_S = 5.0
+# Bounds of the deviation of the shift, in inverse depths of the median pixel.
+_SHIFT_BOUNDS = (0.02, 0.1)
+
+
+class ScaleAligner:
+    """Keeps scale and shift of one camera. Not for several threads at once."""
+
+    def __init__(self, config: AlignmentConfig | None = None) -> None:
+        self.config = config or AlignmentConfig()
+        self._readings = RangeReadings()
+        self._held_out = HeldOutError()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._belief: Belief | None = None
+        self._accepted: Alignment | None = None
+        self._grid: npt.NDArray[np.float64] | None = None
+        self._stamp_ns = 0
+        self._level_at = 0.0
+        self._jumps = 0
+        self._readings.clear()
+        self._held_out.clear()
+
+    def current(self, stamp_ns: int) -> Alignment | None:
+        """Give the alignment that may be used at `stamp_ns`, or None.
+
+        It fits the last frame that was given to `update` or `follow`.
+        """
+        last, belief = self._accepted, self._belief
+        if last is None or belief is None:
+            return None
+        if abs(stamp_ns - last.stamp_ns) > self.config.hold_s * 1e9:
+            return None
+        if belief.relative_sigma(self._level_at) > self.config.max_relative_sigma:
+            return None
+        scale, shift = (float(value) for value in belief.mean)
+        return replace(last, scale=scale, shift=shift, covariance=belief.covariance)
+
+    def follow(self, disparity: FloatImage, stamp_ns: int) -> None:
+        """Carry scale and shift over to a frame without a reference.
+
+        They belong to the network and the frame: a new object in view changes both.
+        """
+        with np.errstate(all='ignore'):
+            self._follow(disparity, stamp_ns)
+
+    def update(self, disparity: FloatImage, samples: ReferenceSamples, stamp_ns: int) -> Alignment:
+        """Align the frame at `stamp_ns` with its reference.
+
+        `disparity`: float32 (H, W), larger = nearer. `samples`: in pixels of that image. The
+        result is that of this frame, accepted or not; `current` may still hold an earlier one.
+        """
+        # Whatever is infinite or NaN ends in a reason.
+        with np.errstate(all='ignore'):
+            stats = self._follow(disparity, stamp_ns)
+            if stats is None:
+                return self._refused('degenerate_network', stamp_ns)
+            return self._update(disparity, samples, stamp_ns, stats)
+
+    def _follow(self, disparity: FloatImage, stamp_ns: int) -> DisparityStats | None:
+        elapsed_s = (stamp_ns - self._stamp_ns) * 1e-9
+        if self._grid is not None and not -self.config.hold_s <= elapsed_s <= _FORGET_S:
+            self.reset()
+        stats = disparity_stats(disparity)
+        if stats is None:
+            return None
+        grid = coarse(disparity)
+        carry = Carry() if self._grid is None else carry_between(self._grid, grid)
+        if self._belief is not None:
+            shift_sigma = _shift_sigma(float(self._belief.mean[0]), stats, self.config.shift_share)
+            self._belief = self._belief.moved(
+                carry, stamp_ns, _level_at(stats), self.config.drift, shift_sigma
+            )
+        self._readings.carry(carry, stamp_ns)
+        self._grid, self._stamp_ns = grid, stamp_ns
+        self._level_at = _level_at(stats)
+        return stats
+
+    def _update(
+        self,
+        disparity: FloatImage,
+        samples: ReferenceSamples,
+        stamp_ns: int,
+        stats: DisparityStats,
+    ) -> Alignment:
+        config = self.config
+        if config.kind is ReferenceKind.RANGE:
+            self._readings.add(disparity, samples, stamp_ns, config)
+            gated = self._readings.gathered((disparity.shape[0], disparity.shape[1]))
+        else:
+            gated = gate(disparity, samples, stats, config)
+        if gated.count < config.rules.samples:
+            return self._refused('too_few_samples', stamp_ns)
+        scale = 1.0 / middle(gated.depth_m) / middle(np.abs(gated.disparity))
+        prior = Prior(_shift_sigma(scale, stats, config.shift_share), config.network_sigma)
+        believed = None if self._belief is None else self._belief.mean
+        fit, reason = fit_affine(gated, stats, prior, believed)
+        if fit is None:
+            return self._refused(reason, stamp_ns)
+        found = self._described(fit, stamp_ns)
+        if not self._fits(fit, found, stats):
+            return replace(found, reason='poor_fit')
+        belief = self._fused(fit, stamp_ns)
+        if belief is None:
+            return replace(found, reason='jump')
+        if belief.relative_sigma(_level_at(stats)) > config.max_relative_sigma:
+            return replace(found, reason='unobservable_slope')
+        self._belief, self._jumps = belief, 0
+        self._accepted = self._accept(found, gated, fit, belief, prior)
+        return self._accepted
+
+    def _fits(self, fit: AffineFit, found: Alignment, stats: DisparityStats) -> bool:
+        """Tell whether the samples agree with each other, and the far end has a depth."""
+        rules = self.config.rules
+        return bool(
+            found.residual < self.config.max_residual
+            and fit.scale > 0.0
+            and fit.scale * stats.p1 + fit.shift > 0.0
+            and found.inliers >= rules.inliers
+            and _surely(found.inlier_ratio, fit.weight.size) >= rules.inlier_ratio
+        )
+
+    def _fused(self, fit: AffineFit, stamp_ns: int) -> Belief | None:
+        """Give the belief after this fit; None where it contradicts the one before."""
+        alone = Belief(fit.state, fit.covariance, stamp_ns)
+        # Readings of a range cone overlap from frame to frame: they are not new evidence.
+        if self._belief is None or self.config.kind is ReferenceKind.RANGE:
+            return alone
+        if normalized_innovation(self._belief, fit) < _JUMP_NIS:
+            return self._belief.fused(fit)
+        self._jumps += 1
+        if self._jumps >= _JUMPS_BEFORE_RESET:
+            self.reset()
+        return None
+
+    def _accept(
+        self,
+        found: Alignment,
+        samples: GatedSamples,
+        fit: AffineFit,
+        belief: Belief,
+        prior: Prior,
+    ) -> Alignment:
+        """Give what is published: the belief, with the errors that the samples show around it."""
+        held_out = self._held_out.measure(samples, fit, prior, self.config.refines)
+        fit = fit.seen_from(belief.mean, samples)
+        local = (corrected_error if self.config.refines else observed_error)(samples, fit)
+        doubtful = _surely(found.inlier_ratio, samples.count) < _MAJORITY
+        return replace(
+            found,
+            accepted=True,
+            scale=fit.scale,
+            shift=fit.shift,
+            held_out_abs_rel=held_out,
+            warning='few_inliers' if doubtful else '',
+            covariance=belief.covariance,
+            local=local,
+        )
+
+    def _described(self, fit: AffineFit, stamp_ns: int) -> Alignment:
+        return replace(
+            self._refused('', stamp_ns),
+            scale=fit.scale,
+            shift=fit.shift,
+            inliers=fit.inliers,
+            inlier_ratio=fit.inliers / fit.weight.size,
+            residual=fit.residual,
+        )
+
+    def _refused(self, reason: str, stamp_ns: int) -> Alignment:
+        config = self.config
+        return Alignment(False, reason, stamp_ns, config.min_depth_m, config.max_depth_m)
+
+
+def _shift_sigma(scale: float, stats: DisparityStats, share: float) -> float:
+    """Give the deviation of the shift: a share of the inverse depth of the far end."""
+    level = abs(scale) * _level_at(stats)
+    low, high = _SHIFT_BOUNDS
+    return float(np.clip(share * abs(scale) * stats.p1, low * level, high * level))
+
+
+def _level_at(stats: DisparityStats) -> float:
+    """Give the disparity that stands for the frame, above 0 whatever the network's offset."""
+    return max(abs(stats.median), 0.1 * stats.spread)
+
+
+def _surely(ratio: float, count: int) -> float:
+    """Give the lower bound of a share seen among `count`, with 97.5 % confidence."""
+    return ratio - _CONFIDENCE * float(np.sqrt(ratio * (1.0 - ratio) / count))

@@ -1,0 +1,147 @@
+"""Local errors of the network, estimated from what a global fit leaves at the samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.core.robust_fit import MAD, TUKEY, AffineFit, middle
+from depth_anything_ros.core.sample_gate import BLOCKS_ALONG, GatedSamples
+from depth_anything_ros.core.types import FloatImage
+
+__all__ = ['LocalError', 'corrected_error', 'observed_error', 'predicted_error']
+
+Floats = npt.NDArray[np.float64]
+
+# Below 100 nodes OpenCV solves by itself. LAPACK in NumPy would start threads that wait for the
+# network's: half a second on a busy machine.
+_LONG_NODES, _SHORT_NODES = 12, 8
+_ITERATIONS = 4
+_CORRELATION = 0.2
+"""Distance over which the network's errors are alike, in the longer side of the image."""
+_LEAST_SIGMA = 0.005
+_LEAST_TUKEY_SIGMA = 0.025
+_GREATEST = 0.3
+# Samples that the error assumed everywhere is worth in a block.
+_ASSUMED_COUNT = 4.0
+
+
+@dataclass(frozen=True, eq=False)
+class LocalError:
+    """What is known of the log error over the image, on a coarse grid stretched over it.
+
+    `correction` (rows, columns) multiplies depth by its exponential, None for no correction.
+    `variance` (rows, columns): of the log error that remains. `open_share` (rows, columns): the
+    share of the uncertainty of scale and shift that the correction has not taken away.
+    """
+
+    variance: FloatImage
+    correction: FloatImage | None = None
+    open_share: FloatImage | None = None
+
+
+def observed_error(samples: GatedSamples, fit: AffineFit) -> LocalError:
+    """Give the mean square log error around the inliers, and the global one elsewhere."""
+    size = BLOCKS_ALONG * BLOCKS_ALONG
+    weight = np.bincount(samples.block, fit.weight, size)
+    square = np.bincount(samples.block, fit.weight * np.square(fit.log_error), size)
+    rows, columns = (
+        max(1, round(BLOCKS_ALONG * side / max(samples.shape))) for side in samples.shape
+    )
+    grids = [
+        cv2.blur(
+            np.ascontiguousarray(each.reshape(BLOCKS_ALONG, BLOCKS_ALONG)[:rows, :columns]), (3, 3)
+        )
+        for each in (weight, square)
+    ]
+    total = _ASSUMED_COUNT * fit.sigma**2 + grids[1]
+    return LocalError(np.asarray(total / (_ASSUMED_COUNT + grids[0]), np.float32))
+
+
+def corrected_error(samples: GatedSamples, fit: AffineFit) -> LocalError:
+    """Fit a smooth field to the log errors, Tukey-weighted; it fades to 0 away from samples.
+
+    The field is a Gaussian process on 12x8 nodes (Matern 5/2, deviation `fit.sigma`), so that it
+    comes with its own variance.
+    """
+    landscape = samples.shape[1] >= samples.shape[0]
+    rows = _SHORT_NODES if landscape else _LONG_NODES
+    columns = _LONG_NODES if landscape else _SHORT_NODES
+    nodes, shares = _interpolation(samples, rows, columns)
+    prior = _prior_precision(rows, columns, samples.shape[0] / samples.shape[1]) / fit.sigma**2
+    field = np.zeros(rows * columns)
+    sigma, cut = 0.5 * fit.sigma, fit.cut
+    pairs = (nodes[:, :, None] * field.size + nodes[:, None, :]).ravel()
+    products = shares[:, :, None] * shares[:, None, :]
+    for _ in range(_ITERATIONS):
+        error = fit.log_error - np.einsum('ij,ij->i', shares, field[nodes])
+        weight = np.square(np.maximum(1.0 - np.square(error / cut), 0.0))
+        weight /= sigma**2 + samples.variance
+        summed = np.bincount(pairs, (products * weight[:, None, None]).ravel(), field.size**2)
+        precision = prior + summed.reshape(field.size, field.size)
+        pulled = shares * (weight * fit.log_error)[:, None]
+        target = np.bincount(nodes.ravel(), pulled.ravel(), field.size)
+        _, solved = cv2.solve(precision, target[:, None], flags=cv2.DECOMP_CHOLESKY)
+        field = np.asarray(solved, np.float64).ravel()
+        size = np.abs(fit.log_error - np.einsum('ij,ij->i', shares, field[nodes]))
+        within = size[size < cut]
+        seen = MAD * middle(within) if within.size else fit.sigma
+        sigma = max(seen, _LEAST_SIGMA)
+        cut = TUKEY * max(seen, _LEAST_TUKEY_SIGMA)
+    variance = np.diag(cv2.invert(precision, flags=cv2.DECOMP_CHOLESKY)[1]).reshape(rows, columns)
+    # What the sensor adds to the residuals is no error of the depth.
+    remaining = max(sigma**2 - float(np.median(samples.variance)), _LEAST_SIGMA**2)
+    return LocalError(
+        np.asarray(variance + remaining, np.float32),
+        np.asarray(np.clip(field, -_GREATEST, _GREATEST).reshape(rows, columns), np.float32),
+        np.asarray(np.clip(variance / fit.sigma**2, 0.0, 1.0), np.float32),
+    )
+
+
+def predicted_error(local: LocalError, samples: GatedSamples) -> Floats:
+    """Give the correction (n,) of a `corrected_error` at other samples."""
+    assert local.correction is not None
+    nodes, shares = _interpolation(samples, *local.correction.shape)
+    return np.asarray(np.einsum('ij,ij->i', shares, local.correction.ravel()[nodes]), np.float64)
+
+
+def _interpolation(
+    samples: GatedSamples, rows: int, columns: int
+) -> tuple[npt.NDArray[np.int64], Floats]:
+    """Give the four nodes (n, 4) around each sample and their bilinear shares (n, 4).
+
+    Nodes lie where cv2.resize puts the pixels of a small image.
+    """
+    x = np.clip((samples.u + 0.5) * (columns / samples.shape[1]) - 0.5, 0.0, columns - 1.0)
+    y = np.clip((samples.v + 0.5) * (rows / samples.shape[0]) - 0.5, 0.0, rows - 1.0)
+    left = np.minimum(x.astype(np.int64), columns - 2)
+    top = np.minimum(y.astype(np.int64), rows - 2)
+    right, down = x - left, y - top
+    corner = top * columns + left
+    nodes = np.stack([corner, corner + 1, corner + columns, corner + columns + 1], axis=1)
+    shares = np.stack(
+        [(1 - right) * (1 - down), right * (1 - down), (1 - right) * down, right * down], axis=1
+    )
+    return nodes, shares
+
+
+@lru_cache(maxsize=4)
+def _prior_precision(rows: int, columns: int, aspect: float) -> Floats:
+    """Give the inverse covariance of the field at its nodes, for a deviation of 1.
+
+    `aspect` is height over width. Matern 5/2: Rasmussen and Williams, Gaussian Processes for
+    Machine Learning, eq. 4.17.
+    """
+    longer = max(1.0, aspect)
+    x, y = np.meshgrid(
+        (np.arange(columns) + 0.5) / columns / longer,
+        (np.arange(rows) + 0.5) / rows * aspect / longer,
+    )
+    apart = np.hypot(x.ravel()[:, None] - x.ravel(), y.ravel()[:, None] - y.ravel())
+    reach = np.sqrt(5.0) * apart / _CORRELATION
+    covariance = (1.0 + reach + reach**2 / 3.0) * np.exp(-reach) + 1e-6 * np.eye(rows * columns)
+    return np.asarray(np.linalg.inv(covariance))

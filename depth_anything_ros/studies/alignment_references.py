@@ -1,0 +1,246 @@
+"""Every kind of metric reference for one synthetic scene, right and wrong, as samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.core.alignment_config import ReferenceKind
+from depth_anything_ros.core.types import CameraModel, FloatImage, ReferenceSamples
+from depth_anything_ros.synthetic.camera import depth_image, pixel_directions, project, view_of
+from depth_anything_ros.synthetic.degradation import sampled_reference
+from depth_anything_ros.synthetic.geometry import Array
+from depth_anything_ros.synthetic.rig import Pose
+from depth_anything_ros.synthetic.sensors import stretched
+from depth_anything_ros.synthetic.world import World
+
+__all__ = [
+    'CORRUPTIONS',
+    'REFERENCES',
+    'Corruption',
+    'ReferenceType',
+    'Truth',
+    'corrupted',
+    'truth',
+]
+
+_TIME_S = 1.0
+_READINGS = 10
+_PITCH_SIGMA_RAD = np.radians(0.5)
+_GROUND_STEP_PX = 12
+_GROUND_MAX_M = {'room': 8.0, 'road': 30.0}
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """One scene seen by its camera: true depth (H, W) along Z in metres, inf for the sky."""
+
+    world: World
+    depth_m: FloatImage
+
+
+@dataclass(frozen=True)
+class ReferenceType:
+    """A reference: `draw(truth, seed)` gives one ReferenceSamples per reading."""
+
+    name: str
+    kind: ReferenceKind
+    draw: Callable[[Truth, int], list[ReferenceSamples]]
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """What is wrong: a share of outliers, an extrinsic error, the network's gamma."""
+
+    name: str
+    outliers: float = 0.0
+    clustered: bool = False
+    extrinsic_rad: float = 0.0
+    gamma: float = 1.0
+
+
+CORRUPTIONS = (
+    Corruption('clean'),
+    Corruption('30% scattered', 0.30),
+    Corruption('30% clustered', 0.30, True),
+    Corruption('45% scattered', 0.45),
+    Corruption('45% clustered', 0.45, True),
+    Corruption('extrinsic 1 deg', extrinsic_rad=np.radians(1.0)),
+    Corruption('range gamma 1.15', gamma=1.15),
+)
+
+
+def truth(family: str, seed: int, size: tuple[int, int]) -> Truth:
+    """Cast the rays of one camera, without drawing its picture."""
+    world = World(family, seed, size=size)
+    view = view_of(world.scene.at(_TIME_S), world.camera, world.camera_pose(_TIME_S))
+    return Truth(world, depth_image(view))
+
+
+def corrupted(
+    samples: list[ReferenceSamples], what: Corruption, camera: CameraModel, seed: int
+) -> list[ReferenceSamples]:
+    """Add the extrinsic error and the outliers; whole readings where there are several."""
+    random = np.random.default_rng([seed, 5])
+    turn = _small_rotation(what.extrinsic_rad, random)
+    if len(samples) > 1:
+        wrong = np.zeros(len(samples), np.bool_)
+        wrong[random.permutation(len(samples))[: round(what.outliers * len(samples))]] = True
+        bad = [stretched(np.ones(1), float(each), random)[0] for each in wrong]
+        samples = [_scaled(each, by) for each, by in zip(samples, bad, strict=True)]
+    else:
+        factor = np.ones(samples[0].u.size)
+        chosen = _chosen(samples[0], what, random)
+        factor[chosen] = stretched(factor[chosen], 1.0, random)
+        samples = [_scaled(samples[0], factor)]
+    if what.extrinsic_rad > 0.0:
+        samples = [_turned(each, turn, camera) for each in samples]
+    return samples
+
+
+def _chosen(
+    samples: ReferenceSamples, what: Corruption, random: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    count = samples.u.size
+    order = random.permutation(count)
+    if what.clustered and count:
+        middle = order[0]
+        order = np.argsort(
+            np.hypot(samples.u - samples.u[middle], samples.v - samples.v[middle]), kind='stable'
+        )
+    return np.asarray(order[: round(what.outliers * count)], np.int64)
+
+
+def _random_pixels(count: int) -> Callable[[Truth, int], list[ReferenceSamples]]:
+    def draw(of: Truth, seed: int) -> list[ReferenceSamples]:
+        drawn = sampled_reference(of.depth_m, count, seed)
+        return [_samples(drawn.u, drawn.v, drawn.depth_m, 0.01 * drawn.depth_m)]
+
+    return draw
+
+
+def _depth_camera(of: Truth, seed: int) -> list[ReferenceSamples]:
+    world = of.world
+    sensor = world.sensors.depth_camera
+    depth = world.depth(_TIME_S).ravel() * 1e-3
+    known = np.flatnonzero(depth)
+    rays = pixel_directions(sensor.camera)[:, known]
+    points = rays / rays[2] * depth[known]
+    to_camera = world.camera_pose(_TIME_S).inverse() @ world.depth_camera_pose(_TIME_S)
+    u, v, z = project(world.camera, to_camera.apply(points))
+    return [_visible(u, v, z, sensor.noise.sigma(z), world.camera)]
+
+
+def _lidar(of: Truth, seed: int) -> list[ReferenceSamples]:
+    world = of.world
+    cloud = world.cloud(_TIME_S)
+    points = np.stack([cloud['x'], cloud['y'], cloud['z']]).astype(np.float64)
+    return _of_body_points(of, points, world.rig.lidar.pose(), world.sensors.lidar.noise.floor_m)
+
+
+def _scan(of: Truth, seed: int) -> list[ReferenceSamples]:
+    world = of.world
+    ranges = world.scan(_TIME_S).astype(np.float64)
+    known = np.isfinite(ranges)
+    points = world.sensors.scanner.directions()[:, known] * ranges[known]
+    return _of_body_points(of, points, world.rig.scan.pose(), world.sensors.scanner.noise.floor_m)
+
+
+def _of_body_points(
+    of: Truth, points: Array, mount: Pose, sigma_m: float
+) -> list[ReferenceSamples]:
+    world = of.world
+    to_camera = world.camera_pose(_TIME_S).inverse() @ world.base(_TIME_S) @ mount
+    local = to_camera.apply(points)
+    local = local[:, local[2] > 0.05]
+    u, v, z = project(world.camera, local)
+    return [_visible(u, v, z, np.full(z.size, sigma_m), world.camera)]
+
+
+def _range(of: Truth, seed: int) -> list[ReferenceSamples]:
+    """Give the readings of a robot that stands still; each covers the pixels of its cone."""
+    world = of.world
+    cone = world.sensors.range_cone
+    to_camera = world.camera_pose(_TIME_S).inverse() @ world.base(_TIME_S) @ world.rig.range.pose()
+    readings = []
+    for index in range(_READINGS):
+        pose = world.base(_TIME_S) @ world.rig.range.pose()
+        read = cone.measure(world.scene.at(_TIME_S), pose, seed * _READINGS + index)
+        if not np.isfinite(read):
+            continue
+        u, v, z = project(world.camera, to_camera.apply(cone.directions() * read))
+        readings.append(_samples(u, v, np.full(z.size, z.mean()), np.full(z.size, 0.01)))
+    return readings or [_samples(*np.zeros((4, 0)))]
+
+
+def _ground(of: Truth, seed: int) -> list[ReferenceSamples]:
+    """Give depth on the plane of the ground, by a height and a pitch that is half a degree off.
+
+    Nothing tells which pixels show the ground: what stands on it is in front of the plane.
+    """
+    world = of.world
+    camera, pose = world.camera, world.camera_pose(_TIME_S)
+    pitch = _PITCH_SIGMA_RAD * np.random.default_rng([seed, 6]).standard_normal()
+    cos, sin = np.cos(pitch), np.sin(pitch)
+    tilt = np.array([[1.0, 0.0, 0.0], [0.0, cos, -sin], [0.0, sin, cos]])
+    down = (pose.rotation @ tilt)[2]
+    columns, rows = np.meshgrid(
+        np.arange(0, camera.width, _GROUND_STEP_PX), np.arange(0, camera.height, _GROUND_STEP_PX)
+    )
+    u, v = columns.ravel(), rows.ravel()
+    rays = np.stack([(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones(u.size)])
+    fall = down @ rays
+    with np.errstate(divide='ignore'):
+        z = np.where(fall < 0.0, -pose.translation[2] / fall, np.inf)
+    near = z < _GROUND_MAX_M[world.family]
+    return [_samples(u[near], v[near], z[near], np.abs(0.02 * z[near]))]
+
+
+REFERENCES = (
+    ReferenceType('50 pixels', ReferenceKind.CLOUD, _random_pixels(50)),
+    ReferenceType('500 pixels', ReferenceKind.CLOUD, _random_pixels(500)),
+    ReferenceType('5000 pixels', ReferenceKind.CLOUD, _random_pixels(5000)),
+    ReferenceType('depth camera', ReferenceKind.DENSE, _depth_camera),
+    ReferenceType('lidar', ReferenceKind.CLOUD, _lidar),
+    ReferenceType('laser scan', ReferenceKind.SCAN, _scan),
+    ReferenceType('range', ReferenceKind.RANGE, _range),
+    ReferenceType('ground plane', ReferenceKind.GROUND_PLANE, _ground),
+)
+
+
+def _samples(u: Array, v: Array, z: Array, sigma: Array) -> ReferenceSamples:
+    return ReferenceSamples(*(np.asarray(each, np.float32) for each in (u, v, z, sigma)))
+
+
+def _visible(u: Array, v: Array, z: Array, sigma: Array, camera: CameraModel) -> ReferenceSamples:
+    """Keep what lies in the image, so that shares of outliers mean what the camera sees."""
+    seen = (u > -0.5) & (u < camera.width - 0.5) & (v > -0.5) & (v < camera.height - 0.5)
+    return _samples(u[seen], v[seen], z[seen], sigma[seen])
+
+
+def _scaled(samples: ReferenceSamples, factor: Array | float) -> ReferenceSamples:
+    assert samples.sigma_m is not None
+    return _samples(samples.u, samples.v, samples.depth_m * factor, samples.sigma_m)
+
+
+def _turned(samples: ReferenceSamples, turn: Array, camera: CameraModel) -> ReferenceSamples:
+    """Move the samples as if the extrinsic rotation were wrong by `turn` (3, 3)."""
+    assert samples.sigma_m is not None
+    z = samples.depth_m.astype(np.float64)
+    x = (samples.u - camera.cx) / camera.fx * z
+    y = (samples.v - camera.cy) / camera.fy * z
+    u, v, moved = project(camera, turn @ np.stack([x, y, z]))
+    return _samples(u, v, moved, samples.sigma_m)
+
+
+def _small_rotation(angle_rad: float, random: np.random.Generator) -> Array:
+    axis = random.standard_normal(3)
+    axis /= np.linalg.norm(axis)
+    x, y, z = axis
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    # Rodrigues' formula.
+    turn = np.eye(3) + np.sin(angle_rad) * cross + (1.0 - np.cos(angle_rad)) * cross @ cross
+    return np.asarray(turn)

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from depth_anything_ros.studies import alignment_baselines
+from depth_anything_ros.studies.alignment_baselines import NotInstalledError
+from depth_anything_ros.studies.alignment_references import CORRUPTIONS, REFERENCES
+from depth_anything_ros.studies.bench_alignment import json_text, print_table, run
+
+
+def test_every_reference_gives_a_row_per_method(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(q: object, z: object) -> tuple[float, float]:
+        raise NotInstalledError('scikit-learn')
+
+    monkeypatch.setitem(alignment_baselines.BASELINES, 'RANSAC', missing)
+    progress: list[tuple[int, int]] = []
+    rows = run(1, ('road',), faults=CORRUPTIONS[:2], on_progress=lambda *at: progress.append(at))
+    assert progress == [(1, 1)]
+    assert {row.reference for row in rows} == {reference.name for reference in REFERENCES}
+    found = {(row.reference, row.fault, row.method): row for row in rows}
+    ours = found['500 pixels', '30% scattered', 'robust']
+    assert ours.abs_rel < 1.05 * found['500 pixels', '30% scattered', 'oracle'].abs_rel
+    assert found['500 pixels', 'clean', 'RANSAC'].note == 'not installed'
+    assert ('laser scan', 'clean', 'refined') not in found
+    # Strict JSON: no NaN.
+    assert len(json.loads(json_text(rows), parse_constant=pytest.fail)) == len(rows)
+    print_table(rows)
+    table = capsys.readouterr().out
+    assert 'not installed' in table
+    assert 'depth camera' in table
