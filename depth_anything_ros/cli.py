@@ -108,13 +108,21 @@ def _parser() -> argparse.ArgumentParser:
     _add_parameters(run, (*_NETWORK, 'output.max_side', 'relative.normalization', 'color.map'), {})
     run.set_defaults(verb=_run)
 
-    bench = verbs.add_parser('bench', help='time the network against a baseline, in turn')
+    bench = verbs.add_parser('bench', help='time the network, or judge the metric alignment')
+    bench.add_argument(
+        'what',
+        nargs='?',
+        choices=('network', 'alignment'),
+        default='network',
+        help='network: ratios to --baseline, in turn; alignment: accuracy on simulated scenes',
+    )
     bench.add_argument('--baseline', choices=('upstream', 'torch'), default='upstream')
     bench.add_argument(
         '--precisions', nargs='+', choices=('fp32', 'fp16', 'bf16'), default=['fp32']
     )
     bench.add_argument('--size', type=_size, default=(640, 480), help='default: 640x480')
     bench.add_argument('--pairs', type=int, default=9, help='rounds (default: 9)')
+    bench.add_argument('--scenes', type=int, default=32, help='per cell (default: 32)')
     bench.add_argument('--json', action='store_true', help='print JSON')
     timed = ('variant', 'weights', 'allow_download', 'device', 'input_size', 'threads')
     _add_parameters(bench, timed, {'weights': 'random'})
@@ -262,6 +270,24 @@ def _load(parameters: Parameters) -> Any:
 
 
 def _bench(options: argparse.Namespace) -> int:
+    return _bench_alignment(options) if options.what == 'alignment' else _bench_network(options)
+
+
+def _bench_alignment(options: argparse.Namespace) -> int:
+    from depth_anything_ros.studies import bench_alignment
+
+    if options.scenes < 1:
+        raise SettingError(f'--scenes is {options.scenes}: give 1 or more')
+    with tqdm(unit='cell', disable=None, leave=False) as bar:
+        rows = bench_alignment.run(options.scenes, on_progress=_follow(bar))
+    if options.json:
+        print(bench_alignment.json_text(rows))
+    else:
+        bench_alignment.print_table(rows)
+    return 0
+
+
+def _bench_network(options: argparse.Namespace) -> int:
     from depth_anything_ros.studies.benchmark import benchmark
 
     if options.pairs < 1:

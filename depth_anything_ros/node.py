@@ -199,6 +199,8 @@ class DepthNode(LifecycleNode):
         self._camera.close_inputs()
         stopped = self._worker.stop(timeout_s=0.5)
         self.destroy_node()
+        # Else its services stay visible until the garbage collector comes by.
+        self._state_machine.destroy_when_not_in_use()
         return stopped
 
     # Frames and reports.

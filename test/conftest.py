@@ -24,13 +24,6 @@ def pytest_configure(config: pytest.Config) -> None:
     # No test sees, or changes, what the user has downloaded.
     for variable in ('HF_HOME', 'XDG_CACHE_HOME', 'ROS_LOG_DIR'):
         os.environ[variable] = str(folder / variable.lower())
-    # Two participants of one process would skip the wire, and with it the repeats by which a
-    # reliable message reaches a reader that was discovered late: requests got lost for good.
-    profile = Path(os.environ['FASTRTPS_DEFAULT_PROFILES_FILE']).read_text()
-    setting = '<intraprocess_delivery>OFF</intraprocess_delivery>'
-    over_the_wire = f'</profiles><library_settings>{setting}</library_settings>'
-    (folder / 'fastdds.xml').write_text(profile.replace('</profiles>', over_the_wire))
-    os.environ['FASTRTPS_DEFAULT_PROFILES_FILE'] = str(folder / 'fastdds.xml')
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

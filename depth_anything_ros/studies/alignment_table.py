@@ -66,14 +66,14 @@ def print_table(rows: Iterable[AlignmentRow]) -> None:
     cells = {(row.family, row.reference, row.fault, row.method): row for row in rows}
     places = list(dict.fromkeys((row.family, row.reference, row.fault) for row in rows))
     print('mean AbsRel; in brackets the share of scenes published where it is not all')
-    print(f'{"family":6}{"reference":14}{"fault":18}' + ''.join(f'{m:>15}' for m in methods))
+    print(f'{"family":8}{"reference":14}{"fault":18}' + ''.join(f'{m:>15}' for m in methods))
     for place in places:
-        line = f'{place[0]:6}{place[1]:14}{place[2]:18}'
+        line = f'{place[0]:8}{place[1]:14}{place[2]:18}'
         print(line + ''.join(f'{_figure(cells.get((*place, m))):>15}' for m in methods))
     print()
     print('sigma: % of pixels within 1 and 2 sigma, near / middle / far third')
     print(
-        f'{"family":6}{"reference":14}{"fault":18}{"method":9}{"1 sigma":>12}{"2 sigma":>12}'
+        f'{"family":8}{"reference":14}{"fault":18}{"method":9}{"1 sigma":>12}{"2 sigma":>12}'
         f'{"sigma/AbsRel":>13}{"drop":>7}{"held out":>10}{"ms":>7}  flagged, refused'
     )
     for place in places:
@@ -100,7 +100,7 @@ def _honesty(row: AlignmentRow) -> str:
     if row.flagged > 0.0:
         silent.insert(0, f'{row.flagged:.0%} flagged')
     return (
-        f'{row.family:6}{row.reference:14}{row.fault:18}{row.method:9}'
+        f'{row.family:8}{row.reference:14}{row.fault:18}{row.method:9}'
         f'{shares(row.within_1_sigma):>12}{shares(row.within_2_sigma):>12}'
         f'{row.sigma_over_abs_rel:13.2f}{row.gain_of_drop:7.2f}{row.held_out_abs_rel:10.4f}'
         f'{row.ms_median:7.2f}  {", ".join(silent)}'
