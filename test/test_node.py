@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
+from rclpy.duration import Duration
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rig import Rig, picture, values_of
 from sensor_msgs.msg import CompressedImage, Image
@@ -203,3 +204,60 @@ def test_bad_frames_are_counted_by_reason_and_the_next_good_one_works() -> None:
 
         rig.until(counted)
         rig.until_answered(RELATIVE)
+
+
+def test_live_parameters_show_in_the_next_frame() -> None:
+    jpeg = COLOR + '/compressed'
+    with Rig({'relative.smoothing_s': 0.0}) as rig:
+        for topic in (RELATIVE, COLOR):
+            rig.listen(Image, topic)
+        rig.listen(CompressedImage, jpeg)
+        rig.until_state('active')
+        fine = len(rig.until_answered(jpeg).data)
+        assert rig.set_parameter('output.jpeg_quality', 5)[0]
+        # One frame may have been in the network already.
+        rig.until_answered(jpeg)
+        assert len(rig.until_answered(jpeg).data) < fine / 2
+
+        clipped = floats(rig.until_answered())
+        assert np.count_nonzero(clipped == 1.0) > 10
+        assert rig.set_parameter('relative.normalization', 'minmax')[0]
+        rig.until_answered()
+        unclipped = floats(rig.until_answered())
+        assert unclipped.min() == 0.0
+        assert unclipped.max() == 1.0
+        assert np.count_nonzero(unclipped == 1.0) < 10
+
+        assert rig.set_parameter('output.max_side', 80)[0]
+        rig.until_answered()
+        assert floats(rig.until_answered()).shape == (60, 80)
+
+        # The pictures have 0.0192 megapixels.
+        assert rig.set_parameter('max_image_megapixels', 0.01)[0]
+
+        def refused() -> bool:
+            rig.publish(rig.image())
+            told = rig.diagnostics('throughput')
+            return told is not None and 'dropped_invalid_image_too_large' in values_of(told)
+
+        rig.until(refused)
+
+
+def test_images_too_old_are_dropped_and_said_to_be() -> None:
+    def image() -> Image:
+        message = rig.image()
+        message.header.stamp = (rig.peer.get_clock().now() - Duration(seconds=5)).to_msg()
+        return message
+
+    with Rig({'max_image_age_s': 2.0}) as rig:
+        rig.listen(Image, RELATIVE)
+        rig.until_state('active')
+
+        def told() -> bool:
+            rig.publish(image())
+            return 'older than max_image_age_s' in rig.status().message
+
+        rig.until(told)
+        assert not rig.received[RELATIVE]
+        assert rig.set_parameter('max_image_age_s', 9.0)[0]
+        rig.until_answered(RELATIVE, image)

@@ -204,11 +204,12 @@ def _intrinsics(info: CameraInfoMessage, rectified: bool) -> tuple[float, float,
 
 
 def _distortion(info: CameraInfoMessage) -> tuple[float, ...]:
-    """Give the coefficients of D, or nothing where all are zero."""
+    """Give the coefficients of D, or nothing where they distort nothing."""
     coefficients = tuple(float(value) for value in info.d)
     if not all(map(math.isfinite, coefficients)):
         raise _bad(f'has values in D that are not finite {coefficients}: calibrate again')
-    if not any(coefficients):
+    # All zero is a pinhole, but for a fisheye, which bends by the angle itself.
+    if not any(coefficients) and info.distortion_model != 'equidistant':
         return ()
     known = _COEFFICIENTS.get(info.distortion_model)
     if known is None:

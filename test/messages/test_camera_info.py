@@ -101,6 +101,12 @@ def test_zero_coefficients_are_no_distortion(make: Callable[..., Any]) -> None:
     assert camera.distortion_model == ''
 
 
+def test_a_fisheye_without_coefficients_is_still_no_pinhole(make: Callable[..., Any]) -> None:
+    camera = camera_from_info(make(d=[0.0] * 4, distortion_model='equidistant'), 640, 480, False)
+    assert camera.distortion == (0.0,) * 4
+    assert camera.distortion_model == 'equidistant'
+
+
 @pytest.mark.parametrize(
     ('model', 'count'),
     [
