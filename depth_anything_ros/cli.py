@@ -249,7 +249,9 @@ def _run(options: argparse.Namespace) -> int:
             print(f'left out: {message}', file=sys.stderr)
         ending = ', stopped by Ctrl-C' if summary.interrupted else ''
         print(f'{summary.written} frames in {options.output}{ending}')
-    return 1 if summary.failed or summary.interrupted else 0
+    # Ctrl-C is how a webcam ends.
+    cut_short = summary.interrupted and not source.live
+    return 1 if summary.failed or cut_short else 0
 
 
 def _fetch(parameters: Parameters) -> None:

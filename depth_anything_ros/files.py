@@ -16,6 +16,9 @@ from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.pipeline import DepthFrame, DepthPipeline
 
+Write = Callable[[str, int, BgrImage, DepthFrame], None]
+"""Takes name, stamp in nanoseconds, image and depth."""
+
 __all__ = ['FORMATS', 'Source', 'Summary', 'open_source', 'run']
 
 FORMATS = ('color', 'side_by_side', 'png16', 'npy')
@@ -29,12 +32,14 @@ _VIDEOS = {'.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm'}
 class Source:
     """Where images come from: `frames` gives (name, stamp in nanoseconds, how to read it).
 
-    `moving` tells a video or webcam from separate stills; `length` is 0 where unknown.
+    `moving` tells a video or webcam from separate stills, `live` a webcam from a video, whose
+    frames come as fast as they are taken; `length` is 0 where unknown.
     """
 
     frames: Iterator[tuple[str, int, Callable[[], BgrImage]]]
     length: int
     moving: bool
+    live: bool = False
     rate_hz: float = 0.0
 
 
@@ -54,7 +59,7 @@ def open_source(text: str) -> Source:
     """
     webcam = re.fullmatch(r'webcam(?::(\d+))?', text)
     if webcam:
-        return _video(int(webcam.group(1) or 0), text)
+        return _video(int(webcam.group(1) or 0), text, live=True)
     path = Path(text).expanduser()
     if path.is_dir():
         files = sorted(p for p in path.iterdir() if p.suffix.lower() in _IMAGES)
@@ -66,8 +71,9 @@ def open_source(text: str) -> Source:
         raise SettingError(f"{path} does not exist: give an image, a folder, a video, or 'webcam'")
     if path.suffix.lower() in _IMAGES:
         return _stills([path])
-    if path.suffix.lower() in _VIDEOS or str(path).startswith('/dev/video'):
-        return _video(str(path), text)
+    live = str(path).startswith('/dev/video')
+    if live or path.suffix.lower() in _VIDEOS:
+        return _video(str(path), text, live)
     kinds = ' '.join(sorted(_IMAGES | _VIDEOS))
     raise SettingError(f'{path} is neither image nor video by its name: use one of {kinds}')
 
@@ -92,7 +98,7 @@ def run(
             for name, stamp_ns, read in source.frames:
                 try:
                     bgr = read()
-                    write(name, bgr, pipeline.process(bgr, stamp_ns))
+                    write(name, stamp_ns, bgr, pipeline.process(bgr, stamp_ns))
                     summary.written += 1
                 except FrameError as error:
                     summary.failed[name] = str(error)
@@ -122,12 +128,12 @@ def _read_image(path: Path) -> BgrImage:
     return image  # type: ignore[return-value]
 
 
-def _video(device: str | int, text: str) -> Source:
+def _video(device: str | int, text: str, live: bool) -> Source:
     capture = cv2.VideoCapture(device)
     if not capture.isOpened():
         raise SettingError(f'{text} cannot be opened: is the camera there, the video whole?')
     rate_hz = capture.get(cv2.CAP_PROP_FPS) or 30.0
-    length = 0 if isinstance(device, int) else int(max(0, capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+    length = 0 if live else int(max(0, capture.get(cv2.CAP_PROP_FRAME_COUNT)))
 
     def frames() -> Iterator[tuple[str, int, Callable[[], BgrImage]]]:
         index = 0
@@ -137,40 +143,39 @@ def _video(device: str | int, text: str) -> Source:
                 if not there:
                     return
                 # A webcam gives what the network leaves it time for, not its nominal rate.
-                live = isinstance(device, int)
                 stamp_ns = time.monotonic_ns() if live else round(index / rate_hz * 1e9)
                 yield f'frame_{index:06d}', stamp_ns, lambda image=image: image  # type: ignore[misc]
                 index += 1
         finally:
             capture.release()
 
-    return Source(frames(), length, moving=True, rate_hz=rate_hz)
+    return Source(frames(), length, moving=True, live=live, rate_hz=rate_hz)
 
 
-def _writer(
-    source: Source, out: Path, formats: tuple[str, ...], stack: ExitStack
-) -> Callable[[str, BgrImage, DepthFrame], None]:
+def _writer(source: Source, out: Path, formats: tuple[str, ...], stack: ExitStack) -> Write:
     suffix = out.suffix.lower()
     single = suffix in _IMAGES and source.length == 1 and not source.moving
-    film = suffix == '.mp4' and source.moving
-    if suffix and not out.is_dir() and not (single or film):
+    filmed = suffix == '.mp4' and source.moving
+    if suffix and not out.is_dir() and not (single or filmed):
         raise SettingError(
             f'{out} cannot hold this: name a folder'
             + (', or a file ending in .mp4' if source.moving else '')
         )
     pictures = tuple(f for f in formats if f in ('color', 'side_by_side'))
-    if (single or film) and (len(formats) != 1 or not pictures):
+    if (single or filmed) and (len(formats) != 1 or not pictures):
         raise SettingError(
             f"{out} is one picture: save one of 'color' or 'side_by_side' there, or name a folder"
         )
     try:
-        (out.parent if single or film else out).mkdir(parents=True, exist_ok=True)
+        (out.parent if single or filmed else out).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingError(f'{out} cannot be written ({error.strerror}): name another') from error
-    if film:
-        return _film_writer(out, source.rate_hz, formats[0], stack)
+    if filmed:
+        film = _Film(out, source.rate_hz, formats[0])
+        stack.callback(film.close)
+        return film.write
 
-    def write(name: str, bgr: BgrImage, frame: DepthFrame) -> None:
+    def write(name: str, stamp_ns: int, bgr: BgrImage, frame: DepthFrame) -> None:
         for format_ in formats:
             path = out if single else out / f'{name}_{_SUFFIXES[format_]}'
             _write_file(path, format_, bgr, frame)
@@ -201,23 +206,38 @@ def _write_file(path: Path, format_: str, bgr: BgrImage, frame: DepthFrame) -> N
         raise SettingError(f'{path} cannot be written: is the disk full, the folder yours?')
 
 
-def _film_writer(
-    out: Path, rate_hz: float, format_: str, stack: ExitStack
-) -> Callable[[str, BgrImage, DepthFrame], None]:
-    film: list[cv2.VideoWriter] = []
+class _Film:
+    """An .mp4 in which each picture stays until the stamp of the next.
 
-    def write(name: str, bgr: BgrImage, frame: DepthFrame) -> None:
-        picture = _picture(format_, bgr, frame)
-        if not film:
+    A webcam's frames come when the network has time for them, and a refused frame of a video
+    leaves a gap: repeated pictures keep the film as long as what was filmed.
+    """
+
+    def __init__(self, out: Path, rate_hz: float, format_: str) -> None:
+        self._out, self._rate_hz, self._format = out, rate_hz, format_
+        self._writer: cv2.VideoWriter | None = None
+        self._first_ns = 0
+        self._written = 0
+
+    def write(self, name: str, stamp_ns: int, bgr: BgrImage, frame: DepthFrame) -> None:
+        """Append one picture; SettingError where the file cannot be written."""
+        picture = _picture(self._format, bgr, frame)
+        if self._writer is None:
             size = picture.shape[1], picture.shape[0]
             code = cv2.VideoWriter.fourcc(*'mp4v')
-            film.append(cv2.VideoWriter(str(out), code, rate_hz, size))
-            stack.callback(film[0].release)
-            if not film[0].isOpened():
-                raise SettingError(f'{out} cannot be written: is the folder yours?')
-        film[0].write(picture)
+            self._writer = cv2.VideoWriter(str(self._out), code, self._rate_hz, size)
+            self._first_ns = stamp_ns
+            if not self._writer.isOpened():
+                raise SettingError(f'{self._out} cannot be written: is the folder yours?')
+        due = round((stamp_ns - self._first_ns) * 1e-9 * self._rate_hz) + 1
+        for _ in range(max(1, due - self._written)):
+            self._writer.write(picture)
+            self._written += 1
 
-    return write
+    def close(self) -> None:
+        """Finish the file."""
+        if self._writer is not None:
+            self._writer.release()
 
 
 def _picture(format_: str, bgr: BgrImage, frame: DepthFrame) -> BgrImage:

@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -63,7 +64,7 @@ class DepthNode(LifecycleNode):
         self._service_change_state.callback = partial(self._change_state, answer)
         if self.parameters.autostart:
             self._fetching = self._worker.submit(self._fetch)
-            self._fetching.add_done_callback(lambda _: self._fetched.trigger())
+            self._fetching.add_done_callback(self._tell_fetched)
 
     @property
     def parameters(self) -> Parameters:
@@ -116,15 +117,12 @@ class DepthNode(LifecycleNode):
     ) -> ChangeState.Response:
         try:
             return answer(request, response)
-        except RCLError:
+        except RCLError as error:
             asked = request.transition.label or request.transition.id
+            hint = '; where a manager leads, set autostart:=false'
             self.get_logger().error(
-                f"transition '{asked}' does not fit the state '{self._state()}': ignored"
-                + (
-                    '; where a manager leads, set autostart:=false'
-                    if self.parameters.autostart
-                    else ''
-                )
+                f"transition '{asked}' is not possible in state '{self._state()}' ({error})"
+                + (hint if self.parameters.autostart else '')
             )
             response.success = False
             return response
@@ -179,6 +177,11 @@ class DepthNode(LifecycleNode):
             fetch_weights(self.parameters, self._show_progress)
         finally:
             self._progress = ''
+
+    def _tell_fetched(self, _: Future[None]) -> None:
+        # The node may have gone meanwhile.
+        with suppress(rclpy_implementation.InvalidHandle):
+            self._fetched.trigger()
 
     def _show_progress(self, percent: float, done: int, total: int) -> None:
         self._progress = f'downloading weights: {percent:.0f} % of {total / 1e6:.0f} MB'

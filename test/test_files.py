@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,9 @@ import numpy as np
 import pytest
 from rig import picture
 
-from depth_anything_ros import cli
+from depth_anything_ros import cli, files
+from depth_anything_ros.core.parameters import parameters_from_flat
+from depth_anything_ros.pipeline import DepthPipeline, load_backend
 
 FAST = ['--weights', 'random', '--device', 'cpu', '--variant', 'demo']
 
@@ -75,6 +78,22 @@ def test_a_video_becomes_a_video(tmp_path: Path) -> None:
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 5
     assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(10.0)
     assert capture.read()[1].shape == (48, 64, 3)
+
+
+def test_a_webcam_film_lasts_as_long_as_it_was_filmed(tmp_path: Path) -> None:
+    # Four frames of a nominal 10 Hz that the network had time for at 2 Hz.
+    frames = [
+        (f'frame_{index}', index * 500_000_000, partial(picture, 64, 48, index))
+        for index in range(4)
+    ]
+    source = files.Source(iter(frames), 0, moving=True, live=True, rate_hz=10.0)
+    parameters = parameters_from_flat({'variant': 'demo', 'weights': 'random', 'device': 'cpu'})
+    pipeline = DepthPipeline(load_backend(parameters), parameters)
+    summary = files.run(source, pipeline, tmp_path / 'depth.mp4', ('color',))
+    assert summary.written == 4
+    capture = cv2.VideoCapture(str(tmp_path / 'depth.mp4'))
+    # 1.5 s at 10 Hz, and the last picture.
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 16
 
 
 def test_an_unusable_image_is_named_and_the_rest_goes_on(

@@ -138,7 +138,9 @@ class DiagnosticsParameters:
         1.0, 'Seconds between two messages on /diagnostics.', Change.START, between=(0.1, 60.0)
     )
     stale_after_s: float = _param(
-        2.0, 'Seconds without an image after which throughput is reported.', between=(0.1, 3600.0)
+        2.0,
+        'Seconds without an image after which throughput and ~/status warn.',
+        between=(0.1, 3600.0),
     )
     max_latency_s: float = _param(
         1.0,

@@ -54,7 +54,8 @@ class Telemetry:
         self._jitter = Jitter()
         self._stages: dict[str, Window] = {}
         self._last_stamp_s: float | None = None
-        self._last_received_s: float | None = None
+        self._last_received_s = time.monotonic()
+        self._refused_in_a_row = 0
         self._last_invalid = ''
         self._last_outcome = Outcome.NONE
 
@@ -71,6 +72,7 @@ class Telemetry:
         with self._lock:
             self._totals.skipped_idle += 1
             self._last_outcome = Outcome.IDLE
+            self._refused_in_a_row = 0
 
     def superseded(self) -> None:
         """Count an image that a newer one replaced before the network was free."""
@@ -89,6 +91,7 @@ class Telemetry:
             self._totals.invalid[reason] += 1
             self._last_invalid = message
             self._last_outcome = Outcome.INVALID
+            self._refused_in_a_row += 1
             return self._totals.invalid[reason] == 1
 
     def published(
@@ -105,6 +108,7 @@ class Telemetry:
             self._last_stamp_s = stamp_s
             self._totals.frames_out += 1
             self._last_outcome = Outcome.ANSWERED
+            self._refused_in_a_row = 0
             self._output.tick(now_s)
             self._latency.add((now_s - received_s) * 1e3)
             self._age.add(age_s * 1e3)
@@ -112,12 +116,15 @@ class Telemetry:
             for name, ms in stages_ms.items():
                 self._stages.setdefault(name, Window()).add(ms)
 
-    def silent_s(self) -> float | None:
-        """Seconds since the last image arrived; None before the first."""
+    def silent_s(self) -> float:
+        """Seconds since the last image arrived, or since the beginning."""
         with self._lock:
-            if self._last_received_s is None:
-                return None
             return time.monotonic() - self._last_received_s
+
+    def every_image_refused(self) -> bool:
+        """Whether nothing but refusals came of the last images, two or more."""
+        with self._lock:
+            return self._refused_in_a_row > 1
 
     @property
     def last_outcome(self) -> Outcome:

@@ -55,14 +55,13 @@ def stream_trouble(
     `problem` says what the graph shows to be wrong with the topics, '' for nothing. The text is
     '' for OK, and stays the same while the trouble does.
     """
-    silent_s = telemetry.silent_s()
-    if silent_s is None or silent_s > limits.stale_after_s:
+    if telemetry.silent_s() > limits.stale_after_s:
         return WARN, f'no image on {topic}: {problem or "the publisher is silent"}'
     if problem:
         return WARN, problem
     if telemetry.throughput()['output_hz'] > 0.0:
         return OK, ''
-    if telemetry.last_outcome is Outcome.INVALID:
+    if telemetry.every_image_refused():
         return ERROR, f'every image is refused: {telemetry.last_invalid}'
     if telemetry.last_outcome is Outcome.TOO_OLD:
         return WARN, f'every image on {topic} is older than max_image_age_s'
@@ -75,9 +74,9 @@ def throughput_verdict(
     """Give the rates, and what `stream_trouble` says."""
     values = telemetry.throughput()
     level, why = stream_trouble(telemetry, limits, topic, problem)
-    silent_s = telemetry.silent_s()
-    if why.startswith('no image') and silent_s is not None:
-        return Verdict(level, why.replace('no image', f'no image for {silent_s:.1f} s', 1), values)
+    if why.startswith('no image'):
+        silence = f'no image for {telemetry.silent_s():.1f} s'
+        return Verdict(level, why.replace('no image', silence, 1), values)
     if why:
         return Verdict(level, why, values)
     if telemetry.last_outcome is Outcome.IDLE:

@@ -100,10 +100,10 @@ def _status_verdict(now: Snapshot, problem: str) -> Verdict:
         'metric_reason': 'no metric reference',
         'camera_info': now.camera.camera_info_problem() or 'ok',
     }
-    if now.failure:
-        return Verdict(ERROR, now.failure, values)
     if now.progress:
         return Verdict(OK, now.progress, values)
+    if now.failure:
+        return Verdict(ERROR, now.failure, values)
     if now.state != 'active':
         return Verdict(OK, f'{now.state}: no depth before configure and activate', values)
     topic, limits = now.camera.input_topic(), now.parameters.diagnostics
@@ -124,8 +124,8 @@ def _model_verdict(now: Snapshot) -> Verdict:
         'memory_mb': _resident_mb(),
     }
     if now.backend is None:
-        level = ERROR if now.failure else STALE
-        return Verdict(level, now.failure or now.progress or f'the node is {now.state}', values)
+        level = ERROR if now.failure and not now.progress else STALE
+        return Verdict(level, now.progress or now.failure or f'the node is {now.state}', values)
     values |= {
         'weights_sha256': now.backend.weights.sha256,
         'backend': now.backend.name,

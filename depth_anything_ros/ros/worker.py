@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 __all__ = ['Worker']
 
@@ -35,7 +35,7 @@ class Worker(Generic[Frame]):
         self._on_error = on_error
         self._wake = threading.Condition()
         self._frames: dict[str, Frame] = {}
-        self._tasks: list[Callable[[], None]] = []
+        self._tasks: list[tuple[Callable[[], Any], Future[Any]]] = []
         self._stopped = False
         # A daemon, because a thread inside the network cannot be interrupted.
         self._thread = threading.Thread(target=self._run, name='depth_worker', daemon=True)
@@ -52,15 +52,8 @@ class Worker(Generic[Frame]):
     def submit(self, task: Callable[[], Result]) -> Future[Result]:
         """Run `task` once, before any frame that waits; the future has its result or error."""
         future: Future[Result] = Future()
-
-        def run() -> None:
-            try:
-                future.set_result(task())
-            except BaseException as error:  # noqa: BLE001  whoever asked gets it
-                future.set_exception(error)
-
         with self._wake:
-            self._tasks.append(run)
+            self._tasks.append((task, future))
             self._wake.notify()
         return future
 
@@ -83,16 +76,20 @@ class Worker(Generic[Frame]):
                 self._wake.wait_for(lambda: self._stopped or self._tasks or self._frames)
                 if self._stopped:
                     return
-                task = self._tasks.pop(0) if self._tasks else None
+                task, future = self._tasks.pop(0) if self._tasks else (None, None)
                 frames: Mapping[str, Frame] = {}
                 if task is None:
                     frames, self._frames = self._frames, {}
             try:
-                if task is not None:
-                    task()
-                else:
+                if task is None or future is None:
                     self._handle(frames)
+                else:
+                    future.set_result(task())
             except BaseException as error:  # noqa: BLE001  the thread must outlive any frame
-                self._on_error(error)
-            # Else the last batch would be held, with its messages, until the next one comes.
-            del task, frames
+                if future is None:
+                    self._on_error(error)
+                else:
+                    future.set_exception(error)
+            # Else the last batch and its messages would be held until the next one comes, and a
+            # failed task by the traceback of its own error.
+            del task, future, frames

@@ -163,24 +163,27 @@ class _Player:
                 if connection.topic == IMAGE_TOPIC:
                     self._sent_s[_stamp_ns(bytes(data))] = time.monotonic()
                 self._inputs[connection.topic].publish(bytes(data))
+        # What the node says while images flow; later it rightly says that they have ceased.
+        self._totals.diagnostics = self._diagnostics
         # The answer to the last image may still be on its way.
-        deadline_s = time.monotonic() + _LAST_ANSWER_S
-        while max(self._sent_s) not in self._answered_ns and time.monotonic() < deadline_s:
-            rclpy.spin_once(self.node, timeout_sec=0.1)
+        last_ns = max(self._sent_s)
+        self._wait(time_ns, _LAST_ANSWER_S, lambda: last_ns in self._answered_ns)
         self._recorders.clear()
         self._totals.sent += len(self._sent_s)
         self._totals.answered += len(self._answered_ns)
 
     def result(self) -> Replay:
-        """Sum up, once the node's own figures about the end have come."""
-        before = self._diagnostics
-        deadline_s = time.monotonic() + 5.0
-        while self._diagnostics is before and time.monotonic() < deadline_s:
-            rclpy.spin_once(self.node, timeout_sec=0.1)
-        self._totals.diagnostics = self._diagnostics
+        """Sum up."""
         if self._gaps_s:
             self._totals.output_hz = len(self._gaps_s) / sum(self._gaps_s)
         return self._totals
+
+    def _wait(self, from_ns: int, limit_s: float, done: Callable[[], bool]) -> None:
+        """Spin until `done`, the clock going on from `from_ns`."""
+        start_s = time.monotonic()
+        while not done() and (waited_s := time.monotonic() - start_s) < limit_s:
+            self._tick(from_ns + round(waited_s * 1e9))
+            rclpy.spin_once(self.node, timeout_sec=_CLOCK_PERIOD_S)
 
     def _tick(self, time_ns: int) -> None:
         seconds, nanoseconds = divmod(time_ns, 1_000_000_000)

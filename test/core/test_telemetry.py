@@ -56,10 +56,19 @@ def test_a_bag_that_loops_resets_the_windows_but_no_count() -> None:
     assert telemetry.throughput()['frames_out'] == 2
 
 
-def test_silence_is_measured_from_the_last_image() -> None:
+def test_silence_counts_from_the_beginning_or_the_last_image() -> None:
     telemetry = Telemetry()
-    assert telemetry.silent_s() is None
-    telemetry.received()
-    silent_s = telemetry.silent_s()
-    assert silent_s is not None
-    assert 0.0 <= silent_s < 60.0
+    first_s = telemetry.silent_s()
+    assert 0.0 <= first_s < 60.0
+    assert telemetry.silent_s() >= first_s
+
+
+def test_every_image_is_refused_only_after_two_with_nothing_between() -> None:
+    telemetry = Telemetry()
+    telemetry.invalid('bad_step', 'step is 3')
+    assert not telemetry.every_image_refused()
+    published(telemetry, 1.0)
+    telemetry.invalid('bad_step', 'step is 3')
+    assert not telemetry.every_image_refused()
+    telemetry.invalid('bad_step', 'step is 3')
+    assert telemetry.every_image_refused()

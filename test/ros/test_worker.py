@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Mapping
 
 from depth_anything_ros.ros.worker import Worker
@@ -94,3 +96,29 @@ def test_a_task_that_fails_tells_whoever_asked() -> None:
     assert worker.submit(lambda: 7).result(20.0) == 7
     assert worker.stop(20.0)
     assert not handler.errors
+
+
+def test_a_failed_task_is_not_kept_by_its_own_error() -> None:
+    class Load:
+        """What a task had in hand when it failed, half of a network say."""
+
+    handler = Handler()
+    worker: Worker[int] = Worker(handler, handler.errors.append)
+    kept: list[weakref.ref[Load]] = []
+
+    def fail() -> None:
+        load = Load()
+        kept.append(weakref.ref(load))
+        raise ValueError('out of memory')
+
+    gc.disable()
+    try:
+        future = worker.submit(fail)
+        assert future.exception(20.0) is not None
+        # Behind this one the worker has let go of the failed task.
+        assert worker.submit(lambda: 7).result(20.0) == 7
+        del future
+        assert kept[0]() is None
+    finally:
+        gc.enable()
+    assert worker.stop(20.0)
