@@ -59,7 +59,7 @@ class FakeHub(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers as huggingface.co does, as far as huggingface_hub asks."""
+    """Answers as the real hub does, as far as huggingface_hub asks."""
 
     server: FakeHub
     protocol_version = 'HTTP/1.1'
