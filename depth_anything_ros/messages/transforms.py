@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.transform_buffer import TransformBuffer
 from depth_anything_ros.core.transforms import Transform
+from depth_anything_ros.messages.stamps import ns_from_stamp
 
 __all__ = ['TransformMessage', 'TransformStampedMessage', 'put_transforms', 'transform_from']
 
@@ -43,7 +44,7 @@ def put_transforms(
     refused: list[FrameError] = []
     for item in transforms:
         stamp = item.header.stamp
-        stamp_ns = int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+        stamp_ns = ns_from_stamp(stamp)
         try:
             buffer.put(
                 item.header.frame_id,

@@ -24,6 +24,7 @@ from depth_anything_ros.messages.images import (
     fill_compressed,
     fill_image,
 )
+from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.ros.qos import (
     OUTPUT,
     SENSOR,
@@ -155,7 +156,7 @@ class Camera:
         if answer is None or image.epoch != self._epoch:
             return
         header = image.message.header
-        stamp_ns = header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
+        stamp_ns = ns_from_stamp(header.stamp)
         times = StageTimes()
         times.add('wait', (time.monotonic() - image.received_s) * 1e3)
         try:
@@ -199,7 +200,7 @@ class Camera:
         if not self.wanted():
             self.telemetry.skipped_idle()
             return
-        stamp_ns = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
+        stamp_ns = ns_from_stamp(message.header.stamp)
         limit_s = self._parameters().max_image_age_s
         # Beyond that the clocks disagree, and an age by them means nothing.
         if limit_s and limit_s < self._age_s(stamp_ns) < CLOCKS_DISAGREE_S:

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from depth_anything_ros.model.manifest import PACKAGED
 from depth_anything_ros.studies.demo_variant.card import score_table
 from depth_anything_ros.studies.demo_variant.metrics import held_out_scores
-from depth_anything_ros.studies.demo_variant.network import default_weights, load_demo, predictor
+from depth_anything_ros.studies.demo_variant.network import load_demo, predictor
 
 __all__ = ['main']
 
@@ -22,7 +23,7 @@ __all__ = ['main']
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the held-out figures of both families."""
     parser = argparse.ArgumentParser(prog='evaluate_demo', description=__doc__)
-    parser.add_argument('--weights', type=Path, default=default_weights())
+    parser.add_argument('--weights', type=Path, default=PACKAGED['demo'])
     parser.add_argument('--images', type=int, default=100, help='pictures per family')
     parser.add_argument('--json', action='store_true')
     given = parser.parse_args(argv)

@@ -27,6 +27,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.parameters import Parameters, flatten
 from depth_anything_ros.core.timing import Window
+from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.ros.isolation import isolated_domain
 from depth_anything_ros.ros.qos import LATCHED, SENSOR
 
@@ -212,5 +213,4 @@ class _Player:
 def _stamp_ns(data: bytes) -> int:
     """Read the stamp of a serialized message that begins with a header."""
     # CDR: four bytes of encapsulation, then the stamp.
-    stamp: Time = deserialize_message(data[:12], Time)
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+    return ns_from_stamp(deserialize_message(data[:12], Time))

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
+from depth_anything_ros.model.manifest import PACKAGED
 from depth_anything_ros.model.network import DepthAnythingV2, random_network
 from depth_anything_ros.model.variants import get_variant
 from depth_anything_ros.studies.demo_variant.card import write_card
@@ -35,7 +36,6 @@ from depth_anything_ros.studies.demo_variant.data import (
 from depth_anything_ros.studies.demo_variant.loss import demo_loss
 from depth_anything_ros.studies.demo_variant.metrics import aligned_figures, held_out_scores
 from depth_anything_ros.studies.demo_variant.network import (
-    default_weights,
     network_input,
     predictor,
     resized_pair,
@@ -225,7 +225,7 @@ def _run(state: State, data: DataSet, recipe: Recipe, given: argparse.Namespace)
 def main(argv: Sequence[str] | None = None) -> int:
     """Render, train, judge, and write the weights with their card."""
     parser = argparse.ArgumentParser(prog='train_demo', description=__doc__)
-    parser.add_argument('--out', type=Path, default=default_weights().parent)
+    parser.add_argument('--out', type=Path, default=PACKAGED['demo'].parent)
     parser.add_argument('--work', type=Path, help='folder of checkpoints (default: in the cache)')
     parser.add_argument('--cache', type=Path, default=default_cache())
     parser.add_argument('--minutes', type=float, default=Recipe.minutes)

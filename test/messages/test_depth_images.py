@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
+from bag_image import BagImage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,18 +19,6 @@ except ImportError:
 
 NAN, INF = np.nan, np.inf
 REASONS = {'bad_data_size', 'bad_encoding', 'bad_size', 'bad_step'}
-
-
-@dataclass
-class BagImage:
-    """sensor_msgs/Image as rosbags gives it."""
-
-    height: int = 0
-    width: int = 0
-    encoding: str = ''
-    is_bigendian: int = 0
-    step: int = 0
-    data: Any = b''
 
 
 KINDS: list[Any] = [BagImage] if Image is None else [BagImage, Image]

@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from bag_image import BagImage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -42,18 +43,6 @@ REASONS = {
     'image_too_large',
     'odd_size',
 }
-
-
-@dataclass
-class BagImage:
-    """sensor_msgs/Image as rosbags gives it."""
-
-    height: int = 0
-    width: int = 0
-    encoding: str = ''
-    is_bigendian: int = 0
-    step: int = 0
-    data: Any = b''
 
 
 @dataclass

@@ -9,6 +9,7 @@ import torch
 from safetensors import safe_open
 
 from depth_anything_ros.core.errors import WeightsError
+from depth_anything_ros.model.manifest import PACKAGED
 from depth_anything_ros.model.network import DepthAnythingV2, random_network
 from depth_anything_ros.model.variants import get_variant
 from depth_anything_ros.studies import evaluate_demo, train_demo
@@ -16,7 +17,6 @@ from depth_anything_ros.studies.demo_variant import data
 from depth_anything_ros.studies.demo_variant.loss import demo_loss
 from depth_anything_ros.studies.demo_variant.metrics import aligned_figures, held_out_scores
 from depth_anything_ros.studies.demo_variant.network import (
-    default_weights,
     load_demo,
     predictor,
     resized_pair,
@@ -135,7 +135,7 @@ def test_training_writes_resumes_and_is_judged(
 
 
 def test_the_shipped_weights_hold_the_floor_on_held_out_scenes() -> None:
-    scores = held_out_scores(predictor(load_demo(default_weights())), 16)
+    scores = held_out_scores(predictor(load_demo(PACKAGED['demo'])), 16)
     assert [score.family for score in scores] == ['room', 'road']
     for score in scores:
         assert score.network.abs_rel <= 0.25

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-import depth_anything_ros.model as model
 from depth_anything_ros.core.errors import WeightsError
+from depth_anything_ros.core.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.model.network import DepthAnythingV2
-from depth_anything_ros.model.variants import get_variant
+from depth_anything_ros.model.network.loading import load_network
+from depth_anything_ros.model.variants import Checkpoint, get_variant
 
 __all__ = [
-    'default_weights',
     'load_demo',
     'network_input',
     'predictor',
@@ -26,20 +26,13 @@ __all__ = [
     'save_demo',
 ]
 
-_MEAN = (0.485, 0.456, 0.406)
-_STD = (0.229, 0.224, 0.225)
 _BATCH = 16
-
-
-def default_weights() -> Path:
-    """Give the place in the package where the weights of `demo` belong."""
-    return Path(next(iter(model.__path__))) / 'demo' / 'demo.safetensors'
 
 
 def network_input(rgb: Tensor) -> Tensor:
     """Normalise RGB (N, 3, H, W) in [0, 1] as ImageNet's statistics ask."""
-    mean = rgb.new_tensor(_MEAN)[:, None, None]
-    return (rgb - mean) / rgb.new_tensor(_STD)[:, None, None]
+    mean = rgb.new_tensor(IMAGENET_MEAN)[:, None, None]
+    return (rgb - mean) / rgb.new_tensor(IMAGENET_STD)[:, None, None]
 
 
 def predictor(network: DepthAnythingV2) -> Callable[[Sequence[BgrImage]], list[FloatImage]]:
@@ -64,9 +57,7 @@ def load_demo(path: Path) -> DepthAnythingV2:
         raise WeightsError(
             f'{path} is not there: make it by `python -m depth_anything_ros.studies.train_demo`'
         )
-    network = DepthAnythingV2(get_variant('demo'))
-    network.load_state_dict({name: value.float() for name, value in load_file(path).items()})
-    return network.eval()
+    return load_network(get_variant('demo'), Checkpoint.RELATIVE, path)
 
 
 def save_demo(weights: Mapping[str, Tensor], path: Path) -> None:
