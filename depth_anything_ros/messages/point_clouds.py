@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.core.cloud import Cloud
 from depth_anything_ros.core.errors import FrameError
+from depth_anything_ros.core.geometry.cloud import Cloud
 from depth_anything_ros.messages.buffers import bytes_of, stored
 
 __all__ = ['MAX_POINTS', 'CloudWriter', 'PointCloudMessage', 'points_from_cloud']

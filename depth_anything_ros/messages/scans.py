@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.scans import PlanarScan, RangeReading
+from depth_anything_ros.core.geometry.scans import PlanarScan, RangeReading
 from depth_anything_ros.messages.buffers import stored
 
 __all__ = [

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.transform_buffer import TransformBuffer
-from depth_anything_ros.core.transforms import Transform
+from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
+from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.messages.stamps import ns_from_stamp
 
 __all__ = ['TransformMessage', 'TransformStampedMessage', 'put_transforms', 'transform_from']

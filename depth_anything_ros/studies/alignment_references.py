@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.core.alignment_config import ReferenceKind
+from depth_anything_ros.core.alignment.config import ReferenceKind
 from depth_anything_ros.core.types import CameraModel, FloatImage, ReferenceSamples
 from depth_anything_ros.synthetic.camera import depth_image, pixel_directions, project, view_of
 from depth_anything_ros.synthetic.degradation import sampled_reference
@@ -200,12 +200,12 @@ def _ground(of: Truth, seed: int) -> list[ReferenceSamples]:
 
 
 REFERENCES = (
-    ReferenceType('50 pixels', ReferenceKind.CLOUD, _random_pixels(50)),
-    ReferenceType('500 pixels', ReferenceKind.CLOUD, _random_pixels(500)),
-    ReferenceType('5000 pixels', ReferenceKind.CLOUD, _random_pixels(5000)),
-    ReferenceType('depth camera', ReferenceKind.DENSE, _depth_camera),
-    ReferenceType('lidar', ReferenceKind.CLOUD, _lidar),
-    ReferenceType('laser scan', ReferenceKind.SCAN, _scan),
+    ReferenceType('50 pixels', ReferenceKind.POINT_CLOUD, _random_pixels(50)),
+    ReferenceType('500 pixels', ReferenceKind.POINT_CLOUD, _random_pixels(500)),
+    ReferenceType('5000 pixels', ReferenceKind.POINT_CLOUD, _random_pixels(5000)),
+    ReferenceType('depth camera', ReferenceKind.DEPTH_IMAGE, _depth_camera),
+    ReferenceType('lidar', ReferenceKind.POINT_CLOUD, _lidar),
+    ReferenceType('laser scan', ReferenceKind.LASER_SCAN, _scan),
     ReferenceType('range', ReferenceKind.RANGE, _range),
     ReferenceType('ground plane', ReferenceKind.GROUND_PLANE, _ground),
 )

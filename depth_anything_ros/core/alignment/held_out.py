@@ -6,9 +6,9 @@ from collections import deque
 
 import numpy as np
 
-from depth_anything_ros.core.refinement import corrected_error, predicted_error
-from depth_anything_ros.core.robust_fit import AffineFit, Prior, refit
-from depth_anything_ros.core.sample_gate import BLOCKS_ALONG, GatedSamples
+from depth_anything_ros.core.alignment.refinement import corrected_error, predicted_error
+from depth_anything_ros.core.alignment.robust_fit import AffineFit, Prior, refit
+from depth_anything_ros.core.alignment.sample_gate import BLOCKS_ALONG, GatedSamples
 
 __all__ = ['HeldOutError']
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.core.refinement import LocalError
+from depth_anything_ros.core.alignment.refinement import LocalError
 from depth_anything_ros.core.types import FloatImage
 
 __all__ = ['Alignment']

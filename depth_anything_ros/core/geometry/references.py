@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.core.projection import (
+from depth_anything_ros.core.geometry.projection import (
     pixels_from_directions,
     rays_of,
 )
-from depth_anything_ros.core.scans import PlanarScan, RangeReading
-from depth_anything_ros.core.transforms import Transform
+from depth_anything_ros.core.geometry.scans import PlanarScan, RangeReading
+from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.types import CameraModel, FloatImage, ReferenceSamples
 
 __all__ = [

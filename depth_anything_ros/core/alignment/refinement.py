@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.core.robust_fit import MAD, TUKEY, AffineFit, middle
-from depth_anything_ros.core.sample_gate import BLOCKS_ALONG, GatedSamples
+from depth_anything_ros.core.alignment.robust_fit import MAD, TUKEY, AffineFit, middle
+from depth_anything_ros.core.alignment.sample_gate import BLOCKS_ALONG, GatedSamples
 from depth_anything_ros.core.types import FloatImage
 
 __all__ = ['LocalError', 'corrected_error', 'observed_error', 'predicted_error']

@@ -2,7 +2,7 @@
 
 Model: 1 / z = scale * q + shift, with the disparity q of the network. A fit to the samples of
 one frame (`affine_search`, `robust_fit`) is fused with what is known from the frames before
-(`alignment_filter`); it is refused for a named reason rather than published in doubt.
+(`belief`); it is refused for a named reason rather than published in doubt.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.core.affine_search import fit_affine
-from depth_anything_ros.core.aligned_depth import Alignment
-from depth_anything_ros.core.alignment_config import AlignmentConfig, ReferenceKind
-from depth_anything_ros.core.alignment_filter import (
+from depth_anything_ros.core.alignment.affine_search import fit_affine
+from depth_anything_ros.core.alignment.aligned_depth import Alignment
+from depth_anything_ros.core.alignment.belief import (
     Belief,
     Carry,
     carry_between,
     coarse,
     normalized_innovation,
 )
-from depth_anything_ros.core.held_out import HeldOutError
-from depth_anything_ros.core.range_readings import RangeReadings
-from depth_anything_ros.core.refinement import corrected_error, observed_error
-from depth_anything_ros.core.robust_fit import AffineFit, Prior, middle
-from depth_anything_ros.core.sample_gate import (
+from depth_anything_ros.core.alignment.config import AlignmentConfig, ReferenceKind
+from depth_anything_ros.core.alignment.held_out import HeldOutError
+from depth_anything_ros.core.alignment.range_readings import RangeReadings
+from depth_anything_ros.core.alignment.refinement import corrected_error, observed_error
+from depth_anything_ros.core.alignment.robust_fit import AffineFit, Prior, middle
+from depth_anything_ros.core.alignment.sample_gate import (
     DisparityStats,
     GatedSamples,
     disparity_stats,
@@ -34,7 +34,7 @@ from depth_anything_ros.core.sample_gate import (
 )
 from depth_anything_ros.core.types import FloatImage, ReferenceSamples
 
-__all__ = ['Alignment', 'AlignmentConfig', 'ReferenceKind', 'ScaleAligner']
+__all__ = ['ScaleAligner']
 
 _JUMP_NIS = 13.8
 """Chi-square of two degrees of freedom at 0.1 %."""

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.core.projection import Points, points_from_depth
-from depth_anything_ros.core.transforms import Transform
+from depth_anything_ros.core.geometry.projection import Points, points_from_depth
+from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.types import BgrImage, CameraModel, FloatImage
 
 __all__ = ['Cloud', 'CloudFilter', 'cloud_from_depth', 'compacted', 'depth_edges', 'thinned']

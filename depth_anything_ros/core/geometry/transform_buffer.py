@@ -5,12 +5,22 @@ from __future__ import annotations
 import bisect
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import Protocol
 
 from depth_anything_ros.core.errors import FrameError
+from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform, interpolated
 from depth_anything_ros.core.pairing import JUMP_BACK_NS
-from depth_anything_ros.core.transforms import IDENTITY, Transform, interpolated
 
-__all__ = ['TransformBuffer']
+__all__ = ['TransformBuffer', 'Transforms']
+
+
+class Transforms(Protocol):
+    """Whatever knows the way between two frames."""
+
+    def lookup_through(
+        self, target: str, target_ns: int, source: str, source_ns: int, fixed_frame: str
+    ) -> Transform:
+        """Give target at `target_ns` from source at `source_ns`; see TransformBuffer."""
 
 
 @dataclass

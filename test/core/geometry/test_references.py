@@ -9,8 +9,8 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from depth_anything_ros.core.projection import pixels_from_points, points_from_depth
-from depth_anything_ros.core.references import (
+from depth_anything_ros.core.geometry.projection import pixels_from_points, points_from_depth
+from depth_anything_ros.core.geometry.references import (
     Gate,
     samples_from_depth,
     samples_from_ground,
@@ -18,8 +18,8 @@ from depth_anything_ros.core.references import (
     samples_from_range,
     samples_from_scan,
 )
-from depth_anything_ros.core.scans import PlanarScan, RangeReading
-from depth_anything_ros.core.transforms import IDENTITY, Transform
+from depth_anything_ros.core.geometry.scans import PlanarScan, RangeReading
+from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
 from depth_anything_ros.core.types import CameraModel, FloatImage, ReferenceSamples
 from depth_anything_ros.synthetic.camera import depth_image, view_of
 from depth_anything_ros.synthetic.rig import Pose

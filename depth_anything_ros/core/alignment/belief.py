@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.core.robust_fit import MAD, TUKEY, AffineFit, inverse_2x2, middle
+from depth_anything_ros.core.alignment.robust_fit import MAD, TUKEY, AffineFit, inverse_2x2, middle
 from depth_anything_ros.core.types import FloatImage
 
 __all__ = ['Belief', 'Carry', 'carry_between', 'coarse', 'normalized_innovation']

@@ -14,9 +14,9 @@ __all__ = ['KIND_RULES', 'AlignmentConfig', 'KindRules', 'ReferenceKind']
 class ReferenceKind(str, Enum):
     """Where samples come from."""
 
-    DENSE = 'dense'
-    CLOUD = 'cloud'
-    SCAN = 'scan'
+    DEPTH_IMAGE = 'depth_image'
+    POINT_CLOUD = 'point_cloud'
+    LASER_SCAN = 'laser_scan'
     RANGE = 'range'
     GROUND_PLANE = 'ground_plane'
 
@@ -39,9 +39,9 @@ class KindRules:
 
 
 KIND_RULES: dict[ReferenceKind, KindRules] = {
-    ReferenceKind.DENSE: KindRules(24, 16, 0.4, False, True),
-    ReferenceKind.CLOUD: KindRules(12, 8, 0.4, True, True),
-    ReferenceKind.SCAN: KindRules(6, 5, 0.4, True, False),
+    ReferenceKind.DEPTH_IMAGE: KindRules(24, 16, 0.4, False, True),
+    ReferenceKind.POINT_CLOUD: KindRules(12, 8, 0.4, True, True),
+    ReferenceKind.LASER_SCAN: KindRules(6, 5, 0.4, True, False),
     ReferenceKind.RANGE: KindRules(5, 4, 0.4, False, False),
     ReferenceKind.GROUND_PLANE: KindRules(24, 16, 0.4, False, False),
 }
@@ -63,7 +63,7 @@ class AlignmentConfig:
     and metres in one second. `refinement`: correct local errors of the network as well.
     """
 
-    kind: ReferenceKind = ReferenceKind.CLOUD
+    kind: ReferenceKind = ReferenceKind.POINT_CLOUD
     min_depth_m: float = 0.1
     max_depth_m: float = 80.0
     hold_s: float = 0.5

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.transforms import IDENTITY, Transform, interpolated
+from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform, interpolated
 
 HALF = math.sqrt(0.5)
 QUARTER_TURN = Transform.from_quaternion((0, 0, HALF, HALF), (1, 2, 3))

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from depth_anything_ros.core.cloud import (
+from depth_anything_ros.core.geometry.cloud import (
     Cloud,
     CloudFilter,
     cloud_from_depth,
@@ -13,8 +13,8 @@ from depth_anything_ros.core.cloud import (
     depth_edges,
     thinned,
 )
-from depth_anything_ros.core.projection import points_from_depth
-from depth_anything_ros.core.transforms import Transform
+from depth_anything_ros.core.geometry.projection import points_from_depth
+from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.types import CameraModel
 from depth_anything_ros.synthetic.rig import OPTICAL
 from depth_anything_ros.synthetic.world import World

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.core.sample_gate import GatedSamples
+from depth_anything_ros.core.alignment.sample_gate import GatedSamples
 
 __all__ = [
     'LEAST_SIGMA',

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.core.cloud import depth_edges
-from depth_anything_ros.core.projection import rays_of
-from depth_anything_ros.core.scans import PlanarScan
-from depth_anything_ros.core.transforms import Transform
+from depth_anything_ros.core.geometry.cloud import depth_edges
+from depth_anything_ros.core.geometry.projection import rays_of
+from depth_anything_ros.core.geometry.scans import PlanarScan
+from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.types import CameraModel, FloatImage
 
 __all__ = ['VirtualScanConfig', 'scan_from_depth']

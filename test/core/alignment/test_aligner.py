@@ -98,7 +98,7 @@ def test_refinement_halves_the_error() -> None:
 
 
 def test_refinement_stays_off_for_a_scan() -> None:
-    config = AlignmentConfig(ReferenceKind.SCAN, refinement=True)
+    config = AlignmentConfig(ReferenceKind.LASER_SCAN, refinement=True)
     disparity = degraded(ROOM, seed=2)
     found = ScaleAligner(config).update(
         disparity, at_rows(ROOM, slice(150, 151), slice(0, 320)), 0
@@ -117,7 +117,7 @@ def test_a_scan_row_leaves_the_slope_to_the_prior_where_its_wall_is_flat() -> No
     gain = float(np.median(disparity * ROOM))
     bias = np.random.default_rng(0).normal(1.0, 0.05, disparity[rows].shape)
     disparity[rows] = (gain / 2.0 * bias).astype(np.float32)
-    config = AlignmentConfig(ReferenceKind.SCAN, edge_share=1.0)
+    config = AlignmentConfig(ReferenceKind.LASER_SCAN, edge_share=1.0)
     found = ScaleAligner(config).update(disparity, row, 0)
     assert found.accepted
     assert found.shift == pytest.approx(0.0, abs=0.05)
@@ -330,7 +330,7 @@ def test_4096_samples_in_a_few_milliseconds() -> None:
 def test_a_hundred_thousand_samples_are_thinned() -> None:
     v, u = (each.ravel().astype(np.float32) for each in np.mgrid[0:240, 0:320])
     disparity = degraded(ROOM, seed=9)
-    found = ScaleAligner(AlignmentConfig(ReferenceKind.DENSE)).update(
+    found = ScaleAligner(AlignmentConfig(ReferenceKind.DEPTH_IMAGE)).update(
         disparity, ReferenceSamples(u, v, ROOM.ravel()), 0
     )
     assert found.accepted

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from depth_anything_ros.core.alignment_config import AlignmentConfig
-from depth_anything_ros.core.alignment_filter import Carry
-from depth_anything_ros.core.sample_gate import BLOCKS_ALONG, GatedSamples
+from depth_anything_ros.core.alignment.belief import Carry
+from depth_anything_ros.core.alignment.config import AlignmentConfig
+from depth_anything_ros.core.alignment.sample_gate import BLOCKS_ALONG, GatedSamples
 from depth_anything_ros.core.types import FloatImage, ReferenceSamples
 
 __all__ = ['RangeReadings']

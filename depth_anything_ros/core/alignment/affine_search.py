@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.core.robust_fit import (
+from depth_anything_ros.core.alignment.robust_fit import (
     LEAST_SIGMA,
     PRIOR_REACH,
     REACH,
@@ -17,7 +17,7 @@ from depth_anything_ros.core.robust_fit import (
     occupied_blocks,
     refit,
 )
-from depth_anything_ros.core.sample_gate import DisparityStats, GatedSamples
+from depth_anything_ros.core.alignment.sample_gate import DisparityStats, GatedSamples
 
 __all__ = ['fit_affine']
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from depth_anything_ros.core.lens import Lens
+from depth_anything_ros.core.geometry.lens import Lens
 
 LENSES = {
     'plumb_bob 4': Lens('plumb_bob', (-0.28, 0.09, 0.0012, -0.0008)),

@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from depth_anything_ros.core.projection import rays_of
-from depth_anything_ros.core.scans import PlanarScan
-from depth_anything_ros.core.transforms import Transform
+from depth_anything_ros.core.geometry.projection import rays_of
+from depth_anything_ros.core.geometry.scans import PlanarScan
+from depth_anything_ros.core.geometry.transforms import Transform
+from depth_anything_ros.core.geometry.virtual_scan import VirtualScanConfig, scan_from_depth
 from depth_anything_ros.core.types import CameraModel
-from depth_anything_ros.core.virtual_scan import VirtualScanConfig, scan_from_depth
 from depth_anything_ros.synthetic.camera import depth_image, view_of
 from depth_anything_ros.synthetic.geometry import Rays, rotated
 from depth_anything_ros.synthetic.rig import OPTICAL

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.core.alignment_config import AlignmentConfig
+from depth_anything_ros.core.alignment.config import AlignmentConfig
 from depth_anything_ros.core.types import FloatImage, ReferenceSamples
 
 __all__ = ['BLOCKS_ALONG', 'DisparityStats', 'GatedSamples', 'disparity_stats', 'gate']

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.core.lens import Lens
+from depth_anything_ros.core.geometry.lens import Lens
 from depth_anything_ros.core.types import CameraModel, FloatImage
 
 __all__ = [

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.transform_buffer import TransformBuffer
-from depth_anything_ros.core.transforms import IDENTITY, Transform
+from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
+from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
 from depth_anything_ros.synthetic.rig import Pose
 from depth_anything_ros.synthetic.world import World
 

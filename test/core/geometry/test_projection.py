@@ -3,7 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from depth_anything_ros.core.projection import pixels_from_points, points_from_depth, rays_of
+from depth_anything_ros.core.geometry.projection import (
+    pixels_from_points,
+    points_from_depth,
+    rays_of,
+)
 from depth_anything_ros.core.types import CameraModel
 from depth_anything_ros.synthetic.camera import pixel_directions, project
 

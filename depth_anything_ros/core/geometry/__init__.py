@@ -1,0 +1,1 @@
+"""Lenses, frames, points and scans: where in space a pixel is, and back."""
