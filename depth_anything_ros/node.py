@@ -18,14 +18,16 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from std_srvs.srv import Trigger
 
-from depth_anything_ros.backends import DepthBackend
+from depth_anything_ros.backends import DepthBackend, Output
 from depth_anything_ros.core.errors import DepthAnythingError, WeightsError
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.pipeline import DepthPipeline, fetch_weights, load_backend
 from depth_anything_ros.ros.camera import Camera, ReceivedImage
 from depth_anything_ros.ros.parameters import NodeParameters
 from depth_anything_ros.ros.reporter import Reporter, Snapshot
+from depth_anything_ros.ros.transforms import LiveTransforms, create_transforms
 from depth_anything_ros.ros.worker import Worker
 
 __all__ = ['DepthNode', 'main']
@@ -55,9 +57,14 @@ class DepthNode(LifecycleNode):
             self,
             lambda image: self._worker.offer('', image),
             lambda: self.parameters,
+            self._need_transforms,
+            self._tell_scale,
         )
+        self._transforms: LiveTransforms | None = None
         self._reporter = Reporter(self, self._snapshot)
         self._fetched = self.create_guard_condition(self._start)
+        self._scale_changed = self.create_guard_condition(self._reporter.report_status)
+        self.create_service(Trigger, '~/reset_alignment', self._reset_alignment)
         self._reporter.report()
         # rclpy lets a request that does not fit the state end the executor.
         answer = self._service_change_state.callback
@@ -133,7 +140,7 @@ class DepthNode(LifecycleNode):
         # On the thread that owns the network, behind a frame that may still be in the last one.
         self._backend = self._worker.submit(partial(load_backend, self.parameters)).result()
         try:
-            self._camera.open_outputs()
+            self._camera.outputs.open()
         except Exception:
             self._cleanup()
             raise
@@ -147,8 +154,12 @@ class DepthNode(LifecycleNode):
 
     def _activate(self) -> None:
         assert self._backend is not None
-        self._pipeline = DepthPipeline(self._backend, self.parameters)
+        around = self._camera.surroundings
+        self._pipeline = DepthPipeline(self._backend, self.parameters, around)
         try:
+            if self._backend.output is Output.METRES:
+                # Clouds and scans may ask for a level frame without any reference.
+                self._need_transforms()
             self._camera.open_inputs(self._pipeline.process)
         except Exception:
             self._deactivate()
@@ -158,9 +169,12 @@ class DepthNode(LifecycleNode):
         self._camera.close_inputs()
         self._worker.clear()
         self._pipeline = None
+        transforms, self._transforms = self._transforms, None
+        if transforms is not None:
+            transforms.close()
 
     def _cleanup(self) -> None:
-        self._camera.close_outputs()
+        self._camera.outputs.close()
         backend, self._backend = self._backend, None
         if backend is not None:
             # On its own thread, behind the frame that may still be in the network.
@@ -211,6 +225,26 @@ class DepthNode(LifecycleNode):
     def _process(self, images: Mapping[str, ReceivedImage]) -> None:
         for image in images.values():
             self._camera.process(image)
+
+    def _need_transforms(self) -> None:
+        """Listen to tf from now on, which costs time wherever tf is busy."""
+        if self._transforms is None:
+            self._transforms = create_transforms(self)
+            self._camera.surroundings.transforms = self._transforms
+
+    def _tell_scale(self) -> None:
+        # The node may have gone meanwhile.
+        with suppress(rclpy_implementation.InvalidHandle):
+            self._scale_changed.trigger()
+
+    def _reset_alignment(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = self._pipeline is not None
+        if self._pipeline is None:
+            response.message = f'the node is {self._state()}: there is no alignment'
+        else:
+            self._pipeline.reset_alignment()
+            response.message = 'the next frame starts without a scale'
+        return response
 
     def _apply(self, parameters: Parameters) -> None:
         if self._pipeline is not None:

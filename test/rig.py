@@ -174,17 +174,20 @@ class Rig:
 
         Discovery is one-sided, so the first ones may be lost.
         """
-        before = len(self.received[topic])
+        sent: list[Any] = []
         # Twenty a second, so that even a slow machine gets some through.
         next_s = 0.0
 
         def answered() -> Any:
             nonlocal next_s
             if time.monotonic() >= next_s:
-                self.publish((image or self.image)(), to)
+                message = (image or self.image)()
+                sent.append(message.header.stamp)
+                self.publish(message, to)
                 next_s = time.monotonic() + 0.05
+            # An image from before this call may still be on its way.
             got = self.received[topic]
-            return got[-1] if len(got) > before else None
+            return got[-1] if got and got[-1].header.stamp in sent else None
 
         return self.until(answered)
 

@@ -21,6 +21,7 @@ from depth_anything_ros import node as node_module
 from depth_anything_ros.core.errors import WeightsError
 from depth_anything_ros.node import DepthNode
 from depth_anything_ros.ros.camera import Camera
+from depth_anything_ros.ros.outputs import Outputs
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
@@ -73,16 +74,17 @@ def test_a_hundred_cycles_leave_nothing_behind(node: DepthNode) -> None:
 
 
 @pytest.mark.parametrize(
-    ('broken', 'transitions'),
+    ('owner', 'broken', 'transitions'),
     [
-        ('open_outputs', ['configure']),
-        ('open_inputs', ['configure', 'activate']),
+        (Outputs, 'open', ['configure']),
+        (Camera, 'open_inputs', ['configure', 'activate']),
     ],
 )
 def test_an_exception_on_the_way_up_is_reported_and_can_be_tried_again(
     node: DepthNode,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
+    owner: type,
     broken: str,
     transitions: list[str],
 ) -> None:
@@ -91,7 +93,7 @@ def test_an_exception_on_the_way_up_is_reported_and_can_be_tried_again(
         def fail(*_: object) -> None:
             raise RuntimeError('a cable came loose')
 
-        patch.setattr(Camera, broken, fail)
+        patch.setattr(owner, broken, fail)
         *first, last = [getattr(node, f'trigger_{name}') for name in transitions]
         for transition in first:
             assert transition() == SUCCESS
@@ -100,21 +102,21 @@ def test_an_exception_on_the_way_up_is_reported_and_can_be_tried_again(
     assert last() == SUCCESS
 
 
-@pytest.mark.parametrize('broken', ['close_inputs', 'close_outputs'])
+@pytest.mark.parametrize(('owner', 'broken'), [(Camera, 'close_inputs'), (Outputs, 'close')])
 def test_an_exception_on_the_way_down_can_be_tried_again(
-    node: DepthNode, monkeypatch: pytest.MonkeyPatch, broken: str
+    node: DepthNode, monkeypatch: pytest.MonkeyPatch, owner: type, broken: str
 ) -> None:
     assert node.trigger_configure() == SUCCESS
     assert node.trigger_activate() == SUCCESS
     down = [node.trigger_deactivate, node.trigger_cleanup]
-    if broken == 'close_outputs':
+    if owner is Outputs:
         assert down.pop(0)() == SUCCESS
     with monkeypatch.context() as patch:
 
         def fail(*_: object) -> None:
             raise RuntimeError('a cable came loose')
 
-        patch.setattr(Camera, broken, fail)
+        patch.setattr(owner, broken, fail)
         assert down[0]() == FAILURE
     for transition in down:
         assert transition() == SUCCESS

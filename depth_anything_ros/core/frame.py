@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Flag, auto
 
+from depth_anything_ros.core.geometry.cloud import Cloud
+from depth_anything_ros.core.geometry.scans import PlanarScan
+from depth_anything_ros.core.scale import NO_SCALE, Scale
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
 
@@ -18,18 +22,35 @@ class Wanted(Flag):
     DISPARITY = auto()
     NORMALIZED = auto()
     COLOR = auto()
-    ALL = DISPARITY | NORMALIZED | COLOR
+    SCALE = auto()
+    """No more than whether there are metres, and why not."""
+    DEPTH = auto()
+    SIGMA = auto()
+    POINTS = auto()
+    SCAN = auto()
+    RELATIVE = DISPARITY | NORMALIZED | COLOR
+    METRIC = DEPTH | SIGMA | POINTS | SCAN
+    ALL = RELATIVE | SCALE | METRIC
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DepthFrame:
-    """The answer to one image; every part has the same height and width.
+    """The answer to one image; every picture in it has the same height and width.
 
     `disparity` is inverse depth, unscaled, larger = nearer. `normalized` is that in [0, 1] with
-    1 = nearest, `color` its picture; both are None unless wanted.
+    1 = nearest, `color` its picture. `depth_m` is depth along Z and `sigma_m` its standard
+    deviation, NaN where unknown; `cloud` and `scan` are made of it. All are None unless wanted,
+    the metric ones also where `scale` is not valid; `missing` says by name ('points', 'scan')
+    why one of these is not there although there are metres. `scan` is in `scan.frame`.
     """
 
     disparity: FloatImage
     normalized: FloatImage | None
     color: BgrImage | None
     times: StageTimes
+    scale: Scale = NO_SCALE
+    depth_m: FloatImage | None = None
+    sigma_m: FloatImage | None = None
+    cloud: Cloud | None = None
+    scan: PlanarScan | None = None
+    missing: Mapping[str, str] = field(default_factory=dict)

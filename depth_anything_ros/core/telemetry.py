@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from depth_anything_ros.core.scale import NO_SCALE, Scale
 from depth_anything_ros.core.timing import Jitter, Rate, Window
 
 __all__ = ['CLOCKS_DISAGREE_S', 'Outcome', 'Telemetry']
@@ -35,6 +36,7 @@ class _Totals:
     superseded: int = 0
     too_old: int = 0
     invalid: Counter[str] = field(default_factory=Counter)
+    unscaled: Counter[str] = field(default_factory=Counter)
 
 
 class Telemetry:
@@ -58,6 +60,10 @@ class Telemetry:
         self._refused_in_a_row = 0
         self._last_invalid = ''
         self._last_outcome = Outcome.NONE
+        self.scale = NO_SCALE
+        """What stood behind the metres of the frame answered last."""
+        self.missing: Mapping[str, str] = {}
+        """Why its metric outputs are not there, by name, although it had metres."""
 
     def received(self) -> None:
         """Count an image that arrived."""
@@ -93,6 +99,16 @@ class Telemetry:
             self._last_outcome = Outcome.INVALID
             self._refused_in_a_row += 1
             return self._totals.invalid[reason] == 1
+
+    def scaled(self, scale: Scale, missing: Mapping[str, str]) -> bool:
+        """Note the scale of a frame; True where what it says differs from the frame before."""
+        with self._lock:
+            before, self.scale = self.scale, scale
+            missing_before, self.missing = self.missing, missing
+            if scale.reason:
+                self._totals.unscaled[scale.reason] += 1
+        told = (scale.valid, scale.source, scale.reason)
+        return told != (before.valid, before.source, before.reason) or missing != missing_before
 
     def published(
         self, received_s: float, stamp_s: float, age_s: float, stages_ms: Mapping[str, float]
@@ -169,6 +185,14 @@ class Telemetry:
             for name, window in self._stages.items():
                 figures[f'{name}_ms'] = window.percentiles(50)[0]
             return figures
+
+    def unscaled(self) -> dict[str, int]:
+        """Count the frames without a reference of their own, by reason."""
+        with self._lock:
+            return {
+                f'refused_{reason}': count
+                for reason, count in sorted(self._totals.unscaled.items())
+            }
 
     def clock_offset_s(self) -> float:
         """Give the node's clock minus the stamps on arrival, the median; NaN before any frame."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
+from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from depth_anything_ros.core.errors import FrameError
@@ -17,34 +17,17 @@ from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.telemetry import CLOCKS_DISAGREE_S, Telemetry
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage
-from depth_anything_ros.messages.camera_info import camera_from_info
-from depth_anything_ros.messages.images import (
-    bgr_from_compressed,
-    bgr_from_image,
-    fill_compressed,
-    fill_image,
-)
+from depth_anything_ros.messages.images import bgr_from_compressed, bgr_from_image
 from depth_anything_ros.messages.stamps import ns_from_stamp
-from depth_anything_ros.ros.qos import (
-    OUTPUT,
-    SENSOR,
-    create_managed_publisher,
-    create_subscriber,
-    input_problem,
-    output_problem,
-)
+from depth_anything_ros.messages.surroundings import Surroundings
+from depth_anything_ros.ros.outputs import Outputs
+from depth_anything_ros.ros.qos import SENSOR, create_subscriber, input_problem, type_name
+from depth_anything_ros.ros.references import ReferenceInput
 
 __all__ = ['Camera', 'Process', 'ReceivedImage']
 
-Process = Callable[[BgrImage, int, Wanted, StageTimes], DepthFrame]
-"""DepthPipeline.process: image, stamp in nanoseconds, wanted parts, times to add to."""
-
-_OUTPUTS: dict[str, tuple[type, Wanted]] = {
-    '~/relative/raw': (Image, Wanted.DISPARITY),
-    '~/relative/image': (Image, Wanted.NORMALIZED),
-    '~/relative/image_color': (Image, Wanted.COLOR),
-    '~/relative/image_color/compressed': (CompressedImage, Wanted.COLOR),
-}
+Process = Callable[[BgrImage, int, Wanted, StageTimes, str], DepthFrame]
+"""DepthPipeline.process: image, stamp in nanoseconds, wanted parts, times to add to, frame."""
 
 
 @dataclass(frozen=True)
@@ -67,36 +50,33 @@ class Camera:
         node: LifecycleNode,
         offer: Callable[[ReceivedImage], bool],
         parameters: Callable[[], Parameters],
+        need_transforms: Callable[[], None],
+        on_scale: Callable[[], None],
     ) -> None:
-        """`offer` leaves an image for the worker and says whether it replaced a waiting one."""
+        """`offer` leaves an image for the worker and says whether it replaced a waiting one.
+
+        `need_transforms` is called before tf is needed, `on_scale`, on the worker's thread, when
+        there are metres for the first time or no more, or for another reason.
+        """
         self._node = node
         self._offer = offer
         self._parameters = parameters
+        self._on_scale = on_scale
         self.telemetry = Telemetry()
+        self.surroundings = Surroundings()
+        self.outputs = Outputs(node)
+        self.reference = ReferenceInput(node, self.surroundings, need_transforms)
         self._bad_camera_info = ''
         self._inputs: list[Any] = []  # of Subscriber
-        self._outputs: dict[str, LifecyclePublisher] = {}
         self._answer: Process | None = None
-        self._info: CameraInfo | None = None
         self._epoch = 0
-
-    def open_outputs(self) -> None:
-        """Create the publishers; they stay silent until the node is active."""
-        for name, (message_type, _) in _OUTPUTS.items():
-            self._outputs[name] = create_managed_publisher(self._node, message_type, name, OUTPUT)
-
-    def close_outputs(self) -> None:
-        """Destroy the publishers."""
-        outputs, self._outputs = self._outputs, {}
-        for publisher in outputs.values():
-            self._node.destroy_lifecycle_publisher(publisher)
 
     def open_inputs(self, answer: Process) -> None:
         """Subscribe, with nothing remembered from an earlier activation."""
         self._epoch += 1
         self._answer = answer
         self.telemetry = Telemetry()
-        self._info = None
+        self.surroundings.forget()
         self._bad_camera_info = ''
         compressed = self._parameters().image_transport == 'compressed'
         self._subscribe(
@@ -105,6 +85,7 @@ class Camera:
             self._on_image,
         )
         self._subscribe(CameraInfo, 'camera_info', self._on_camera_info)
+        self.reference.open(self._parameters().reference.type)
 
     def close_inputs(self) -> None:
         """Unsubscribe; a frame still in the network is not published any more."""
@@ -113,29 +94,15 @@ class Camera:
         inputs, self._inputs = self._inputs, []
         for subscriber in inputs:
             self._node.destroy_subscription(subscriber.sub)
-
-    def wanted(self) -> Wanted:
-        """Tell which parts of a frame have a subscriber."""
-        wanted = Wanted.NONE
-        for name, publisher in self._outputs.items():
-            if publisher.get_subscription_count():
-                wanted |= _OUTPUTS[name][1]
-        return wanted
+        self.reference.close()
 
     def problem(self) -> str:
         """Say what keeps this camera from receiving or from being heard; '' if nothing does."""
-        problem = self._input_problem(0)
-        if problem:
-            return problem
-        for publisher in self._outputs.values():
-            problem = output_problem(self._node, publisher.topic_name)
-            if problem:
-                return problem
-        return ''
+        return self._input_problem(0) or self.outputs.problem()
 
     def camera_info_problem(self) -> str:
         """Say why there are no intrinsics; '' if there are, or while not subscribed."""
-        if self._inputs and self._info is None:
+        if self._inputs and self.surroundings.camera_info is None:
             return self._input_problem(1) or 'none received'
         return self._bad_camera_info
 
@@ -144,7 +111,7 @@ class Camera:
             return ''
         subscription = self._inputs[index].sub
         topic = subscription.topic_name
-        return input_problem(self._node, topic, _type_name(subscription.msg_type))
+        return input_problem(self._node, topic, type_name(subscription.msg_type))
 
     def input_topic(self) -> str:
         """Give the full name of the image topic; '' while not subscribed."""
@@ -163,9 +130,11 @@ class Camera:
             with times.stage('convert'):
                 bgr = self._decode(image.message)
             self._check_camera_info(bgr.shape[1], bgr.shape[0])
-            frame = answer(bgr, stamp_ns, self.wanted(), times)
-            with times.stage('publish'):
-                self._publish(frame, header, image.epoch)
+            frame = answer(bgr, stamp_ns, self.outputs.wanted(), times, header.frame_id)
+            info = self.surroundings.camera_info
+            self.outputs.publish(
+                frame, header, info, self._parameters(), lambda: image.epoch == self._epoch
+            )
         except FrameError as error:
             self._refuse(error)
             return
@@ -177,6 +146,8 @@ class Camera:
             return
         if image.epoch != self._epoch:
             return
+        if self.telemetry.scaled(frame.scale, frame.missing):
+            self._on_scale()
         self.telemetry.published(
             image.received_s, stamp_ns * 1e-9, self._age_s(stamp_ns), times.ms
         )
@@ -197,7 +168,7 @@ class Camera:
 
     def _on_image(self, message: Any) -> None:
         self.telemetry.received()
-        if not self.wanted():
+        if not self.outputs.wanted():
             self.telemetry.skipped_idle()
             return
         stamp_ns = ns_from_stamp(message.header.stamp)
@@ -210,7 +181,7 @@ class Camera:
             self.telemetry.superseded()
 
     def _on_camera_info(self, message: CameraInfo) -> None:
-        self._info = message
+        self.surroundings.camera_info = message
 
     def _decode(self, message: Any) -> BgrImage:
         max_pixels = round(self._parameters().max_image_megapixels * 1e6)
@@ -219,10 +190,10 @@ class Camera:
         return bgr_from_image(message, max_pixels=max_pixels)
 
     def _check_camera_info(self, width: int, height: int) -> None:
-        if self._info is None:
+        if self.surroundings.camera_info is None:
             return
         try:
-            camera_from_info(self._info, width, height, self._parameters().rectified)
+            self.surroundings.camera(width, height, self._parameters().rectified)
             self._bad_camera_info = ''
         except FrameError as error:
             self._bad_camera_info = str(error)
@@ -234,32 +205,5 @@ class Camera:
                 f'/diagnostics as dropped_invalid_{error.reason})\n{details}'.rstrip()
             )
 
-    def _publish(self, frame: DepthFrame, header: Any, epoch: int) -> None:
-        images = {
-            '~/relative/raw': (frame.disparity, '32FC1'),
-            '~/relative/image': (frame.normalized, '32FC1'),
-            '~/relative/image_color': (frame.color, 'bgr8'),
-        }
-        outputs = self._outputs
-        for name, (pixels, encoding) in images.items():
-            if pixels is not None and epoch == self._epoch and _heard(outputs.get(name)):
-                message = Image(header=header)
-                fill_image(message, pixels, encoding)
-                outputs[name].publish(message)
-        jpeg = '~/relative/image_color/compressed'
-        if frame.color is not None and epoch == self._epoch and _heard(outputs.get(jpeg)):
-            compressed = CompressedImage(header=header)
-            fill_compressed(compressed, frame.color, self._parameters().output.jpeg_quality)
-            outputs[jpeg].publish(compressed)
-
     def _age_s(self, stamp_ns: int) -> float:
         return float(self._node.get_clock().now().nanoseconds - stamp_ns) * 1e-9
-
-
-def _heard(publisher: LifecyclePublisher | None) -> bool:
-    return publisher is not None and publisher.get_subscription_count() > 0
-
-
-def _type_name(message_type: Any) -> str:
-    package = message_type.__module__.split('.')[0]
-    return f'{package}/msg/{message_type.__name__}'

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
+from depth_anything_ros.core.alignment import ReferenceKind
 from depth_anything_ros.core.parameters import DiagnosticsParameters
 from depth_anything_ros.core.telemetry import CLOCKS_DISAGREE_S, Outcome, Telemetry
+from depth_anything_ros.messages.diagnostics import key_values
 
 __all__ = [
     'Verdict',
     'latency_verdict',
+    'metric_verdict',
     'status_message',
     'stream_trouble',
     'throughput_verdict',
@@ -25,6 +28,11 @@ OK, WARN, ERROR, STALE = (
     DiagnosticStatus.ERROR,
     DiagnosticStatus.STALE,
 )
+
+_WARNINGS = {
+    'few_inliers': 'half of the reference may be wrong: check extrinsics, stamps and reflections',
+    'polarity_unknown': 'the reference sees one depth only, so it cannot show a reversed sign',
+}
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,7 @@ def status_message(name: str, hardware_id: str, verdict: Verdict) -> DiagnosticS
         name=name,
         hardware_id=hardware_id,
         message=verdict.message,
-        values=[KeyValue(key=key, value=_text(value)) for key, value in verdict.values.items()],
+        values=key_values(verdict.values, KeyValue),
     )
 
 
@@ -84,6 +92,33 @@ def throughput_verdict(
     return Verdict(OK, f'{values["input_hz"]:.1f} Hz in, {values["output_hz"]:.1f} Hz out', values)
 
 
+def metric_verdict(telemetry: Telemetry, kind: ReferenceKind | None, problem: str) -> Verdict:
+    """Judge whether there are metres, by the frame answered last.
+
+    `problem` says why messages of the reference cannot arrive, '' for nothing known. The text
+    stays the same while the matter does.
+    """
+    scale = telemetry.scale
+    values = scale.values() | telemetry.unscaled()
+    if telemetry.last_outcome is not Outcome.ANSWERED:
+        told = Verdict(WARN, problem) if problem else Verdict(OK, 'no frame answered')
+        return replace(told, values=values | {'metric_valid': False})
+    why = problem or scale.message
+    by = 'its training' if scale.source == 'checkpoint' else kind.value if kind else ''
+    if not scale.valid:
+        told = f'no metric depth: {why}'
+        return Verdict(WARN if kind or problem else OK, told, values)
+    if scale.reason and (kind or problem):
+        kept = 'held' if scale.source == 'reference' else 'by its training alone'
+        return Verdict(WARN, f'metric depth {kept}: {why}', values)
+    doubt = scale.fit.warning if scale.fit else ''
+    troubles = [_WARNINGS.get(doubt, doubt), *telemetry.missing.values()]
+    if any(troubles):
+        told = '; '.join(filter(None, troubles))
+        return Verdict(WARN, f'metric depth by {by}: {told}', values)
+    return Verdict(OK, f'metric depth by {by}', values)
+
+
 def latency_verdict(telemetry: Telemetry, limits: DiagnosticsParameters) -> Verdict:
     """Judge how long an answer takes, and whether the stamps can be believed."""
     values = telemetry.latency()
@@ -104,9 +139,3 @@ def latency_verdict(telemetry: Telemetry, limits: DiagnosticsParameters) -> Verd
         mend = 'lower input_size or take a smaller variant'
         return Verdict(WARN, f'{message}: over diagnostics.max_latency_s, {mend}', values)
     return Verdict(OK, message, values)
-
-
-def _text(value: object) -> str:
-    if isinstance(value, float):
-        return '' if math.isnan(value) else f'{value:.6g}'
-    return str(value)

@@ -91,6 +91,7 @@ class NodeParameters:
                     entry = self._entries[change.name]
                     if entry.check(change.value) != self._flat[change.name]:
                         self._check_state(entry)
+            parameters_from_flat(self._flat | self._ours(changes))
         except SettingError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
@@ -114,8 +115,11 @@ class NodeParameters:
         raise SettingError(f'{entry.name} cannot change while the node is {state}: {mend}')
 
     def _store(self, changes: list[Parameter]) -> None:
-        ours = {c.name: c.value for c in changes if c.name in self._entries}
+        ours = self._ours(changes)
         if ours:
             self._flat |= ours
             self.current = parameters_from_flat(self._flat)
             self._on_change(self.current)
+
+    def _ours(self, changes: list[Parameter]) -> dict[str, Value]:
+        return {change.name: change.value for change in changes if change.name in self._entries}

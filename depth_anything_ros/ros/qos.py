@@ -27,18 +27,25 @@ __all__ = [
     'LATCHED',
     'OUTPUT',
     'RECENT',
+    'REFERENCE',
     'SENSOR',
     'create_managed_publisher',
     'create_publisher',
     'create_subscriber',
     'input_problem',
     'output_problem',
+    'type_name',
 ]
 
 SENSOR = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT
 )
 """Inputs: reaches best-effort and reliable publishers, never queues (REP 2003)."""
+
+REFERENCE = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.BEST_EFFORT
+)
+"""The metric reference: each is wanted, the one nearest to the image most."""
 
 OUTPUT = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE
@@ -93,6 +100,12 @@ def create_subscriber(node: Node, message_type: type, topic: str, profile: QoSPr
             qos_profile=_copy(profile),
             qos_overriding_options=_overrides(),
         )
+
+
+def type_name(message_type: Any) -> str:
+    """Give the name of a message's class as the graph tells it: 'sensor_msgs/msg/Image'."""
+    package = message_type.__module__.split('.')[0]
+    return f'{package}/msg/{message_type.__name__}'
 
 
 def input_problem(node: Node, topic: str, type_name: str) -> str:

@@ -20,6 +20,7 @@ from depth_anything_ros.ros.diagnostics import (
     WARN,
     Verdict,
     latency_verdict,
+    metric_verdict,
     status_message,
     stream_trouble,
     throughput_verdict,
@@ -52,6 +53,7 @@ class Reporter:
         self._node = node
         self._snapshot = snapshot
         self._last: Verdict | None = None
+        self._problem = ''
         self._status = create_publisher(node, DiagnosticStatus, '~/status', LATCHED)
         self._diagnostics = create_publisher(node, DiagnosticArray, '/diagnostics', RECENT)
         # Steady time: a paused bag must not silence the node.
@@ -61,16 +63,15 @@ class Reporter:
             clock=Clock(clock_type=ClockType.STEADY_TIME),
         )
 
+    def report_status(self) -> None:
+        """Publish ~/status if it changed, by what the graph told at the last report."""
+        self._report_status(self._snapshot(), self._problem)
+
     def report(self) -> None:
         """Say how things stand now."""
         now = self._snapshot()
-        name = self._node.get_fully_qualified_name()
-        hardware_id = now.backend.device if now.backend else now.parameters.device
-        problem = now.camera.problem() if now.state == 'active' else ''
-        status = _status_verdict(now, problem)
-        if status != self._last:
-            self._last = status
-            self._status.publish(status_message(f'{name}: status', hardware_id, status))
+        self._problem = problem = now.camera.problem() if now.state == 'active' else ''
+        self._report_status(now, problem)
         verdicts = {'model': _model_verdict(now)}
         if now.state == 'active':
             camera, limits = now.camera, now.parameters.diagnostics
@@ -78,26 +79,45 @@ class Reporter:
                 camera.telemetry, limits, camera.input_topic(), problem
             )
             verdicts['latency'] = latency_verdict(camera.telemetry, limits)
+            verdicts['alignment'] = _metric_verdict(now)
         else:
             silent = Verdict(STALE, f'the node is {now.state}')
-            verdicts |= {'throughput': silent, 'latency': silent}
+            verdicts |= dict.fromkeys(('throughput', 'latency', 'alignment'), silent)
         array = DiagnosticArray(
             status=[
-                status_message(f'{name}: {part}', hardware_id, verdict)
+                status_message(f'{self._name}: {part}', _hardware_id(now), verdict)
                 for part, verdict in verdicts.items()
             ]
         )
         array.header.stamp = self._node.get_clock().now().to_msg()
         self._diagnostics.publish(array)
 
+    def _report_status(self, now: Snapshot, problem: str) -> None:
+        status = _status_verdict(now, problem)
+        if status != self._last:
+            self._last = status
+            self._status.publish(
+                status_message(f'{self._name}: status', _hardware_id(now), status)
+            )
+
+    @property
+    def _name(self) -> str:
+        return str(self._node.get_fully_qualified_name())
+
+
+def _hardware_id(now: Snapshot) -> str:
+    return now.backend.device if now.backend else now.parameters.device
+
 
 def _status_verdict(now: Snapshot, problem: str) -> Verdict:
-    idle = now.state == 'active' and not now.camera.wanted()
+    idle = now.state == 'active' and not now.camera.outputs.wanted()
+    metric = _metric_verdict(now)
     values: dict[str, object] = {
         'state': now.state,
         'idle': idle,
-        'metric_valid': False,
-        'metric_reason': 'no metric reference',
+        'metric_valid': metric.values['metric_valid'] and now.state == 'active' and not idle,
+        'metric_source': metric.values['metric_source'],
+        'metric_reason': metric.values['metric_reason'],
         'camera_info': now.camera.camera_info_problem() or 'ok',
     }
     if now.progress:
@@ -110,11 +130,18 @@ def _status_verdict(now: Snapshot, problem: str) -> Verdict:
     level, trouble = stream_trouble(now.camera.telemetry, limits, topic, problem)
     random = now.backend is not None and now.backend.weights.random
     warnings = [trouble, 'random weights: the output means nothing' if random else '']
+    if metric.level != OK and not idle:
+        warnings.append(metric.message)
     if any(warnings):
         return Verdict(max(level, WARN), '; '.join(filter(None, warnings)), values)
     if idle:
         return Verdict(OK, 'idle: nobody subscribes to an output', values)
-    return Verdict(OK, 'relative depth', values)
+    return Verdict(OK, metric.message if values['metric_valid'] else 'relative depth', values)
+
+
+def _metric_verdict(now: Snapshot) -> Verdict:
+    camera = now.camera
+    return metric_verdict(camera.telemetry, camera.surroundings.kind, camera.reference.problem())
 
 
 def _model_verdict(now: Snapshot) -> Verdict:

@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.core.errors import FrameError
+from depth_anything_ros.core.errors import FrameError, SettingError
 
-__all__ = ['IDENTITY', 'Transform', 'interpolated']
+__all__ = ['IDENTITY', 'Transform', 'extrinsics_from_text', 'interpolated']
 
 _Matrix = npt.NDArray[np.float64]
 
-# tf2 refuses quaternions further than this from unit length; float32 and text lose less.
+# Float32 and text lose less of the unit length than this.
 _NORM_TOLERANCE = 1e-2
 
 
@@ -111,6 +111,25 @@ class Transform:
 
 IDENTITY = Transform(np.eye(3), np.zeros(3))
 """Both frames are one."""
+
+
+def extrinsics_from_text(text: str) -> Transform | None:
+    """Read 'x y z roll pitch yaw', metres and radians about fixed axes; None for ''.
+
+    The order of static_transform_publisher's --roll --pitch --yaw. Raises SettingError.
+    """
+    if not text.strip():
+        return None
+    try:
+        values = [float(word) for word in text.replace(',', ' ').split()]
+    except ValueError:
+        values = []
+    if len(values) != 6 or not all(map(math.isfinite, values)):
+        raise SettingError(f"'{text}': give six numbers, x y z roll pitch yaw")
+    turns = [
+        cv2.Rodrigues(angle * axis)[0] for angle, axis in zip(values[3:], np.eye(3), strict=True)
+    ]
+    return Transform(turns[2] @ turns[1] @ turns[0], np.array(values[:3]))
 
 
 def interpolated(first: Transform, second: Transform, fraction: float) -> Transform:

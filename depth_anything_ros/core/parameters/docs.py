@@ -1,6 +1,6 @@
 """Writes config/depth.yaml and docs/parameters.md from the parameter list.
 
-`python -m depth_anything_ros.core.parameter_docs` in a checkout rewrites both; a test fails when
+`python -m depth_anything_ros.core.parameters.docs` in a checkout rewrites both; a test fails when
 they are stale.
 """
 
@@ -14,7 +14,7 @@ from depth_anything_ros.core.parameters import Entry, Value, entries
 
 __all__ = ['markdown_text', 'write_all', 'yaml_text']
 
-_SOURCE = 'written by: python -m depth_anything_ros.core.parameter_docs'
+_SOURCE = 'written by: python -m depth_anything_ros.core.parameters.docs'
 
 
 def yaml_text() -> str:
@@ -77,4 +77,4 @@ def _yaml(value: Value) -> str:
 
 
 if __name__ == '__main__':
-    write_all(Path(__file__).resolve().parents[2])
+    write_all(Path(__file__).resolve().parents[3])

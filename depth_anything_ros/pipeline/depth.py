@@ -1,55 +1,22 @@
-"""One image in, one depth frame out: infer, bound the size, normalise, draw."""
+"""One image in, one depth frame out."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from depth_anything_ros.backends import DepthBackend, create_backend
+from depth_anything_ros.backends import DepthBackend
 from depth_anything_ros.core.colour import COLORMAPS, colorize
 from depth_anything_ros.core.frame import DepthFrame, Wanted
 from depth_anything_ros.core.normalization import Normalizer, check_disparity, check_image
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
-from depth_anything_ros.model.hub import OnProgress
-from depth_anything_ros.model.variants import Checkpoint
-from depth_anything_ros.model.weights import locate
+from depth_anything_ros.messages.surroundings import Surroundings
+from depth_anything_ros.pipeline.products import metric_products
+from depth_anything_ros.pipeline.scale import MetricScale, View
 
-__all__ = ['DepthFrame', 'DepthPipeline', 'Wanted', 'fetch_weights', 'load_backend']
-
-
-def fetch_weights(parameters: Parameters, on_progress: OnProgress | None = None) -> None:
-    """See that the weights that `parameters` name are on disk; this may take minutes.
-
-    Raises WeightsError, also where a download would be needed and is not allowed.
-    """
-    locate(
-        parameters.variant,
-        Checkpoint(parameters.checkpoint),
-        parameters.weights,
-        parameters.allow_download,
-        on_progress,
-    )
-
-
-def load_backend(parameters: Parameters) -> DepthBackend:
-    """Load and warm up the network that `parameters` name, from what is on disk.
-
-    Raises WeightsError, BackendError or SettingError.
-    """
-    backend = create_backend(
-        parameters.backend,
-        variant=parameters.variant,
-        weights=parameters.weights,
-        device=parameters.device,
-        precision=parameters.precision,
-        input_size=parameters.input_size,
-        checkpoint=Checkpoint(parameters.checkpoint),
-        threads=parameters.threads,
-    )
-    backend.infer(np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8))
-    return backend
+__all__ = ['DepthPipeline']
 
 
 class DepthPipeline:
@@ -58,11 +25,23 @@ class DepthPipeline:
     `parameters` may be replaced at any time by another thread; the next frame follows them.
     """
 
-    def __init__(self, backend: DepthBackend, parameters: Parameters) -> None:
+    def __init__(
+        self,
+        backend: DepthBackend,
+        parameters: Parameters,
+        around: Surroundings | None = None,
+    ) -> None:
+        """`around` knows the reference and the intrinsics; without it there is no scale."""
         self.backend = backend
         self.parameters = parameters
+        self._around = around or Surroundings()
         self._normalizer = _normalizer(parameters)
         self._normalizer_of = parameters.relative
+        self._scale = MetricScale(backend.info)
+
+    def reset_alignment(self) -> None:
+        """Forget the metric scale before the next frame; any thread may ask."""
+        self._scale.reset_asked = True
 
     def process(
         self,
@@ -70,36 +49,55 @@ class DepthPipeline:
         stamp_ns: int,
         wanted: Wanted = Wanted.ALL,
         times: StageTimes | None = None,
+        frame_id: str = '',
     ) -> DepthFrame:
-        """Run one image of any size, stamped `stamp_ns` nanoseconds.
+        """Run one image of any size, stamped `stamp_ns` nanoseconds, taken in `frame_id`.
 
         Raises FrameError for an image, or an answer of the network, that means nothing.
         """
         times = times or StageTimes()
+        parameters = self.parameters
         with times.stage('preprocess'):
             check_image(bgr)
+        view = View(frame_id, stamp_ns, (bgr.shape[1], bgr.shape[0]), self._around, parameters)
         disparity = self.backend.infer(bgr, times)
         with times.stage('postprocess'):
-            return self._finish(disparity, stamp_ns, wanted, times)
+            disparity = _bounded(disparity, parameters.output.max_side)
+            check_disparity(disparity)
+            normalized, color = self._pictures(disparity, stamp_ns, wanted, parameters)
+        with times.stage('align'):
+            metric = self._scale.unsaturated(disparity)
+            scale = self._scale.update(metric, view)
+        made = metric_products(metric, scale.alignment, view, bgr, wanted, times)
+        return DepthFrame(
+            disparity,
+            normalized,
+            color,
+            times,
+            scale,
+            made.depth_m,
+            made.sigma_m,
+            made.cloud,
+            made.scan,
+            made.missing,
+        )
 
-    def _finish(
-        self, disparity: FloatImage, stamp_ns: int, wanted: Wanted, times: StageTimes
-    ) -> DepthFrame:
-        parameters = self.parameters
+    def _pictures(
+        self, disparity: FloatImage, stamp_ns: int, wanted: Wanted, parameters: Parameters
+    ) -> tuple[FloatImage | None, BgrImage | None]:
+        """Give what shows relative depth."""
         if parameters.relative != self._normalizer_of:
             self._normalizer = _normalizer(parameters)
             self._normalizer_of = parameters.relative
-        disparity = _bounded(disparity, parameters.output.max_side)
-        check_disparity(disparity)
-        normalized = color = None
-        if wanted & (Wanted.NORMALIZED | Wanted.COLOR):
-            normalized = self._normalizer.normalize(disparity, stamp_ns)
-        if wanted & Wanted.COLOR:
-            assert normalized is not None
-            color = colorize(normalized, COLORMAPS[parameters.color.map])
-            if self.backend.info.weights.random:
-                _draw_warning(color, 'random weights')
-        return DepthFrame(disparity, normalized, color, times)
+        if not wanted & (Wanted.NORMALIZED | Wanted.COLOR):
+            return None, None
+        normalized = self._normalizer.normalize(disparity, stamp_ns)
+        if not wanted & Wanted.COLOR:
+            return normalized, None
+        color = colorize(normalized, COLORMAPS[parameters.color.map])
+        if self.backend.info.weights.random:
+            _draw_warning(color, 'random weights')
+        return normalized, color
 
 
 def _normalizer(parameters: Parameters) -> Normalizer:

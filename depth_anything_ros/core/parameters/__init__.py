@@ -1,0 +1,34 @@
+"""The one list of parameters: names, types, defaults, ranges, descriptions, what may change when.
+
+ROS descriptors, config/depth.yaml and docs/parameters.md all come from the fields of
+`Parameters`. Units are part of a name: `_s` seconds, `_m` metres, `_rad` radians.
+"""
+
+from depth_anything_ros.core.parameters.entries import Change, Entry, Value, flatten
+from depth_anything_ros.core.parameters.metric import (
+    AlignmentParameters,
+    CloudParameters,
+    ReferenceParameters,
+    ScanParameters,
+)
+from depth_anything_ros.core.parameters.tree import (
+    DiagnosticsParameters,
+    Parameters,
+    entries,
+    parameters_from_flat,
+)
+
+__all__ = [
+    'AlignmentParameters',
+    'Change',
+    'CloudParameters',
+    'DiagnosticsParameters',
+    'Entry',
+    'Parameters',
+    'ReferenceParameters',
+    'ScanParameters',
+    'Value',
+    'entries',
+    'flatten',
+    'parameters_from_flat',
+]

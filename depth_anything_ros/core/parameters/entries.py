@@ -1,0 +1,158 @@
+"""How a frozen dataclass becomes a list of parameters, and a flat list becomes the dataclass."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, TypeVar, get_type_hints
+
+from depth_anything_ros.core.errors import SettingError
+
+__all__ = ['Change', 'Entry', 'Value', 'built', 'entries_of', 'flatten', 'param', 'require_order']
+
+Value = bool | int | float | str
+Tree = TypeVar('Tree')
+
+
+class Change(Enum):
+    """When a parameter may change."""
+
+    LIVE = 'any time; applies from the next frame'
+    UNCONFIGURED = 'while unconfigured; takes effect on the next configure'
+    INACTIVE = 'while unconfigured or inactive; takes effect on the next activate'
+    START = 'at start-up only'
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One parameter: `name` is dotted, `kind` is bool, int, float or str."""
+
+    name: str
+    kind: type
+    default: Value
+    description: str
+    change: Change
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    form: Callable[[str], object] | None = None
+    """Raises SettingError for a text that does not have the form it needs."""
+
+    @property
+    def allowed(self) -> str:
+        """Say which values are allowed; '' where any value of the type is."""
+        if self.choices:
+            return ' | '.join(self.choices)
+        if self.minimum is not None:
+            return f'{self.minimum:g} to {self.maximum:g}'
+        return ''
+
+    def check(self, value: object) -> Value:
+        """Return `value` as the entry's type, or raise a SettingError that says what is wrong."""
+        if self.kind is float and type(value) is int:
+            value = float(value)
+        if type(value) is not self.kind:
+            raise SettingError(
+                f'{self.name} is {value!r}, a {type(value).__name__}: give a {self.kind.__name__}'
+            )
+        if self.choices and value not in self.choices:
+            raise SettingError(
+                f"{self.name} is '{value}': choose one of {', '.join(self.choices)}"
+            )
+        # Written so that NaN fails too.
+        if self.minimum is not None and not self.minimum <= value <= self.maximum:  # type: ignore[operator]
+            raise SettingError(f'{self.name} is {value}: it must lie in {self.allowed}')
+        if self.form is not None:
+            try:
+                self.form(value)  # type: ignore[arg-type]
+            except SettingError as error:
+                raise SettingError(f'{self.name} is {error}') from error
+        return value  # type: ignore[return-value]
+
+
+def param(
+    default: Value,
+    description: str,
+    change: Change = Change.LIVE,
+    *,
+    between: tuple[float, float] | None = None,
+    choices: tuple[str, ...] = (),
+    form: Callable[[str], object] | None = None,
+) -> Any:
+    """Declare one field; `between` is both bounds, `form` as in `Entry`."""
+    low, high = between or (None, None)
+    rest = {
+        'description': description,
+        'change': change,
+        'minimum': low,
+        'maximum': high,
+        'choices': choices,
+        'form': form,
+    }
+    return field(default=default, metadata=rest)
+
+
+def require_order(tree: object, group: str, lower: str, upper: str) -> None:
+    """Raise SettingError unless the value named `lower` is below that named `upper`."""
+    low, high = getattr(tree, lower), getattr(tree, upper)
+    if not low < high:
+        raise SettingError(
+            f'{group}.{lower} is {low:g} and {group}.{upper} {high:g}: the first must be smaller'
+        )
+
+
+def entries_of(tree: type, prefix: str = '') -> list[Entry]:
+    """List every parameter of `tree` in the order of its fields."""
+    kinds = get_type_hints(tree)
+    found: list[Entry] = []
+    for item in dataclasses.fields(tree):
+        kind = kinds[item.name]
+        if dataclasses.is_dataclass(kind):
+            assert isinstance(kind, type)
+            found += entries_of(kind, f'{prefix}{item.name}.')
+        else:
+            default: Any = item.default
+            found.append(Entry(prefix + item.name, kind, default, **item.metadata))
+    return found
+
+
+def flatten(tree: object, prefix: str = '') -> dict[str, Value]:
+    """Give every parameter of an instance by its dotted name."""
+    flat: dict[str, Value] = {}
+    for item in dataclasses.fields(tree):  # type: ignore[arg-type]
+        value = getattr(tree, item.name)
+        if dataclasses.is_dataclass(value):
+            flat |= flatten(value, f'{prefix}{item.name}.')
+        else:
+            flat[prefix + item.name] = value
+    return flat
+
+
+def built(tree: type[Tree], flat: Mapping[str, object]) -> Tree:
+    """Build `tree` from dotted names; those not named keep their defaults.
+
+    Raises SettingError for an unknown name, a wrong type or a value out of range.
+    """
+    known = {entry.name: entry for entry in entries_of(tree)}
+    for name in flat:
+        if name not in known:
+            raise SettingError(f"there is no parameter '{name}': see docs/parameters.md")
+    checked = {name: known[name].check(value) for name, value in flat.items()}
+    result: Tree = _build(tree, checked, '')
+    return result
+
+
+def _build(tree: type, flat: Mapping[str, Value], prefix: str) -> Any:
+    kinds = get_type_hints(tree)
+    given: dict[str, Any] = {}
+    for item in dataclasses.fields(tree):
+        name = prefix + item.name
+        kind = kinds[item.name]
+        if dataclasses.is_dataclass(kind):
+            assert isinstance(kind, type)
+            given[item.name] = _build(kind, flat, name + '.')
+        elif name in flat:
+            given[item.name] = flat[name]
+    return tree(**given)

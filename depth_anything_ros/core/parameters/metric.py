@@ -1,0 +1,209 @@
+"""The parameters of metric depth: its reference, its alignment, and what is made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from depth_anything_ros.core.alignment.config import ReferenceKind
+from depth_anything_ros.core.geometry.transforms import extrinsics_from_text
+from depth_anything_ros.core.parameters.entries import Change, param, require_order
+
+__all__ = [
+    'AlignmentParameters',
+    'CloudParameters',
+    'MetricParameters',
+    'ReferenceParameters',
+    'ScanParameters',
+]
+
+
+@dataclass(frozen=True)
+class ReferenceParameters:
+    """Where metric truth comes from."""
+
+    type: str = param(
+        'auto',
+        'What measures metres: auto takes the type of whatever is published on reference; none '
+        'publishes relative depth only; ground_plane needs no topic, it takes the floor.',
+        Change.INACTIVE,
+        choices=('auto', 'none', *(kind.value for kind in ReferenceKind)),
+    )
+    sync_tolerance_s: float = param(
+        0.1,
+        'Most seconds between the stamps of an image and of the reference that belongs to it.',
+        between=(0.0, 10.0),
+    )
+    fixed_frame: str = param(
+        '',
+        'Frame at rest, like odom, through which the reference is moved from its stamp to the '
+        "image's; '' takes sensor and camera as rigidly mounted to each other.",
+    )
+    min_depth_m: float = param(
+        0.1, 'Metric depth and references below are unknown.', between=(0.001, 1000.0)
+    )
+    max_depth_m: float = param(
+        80.0, 'Metric depth and references beyond are unknown.', between=(0.01, 10000.0)
+    )
+    camera_height_m: float = param(
+        0.0,
+        'Height of the camera over the floor, for ground_plane; 0 takes that from tf.',
+        between=(0.0, 100.0),
+    )
+    ground_frame: str = param(
+        'base_footprint',
+        'Frame on the floor with z up, for ground_plane: says how the camera is tilted.',
+    )
+    extrinsics: str = param(
+        '',
+        "'x y z roll pitch yaw' (metres, radians) of the frame of the reference in the frame of "
+        "the image, in place of tf; '' asks tf.",
+        form=extrinsics_from_text,
+    )
+
+    def __post_init__(self) -> None:
+        require_order(self, 'reference', 'min_depth_m', 'max_depth_m')
+
+
+@dataclass(frozen=True)
+class AlignmentParameters:
+    """When scale and shift are believed."""
+
+    hold_s: float = param(
+        0.5,
+        'Seconds after its last accepted reference for which metric depth is published.',
+        between=(0.01, 60.0),
+    )
+    max_residual: float = param(
+        0.15,
+        'Median |log error| of the samples above which a fit is refused.',
+        between=(0.001, 1.0),
+    )
+    max_relative_sigma: float = param(
+        0.25,
+        'Standard deviation over depth, at the median pixel, above which the reference is said to '
+        'leave the scale open.',
+        between=(0.001, 10.0),
+    )
+    edge_share: float = param(
+        0.15,
+        'Samples are dropped where disparity varies around them by more than this share of its '
+        'spread over the image.',
+        between=(0.001, 1.0),
+    )
+    network_sigma: float = param(
+        0.06,
+        'Log error of the network that is assumed until samples say more.',
+        between=(0.001, 1.0),
+    )
+    shift_share: float = param(
+        0.2,
+        'Standard deviation of the shift while no sample tells, as a share of the inverse depth '
+        'of the far end of the scene.',
+        between=(0.001, 10.0),
+    )
+    drift: float = param(
+        0.05,
+        'Log change of the level between network and metres that is expected in one second.',
+        between=(0.0001, 10.0),
+    )
+    refinement: bool = param(
+        False,
+        'Correct local errors of the network as well, where the reference covers an area (depth '
+        'images and clouds).',
+    )
+
+
+@dataclass(frozen=True)
+class MetricParameters:
+    """What is known without a reference."""
+
+    prior_relative_sigma: float = param(
+        0.2,
+        'Standard deviation over depth of a metric checkpoint that no reference has corrected.',
+        between=(0.001, 10.0),
+    )
+
+
+@dataclass(frozen=True)
+class CloudParameters:
+    """What ~/points holds."""
+
+    stride: int = param(
+        2, 'Every so many pixels of a row and of a column become a point.', between=(1, 64)
+    )
+    voxel_m: float = param(
+        0.0,
+        'One point for each cube of this side in metres; 0 keeps the points in rows as the pixels '
+        'are.',
+        between=(0.0, 10.0),
+    )
+    color: bool = param(True, 'Points carry the colour of their pixel, as rgb.')
+    sigma: bool = param(False, 'Points carry the standard deviation of their depth, as sigma.')
+    edge_filter: float = param(
+        0.08,
+        'Relative step in depth to a neighbouring pixel beyond which a point flies between two '
+        'surfaces and is dropped; 0 keeps all.',
+        between=(0.0, 10.0),
+    )
+    min_range_m: float = param(
+        0.0, 'Points nearer to the camera are dropped.', between=(0.0, 10000.0)
+    )
+    max_range_m: float = param(
+        10000.0, 'Points farther from the camera are dropped.', between=(0.01, 10000.0)
+    )
+    height_frame: str = param(
+        '',
+        "Frame with z up in which heights are cropped; '' crops none, which is best for a "
+        'costmap: what is cropped here clears nothing there.',
+    )
+    min_height_m: float = param(
+        -1000.0, 'Points lower in height_frame are dropped.', between=(-1000.0, 1000.0)
+    )
+    max_height_m: float = param(
+        1000.0, 'Points higher in height_frame are dropped.', between=(-1000.0, 1000.0)
+    )
+    max_relative_sigma: float = param(
+        0.5,
+        'Points are dropped where the standard deviation is more than this share of the depth.',
+        between=(0.001, 100.0),
+    )
+
+    def __post_init__(self) -> None:
+        require_order(self, 'cloud', 'min_range_m', 'max_range_m')
+        require_order(self, 'cloud', 'min_height_m', 'max_height_m')
+
+
+@dataclass(frozen=True)
+class ScanParameters:
+    """What ~/scan sees."""
+
+    frame: str = param(
+        'base_footprint', 'Frame on the floor with z up, in which the scan is published.'
+    )
+    min_height_m: float = param(
+        0.1, 'What is lower over the floor is no obstacle.', between=(-100.0, 100.0)
+    )
+    max_height_m: float = param(
+        1.5, 'What is higher over the floor is no obstacle.', between=(-100.0, 100.0)
+    )
+    floor_slope_rad: float = param(
+        0.0175,
+        'min_height_m rises by this slope with distance: an error of the tilt lifts far floor.',
+        between=(0.0, 0.5),
+    )
+    min_range_m: float = param(
+        0.2, 'Obstacles nearer to the frame are left out.', between=(0.0, 1000.0)
+    )
+    max_range_m: float = param(
+        10.0,
+        'Obstacles farther away are left out, and up to here the floor has to be seen for a '
+        'bearing to count as free.',
+        between=(0.01, 1000.0),
+    )
+    step_rad: float = param(
+        0.00873, 'Angle between two bearings, half a degree.', between=(0.0005, 0.5)
+    )
+
+    def __post_init__(self) -> None:
+        require_order(self, 'scan', 'min_range_m', 'max_range_m')
+        require_order(self, 'scan', 'min_height_m', 'max_height_m')

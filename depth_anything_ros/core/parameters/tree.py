@@ -1,0 +1,190 @@
+"""The parameters of the node; those of metric depth are in `metric`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from depth_anything_ros.core.colour import COLORMAPS
+from depth_anything_ros.core.normalization import Normalization
+from depth_anything_ros.core.parameters.entries import Change, Entry, built, entries_of, param
+from depth_anything_ros.core.parameters.metric import (
+    AlignmentParameters,
+    CloudParameters,
+    MetricParameters,
+    ReferenceParameters,
+    ScanParameters,
+)
+
+__all__ = [
+    'ColorParameters',
+    'DiagnosticsParameters',
+    'OutputParameters',
+    'Parameters',
+    'RelativeParameters',
+    'entries',
+    'parameters_from_flat',
+]
+
+
+@dataclass(frozen=True)
+class OutputParameters:
+    """What is published, whatever it shows."""
+
+    max_side: int = param(
+        0,
+        'Longest side of every published image in pixels; 0 keeps the size of the input image.',
+        between=(0, 16384),
+    )
+    jpeg_quality: int = param(
+        90, 'JPEG quality of ~/relative/image_color/compressed, in percent.', between=(1, 100)
+    )
+
+
+@dataclass(frozen=True)
+class RelativeParameters:
+    """How raw inverse depth becomes [0, 1]."""
+
+    normalization: str = param(
+        'percentile',
+        'Bounds that become 0 and 1: the 2nd and 98th percentile of the frame, or its minimum and '
+        'maximum.',
+        choices=tuple(n.value for n in Normalization),
+    )
+    smoothing_s: float = param(
+        0.5,
+        'Time constant, in seconds of image stamps, over which the bounds follow the scene; 0 '
+        'normalises every frame by itself.',
+        between=(0.0, 60.0),
+    )
+
+
+@dataclass(frozen=True)
+class ColorParameters:
+    """How normalised inverse depth is drawn."""
+
+    map: str = param('spectral_r', 'Colormap of ~/relative/image_color.', choices=tuple(COLORMAPS))
+
+
+@dataclass(frozen=True)
+class DiagnosticsParameters:
+    """When /diagnostics warns."""
+
+    period_s: float = param(
+        1.0, 'Seconds between two messages on /diagnostics.', Change.START, between=(0.1, 60.0)
+    )
+    stale_after_s: float = param(
+        2.0,
+        'Seconds without an image after which throughput and ~/status warn.',
+        between=(0.1, 3600.0),
+    )
+    max_latency_s: float = param(
+        1.0,
+        'Median receive-to-publish latency in seconds above which latency is a warning.',
+        between=(0.001, 3600.0),
+    )
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Every parameter of the node, with its default."""
+
+    variant: str = param(
+        'vits',
+        'Network: vits (25 M parameters, Apache-2.0), vitb (97 M) or vitl (335 M), both '
+        'CC-BY-NC-4.0; vitg was announced and never released; demo is the small one inside this '
+        'package, for demonstrations and tests, not for robots.',
+        Change.UNCONFIGURED,
+        choices=('vits', 'vitb', 'vitl', 'vitg', 'demo'),
+    )
+    checkpoint: str = param(
+        'relative',
+        'What the weights were trained to give: relative inverse depth, or metres indoors (to 20 '
+        'm) or outdoors (to 80 m).',
+        Change.UNCONFIGURED,
+        choices=('relative', 'metric_indoor', 'metric_outdoor'),
+    )
+    weights: str = param(
+        '',
+        "Path of a checkpoint; '' takes the released one from the cache or the hub; 'random' runs "
+        'an untrained network, for trying the plumbing only.',
+        Change.UNCONFIGURED,
+    )
+    allow_download: bool = param(True, 'Fetch missing weights from the hub.', Change.UNCONFIGURED)
+    device: str = param(
+        'auto',
+        'Where the network runs: cpu, cuda, cuda:N, or auto for CUDA where there is one.',
+        Change.UNCONFIGURED,
+    )
+    backend: str = param(
+        'auto',
+        'What runs the network; auto takes the fastest one installed for the device.',
+        Change.UNCONFIGURED,
+        choices=('auto', 'torch', 'upstream'),
+    )
+    precision: str = param(
+        'auto',
+        'Arithmetic of the network; auto is fp16 on CUDA and fp32 on a CPU.',
+        Change.UNCONFIGURED,
+        choices=('auto', 'fp32', 'fp16', 'bf16'),
+    )
+    input_size: int = param(
+        518,
+        'Shorter side, in pixels, that an image is resized to before the network, rounded to '
+        'multiples of 14; smaller is faster and coarser.',
+        Change.UNCONFIGURED,
+        between=(56, 2072),
+    )
+    threads: int = param(
+        0,
+        'CPU threads the network may use; 0 leaves it to the backend.',
+        Change.UNCONFIGURED,
+        between=(0, 1024),
+    )
+    image_transport: str = param(
+        'raw',
+        'raw subscribes to image (sensor_msgs/Image), compressed to image/compressed '
+        '(sensor_msgs/CompressedImage).',
+        Change.INACTIVE,
+        choices=('raw', 'compressed'),
+    )
+    rectified: bool = param(
+        True,
+        'The image is rectified: P of camera_info holds and there is no distortion. False: K and '
+        'D hold.',
+    )
+    max_image_age_s: float = param(
+        0.0,
+        'Images older than this many seconds when they arrive are dropped; 0 drops none for its '
+        'age. Beyond 10 s the clocks disagree, and nothing is dropped.',
+        between=(0.0, 10.0),
+    )
+    max_image_megapixels: float = param(
+        64.0,
+        'Images of more megapixels are refused before they are decoded.',
+        between=(0.01, 1000.0),
+    )
+    autostart: bool = param(
+        True,
+        "Configure and activate by itself; false leaves it to a lifecycle manager such as Nav2's.",
+        Change.START,
+    )
+    output: OutputParameters = field(default_factory=OutputParameters)
+    relative: RelativeParameters = field(default_factory=RelativeParameters)
+    color: ColorParameters = field(default_factory=ColorParameters)
+    reference: ReferenceParameters = field(default_factory=ReferenceParameters)
+    alignment: AlignmentParameters = field(default_factory=AlignmentParameters)
+    metric: MetricParameters = field(default_factory=MetricParameters)
+    cloud: CloudParameters = field(default_factory=CloudParameters)
+    scan: ScanParameters = field(default_factory=ScanParameters)
+    diagnostics: DiagnosticsParameters = field(default_factory=DiagnosticsParameters)
+
+
+def entries() -> list[Entry]:
+    """List every parameter in the order of its fields."""
+    return entries_of(Parameters)
+
+
+def parameters_from_flat(flat: Mapping[str, object]) -> Parameters:
+    """Build the tree from dotted names; raises SettingError as `built`."""
+    return built(Parameters, flat)

@@ -1,0 +1,7 @@
+"""Image in, depth frame out: infer, normalise, align with a reference, project."""
+
+from depth_anything_ros.core.frame import DepthFrame, Wanted
+from depth_anything_ros.pipeline.depth import DepthPipeline
+from depth_anything_ros.pipeline.loading import fetch_weights, load_backend
+
+__all__ = ['DepthFrame', 'DepthPipeline', 'Wanted', 'fetch_weights', 'load_backend']

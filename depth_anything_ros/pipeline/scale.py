@@ -1,0 +1,180 @@
+"""The metric scale of one camera's frames: by a reference, or by a metric checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+
+from depth_anything_ros.backends import BackendInfo, Output
+from depth_anything_ros.core.alignment import (
+    Alignment,
+    AlignmentConfig,
+    ReferenceKind,
+    ScaleAligner,
+)
+from depth_anything_ros.core.alignment.refinement import LocalError
+from depth_anything_ros.core.errors import FrameError
+from depth_anything_ros.core.geometry.transforms import Transform
+from depth_anything_ros.core.measurement import Measurement, samples_of
+from depth_anything_ros.core.parameters import Parameters
+from depth_anything_ros.core.scale import NO_SCALE, Scale, reason_text
+from depth_anything_ros.core.types import CameraModel, FloatImage
+from depth_anything_ros.messages.surroundings import Surroundings
+
+__all__ = ['MetricScale', 'View']
+
+# The last part before max_depth_m is where the sigmoid of a metric head saturates.
+_UNSATURATED = 0.98
+
+
+class View:
+    """One image as a view of the world: where and when it was taken, and what was around."""
+
+    def __init__(
+        self,
+        frame_id: str,
+        stamp_ns: int,
+        size: tuple[int, int],
+        around: Surroundings,
+        parameters: Parameters,
+    ) -> None:
+        """`size` is the width and height of the image.
+
+        The reference is looked for at once, and again when it is asked for: the ring holds
+        less than a slow network takes.
+        """
+        self.frame_id, self.stamp_ns = frame_id, stamp_ns
+        self.around, self.parameters = around, parameters
+        self._size = size
+        self._early = around.paired(stamp_ns, parameters.reference.sync_tolerance_s)
+
+    def camera(self, shape: tuple[int, ...]) -> CameraModel:
+        """Give the intrinsics for the image shrunk to `shape` (H, W); FrameError if unknown."""
+        camera = self.around.camera(*self._size, self.parameters.rectified)
+        return camera.scaled(shape[1], shape[0])
+
+    def measurement(self, camera: CameraModel, after_ns: int | None) -> Measurement | None:
+        """Read the reference of this image; None where it is the one at `after_ns` again.
+
+        FrameError where there is none, or where it cannot be read.
+        """
+        around, reference = self.around, self.parameters.reference
+        if around.kind is ReferenceKind.GROUND_PLANE:
+            return around.floor(self.stamp_ns, reference)
+        late = around.paired(self.stamp_ns, reference.sync_tolerance_s)
+        pairs = [pair for pair in (self._early, late) if pair is not None]
+        if not pairs:
+            why = around.unpaired(self.stamp_ns, reference.sync_tolerance_s)
+            raise FrameError('no_reference', why)
+        pair = min(pairs, key=lambda each: abs(each.stamp_ns - self.stamp_ns))
+        if pair.stamp_ns == after_ns:
+            return None
+        return around.measurement(pair.value, self.frame_id, camera)
+
+    def camera_from(self, measurement: Measurement) -> Transform:
+        """Give the camera from the sensor of a measurement; FrameError if unknown."""
+        return self.around.camera_from(
+            measurement, self.frame_id, self.stamp_ns, self.parameters.reference
+        )
+
+    def level_from_camera(self, level_frame: str) -> Transform:
+        """Give a frame with z up from the camera; FrameError if unknown."""
+        return self.around.level_from_camera(level_frame, self.frame_id, self.stamp_ns)
+
+
+class MetricScale:
+    """Follows the scale from frame to frame. Not for several threads at once."""
+
+    def __init__(self, info: BackendInfo) -> None:
+        self.reset_asked = False
+        """Set to True from any thread to forget everything before the next frame."""
+        self._info = info
+        trained_m = info.weights.checkpoint.max_depth_m
+        self._least = 0.0 if trained_m is None else 1.0 / (_UNSATURATED * trained_m)
+        self._aligner = ScaleAligner()
+        self._used_ns: int | None = None
+        self._reason, self._message = '', ''
+
+    def unsaturated(self, disparity: FloatImage) -> FloatImage:
+        """Give 0, for unknown, where a metric checkpoint has reached its greatest depth."""
+        if self._info.output is not Output.METRES:
+            return disparity
+        return np.where(disparity > self._least, disparity, np.float32(0.0))
+
+    def update(self, disparity: FloatImage, view: View) -> Scale:
+        """Give what stands behind the metres of the frame with `disparity` (H, W)."""
+        around, stamp_ns = view.around, view.stamp_ns
+        if around.kind is None:
+            self._forget()
+            return self._by_training(NO_SCALE, view)
+        config = _config(around.kind, view.parameters)
+        if self.reset_asked or config != self._aligner.config:
+            self.reset_asked = False
+            self._forget()
+            self._aligner = ScaleAligner(config)
+        fit = None
+        try:
+            fit = self._fit(disparity, view)
+        except FrameError as error:
+            self._aligner.follow(disparity, stamp_ns)
+            self._reason, self._message = error.reason, str(error)
+        usable = self._aligner.current(stamp_ns)
+        age_s = float('nan') if self._used_ns is None else (stamp_ns - self._used_ns) * 1e-9
+        source = '' if usable is None else 'reference'
+        scale = Scale(usable, source, self._reason, self._message, fit, age_s)
+        return scale if usable is not None else self._by_training(scale, view)
+
+    def _fit(self, disparity: FloatImage, view: View) -> Alignment | None:
+        """Align with the reference of this frame; None where that was used before."""
+        camera = view.camera(disparity.shape)
+        measurement = view.measurement(camera, self._used_ns)
+        if measurement is None:
+            self._aligner.follow(disparity, view.stamp_ns)
+            return None
+        limits = view.parameters.reference
+        samples = samples_of(
+            measurement,
+            view.camera_from(measurement),
+            camera,
+            limits.min_depth_m,
+            limits.max_depth_m,
+        )
+        fit = self._aligner.update(disparity, samples, view.stamp_ns)
+        self._used_ns = measurement.stamp_ns
+        self._reason, self._message = fit.reason, reason_text(fit.reason)
+        return fit
+
+    def _by_training(self, scale: Scale, view: View) -> Scale:
+        """Fall back to what a metric checkpoint was trained to give, unless that is denied."""
+        if self._info.output is not Output.METRES or scale.reason == 'contradicts_network':
+            return scale
+        parameters = view.parameters
+        alignment = Alignment(
+            accepted=True,
+            reason='',
+            stamp_ns=view.stamp_ns,
+            min_depth_m=parameters.reference.min_depth_m,
+            max_depth_m=parameters.reference.max_depth_m,
+            scale=1.0,
+            shift=0.0,
+            covariance=np.zeros((2, 2)),
+            local=LocalError(
+                np.full((1, 1), parameters.metric.prior_relative_sigma**2, np.float32)
+            ),
+        )
+        return Scale(alignment, 'checkpoint', scale.reason, scale.message, scale.fit)
+
+    def _forget(self) -> None:
+        self._aligner.reset()
+        self._used_ns, self._reason, self._message = None, '', ''
+
+
+def _config(kind: ReferenceKind, parameters: Parameters) -> AlignmentConfig:
+    reference = parameters.reference
+    return AlignmentConfig(
+        kind,
+        min_depth_m=reference.min_depth_m,
+        max_depth_m=reference.max_depth_m,
+        **asdict(parameters.alignment),
+    )

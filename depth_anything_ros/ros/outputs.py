@@ -1,0 +1,96 @@
+"""One camera's publishers: what is wanted, and a frame out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
+from sensor_msgs.msg import (
+    CameraInfo,
+    CompressedImage,
+    Image,
+    LaserScan,
+    PointCloud2,
+    PointField,
+)
+
+from depth_anything_ros.core.frame import DepthFrame, Wanted
+from depth_anything_ros.core.parameters import Parameters
+from depth_anything_ros.messages.outputs import OUTPUTS, OutputWriter
+from depth_anything_ros.ros.qos import OUTPUT, create_managed_publisher, output_problem
+
+__all__ = ['Outputs']
+
+_TYPES: dict[str, type] = {
+    'diagnostic_msgs/msg/DiagnosticArray': DiagnosticArray,
+    'diagnostic_msgs/msg/DiagnosticStatus': DiagnosticStatus,
+    'diagnostic_msgs/msg/KeyValue': KeyValue,
+    'sensor_msgs/msg/CameraInfo': CameraInfo,
+    'sensor_msgs/msg/CompressedImage': CompressedImage,
+    'sensor_msgs/msg/Image': Image,
+    'sensor_msgs/msg/LaserScan': LaserScan,
+    'sensor_msgs/msg/PointCloud2': PointCloud2,
+    'sensor_msgs/msg/PointField': PointField,
+}
+
+
+class Outputs:
+    """Publishers that stay silent until the node is active."""
+
+    def __init__(self, node: LifecycleNode) -> None:
+        self._node = node
+        self._publishers: dict[str, LifecyclePublisher] = {}
+        self._writer = OutputWriter(_TYPES, node.get_fully_qualified_name())
+
+    def open(self) -> None:
+        """Create the publishers."""
+        for output in OUTPUTS:
+            self._publishers[output.name] = create_managed_publisher(
+                self._node, _TYPES[output.type], f'~/{output.name}', OUTPUT
+            )
+
+    def close(self) -> None:
+        """Destroy the publishers."""
+        publishers, self._publishers = self._publishers, {}
+        for publisher in publishers.values():
+            self._node.destroy_lifecycle_publisher(publisher)
+
+    def wanted(self) -> Wanted:
+        """Tell which parts of a frame have a subscriber."""
+        wanted = Wanted.NONE
+        publishers = self._publishers
+        for output in OUTPUTS:
+            if _heard(publishers.get(output.name)):
+                wanted |= output.wanted
+        return wanted
+
+    def problem(self) -> str:
+        """Name a subscriber that cannot hear what is published; '' if there is none."""
+        for publisher in self._publishers.values():
+            problem = output_problem(self._node, publisher.topic_name)
+            if problem:
+                return problem
+        return ''
+
+    def publish(
+        self,
+        frame: DepthFrame,
+        header: Any,
+        info: Any,
+        parameters: Parameters,
+        still: Callable[[], bool],
+    ) -> None:
+        """Publish what has a subscriber, as long as `still` holds."""
+        publishers = self._publishers
+        with frame.times.stage('publish'):
+            for output in OUTPUTS:
+                if _heard(publishers.get(output.name)):
+                    message = self._writer.message(output, frame, header, info, parameters)
+                    if message is not None and still():
+                        publishers[output.name].publish(message)
+
+
+def _heard(publisher: LifecyclePublisher | None) -> bool:
+    return publisher is not None and publisher.get_subscription_count() > 0

@@ -1,0 +1,124 @@
+"""The subscription to the metric reference, whatever its type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, Range
+
+from depth_anything_ros.core.alignment import ReferenceKind
+from depth_anything_ros.messages.references import REFERENCE_TYPES
+from depth_anything_ros.messages.surroundings import Surroundings
+from depth_anything_ros.ros.qos import (
+    REFERENCE,
+    SENSOR,
+    create_subscriber,
+    input_problem,
+    type_name,
+)
+
+__all__ = ['ReferenceInput']
+
+_CLASSES = {type_name(each): each for each in (Image, PointCloud2, LaserScan, Range)}
+_LOOK_AGAIN_S = 0.5
+
+
+class ReferenceInput:
+    """Feeds the reference to `surroundings`; with 'auto' as soon as somebody publishes it."""
+
+    def __init__(
+        self, node: Node, surroundings: Surroundings, need_transforms: Callable[[], None]
+    ) -> None:
+        """`need_transforms` is called before the first message that needs them."""
+        self._node = node
+        self._surroundings = surroundings
+        self._need_transforms = need_transforms
+        self._subscribers: list[Any] = []
+        self._timer: Any = None
+
+    def open(self, kind: str) -> None:
+        """Subscribe; `kind` is the parameter reference.type."""
+        if kind == 'none':
+            return
+        if kind == 'auto':
+            # Steady time: a paused bag must not keep a reference from being found.
+            self._timer = self._node.create_timer(
+                _LOOK_AGAIN_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME)
+            )
+            self._look()
+        else:
+            self._take(ReferenceKind(kind))
+
+    def close(self) -> None:
+        """Unsubscribe and forget."""
+        if self._timer is not None:
+            self._node.destroy_timer(self._timer)
+            self._timer = None
+        self._drop()
+
+    @property
+    def topic(self) -> str:
+        """The full name of the reference topic."""
+        return self._node.resolve_topic_name('reference')
+
+    def problem(self) -> str:
+        """Say what keeps the reference from arriving; '' if nothing does, or none is published."""
+        kind = self._surroundings.kind
+        if kind is None:
+            return '' if self._timer is None else self._undecided()
+        if kind is ReferenceKind.GROUND_PLANE:
+            return ''
+        return input_problem(self._node, self.topic, type_name(self._subscribers[0].sub.msg_type))
+
+    def _look(self) -> None:
+        """Follow the type of what is published; a type that is gone stays until another comes."""
+        types = [
+            endpoint.topic_type for endpoint in self._node.get_publishers_info_by_topic(self.topic)
+        ]
+        kinds = [REFERENCE_TYPES[each] for each in types if each in REFERENCE_TYPES]
+        if kinds and self._surroundings.kind not in kinds:
+            self._drop()
+            self._take(kinds[0])
+
+    def _take(self, kind: ReferenceKind) -> None:
+        self._need_transforms()
+        names = {kind: name for name, kind in REFERENCE_TYPES.items()}
+        if kind in names:
+            self._subscribe(_CLASSES[names[kind]], 'reference', self._surroundings.add_reference)
+        if kind is ReferenceKind.DEPTH_IMAGE:
+            self._subscribe(CameraInfo, self._info_topic(), self._on_info)
+        self._surroundings.kind = kind
+
+    def _drop(self) -> None:
+        self._surroundings.kind = None
+        subscribers, self._subscribers = self._subscribers, []
+        for subscriber in subscribers:
+            self._node.destroy_subscription(subscriber.sub)
+
+    def _subscribe(self, message_type: type, topic: str, callback: Callable[..., None]) -> None:
+        profile = SENSOR if message_type is CameraInfo else REFERENCE
+        subscriber = create_subscriber(self._node, message_type, topic, profile)
+        subscriber.registerCallback(callback)
+        self._subscribers.append(subscriber)
+
+    def _on_info(self, message: CameraInfo) -> None:
+        self._surroundings.reference_info = message
+
+    def _info_topic(self) -> str:
+        """Give the camera_info beside the depth image, unless one is remapped to."""
+        own = self._node.resolve_topic_name('reference/camera_info')
+        if own != self._node.resolve_topic_name('reference/camera_info', only_expand=True):
+            return 'reference/camera_info'
+        return self.topic.rpartition('/')[0] + '/camera_info'
+
+    def _undecided(self) -> str:
+        publishers = self._node.get_publishers_info_by_topic(self.topic)
+        if not publishers:
+            return ''
+        return (
+            f'{publishers[0].topic_type} on {self.topic} is no reference: publish one of '
+            f'{", ".join(REFERENCE_TYPES)}'
+        )

@@ -1,0 +1,110 @@
+"""A simulated drive as the messages that a robot publishes, in the order of time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, Range
+
+from depth_anything_ros.bag.sample_messages import SampleMessages
+from depth_anything_ros.bag.sample_topics import START_NS, groups, moments
+from depth_anything_ros.core.geometry.transforms import Transform
+from depth_anything_ros.messages.images import bgr_from_image
+from depth_anything_ros.messages.stamps import ns_from_stamp
+from depth_anything_ros.studies.degraded_truth import DegradedTruthBackend
+from depth_anything_ros.synthetic.rig import Pose, optical
+from depth_anything_ros.synthetic.world import World
+
+IMAGE, INFO = '/camera/image_raw', '/camera/camera_info'
+DEPTH, DEPTH_INFO = '/depth_camera/depth/image_raw', '/depth_camera/depth/camera_info'
+LIDAR, SCAN, RANGE = '/lidar/points', '/scan', '/range'
+TRUTH = '/ground_truth/depth/image'
+
+_CLASSES = {
+    IMAGE: Image,
+    INFO: CameraInfo,
+    DEPTH: Image,
+    DEPTH_INFO: CameraInfo,
+    LIDAR: PointCloud2,
+    SCAN: LaserScan,
+    RANGE: Range,
+}
+
+
+@dataclass(frozen=True)
+class Drive:
+    """What one robot sees; messages are rosbags', `live` gives rclpy's."""
+
+    world: World
+    rate_hz: float
+
+    @cached_property
+    def _make(self) -> SampleMessages:
+        return SampleMessages()
+
+    @cached_property
+    def messages(self) -> list[tuple[str, str, Any]]:
+        """Every message as (topic, type, message); the camera_info before its image."""
+        made = []
+        sensors = groups(self.world, self.rate_hz, self._make)
+        for time_ns, group in moments(sensors, self.world.seconds):
+            values = group.measure(time_ns * 1e-9, START_NS + time_ns)
+            items = [
+                (topic.name, topic.kind, value)
+                for topic, value in zip(group.topics, values, strict=True)
+            ]
+            made += sorted(items, key=lambda item: item[0] == IMAGE)
+        return made
+
+    @cached_property
+    def truth(self) -> dict[int, np.ndarray]:
+        """True depth of each image, by stamp."""
+        return {
+            ns_from_stamp(m.header.stamp): np.frombuffer(m.data, np.float32).reshape(
+                m.height, m.width
+            )
+            for topic, _, m in self.messages
+            if topic == TRUTH
+        }
+
+    def backend(self) -> DegradedTruthBackend:
+        """A network that errs about the pictures of this drive."""
+        pictures = [m for topic, _, m in self.messages if topic == IMAGE]
+        return DegradedTruthBackend(
+            (bgr_from_image(m).copy(), self.truth[ns_from_stamp(m.header.stamp)]) for m in pictures
+        )
+
+    def live(self, topic: str, kind: str, message: Any) -> Any:
+        """The same as a message of rclpy."""
+        raw = bytes(self._make.store.serialize_cdr(message, kind))
+        return deserialize_message(raw, _CLASSES[topic])
+
+    def extrinsics(self, topic: str) -> str:
+        """The pose of a sensor in the colour camera's frame, as reference.extrinsics takes it."""
+        rig = self.world.rig
+        bodies = {
+            DEPTH: optical(rig.depth_camera.pose()),
+            LIDAR: rig.lidar.pose(),
+            SCAN: rig.scan.pose(),
+            RANGE: rig.range.pose(),
+            'floor': Pose(np.eye(3), np.zeros(3)),
+        }
+        camera_from_sensor = optical(rig.camera.pose()).inverse() @ bodies[topic]
+        return text_of(Transform(camera_from_sensor.rotation, camera_from_sensor.translation))
+
+
+def text_of(pose: Transform) -> str:
+    """'x y z roll pitch yaw' of a pose."""
+    (roll, pitch, yaw), *_ = cv2.RQDecomp3x3(pose.rotation)
+    return ' '.join(f'{v:.9f}' for v in (*pose.translation, *np.radians([roll, pitch, yaw])))
+
+
+@lru_cache(maxsize=4)
+def drive(family: str, seconds: float = 2.0, rate_hz: float = 10.0, seed: int = 3) -> Drive:
+    """A drive with small pictures; the same one for every test that asks for it."""
+    return Drive(World(family, seed, seconds, size=(160, 120)), rate_hz)
