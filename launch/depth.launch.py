@@ -28,14 +28,23 @@ PARAMETERS = {
     'input_size': (int, 'Shorter side of the input of the network in pixels (default 518).'),
     'image_transport': (str, 'raw or compressed (default raw).'),
     'rectified': (bool, 'The image is rectified (default true).'),
+    'colormap': (str, 'Colormap of ~/relative/image_color (default spectral_r).'),
+    'reference_type': (
+        str,
+        'Metric reference: depth_image, point_cloud, laser_scan, range, ground_plane, none, or '
+        'auto = by the type of reference_topic (default auto).',
+    ),
     'use_sim_time': (bool, 'Take the time from /clock (default false).'),
     'autostart': (bool, 'False leaves the transitions to a lifecycle manager (default true).'),
 }
 
+# Where an argument and its parameter differ.
+NAMES = {'colormap': 'color.map', 'reference_type': 'reference.type'}
+
 OTHERS = {
     'image_topic': ('/camera/image_raw', 'Base topic of the image, without /compressed.'),
     'camera_info_topic': ('', "Topic of the camera_info ('' = camera_info beside the image)."),
-    'colormap': ('', 'Colormap of ~/relative/image_color (default spectral_r).'),
+    'reference_topic': ('', 'Topic of the metric reference: depth image, cloud, scan or range.'),
     'params_file': ('', 'YAML file of parameters; the arguments above win over it.'),
     'namespace': ('', 'Namespace of the node.'),
     'log_level': ('info', 'debug, info, warn, error or fatal.'),
@@ -70,12 +79,13 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         info_topic = image_topic.rpartition('/')[0] + '/camera_info'
         info_topic = info_topic if '/' in image_topic else 'camera_info'
     given = {
-        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+        NAMES.get(name, name): ParameterValue(LaunchConfiguration(name), value_type=kind)
         for name, (kind, _) in PARAMETERS.items()
         if value(name)
     }
-    if value('colormap'):
-        given['color.map'] = ParameterValue(LaunchConfiguration('colormap'), value_type=str)
+    remappings = [('image', image_topic), ('camera_info', info_topic)]
+    if value('reference_topic'):
+        remappings.append(('reference', value('reference_topic')))
     files = [str(Path(value('params_file')).expanduser())] if value('params_file') else []
     logger = '.'.join([*filter(None, value('namespace').split('/')), 'depth_anything'])
     node = Node(
@@ -84,7 +94,7 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         name='depth_anything',
         namespace=value('namespace'),
         parameters=[*files, *([given] if given else [])],
-        remappings=[('image', image_topic), ('camera_info', info_topic)],
+        remappings=remappings,
         ros_arguments=['--log-level', f'{logger}:={value("log_level")}'],
         output='screen',
         emulate_tty=True,

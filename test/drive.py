@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
-import cv2
 import numpy as np
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, Range
 
 from depth_anything_ros.bag.sample_messages import SampleMessages
 from depth_anything_ros.bag.sample_topics import START_NS, groups, moments
-from depth_anything_ros.core.geometry.transforms import Transform
+from depth_anything_ros.core.geometry.transforms import Transform, extrinsics_text
 from depth_anything_ros.messages.images import bgr_from_image
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.studies.degraded_truth import DegradedTruthBackend
@@ -25,7 +24,9 @@ DEPTH, DEPTH_INFO = '/depth_camera/depth/image_raw', '/depth_camera/depth/camera
 LIDAR, SCAN, RANGE = '/lidar/points', '/scan', '/range'
 TRUTH = '/ground_truth/depth/image'
 
-_CLASSES = {
+TF, TF_STATIC = '/tf', '/tf_static'
+
+_CLASSES: dict[str, Any] = {
     IMAGE: Image,
     INFO: CameraInfo,
     DEPTH: Image,
@@ -34,6 +35,12 @@ _CLASSES = {
     SCAN: LaserScan,
     RANGE: Range,
 }
+try:
+    from tf2_msgs.msg import TFMessage
+except ImportError:  # not among the wheels of ROS on PyPI
+    pass
+else:
+    _CLASSES |= {TF: TFMessage, TF_STATIC: TFMessage}
 
 
 @dataclass(frozen=True)
@@ -95,13 +102,9 @@ class Drive:
             'floor': Pose(np.eye(3), np.zeros(3)),
         }
         camera_from_sensor = optical(rig.camera.pose()).inverse() @ bodies[topic]
-        return text_of(Transform(camera_from_sensor.rotation, camera_from_sensor.translation))
-
-
-def text_of(pose: Transform) -> str:
-    """'x y z roll pitch yaw' of a pose."""
-    (roll, pitch, yaw), *_ = cv2.RQDecomp3x3(pose.rotation)
-    return ' '.join(f'{v:.9f}' for v in (*pose.translation, *np.radians([roll, pitch, yaw])))
+        return extrinsics_text(
+            Transform(camera_from_sensor.rotation, camera_from_sensor.translation)
+        )
 
 
 @lru_cache(maxsize=4)

@@ -103,6 +103,8 @@ def image() -> Image:
                 'rectified:=false',
                 'allow_download:=false',
                 'colormap:=jet',
+                'reference_type:=laser_scan',
+                'reference_topic:=/front/scan',
                 'use_sim_time:=true',
                 'precision:=fp32',
                 'backend:=torch',
@@ -187,7 +189,8 @@ def test_every_argument_is_described() -> None:
         check=True,
         timeout=60,
     ).stdout
-    for name in ('variant', 'weights', 'image_topic', 'params_file', 'namespace', 'log_level'):
+    names = 'variant weights image_topic reference_type reference_topic params_file namespace'
+    for name in names.split():
         assert f"'{name}'" in shown
     assert 'no description given' not in shown
 

@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from drive import DEPTH, DEPTH_INFO, IMAGE, INFO, LIDAR, RANGE, SCAN, Drive, drive
+from drive import (
+    DEPTH,
+    DEPTH_INFO,
+    IMAGE,
+    INFO,
+    LIDAR,
+    RANGE,
+    SCAN,
+    TF,
+    TF_STATIC,
+    Drive,
+    drive,
+)
 from lifecycle_msgs.msg import Transition
+from rclpy.qos import QoSProfile
 from rig import Rig, values_of
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from depth_anything_ros.backends import Output
+from depth_anything_ros.bag.sample_topics import START_NS
+from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.messages.camera_info import camera_from_info
 from depth_anything_ros.messages.images import bgr_from_image
 from depth_anything_ros.messages.point_clouds import points_from_cloud
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.model.variants import Checkpoint
+from depth_anything_ros.ros.qos import LATCHED
 
 REFERENCE = '/sensor/data'
 NODE = '/depth_anything/'
@@ -32,14 +48,16 @@ TYPES = {DEPTH: 'depth_image', LIDAR: 'point_cloud', SCAN: 'laser_scan', RANGE: 
 # Mean |error| / depth that the network's own errors leave; a range cone shows one depth only.
 BOUNDS = {DEPTH: 0.09, LIDAR: 0.09, SCAN: 0.11, RANGE: 0.2, 'floor': 0.12}
 
+RELIABLE = QoSProfile(depth=100)
+
 Change = Callable[[int, Any], Any]
 
 
 class Replay:
     """Sends a drive to a node, message by message, and collects the answers by stamp."""
 
-    def __init__(self, rig: Rig, what: Drive, reference: str) -> None:
-        self.rig, self.drive, self.reference = rig, what, reference
+    def __init__(self, rig: Rig, what: Drive, reference: str, image: str) -> None:
+        self.rig, self.drive, self.reference, self._image = rig, what, reference, image
         self.images = 0
         rig.listen(Image, DEPTH_OUT)
         rig.listen(Image, RELATIVE)
@@ -62,6 +80,8 @@ class Replay:
                 self._inform('camera_info', self.drive.live(topic, kind, message))
             elif topic == DEPTH_INFO and self._around.reference_info is None:
                 self._inform('/sensor/camera_info', self.drive.live(topic, kind, message))
+            elif topic in (TF, TF_STATIC) and not self.rig.node.parameters.reference.extrinsics:
+                self._transform(topic, self.drive.live(topic, kind, message))
             elif topic == self.reference:
                 self._refer(topic, kind, message, change)
 
@@ -83,6 +103,21 @@ class Replay:
             return heard is not None
 
         self.rig.until(there)
+
+    def _transform(self, topic: str, message: Any) -> None:
+        """Publish transforms and wait until the node knows the first of them."""
+        first = message.transforms[0]
+        stamp_ns = ns_from_stamp(first.header.stamp)
+        names = first.header.frame_id, stamp_ns, first.child_frame_id, stamp_ns, ''
+        self.rig.publish(message, topic, LATCHED if topic == TF_STATIC else RELIABLE)
+
+        def known() -> bool:
+            with suppress(FrameError):
+                self._around.transforms.lookup_through(*names)
+                return True
+            return False
+
+        self.rig.until(known)
 
     def _refer(self, topic: str, kind: str, message: Any, change: Change | None) -> None:
         sent = self.drive.live(topic, kind, message)
@@ -106,11 +141,11 @@ class Replay:
             if self.stats(ns_from_stamp(image.header.stamp)):
                 return True
             if not self.images:
-                self.rig.publish(image)
+                self.rig.publish(image, self._image)
             return False
 
         if self.images:
-            self.rig.publish(image)
+            self.rig.publish(image, self._image)
         self.rig.until(answered)
 
     def stats(self, stamp_ns: int) -> dict[str, str] | None:
@@ -131,7 +166,11 @@ class Replay:
 
 @contextmanager
 def replay(
-    monkeypatch: pytest.MonkeyPatch, reference: str, family: str = 'room', **parameters: Any
+    monkeypatch: pytest.MonkeyPatch,
+    reference: str,
+    family: str = 'room',
+    image: str = 'image',
+    **parameters: Any,
 ) -> Iterator[Replay]:
     """A node with the erring network of a drive, and the drive to send."""
     what = drive(family)
@@ -142,8 +181,9 @@ def replay(
         'reference.extrinsics': what.extrinsics(reference),
         'alignment.hold_s': 0.25,
     }
-    with Rig(given | parameters, ['-r', f'reference:={REFERENCE}']) as rig:
-        yield Replay(rig, what, reference)
+    remaps = ['-r', f'reference:={REFERENCE}', '-r', f'image:={image}']
+    with Rig(given | parameters, remaps) as rig:
+        yield Replay(rig, what, reference, image)
 
 
 def depths(rig: Rig) -> dict[int, np.ndarray]:
@@ -222,6 +262,34 @@ def test_every_metric_output_agrees_in_stamp_frame_size_and_geometry(
         assert not rig.received[NODE + 'scan']
         rig.until(lambda: 'base_footprint' in rig.status().message)
         assert rig.status().level == DiagnosticStatus.WARN
+
+
+def test_tf_gives_extrinsics_and_a_level_frame_for_the_scan(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip('tf2_msgs', reason='tf2_msgs is not installed')
+    given = {'reference.extrinsics': '', 'reference.fixed_frame': 'odom', 'scan.max_range_m': 4.0}
+    with replay(monkeypatch, LIDAR, **given) as run:
+        rig = run.rig
+        rig.listen(LaserScan, NODE + 'scan')
+        rig.listen(PointCloud2, NODE + 'points')
+        run.run(until=12)
+        errors = [abs_rel(depth, run.drive.truth[stamp]) for stamp, depth in depths(rig).items()]
+        assert len(errors) > 8
+        assert np.median(errors) < BOUNDS[LIDAR]
+        scan = rig.received[NODE + 'scan'][-1]
+        assert scan.header.frame_id == 'base_footprint'
+        assert ns_from_stamp(scan.header.stamp) in run.drive.truth
+        ranges = np.array(scan.ranges)
+        assert np.isfinite(ranges).mean() > 0.3
+        # What the scanner sees in one plane, the camera sees in a band: as near or nearer.
+        scanner = run.drive.world.sensors.scanner
+        true = run.drive.world.scan((ns_from_stamp(scan.header.stamp) - START_NS) * 1e-9)
+        bearings = scan.angle_min + scan.angle_increment * np.arange(ranges.size)
+        there = true[np.rint((bearings + np.pi) / scanner.step_rad).astype(int) % true.size]
+        both = np.isfinite(ranges) & np.isfinite(there)
+        assert np.median((ranges - there)[both]) < 0.3
+        assert rig.received[NODE + 'points'][-1].header.frame_id == 'camera_optical_frame'
 
 
 def newest_together(rig: Rig, *topics: str) -> list[Any]:
@@ -326,6 +394,24 @@ def swapped(message: Any) -> Any:
         metres = np.frombuffer(message.data, np.uint16) * np.float32(0.001)
         message.data = np.round(turned(metres) * 1000.0).astype(np.uint16).tobytes()
     return message
+
+
+def test_a_raw_looking_topic_with_distortion_is_doubted(monkeypatch: pytest.MonkeyPatch) -> None:
+    live = Drive.live
+
+    def distorted(self: Drive, topic: str, kind: str, message: Any) -> Any:
+        sent = live(self, topic, kind, message)
+        if topic == INFO:
+            sent.d = [-0.3, 0.1, 0.0, 0.0, 0.0]
+        return sent
+
+    monkeypatch.setattr(Drive, 'live', distorted)
+    with replay(monkeypatch, LIDAR, image='/camera/image_raw') as run:
+        run.run(until=4)
+        run.rig.until(lambda: 'set rectified to false' in run.rig.status().message)
+        assert run.rig.set_parameter('rectified', False)[0]
+        run.run(until=8)
+        run.rig.until(lambda: 'rectified' not in run.rig.status().message)
 
 
 def test_reset_alignment_starts_again(monkeypatch: pytest.MonkeyPatch) -> None:

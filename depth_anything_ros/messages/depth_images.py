@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.types import FloatImage
@@ -10,7 +13,7 @@ from depth_anything_ros.messages.buffers import bytes_of
 from depth_anything_ros.messages.encodings import RawImage
 from depth_anything_ros.messages.images import MAX_PIXELS, ImageMessage, fill_image
 
-__all__ = ['depth_from_image', 'fill_depth_image']
+__all__ = ['depth_from_image', 'disparity_from_image', 'fill_depth_image']
 
 # Item type, and metres per unit. mono16 is what some drivers call 16UC1.
 _ENCODINGS = {'16UC1': ('u2', 0.001), 'mono16': ('u2', 0.001), '32FC1': ('f4', 1.0)}
@@ -23,6 +26,39 @@ def depth_from_image(msg: ImageMessage, max_pixels: int = MAX_PIXELS) -> FloatIm
     Zero and less mean unknown, in 32FC1 too, where many drivers write 0; +inf (nothing within
     range) stays. FrameError says what is wrong.
     """
+    pixels, metres = _pixels(msg, max_pixels)
+    depth: FloatImage = np.multiply(pixels, np.float32(metres), dtype=np.float32)
+    depth[~(depth > 0.0)] = np.nan
+    return depth
+
+
+def disparity_from_image(msg: ImageMessage, max_pixels: int = MAX_PIXELS) -> FloatImage:
+    """Give a 32FC1 image of relative depth as it is, float32 (H, W); 0 is far, not unknown.
+
+    FrameError says what is wrong.
+    """
+    if msg.encoding != '32FC1':
+        raise FrameError('bad_encoding', f'the image is {msg.encoding[:40]!r}, and not 32FC1')
+    return np.array(_pixels(msg, max_pixels)[0], np.float32)
+
+
+def fill_depth_image(msg: ImageMessage, depth_m: FloatImage, encoding: str = '32FC1') -> None:
+    """Write `depth_m` float32 (H, W), metres, into `msg`; everything but the header is set.
+
+    32FC1 keeps NaN, 16UC1 has 0 in its place and where millimetres do not fit. A depth of zero
+    becomes unknown: depth_image_proc would put a point into the camera.
+    """
+    known = depth_m > 0.0
+    if encoding == '16UC1':
+        known &= depth_m < _MOST_MM * 0.001
+        millimetres = np.rint(np.where(known, depth_m, 0.0) * 1000.0)
+        fill_image(msg, millimetres.astype(np.uint16), encoding)
+    else:
+        fill_image(msg, np.where(known, depth_m, np.float32(np.nan)), encoding)
+
+
+def _pixels(msg: ImageMessage, max_pixels: int) -> tuple[npt.NDArray[Any], float]:
+    """View the pixels (H, W), and give the metres of one unit."""
     if msg.encoding not in _ENCODINGS:
         raise FrameError(
             'bad_encoding',
@@ -42,21 +78,4 @@ def depth_from_image(msg: ImageMessage, max_pixels: int = MAX_PIXELS) -> FloatIm
     raw.require_step(width * int(kind[1]))
     raw.require_bytes(step * height)
     pixels = raw.plane((height, width), ('>' if big_endian else '<') + kind, 0, step)
-    depth: FloatImage = np.multiply(pixels, np.float32(metres), dtype=np.float32)
-    depth[~(depth > 0.0)] = np.nan
-    return depth
-
-
-def fill_depth_image(msg: ImageMessage, depth_m: FloatImage, encoding: str = '32FC1') -> None:
-    """Write `depth_m` float32 (H, W), metres, into `msg`; everything but the header is set.
-
-    32FC1 keeps NaN, 16UC1 has 0 in its place and where millimetres do not fit. A depth of zero
-    becomes unknown: depth_image_proc would put a point into the camera.
-    """
-    known = depth_m > 0.0
-    if encoding == '16UC1':
-        known &= depth_m < _MOST_MM * 0.001
-        millimetres = np.rint(np.where(known, depth_m, 0.0) * 1000.0)
-        fill_image(msg, millimetres.astype(np.uint16), encoding)
-    else:
-        fill_image(msg, np.where(known, depth_m, np.float32(np.nan)), encoding)
+    return pixels, metres

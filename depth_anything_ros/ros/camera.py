@@ -193,10 +193,21 @@ class Camera:
         if self.surroundings.camera_info is None:
             return
         try:
-            self.surroundings.camera(width, height, self._parameters().rectified)
-            self._bad_camera_info = ''
+            rectified = self._parameters().rectified
+            self.surroundings.camera(width, height, rectified)
+            self._bad_camera_info = self._distortion_doubt() if rectified else ''
         except FrameError as error:
             self._bad_camera_info = str(error)
+
+    def _distortion_doubt(self) -> str:
+        """Say that an image taken as rectified looks as if it were not; '' if it does not."""
+        topic = self.input_topic()
+        if 'image_raw' not in topic or not any(self.surroundings.camera_info.d):
+            return ''
+        return (
+            f'{topic} looks raw and its camera_info has distortion, but rectified is true: set '
+            'rectified to false, or take the rectified image'
+        )
 
     def _refuse(self, error: FrameError, details: str = '') -> None:
         if self.telemetry.invalid(error.reason, str(error)):

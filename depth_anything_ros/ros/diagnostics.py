@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
@@ -101,8 +101,8 @@ def metric_verdict(telemetry: Telemetry, kind: ReferenceKind | None, problem: st
     scale = telemetry.scale
     values = scale.values() | telemetry.unscaled()
     if telemetry.last_outcome is not Outcome.ANSWERED:
-        told = Verdict(WARN, problem) if problem else Verdict(OK, 'no frame answered')
-        return replace(told, values=values | {'metric_valid': False})
+        values['metric_valid'] = False
+        return Verdict(WARN if problem else OK, problem or 'no frame answered', values)
     why = problem or scale.message
     by = 'its training' if scale.source == 'checkpoint' else kind.value if kind else ''
     if not scale.valid:

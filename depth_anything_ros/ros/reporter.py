@@ -132,6 +132,8 @@ def _status_verdict(now: Snapshot, problem: str) -> Verdict:
     warnings = [trouble, 'random weights: the output means nothing' if random else '']
     if metric.level != OK and not idle:
         warnings.append(metric.message)
+    if values['metric_valid'] and values['camera_info'] != 'ok':
+        warnings.append(f'camera_info: {values["camera_info"]}')
     if any(warnings):
         return Verdict(max(level, WARN), '; '.join(filter(None, warnings)), values)
     if idle:

@@ -11,8 +11,8 @@ import numpy as np
 from rosbags.highlevel import AnyReader
 
 from depth_anything_ros.core.colour import COLORMAPS, colorize
-from depth_anything_ros.core.normalization import Normalizer
 from depth_anything_ros.core.types import BgrImage, FloatImage
+from depth_anything_ros.messages.depth_images import depth_from_image
 from depth_anything_ros.messages.images import bgr_from_image
 
 __all__ = ['contact_sheet']
@@ -20,7 +20,13 @@ __all__ = ['contact_sheet']
 _TRUTH_TOPIC = '/ground_truth/depth/image'
 _IMAGE_TOPIC = '/camera/image_raw'
 _COLOR_TOPIC = '/depth_anything/relative/image_color'
-_ROWS = ('camera image', 'relative depth, from the node', 'true depth, for comparison')
+_DEPTH_TOPIC = '/depth_anything/depth/image'
+_ROWS = (
+    'camera image',
+    'relative depth, from the node: nearer and farther',
+    'metric depth, from the node: aligned to the lidar, in the colours of the truth below',
+    'true depth, for comparison',
+)
 
 _TILE = 320, 240
 _GAP = 6
@@ -31,21 +37,30 @@ _PAPER = 255
 def contact_sheet(bags: Mapping[Path, Path], columns: int, colormap: str) -> BgrImage:
     """Draw `columns` moments of each bag that were answered, evenly spread.
 
-    `bags` maps a bag that was replayed to the one with the node's answers. True depth is drawn
-    as normalised inverse depth, so near and far compare by colour.
+    `bags` maps a bag that was replayed to the one with the node's answers. Metric and true depth
+    are drawn as inverse depth between the same bounds, so equal colours are equal metres.
     """
     tiles: list[list[BgrImage]] = []
     for bag, recorded in bags.items():
-        sources = ((bag, _IMAGE_TOPIC), (recorded, _COLOR_TOPIC), (bag, _TRUTH_TOPIC))
+        sources = (
+            (bag, _IMAGE_TOPIC),
+            (recorded, _COLOR_TOPIC),
+            (recorded, _DEPTH_TOPIC),
+            (bag, _TRUTH_TOPIC),
+        )
         answered = sorted(set.intersection(*(_times_ns(*source) for source in sources)))
         if not answered:
             continue
         picks = np.linspace(0, len(answered) - 1, columns + 2)[1:-1].round().astype(int)
         times = [answered[index] for index in picks]
-        images, answers, truths = (_messages(*source, times) for source in sources)
+        read = (_messages(*source, times) for source in sources)
         tiles += [
-            [bgr_from_image(image), bgr_from_image(answer), _drawn_truth(truth, colormap)]
-            for image, answer, truth in zip(images, answers, truths, strict=True)
+            [
+                bgr_from_image(image),
+                bgr_from_image(answer),
+                *_drawn(depth_from_image(depth), depth_from_image(truth), colormap),
+            ]
+            for image, answer, depth, truth in zip(*read, strict=True)
         ]
     return _laid_out(tiles)
 
@@ -68,12 +83,32 @@ def _messages(bag: Path, topic: str, times_ns: list[int]) -> list[Any]:
         ]
 
 
-def _drawn_truth(message: Any, colormap: str) -> BgrImage:
-    depth_m: FloatImage = np.frombuffer(message.data, np.float32)
-    depth_m = depth_m.reshape(message.height, message.width)
+def _drawn(depth_m: FloatImage, truth_m: FloatImage, colormap: str) -> tuple[BgrImage, BgrImage]:
+    """Draw both in the same colours; what the node does not know is white."""
     # The sky is at infinity: inverse depth 0.
-    inverse = np.asarray(1.0 / np.maximum(depth_m, 1e-3), np.float32)
-    return colorize(Normalizer('percentile', 0.0).normalize(inverse, 0), COLORMAPS[colormap])
+    near, true = (np.nan_to_num(1.0 / each, nan=0.0) for each in (depth_m, truth_m))
+    low, high = np.percentile(true, (2.0, 98.0))
+    pictures = [
+        colorize(
+            np.clip((each - low) / max(high - low, 1e-6), 0.0, 1.0).astype(np.float32),
+            COLORMAPS[colormap],
+        )
+        for each in (near, true)
+    ]
+    pictures[0][np.isnan(depth_m)] = _PAPER
+    both = np.isfinite(depth_m) & np.isfinite(truth_m)
+    error = float(np.mean(np.abs(depth_m - truth_m)[both] / truth_m[both]))
+    _write(pictures[0], f'mean error {100.0 * error:.1f} %')
+    return pictures[0], pictures[1]
+
+
+def _write(image: BgrImage, text: str) -> None:
+    """Write `text` into the lower left corner, legible on any colour."""
+    place = 12, image.shape[0] - 16
+    for color, thickness in (((0, 0, 0), 5), ((255, 255, 255), 2)):
+        cv2.putText(
+            image, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.9, color, thickness, cv2.LINE_AA
+        )
 
 
 def _laid_out(tiles: list[list[BgrImage]]) -> BgrImage:

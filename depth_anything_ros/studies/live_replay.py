@@ -15,27 +15,38 @@ from pathlib import Path
 import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rcl_interfaces.srv import SetParameters
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
 from rclpy.serialization import deserialize_message
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
+from depth_anything_ros.bag.reading import BagReader
 from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
+from depth_anything_ros.core.geometry.transforms import extrinsics_text
 from depth_anything_ros.core.parameters import Parameters, flatten
 from depth_anything_ros.core.timing import Window
 from depth_anything_ros.messages.stamps import ns_from_stamp
+from depth_anything_ros.messages.transforms import put_transforms
 from depth_anything_ros.ros.isolation import isolated_domain
-from depth_anything_ros.ros.qos import LATCHED, SENSOR
+from depth_anything_ros.ros.qos import LATCHED, REFERENCE, SENSOR
 
 __all__ = ['IMAGE_TOPIC', 'OUTPUT_TOPICS', 'Replay', 'replay']
 
 IMAGE_TOPIC = '/camera/image_raw'
-OUTPUT_TOPICS = ('/depth_anything/relative/image', '/depth_anything/relative/image_color')
-_INFO_TOPIC = '/camera/camera_info'
+OUTPUT_TOPICS = (
+    '/depth_anything/depth/image',
+    '/depth_anything/relative/image',
+    '/depth_anything/relative/image_color',
+)
+_INFO_TOPIC, _REFERENCE_TOPIC = '/camera/camera_info', '/lidar/points'
+_LENS, _LIDAR = 'camera_optical_frame', 'lidar_link'
 
 _START_S = 120.0
 """Longest wait for the node to become active, in seconds: a large checkpoint on a slow disk."""
@@ -78,7 +89,7 @@ def replay(bags: Mapping[Path, Path], parameters: Parameters) -> Replay:
 @contextmanager
 def _node_process(parameters: Parameters) -> Iterator[subprocess.Popen[bytes]]:
     arguments = ['--ros-args', '-p', 'use_sim_time:=true', '-r', f'image:={IMAGE_TOPIC}']
-    arguments += ['-r', f'camera_info:={_INFO_TOPIC}']
+    arguments += ['-r', f'camera_info:={_INFO_TOPIC}', '-r', f'reference:={_REFERENCE_TOPIC}']
     for name, value in flatten(parameters).items():
         # YAML: an empty or numeric text must stay a text.
         text = f"'{value}'" if isinstance(value, str) else str(value).lower()
@@ -106,7 +117,9 @@ class _Player:
         self._inputs: dict[str, Publisher] = {
             IMAGE_TOPIC: self.node.create_publisher(Image, IMAGE_TOPIC, SENSOR),
             _INFO_TOPIC: self.node.create_publisher(CameraInfo, _INFO_TOPIC, SENSOR),
+            _REFERENCE_TOPIC: self.node.create_publisher(PointCloud2, _REFERENCE_TOPIC, REFERENCE),
         }
+        self._set = self.node.create_client(SetParameters, '/depth_anything/set_parameters')
         self._sent_s: dict[int, float] = {}
         self._answered_ns: set[int] = set()
         self._totals = Replay()
@@ -139,7 +152,8 @@ class _Player:
                 raise DepthAnythingError(f'the node says: {self._status.message}')
             values = {pair.key: pair.value for pair in self._status.values}
             heard = values['state'] == 'active' and values['idle'] == 'False'
-            if heard and all(p.get_subscription_count() for p in self._inputs.values()):
+            matched = all(p.get_subscription_count() for p in self._inputs.values())
+            if heard and matched and self._set.service_is_ready():
                 return
         raise DepthAnythingError(f'the node was not active within {_START_S:.0f} s')
 
@@ -151,6 +165,7 @@ class _Player:
             self._recorders[topic] = partial(writer.write, connection)
         self._sent_s, self._answered_ns = {}, set()
         self._arrived_s = None
+        self._tell_extrinsics(bag)
         with AnyReader([bag]) as reader:
             chosen = [c for c in reader.connections if c.topic in self._inputs]
             offset_s = None
@@ -178,6 +193,23 @@ class _Player:
         if self._gaps_s:
             self._totals.output_hz = len(self._gaps_s) / sum(self._gaps_s)
         return self._totals
+
+    def _tell_extrinsics(self, bag: Path) -> None:
+        """Say where the lidar of this drive sits.
+
+        By parameter and not on /tf_static: the wheels of ROS on PyPI do not have its messages.
+        """
+        buffer = TransformBuffer()
+        with BagReader(bag) as reader:
+            for message in reader.messages(['/tf_static']):
+                put_transforms(buffer, message.read().transforms, static=True)
+        text = extrinsics_text(buffer.lookup(_LENS, _LIDAR, 0))
+        asked = Parameter('reference.extrinsics', value=text).to_parameter_msg()
+        future = self._set.call_async(SetParameters.Request(parameters=[asked]))
+        rclpy.spin_until_future_complete(self.node, future, timeout_sec=_LAST_ANSWER_S)
+        answer = future.result()
+        if answer is None or not answer.results[0].successful:
+            raise DepthAnythingError('the node did not take reference.extrinsics')
 
     def _wait(self, from_ns: int, limit_s: float, done: Callable[[], bool]) -> None:
         """Spin until `done`, the clock going on from `from_ns`."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from depth_anything_ros.core.errors import FrameError, SettingError
 
-__all__ = ['IDENTITY', 'Transform', 'extrinsics_from_text', 'interpolated']
+__all__ = ['IDENTITY', 'Transform', 'extrinsics_from_text', 'extrinsics_text', 'interpolated']
 
 _Matrix = npt.NDArray[np.float64]
 
@@ -130,6 +130,13 @@ def extrinsics_from_text(text: str) -> Transform | None:
         cv2.Rodrigues(angle * axis)[0] for angle, axis in zip(values[3:], np.eye(3), strict=True)
     ]
     return Transform(turns[2] @ turns[1] @ turns[0], np.array(values[:3]))
+
+
+def extrinsics_text(transform: Transform) -> str:
+    """Write a transform as `extrinsics_from_text` reads it, to a micrometre and microradian."""
+    (xx, _, _), (yx, _, _), (zx, zy, zz) = transform.rotation.tolist()
+    turns = math.atan2(zy, zz), math.asin(max(-1.0, min(1.0, -zx))), math.atan2(yx, xx)
+    return ' '.join(f'{value:.6f}' for value in (*transform.translation.tolist(), *turns))
 
 
 def interpolated(first: Transform, second: Transform, fraction: float) -> Transform:

@@ -7,8 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform, interpolated
+from depth_anything_ros.core.errors import FrameError, SettingError
+from depth_anything_ros.core.geometry.transforms import (
+    IDENTITY,
+    Transform,
+    extrinsics_from_text,
+    extrinsics_text,
+    interpolated,
+)
 
 HALF = math.sqrt(0.5)
 QUARTER_TURN = Transform.from_quaternion((0, 0, HALF, HALF), (1, 2, 3))
@@ -84,3 +90,28 @@ def test_unknown_points_stay_unknown() -> None:
     assert not np.isfinite(moved[:2]).all(axis=1).any()
     assert np.isfinite(moved[2]).all()
     assert QUARTER_TURN.apply(np.zeros((0, 3))).shape == (0, 3)
+
+
+def test_extrinsics_are_read_as_static_transform_publisher_takes_them() -> None:
+    # A quarter turn about z, then the sensor's x is the camera's y.
+    read = extrinsics_from_text('1 2 3 0 0 1.5707963267948966')
+    assert read is not None
+    assert np.allclose(read.apply(np.array([[1.0, 0.0, 0.0]])), [[1.0, 3.0, 3.0]], atol=1e-6)
+    # Roll comes first, about the axes of the target: z turns to -y, and stays there.
+    read = extrinsics_from_text('0, 0, 0, 1.5707963267948966, 0, 0')
+    assert read is not None
+    assert np.allclose(read.apply(np.array([[0.0, 0.0, 1.0]])), [[0.0, -1.0, 0.0]], atol=1e-6)
+    assert extrinsics_from_text(' ') is None
+
+
+@pytest.mark.parametrize('text', ['1 2 3', '1 2 3 4 5 x', '1 2 3 4 5 nan', '1 2 3 4 5 6 7'])
+def test_extrinsics_that_mean_nothing_are_refused(text: str) -> None:
+    with pytest.raises(SettingError, match='six numbers, x y z roll pitch yaw'):
+        extrinsics_from_text(text)
+
+
+@given(transforms)
+def test_extrinsics_survive_being_written(before: Transform) -> None:
+    after = extrinsics_from_text(extrinsics_text(before))
+    assert after is not None
+    assert np.allclose(after.matrix, before.matrix, atol=1e-5)

@@ -1,0 +1,173 @@
+"""Compare two bags frame by frame: what a stack's CI asks after a change.
+
+Frames are matched by the stamp in their header, topic by topic. Both bags are read first for
+their headers, and then, pair by pair, for what is measured: but for some bytes per message,
+memory does not grow with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from depth_anything_ros.bag.comparison.checks import (
+    check_labels,
+    check_latency,
+    check_presence,
+    latencies_ms,
+)
+from depth_anything_ros.bag.comparison.content import Content, Side, compare_content
+from depth_anything_ros.bag.comparison.frames import TopicFrames, index_frames, match
+from depth_anything_ros.bag.comparison.limits import Limits
+from depth_anything_ros.bag.comparison.measures import measure_of
+from depth_anything_ros.bag.comparison.progress import OnProgress, Progress
+from depth_anything_ros.bag.comparison.results import Comparison, Failure, TopicResult, TruthResult
+from depth_anything_ros.bag.comparison.truth import TRUTH, is_truth, judge_by_truth
+from depth_anything_ros.bag.reading import BagReader, BagTopic
+from depth_anything_ros.core.errors import SettingError
+
+__all__ = ['TRUTH', 'compare_bags']
+
+# What rosbag2 records of every ROS system besides the robot's own topics.
+_SYSTEM = ('/rosout', '/parameter_events', '/events/')
+
+
+def compare_bags(
+    a: Path | str,
+    b: Path | str,
+    limits: Limits | None = None,
+    topics: Collection[str] | None = None,
+    truth: str = '',
+    on_progress: OnProgress | None = None,
+) -> Comparison:
+    """Compare the bag `b` with `a`, which was good.
+
+    `topics` names those to compare; without, every topic of A. `truth` names a topic of A with
+    metric depth, against which the depth of both is judged as well, and of B where A has none.
+    `on_progress` hears how many of how many messages are read. SettingError where a bag or a
+    topic is not there.
+    """
+    with BagReader(a) as bag_a, BagReader(b) as bag_b:
+        if truth:
+            bag_a.require(truth)
+        for name in topics or ():
+            if name not in bag_b.topics:
+                bag_a.require(name)
+        return _Run(bag_a, bag_b, limits or Limits(), topics, truth, on_progress).compare()
+
+
+class _Run:
+    """One comparison under way."""
+
+    def __init__(
+        self,
+        bag_a: BagReader,
+        bag_b: BagReader,
+        limits: Limits,
+        topics: Collection[str] | None,
+        truth: str,
+        on_progress: OnProgress | None,
+    ) -> None:
+        self.a, self.b, self.limits, self.truth = bag_a, bag_b, limits, truth
+        self.failures: list[Failure] = []
+        self.notes = [f'{x.path}: {x.truncated}' for x in (bag_a, bag_b) if x.truncated]
+        self.names = [x for x in _filled(bag_a) if topics is None or x in topics]
+        of_b = [x for x in _filled(bag_b) if topics is None or x in topics]
+        self.new = [x for x in of_b if x not in self.names]
+        if not self.names and not (truth and self.new):
+            raise SettingError(f'bag {bag_a.path} has no messages to compare: check the path')
+        indexed_a = {*self.names, *([truth] if truth else ())}
+        indexed_b = {x for x in self.names if x in bag_b.topics} | set(self.new if truth else ())
+        self.progress = Progress(on_progress)
+        self.frames_a = index_frames(bag_a, indexed_a, self.progress)
+        self.frames_b = index_frames(bag_b, indexed_b, self.progress)
+
+    def compare(self) -> Comparison:
+        """Do all of it."""
+        true = self.true_depth() if self.truth else None
+        topics = [self.topic(self.a.topics[name]) for name in self.names]
+        truth = self.against(true) if true else []
+        if self.new:
+            self.notes.append(f'only B has {", ".join(self.new)}: nothing in A to compare with')
+        outcome = tuple(self.failures), tuple(self.notes)
+        return Comparison(self.a.path, self.b.path, tuple(topics), tuple(truth), *outcome)
+
+    def topic(self, mine: BagTopic) -> TopicResult:
+        """Compare one topic of A with that of B."""
+        name, other = mine.name, self.b.topics.get(mine.name)
+        if other is None or not other.count:
+            text = f'is not in B, and has {mine.count} messages in A'
+            self.failures.append(Failure(name, 'dropped', text))
+            return TopicResult(name, mine.kind, '', mine.count, 0)
+        if other.kind != mine.kind:
+            text = f'has type {other.kind} in B, and {mine.kind} in A'
+            self.failures.append(Failure(name, 'type', text))
+            return TopicResult(name, mine.kind, '', mine.count, other.count)
+        a, b = self.frames_a.get(name), self.frames_b.get(name)
+        # Diagnostics are stamped by the clock of whoever sends them.
+        if not (a and b) or mine.kind.startswith('diagnostic_msgs/'):
+            return TopicResult(name, mine.kind, '', mine.count, other.count)
+        return self.stamped(mine, other, a, b)
+
+    def stamped(
+        self, mine: BagTopic, other: BagTopic, a: TopicFrames, b: TopicFrames
+    ) -> TopicResult:
+        """Compare two topics whose messages have headers."""
+        name, places = mine.name, match(a, b)
+        self.failures += check_presence(name, a, b, places, self.limits)
+        self.failures += check_labels(name, a, b, places)
+        self.failures += check_latency(name, a, b, self.limits)
+        measure = measure_of(name, mine.kind, a.label(0).encoding)
+        content = Content()
+        if measure is not None:
+            sides = Side(self.a, name, a), Side(self.b, name, b)
+            content = compare_content(*sides, places, measure.compare, self.limits, self.progress)
+        self.failures += content.failures(name)
+        late = latencies_ms(a, b)
+        return TopicResult(
+            name,
+            mine.kind,
+            measure.name if measure else '',
+            mine.count,
+            other.count,
+            len(places.missing),
+            len(places.extra),
+            late[0] if late else None,
+            late[1] if late else None,
+            {key: tally.figure() for key, tally in content.tallies.items()},
+        )
+
+    def true_depth(self) -> Side:
+        """Give the truth; SettingError where it is no metric depth."""
+        side = self.side(self.a, self.frames_a, self.truth)
+        if side is None or not is_truth(side):
+            raise SettingError(
+                f'topic {self.truth} of {self.a.path} holds no depth in metres or millimetres: '
+                'name one that does as the truth'
+            )
+        return side
+
+    def against(self, truth: Side) -> list[TruthResult]:
+        """Judge the depth topics of A and B by the truth."""
+        results = []
+        for name in [*self.names, *self.new]:
+            a = self.side(self.a, self.frames_a, name)
+            b = self.side(self.b, self.frames_b, name)
+            if name == self.truth or not (a or b):
+                continue
+            judged = judge_by_truth(truth, a, b, self.limits, self.progress)
+            if judged is not None:
+                results.append(judged[0])
+                self.failures += judged[1]
+        if not results:
+            self.notes.append(f'no depth shares stamps and frame with the truth {self.truth}')
+        return results
+
+    @staticmethod
+    def side(bag: BagReader, frames: dict[str, TopicFrames], name: str) -> Side | None:
+        """Give a topic that has stamped messages in this bag."""
+        return Side(bag, name, frames[name]) if name in frames else None
+
+
+def _filled(bag: BagReader) -> list[str]:
+    return [x.name for x in bag.topics.values() if x.count and not x.name.startswith(_SYSTEM)]

@@ -1,0 +1,142 @@
+"""Stamps, times of receipt and frames of every topic of a bag, and which belong together.
+
+Numbers only: the messages themselves are read again, one pair at a time.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from rosbags.interfaces import Nodetype
+
+from depth_anything_ros.bag.comparison.progress import Progress
+from depth_anything_ros.bag.reading import BagMessage, BagReader
+from depth_anything_ros.messages.stamps import ns_from_stamp
+
+__all__ = ['Label', 'Match', 'TopicFrames', 'index_frames', 'match', 'paired']
+
+Integers = npt.NDArray[np.int64]
+
+_HEADER = ('header', (Nodetype.NAME, 'std_msgs/msg/Header'))
+
+
+class Label(NamedTuple):
+    """What a frame says of itself; `encoding` is '' for what is no image."""
+
+    frame_id: str
+    encoding: str
+
+
+@dataclass
+class TopicFrames:
+    """The frames of one topic in the order of the bag; `labels` are places in `names`."""
+
+    kind: str
+    stamps_ns: array[int] = field(default_factory=lambda: array('q'))
+    receive_ns: array[int] = field(default_factory=lambda: array('q'))
+    labels: array[int] = field(default_factory=lambda: array('q'))
+    names: list[Label] = field(default_factory=list)
+
+    def add(self, message: BagMessage) -> None:
+        """Note one message."""
+        content = message.read()
+        header = content.header
+        encoding = getattr(content, 'encoding', None) or getattr(content, 'format', '')
+        label = Label(str(header.frame_id), str(encoding))
+        if label not in self.names:
+            self.names.append(label)
+        self.stamps_ns.append(ns_from_stamp(header.stamp))
+        self.receive_ns.append(message.receive_ns)
+        self.labels.append(self.names.index(label))
+
+    def label(self, place: int) -> Label:
+        """Give what the frame at that place says of itself."""
+        return self.names[self.labels[place]]
+
+    def latency_ms(self) -> float:
+        """Give the median from stamp to receipt in milliseconds, NaN without frames."""
+        if not self.stamps_ns:
+            return float('nan')
+        late = np.asarray(self.receive_ns, np.int64) - np.asarray(self.stamps_ns, np.int64)
+        return float(np.median(late)) * 1e-6
+
+
+class Match(NamedTuple):
+    """Places of the frames in A and B that share a stamp, and of those that only one has."""
+
+    a: Integers
+    b: Integers
+    missing: Integers
+    extra: Integers
+
+
+def index_frames(
+    bag: BagReader, topics: Collection[str], progress: Progress
+) -> dict[str, TopicFrames]:
+    """Read the headers of the topics that have messages, and of a type that begins with one."""
+    indexes = {
+        name: TopicFrames(bag.topics[name].kind)
+        for name in topics
+        if has_header(bag, bag.topics[name].kind)
+    }
+    progress.expect(sum(bag.topics[name].count for name in indexes))
+    if indexes:
+        for message in bag.messages(indexes):
+            indexes[message.topic].add(message)
+            progress.step()
+    return {name: frames for name, frames in indexes.items() if frames.stamps_ns}
+
+
+def has_header(bag: BagReader, kind: str) -> bool:
+    """Say whether messages of this type are known, and begin with a std_msgs/Header."""
+    _, members = bag.store.fielddefs.get(kind, ([], []))
+    return bool(members) and members[0] == _HEADER
+
+
+def match(a: TopicFrames, b: TopicFrames) -> Match:
+    """Match frames by stamp; of several with one stamp the first goes with the first."""
+    stamps = [np.asarray(x.stamps_ns, np.int64) for x in (a, b)]
+    keys = _keys(stamps[0]), _keys(stamps[1])
+    _, in_a, in_b = np.intersect1d(*keys, assume_unique=True, return_indices=True)
+    missing, extra = (
+        np.setdiff1d(np.arange(len(x)), found)
+        for x, found in zip(stamps, (in_a, in_b), strict=True)
+    )
+    return Match(in_a, in_b, missing, extra)
+
+
+def paired(
+    a: tuple[BagReader, str], b: tuple[BagReader, str], places: Match
+) -> Iterator[tuple[int, BagMessage, BagMessage]]:
+    """Read the matched messages of a topic in each bag, with the place in A.
+
+    One of each is held, and of B those that come earlier there than in A.
+    """
+    partners = dict(zip(places.a.tolist(), places.b.tolist(), strict=True))
+    wanted = set(partners.values())
+    others = enumerate(b[0].messages([b[1]]))
+    held: dict[int, BagMessage] = {}
+    for place, message in enumerate(a[0].messages([a[1]])):
+        partner = partners.get(place)
+        if partner is None:
+            continue
+        while partner not in held:
+            other, candidate = next(others)
+            if other in wanted:
+                held[other] = candidate
+        yield place, message, held.pop(partner)
+
+
+def _keys(stamps_ns: Integers) -> npt.NDArray[np.void]:
+    """Give (stamp, how many with that stamp came before) for each frame."""
+    order = np.argsort(stamps_ns, kind='stable')
+    ascending = stamps_ns[order]
+    keys = np.zeros(len(stamps_ns), [('stamp', np.int64), ('nth', np.int64)])
+    keys['stamp'] = stamps_ns
+    keys['nth'][order] = np.arange(len(stamps_ns)) - np.searchsorted(ascending, ascending)
+    return keys

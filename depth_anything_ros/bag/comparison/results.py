@@ -1,0 +1,207 @@
+"""What a comparison of two bags found, as text and as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from depth_anything_ros.bag.comparison.limits import beyond, is_floor
+
+__all__ = ['Comparison', 'Failure', 'Figure', 'Tally', 'TopicResult', 'TruthResult', 'seconds']
+
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure over the frames of a topic; `worst` are (stamp in nanoseconds, value)."""
+
+    mean: float
+    limit: float
+    frames: int
+    beyond: int
+    worst: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True)
+class TopicResult:
+    """One topic that both bags have; latencies are medians from stamp to receipt.
+
+    `measured` is '' where only stamps and frames were compared. `missing`, `extra` and the
+    latencies are None where not even those can be: messages without a header.
+    """
+
+    topic: str
+    kind: str
+    measured: str
+    frames_a: int
+    frames_b: int
+    missing: int | None = None
+    extra: int | None = None
+    latency_a_ms: float | None = None
+    latency_b_ms: float | None = None
+    figures: dict[str, Figure] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TruthResult:
+    """Means of one depth topic against the truth, of A and B; None where the bag lacks it."""
+
+    topic: str
+    measured: str
+    frames: int
+    a: dict[str, float] | None
+    b: dict[str, float] | None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One check that failed; `worst` are the frames to look at, (stamp in ns, value)."""
+
+    topic: str
+    what: str
+    message: str
+    worst: tuple[tuple[int, float | None], ...] = ()
+
+    def __str__(self) -> str:
+        frames = [
+            seconds(stamp) + ('' if value is None else f' ({value:.4g})')
+            for stamp, value in self.worst
+        ]
+        return f'{self.topic} {self.message}' + (f': {", ".join(frames)}' if frames else '')
+
+
+class Tally:
+    """Gathers one figure, frame by frame, and the worst of them."""
+
+    def __init__(self, name: str, limit: float) -> None:
+        self._name, self._limit = name, limit
+        self._total, self._frames, self._beyond = 0.0, 0, 0
+        self._worst: list[tuple[float, int, float]] = []
+
+    def add(self, stamp_ns: int, value: float) -> None:
+        """Count one frame."""
+        self._total += value
+        self._frames += 1
+        self._beyond += beyond(self._name, value, self._limit)
+        badness = -value if is_floor(self._name) else value
+        # Of equally bad frames the first is the one to look at.
+        heapq.heappush(self._worst, (badness, -stamp_ns, value))
+        if len(self._worst) > _NAMED:
+            heapq.heappop(self._worst)
+
+    def figure(self) -> Figure:
+        """Give what came together."""
+        worst = tuple((-stamp, value) for _, stamp, value in sorted(self._worst, reverse=True))
+        mean = self._total / self._frames
+        return Figure(mean, self._limit, self._frames, self._beyond, worst)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The outcome for the bags `a` and `b`; it is good where nothing failed.
+
+    `notes` are lines on what was not judged.
+    """
+
+    a: Path
+    b: Path
+    topics: tuple[TopicResult, ...]
+    truth: tuple[TruthResult, ...]
+    failures: tuple[Failure, ...]
+    notes: tuple[str, ...]
+
+    def table(self) -> str:
+        """Give every topic, the figures as mean and worst, then failures, notes and verdict."""
+        head = (
+            'topic',
+            'measured',
+            'A',
+            'B',
+            'missing',
+            'extra',
+            'latency_ms',
+            '',
+            'mean (worst)',
+        )
+        bad = {failure.topic for failure in self.failures}
+        rows = [
+            (
+                each.topic,
+                each.measured or ('-' if each.missing is None else 'stamps'),
+                str(each.frames_a),
+                str(each.frames_b),
+                _number(each.missing),
+                _number(each.extra),
+                _shift(each),
+                'FAIL' if each.topic in bad else 'ok',
+                _figures(each.figures),
+            )
+            for each in self.topics
+        ]
+        lines = _aligned([head, *rows])
+        if self.truth:
+            titles = ('against the truth', 'measured', 'frames', 'A', 'B')
+            judged = [
+                (x.topic, x.measured, str(x.frames), _means(x.a), _means(x.b)) for x in self.truth
+            ]
+            lines += ['', *_aligned([titles, *judged])]
+        lines += ['', *(f'FAIL  {failure}' for failure in self.failures)]
+        lines += [f'note  {note}' for note in self.notes]
+        count = len(self.failures)
+        checks = 'check' if count == 1 else 'checks'
+        lines.append(
+            f'{count} {checks} failed' if count else 'B is as good as A, within the limits'
+        )
+        return '\n'.join(lines)
+
+    def to_json(self) -> str:
+        """Give everything as JSON, with null for what is not finite."""
+        content = {'passed': not self.failures, **dataclasses.asdict(self)}
+        return json.dumps(_finite(content), indent=2, default=str)
+
+
+def seconds(stamp_ns: int) -> str:
+    """Write a stamp as seconds with all of its nanoseconds."""
+    whole, rest = divmod(stamp_ns, 10**9)
+    return f'{whole}.{rest:09d}'
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        '  '.join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _number(value: int | None) -> str:
+    return '-' if value is None else str(value)
+
+
+def _shift(each: TopicResult) -> str:
+    if each.latency_a_ms is None or each.latency_b_ms is None:
+        return '-'
+    return f'{each.latency_b_ms - each.latency_a_ms:+.1f}'
+
+
+def _figures(figures: dict[str, Figure]) -> str:
+    return ', '.join(f'{name} {x.mean:.4g} ({x.worst[0][1]:.4g})' for name, x in figures.items())
+
+
+def _means(means: dict[str, float] | None) -> str:
+    return ', '.join(f'{name} {mean:.4g}' for name, mean in (means or {}).items()) or '-'
+
+
+def _finite(value: Any) -> Any:
+    """Replace numbers that JSON does not know."""
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,231 @@
+"""Bags of any age and state, read in one way: topics, then messages in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinition, Qos
+from rosbags.rosbag2.storage_mcap import DECOMPRESSORS
+from rosbags.serde import SerdeError
+from rosbags.typesys.store import Typestore
+
+from depth_anything_ros.bag.definitions import store_for
+from depth_anything_ros.bag.storages import Storage, open_storages
+from depth_anything_ros.core.errors import DepthAnythingError, SettingError
+from depth_anything_ros.messages.encodings import DEPTH_ENCODINGS, ENCODINGS
+
+__all__ = ['COMPRESSED_IMAGE', 'IMAGE', 'BagMessage', 'BagReader', 'BagTopic', 'is_color']
+
+IMAGE = 'sensor_msgs/msg/Image'
+COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
+
+# Messages compressed one by one begin so; CDR begins with a zero.
+_ZSTD = b'\x28\xb5\x2f\xfd'
+
+
+@dataclass(frozen=True)
+class BagTopic:
+    """One topic: its type, its messages, the QoS its publishers offered, its definition.
+
+    `serialization` is 'cdr' wherever ROS recorded; `digest` is the type's RIHS01, '' if unknown.
+    """
+
+    name: str
+    kind: str
+    count: int
+    qos: tuple[Qos, ...]
+    definition: MessageDefinition
+    digest: str
+    serialization: str
+
+
+@dataclass(frozen=True, slots=True)
+class BagMessage:
+    """One message as it was recorded, received at `receive_ns`."""
+
+    topic: str
+    kind: str
+    receive_ns: int
+    raw: bytes = field(repr=False)
+    _store: Typestore = field(repr=False, compare=False)
+
+    def read(self) -> Any:
+        """Deserialise it, anew at each call; arrays are NumPy's.
+
+        DepthAnythingError where the type is not known or the bytes are none of it.
+        """
+        try:
+            return self._store.deserialize_cdr(self.raw, self.kind)
+        except KeyError as err:
+            raise DepthAnythingError(
+                f'messages of {self.topic} cannot be read: type {err.args[0]} is neither defined '
+                'in the bag nor part of ROS 2; leave the topic out, or record it where the '
+                'package of that type is installed'
+            ) from err
+        except (SerdeError, ValueError, IndexError, AssertionError) as err:
+            raise DepthAnythingError(
+                f'the message of {self.topic} received at {self.receive_ns} ns is no {self.kind} '
+                f'({str(err).rstrip(".")}): record the bag again, or leave the topic out'
+            ) from err
+
+
+class BagReader:
+    """Reads one bag: a folder, or a single .mcap or .db3 file.
+
+    Use it as a context manager; whatever is wrong with the bag is a DepthAnythingError. Known
+    once entered: `topics` by name, and `truncated`, a line on what is missing at the end of a
+    recording that was cut off, '' for a whole one. `store` knows every type of the bag, and
+    serialises as well.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path).expanduser()
+        self.topics: dict[str, BagTopic] = {}
+        self.truncated = ''
+        self._storages: list[Storage] = []
+
+    def __enter__(self) -> BagReader:
+        self._storages = open_storages(self.path)
+        try:
+            connections = [x for storage in self._storages for x in storage.reader.connections]
+            self.store = store_for(connections)
+            self.topics = _topics(connections)
+        except BaseException:
+            self._close()
+            raise
+        self.truncated = '; '.join(x.truncated for x in self._storages if x.truncated)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._close()
+
+    @property
+    def start_ns(self) -> int:
+        """Time of the first receipt in nanoseconds; 0 in a bag without messages."""
+        return min((x.reader.start_time for x in self._filled()), default=0)
+
+    @property
+    def end_ns(self) -> int:
+        """Time of the last receipt in nanoseconds; 0 in a bag without messages."""
+        return max((x.reader.end_time - 1 for x in self._filled()), default=0)
+
+    def messages(
+        self,
+        topics: Collection[str] | None = None,
+        start_ns: int | None = None,
+        stop_ns: int | None = None,
+    ) -> Iterator[BagMessage]:
+        """Give the messages of some topics, or of all, by time of receipt.
+
+        From `start_ns` on and before `stop_ns`. A bag of several files is read file by file, as
+        rosbag2 plays it. SettingError for a topic that is not there.
+        """
+        chosen = self.topics.keys() if topics is None else topics
+        for name in chosen:
+            self.require(name)
+        return self._messages(frozenset(chosen), start_ns, stop_ns)
+
+    def require(self, name: str) -> BagTopic:
+        """Give the topic of that name; SettingError, with the names there are, if none has it."""
+        if name not in self.topics:
+            raise SettingError(f'bag {self.path} has no topic {name}: it has {self._listing()}')
+        return self.topics[name]
+
+    def of_type(self, *kinds: str) -> list[str]:
+        """Name the topics of these types that have messages."""
+        return [x.name for x in self.topics.values() if x.kind in kinds and x.count]
+
+    def color_topics(self) -> list[str]:
+        """Name the topics whose first message is a picture for the network, not a depth image.
+
+        Of a picture recorded raw and compressed the raw topic is named. DepthAnythingError, with
+        the topics there are, where there is none.
+        """
+        images = self.of_type(IMAGE, COMPRESSED_IMAGE)
+        firsts = [next(self.messages([topic])) for topic in images]
+        found = [message.topic for message in firsts if is_color(message)]
+        if not found:
+            raise DepthAnythingError(
+                f'bag {self.path} has no colour images: it has {self._listing()}; record a topic '
+                'of type Image or CompressedImage'
+            )
+        twins = {f'{topic}/compressed' for topic in found}
+        return [topic for topic in found if topic not in twins]
+
+    def _close(self) -> None:
+        for storage in self._storages:
+            storage.reader.close()
+        self._storages = []
+
+    def _filled(self) -> list[Storage]:
+        return [x for x in self._storages if x.reader.end_time > 0]
+
+    def _listing(self) -> str:
+        rows = [f'{x.name} ({x.kind}, {x.count} messages)' for x in self.topics.values()]
+        return ', '.join(rows) or 'no topics at all'
+
+    def _messages(
+        self, topics: frozenset[str], start_ns: int | None, stop_ns: int | None
+    ) -> Iterator[BagMessage]:
+        for storage in self._storages:
+            connections = [x for x in storage.reader.connections if x.topic in topics]
+            # Without connections, rosbags gives all.
+            if not connections:
+                continue
+            try:
+                for connection, time_ns, raw in storage.reader.messages(
+                    connections, start_ns, stop_ns
+                ):
+                    data = DECOMPRESSORS['zstd'](raw, 0) if raw[:4] == _ZSTD else raw
+                    yield BagMessage(
+                        connection.topic, connection.msgtype, time_ns, data, self.store
+                    )
+            except Exception as err:
+                reason = ' '.join((str(err) or type(err).__name__).split()).rstrip('.')
+                raise DepthAnythingError(
+                    f'bag {storage.path} is damaged: {reason}; copy it again, or mend it with '
+                    '`mcap recover` or `sqlite3 .recover`'
+                ) from err
+
+
+def is_color(message: BagMessage) -> bool:
+    """Say whether an Image or CompressedImage holds a picture that can be converted to BGR."""
+    content = message.read()
+    if message.kind == COMPRESSED_IMAGE:
+        name = str(content.format).lower()
+        depth = name.split(';')[0].strip().upper() in DEPTH_ENCODINGS
+        return not depth and 'compresseddepth' not in name
+    # Some drivers call their 16UC1 depth mono16.
+    depth = content.encoding == 'mono16' and 'depth' in message.topic
+    return content.encoding in ENCODINGS and not depth
+
+
+def _topics(connections: list[Connection]) -> dict[str, BagTopic]:
+    """Join the connections of each topic, of several files or publishers."""
+    joined: dict[str, list[Connection]] = {}
+    for connection in connections:
+        joined.setdefault(connection.topic, []).append(connection)
+    topics = {}
+    for name in sorted(joined):
+        same = joined[name]
+        extras = [x.ext for x in same if isinstance(x.ext, ConnectionExtRosbag2)]
+        qos = {profile: None for extra in extras for profile in extra.offered_qos_profiles}
+        topics[name] = BagTopic(
+            name,
+            same[0].msgtype,
+            sum(x.msgcount for x in same),
+            tuple(qos),
+            same[0].msgdef,
+            next((x.digest for x in same if x.digest), ''),
+            extras[0].serialization_format,
+        )
+    return topics

@@ -1,0 +1,249 @@
+"""Replay one camera of a bag through the pipeline: its images, its reference and tf, no DDS.
+
+Everything happens in the order in which it was recorded, as for a node that keeps up: an image is
+answered with what had been received by then, so a reference recorded after it is never used,
+however near its stamp. Only the first static transform of each frame is known from the start:
+/tf_static is latched, and a node that joins late hears it at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from depth_anything_ros.backends import DepthBackend, Output
+from depth_anything_ros.bag.reading import COMPRESSED_IMAGE, IMAGE, BagMessage, BagReader
+from depth_anything_ros.core.alignment import ReferenceKind
+from depth_anything_ros.core.errors import DepthAnythingError, FrameError, SettingError
+from depth_anything_ros.core.frame import DepthFrame, Wanted
+from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
+from depth_anything_ros.core.parameters import Parameters
+from depth_anything_ros.core.types import BgrImage
+from depth_anything_ros.messages.images import bgr_from_compressed, bgr_from_image
+from depth_anything_ros.messages.references import REFERENCE_TYPES
+from depth_anything_ros.messages.stamps import ns_from_stamp
+from depth_anything_ros.messages.surroundings import Surroundings
+from depth_anything_ros.messages.transforms import put_transforms
+from depth_anything_ros.pipeline import DepthPipeline
+
+__all__ = ['BagReplay', 'CameraTopics', 'ReplayedImage', 'beside']
+
+_TF, _TF_STATIC = '/tf', '/tf_static'
+_TRANSPORT = '/compressed'
+
+# A publisher of bad messages may never send the same one twice.
+_MAX_TOLD = 10
+
+
+@dataclass(frozen=True)
+class CameraTopics:
+    """The topics of one camera; `reference` '' means none.
+
+    A camera_info that is '' is looked for beside its image, and may be missing there.
+    """
+
+    image: str
+    camera_info: str = ''
+    reference: str = ''
+    reference_info: str = ''
+
+
+@dataclass(frozen=True, eq=False)
+class ReplayedImage:
+    """One image of the bag, and the frame made of it, or the error that refused it.
+
+    `header` is the image's, `info` the CameraInfo known then; either may be None.
+    """
+
+    receive_ns: int
+    header: Any
+    info: Any
+    frame: DepthFrame | None
+    error: FrameError | None = None
+
+
+class BagReplay:
+    """Iterate over it once; or hand it the messages of `topics` in their order by `hear`.
+
+    `notes` holds a line on each thing that could not be used, the first ten of them.
+    """
+
+    def __init__(
+        self,
+        reader: BagReader,
+        topics: CameraTopics,
+        backend: DepthBackend,
+        parameters: Parameters,
+        wanted: Wanted = Wanted.ALL,
+    ) -> None:
+        """`reader` is an open bag. SettingError where it lacks a topic, or has it of no use."""
+        self.notes: list[str] = []
+        self._reader = reader
+        self._wanted = wanted
+        self._transforms = TransformBuffer()
+        self.surroundings = self._around = Surroundings(self._transforms)
+        self._around.kind = _reference_kind(reader, topics.reference, parameters.reference.type)
+        self._max_pixels = round(parameters.max_image_megapixels * 1e6)
+        self._listeners = self._listen(topics)
+        if self._around.kind is not None or backend.output is Output.METRES:
+            self._listen_to_tf()
+        self.pipeline = DepthPipeline(backend, parameters, self._around)
+
+    @property
+    def topics(self) -> frozenset[str]:
+        """The topics that are listened to."""
+        return frozenset((self._image, *self._listeners))
+
+    @property
+    def kind(self) -> ReferenceKind | None:
+        """What measures metres; None where nothing does."""
+        return self._around.kind
+
+    def __iter__(self) -> Iterator[ReplayedImage]:
+        for message in self._reader.messages(self.topics):
+            answer = self.hear(message)
+            if answer is not None:
+                yield answer
+
+    def hear(self, message: BagMessage, *, skip: bool = False) -> ReplayedImage | None:
+        """Take one message of the bag, of any topic; an image is answered, unless `skip`."""
+        if message.topic == self._image:
+            return None if skip else self._answer(message)
+        listener = self._listeners.get(message.topic)
+        if listener is not None:
+            try:
+                listener(message.read())
+            except DepthAnythingError as error:
+                self._note(str(error))
+        return None
+
+    def _listen(self, topics: CameraTopics) -> dict[str, Callable[[Any], None]]:
+        """Give what each topic but the image and tf is for."""
+        reader, around = self._reader, self._around
+        image = reader.require(topics.image)
+        if image.kind not in (IMAGE, COMPRESSED_IMAGE):
+            raise SettingError(
+                f'topic {image.name} of bag {reader.path} is {image.kind}: name one of type Image '
+                'or CompressedImage'
+            )
+        self._image = image.name
+        listeners: dict[str, Callable[[Any], None]] = {}
+        info = _info_topic(reader, topics.camera_info, topics.image)
+        if info:
+            listeners[info] = lambda message: setattr(around, 'camera_info', message)
+        if around.kind in REFERENCE_TYPES.values():
+            listeners[topics.reference] = around.add_reference
+        if around.kind is ReferenceKind.DEPTH_IMAGE:
+            info = _info_topic(reader, topics.reference_info, topics.reference)
+            both = listeners.get(info)
+
+            def keep(message: Any) -> None:
+                if both is not None:
+                    both(message)
+                around.reference_info = message
+
+            if info:
+                listeners[info] = keep
+        return listeners
+
+    def _listen_to_tf(self) -> None:
+        for topic in (_TF, _TF_STATIC):
+            if topic in self._reader.topics:
+                self._listeners[topic] = self._hear_tf if topic == _TF else self._hear_static
+        if _TF_STATIC not in self._listeners:
+            return
+        known: set[str] = set()
+        for message in self._reader.messages([_TF_STATIC]):
+            try:
+                items = message.read().transforms
+            except DepthAnythingError:
+                # Told when its turn comes.
+                continue
+            first = [item for item in items if item.child_frame_id not in known]
+            known.update(item.child_frame_id for item in first)
+            put_transforms(self._transforms, first, static=True)
+
+    def _hear_tf(self, message: Any) -> None:
+        self._put(message, static=False)
+
+    def _hear_static(self, message: Any) -> None:
+        self._put(message, static=True)
+
+    def _put(self, message: Any, *, static: bool) -> None:
+        for error in put_transforms(self._transforms, message.transforms, static=static):
+            self._note(f'transform on {_TF_STATIC if static else _TF} refused: {error}')
+
+    def _answer(self, message: BagMessage) -> ReplayedImage:
+        info = self._around.camera_info
+        header = None
+        try:
+            image = _read_image(message)
+            header = image.header
+            bgr = self._decode(message.kind, image)
+            stamp_ns = ns_from_stamp(header.stamp)
+            frame = self.pipeline.process(bgr, stamp_ns, self._wanted, frame_id=header.frame_id)
+        except FrameError as error:
+            return ReplayedImage(message.receive_ns, header, info, None, error)
+        return ReplayedImage(message.receive_ns, header, info, frame)
+
+    def _decode(self, kind: str, image: Any) -> BgrImage:
+        decode = bgr_from_compressed if kind == COMPRESSED_IMAGE else bgr_from_image
+        return decode(image, max_pixels=self._max_pixels)
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes and len(self.notes) < _MAX_TOLD:
+            self.notes.append(text)
+
+
+def beside(image: str) -> str:
+    """Give the camera_info topic beside an image topic, as image_transport finds it."""
+    return image.removesuffix(_TRANSPORT).rpartition('/')[0] + '/camera_info'
+
+
+def _info_topic(reader: BagReader, named: str, image: str) -> str:
+    """Give the camera_info topic of an image, '' where none was named and there is none."""
+    topic = named or beside(image)
+    if not named and topic not in reader.topics:
+        return ''
+    found = reader.require(topic)
+    if found.kind == 'sensor_msgs/msg/CameraInfo':
+        return topic
+    if named:
+        raise SettingError(f'topic {topic} of bag {reader.path} is {found.kind}, no CameraInfo')
+    return ''
+
+
+def _reference_kind(reader: BagReader, topic: str, asked: str) -> ReferenceKind | None:
+    """Give the kind of the reference, by the parameter reference.type and its topic's type."""
+    if asked == 'none':
+        return None
+    if asked == ReferenceKind.GROUND_PLANE.value:
+        return ReferenceKind.GROUND_PLANE
+    if not topic:
+        if asked == 'auto':
+            return None
+        raise SettingError(
+            f'reference.type is {asked}, and no reference topic is named: give --reference'
+        )
+    found = reader.require(topic).kind
+    kind = REFERENCE_TYPES.get(found)
+    if kind is None:
+        raise SettingError(
+            f'reference topic {topic} of bag {reader.path} is {found}: name one of type '
+            f'{", ".join(REFERENCE_TYPES)}'
+        )
+    if asked not in ('auto', kind.value):
+        raise SettingError(
+            f'reference.type is {asked}, and topic {topic} is a {kind.value} ({found}): set '
+            'reference.type to auto, or name another topic'
+        )
+    return kind
+
+
+def _read_image(message: BagMessage) -> Any:
+    """Deserialise an image; one that is damaged must not end the others."""
+    try:
+        return message.read()
+    except DepthAnythingError as err:
+        raise FrameError('damaged_message', str(err)) from err

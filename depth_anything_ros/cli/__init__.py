@@ -1,0 +1,53 @@
+"""`depth_anything`: verbs over the api of the folders beside this file.
+
+Exit status: 0 done, 1 a check failed or something was left out, 2 bad usage or input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from depth_anything_ros import __version__
+from depth_anything_ros.cli import bag, bench, run, weights
+from depth_anything_ros.core.errors import DepthAnythingError
+
+__all__ = ['main']
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run one verb and give its exit status."""
+    parser = _parser()
+    options = parser.parse_args(args)
+    try:
+        status: int = options.verb(options)
+        sys.stdout.flush()
+        return status
+    except DepthAnythingError as error:
+        print(f'depth_anything: {error}', file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith('depth_anything_ros'):
+            raise
+        mend = 'source ROS 2' if error.name == 'rclpy' else f'pip install {error.name}'
+        print(f'depth_anything: this needs {error.name}, not installed: {mend}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print('depth_anything: interrupted', file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader, head say, has gone; Python would complain once more on exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog='depth_anything', description='Depth from one camera with Depth Anything V2.'
+    )
+    parser.add_argument('--version', action='version', version=__version__)
+    verbs = parser.add_subparsers(required=True, metavar='VERB')
+    for group in (run, bag, bench, weights):
+        group.add(verbs)
+    return parser

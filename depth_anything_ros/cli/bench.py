@@ -1,0 +1,106 @@
+"""`bench` and `prove`: figures, and the truth of metric depth."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from tqdm import tqdm
+
+from depth_anything_ros.cli.options import NETWORK, Verbs, add_parameters, parameters_of, size
+from depth_anything_ros.cli.terminal import fetch, follow, load, print_rows
+from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.core.parameters import entries
+
+__all__ = ['add']
+
+
+def add(verbs: Verbs) -> None:
+    """Declare the verbs and their options."""
+    bench = verbs.add_parser('bench', help='time the network, or judge the metric alignment')
+    bench.add_argument(
+        'what',
+        nargs='?',
+        choices=('network', 'alignment'),
+        default='network',
+        help='network: ratios to --baseline, in turn; alignment: accuracy on simulated scenes',
+    )
+    bench.add_argument('--baseline', choices=('upstream', 'torch'), default='upstream')
+    bench.add_argument(
+        '--precisions', nargs='+', choices=('fp32', 'fp16', 'bf16'), default=['fp32']
+    )
+    bench.add_argument('--size', type=size, default=(640, 480), help='default: 640x480')
+    bench.add_argument('--pairs', type=int, default=9, help='rounds (default: 9)')
+    bench.add_argument('--scenes', type=int, default=32, help='per cell (default: 32)')
+    bench.add_argument('--json', action='store_true', help='print JSON')
+    timed = ('variant', 'weights', 'allow_download', 'device', 'input_size', 'threads')
+    add_parameters(bench, timed, {'weights': 'random'})
+    bench.set_defaults(verb=_bench)
+
+    prove = verbs.add_parser(
+        'prove', help='metric depth by each reference of a bag, judged by its true depth'
+    )
+    prove.add_argument('bags', metavar='BAG', nargs='+', type=Path, help='from `bag sample`')
+    prove.add_argument(
+        '--degraded',
+        action='store_true',
+        help='in place of a network, take the truth with the errors that Depth Anything V2 has',
+    )
+    prove.add_argument('--json', action='store_true', help='print JSON')
+    metric = tuple(
+        entry.name
+        for entry in entries()
+        if entry.name.startswith(('reference.', 'alignment.', 'metric.'))
+        and entry.name != 'reference.type'
+    )
+    defaults = {'variant': 'demo', 'reference.fixed_frame': 'odom'}
+    add_parameters(prove, (*NETWORK, *metric), defaults)
+    prove.set_defaults(verb=_prove)
+
+
+def _bench(options: argparse.Namespace) -> int:
+    return _bench_alignment(options) if options.what == 'alignment' else _bench_network(options)
+
+
+def _bench_alignment(options: argparse.Namespace) -> int:
+    from depth_anything_ros.studies import bench_alignment
+
+    if options.scenes < 1:
+        raise SettingError(f'--scenes is {options.scenes}: give 1 or more')
+    with tqdm(unit='cell', disable=None, leave=False) as bar:
+        rows = bench_alignment.run(options.scenes, on_progress=follow(bar))
+    if options.json:
+        print(bench_alignment.json_text(rows))
+    else:
+        bench_alignment.print_table(rows)
+    return 0
+
+
+def _bench_network(options: argparse.Namespace) -> int:
+    from depth_anything_ros.studies.benchmark import benchmark
+
+    if options.pairs < 1:
+        raise SettingError(f'--pairs is {options.pairs}: give 1 or more')
+    baseline = parameters_of(options, backend=options.baseline, precision='auto')
+    fetch(baseline)
+    rows = [parameters_of(options, backend='torch', precision=p) for p in options.precisions]
+    with tqdm(unit='image', disable=None, leave=False) as bar:
+        timed = benchmark([baseline, *rows], options.size, options.pairs, follow(bar))
+    columns = ('backend', 'variant', 'device', 'precision', 'input_size')
+    figures = ('min_ms', 'p50_ms', 'p95_ms', 'cov_percent', 'ratio')
+    return print_rows(timed, (*columns, *figures), options.json)
+
+
+def _prove(options: argparse.Namespace) -> int:
+    from depth_anything_ros.studies import prove
+
+    parameters = parameters_of(options)
+    backend = None if options.degraded else load(parameters)
+    rows: list[prove.Proof] = []
+    with tqdm(unit='image', disable=None, leave=False) as bar:
+        for bag in options.bags:
+            network = backend or prove.degraded_truth_of(bag)
+            rows += prove.prove(bag, network, parameters, lambda _: bar.update())
+    columns = [field.name for field in dataclasses.fields(prove.Proof)]
+    return print_rows(rows, columns, options.json)

@@ -1,0 +1,77 @@
+"""What verbs show while they work, and how they print what they found."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from depth_anything_ros.core.parameters import Parameters
+
+if TYPE_CHECKING:
+    from depth_anything_ros.model.hub import OnProgress
+
+__all__ = ['fetch', 'follow', 'follow_download', 'load', 'print_rows']
+
+
+def fetch(parameters: Parameters) -> None:
+    """See that the weights are on disk, with a bar while they come."""
+    from depth_anything_ros.pipeline import fetch_weights
+
+    with tqdm(unit='B', unit_scale=True, disable=None, leave=False) as bar:
+        fetch_weights(parameters, follow_download(bar))
+
+
+def load(parameters: Parameters) -> Any:
+    """Give the backend that the parameters name; warnings go to stderr."""
+    from depth_anything_ros.pipeline import load_backend
+
+    fetch(parameters)
+    backend = load_backend(parameters)
+    for notice in backend.info.weights.notices():
+        print(f'warning: {notice}', file=sys.stderr)
+    return backend
+
+
+def follow(bar: tqdm[Any]) -> Callable[[int, int], None]:
+    """Give a callback that moves `bar` to (done, total)."""
+
+    def show(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    return show
+
+
+def follow_download(bar: tqdm[Any]) -> OnProgress:
+    """Give a callback for a download of so many bytes."""
+    show = follow(bar)
+    return lambda percent, done, total: show(done, total)
+
+
+def print_rows(items: Sequence[Any], columns: Sequence[str], as_json: bool) -> int:
+    """Print dataclasses whole as JSON, or some of their fields as a table."""
+    rows = [dataclasses.asdict(item) for item in items]
+    if as_json:
+        print(json.dumps(rows, indent=2, default=str))
+        return 0
+    table = [list(columns)]
+    table += [[_cell(row[column]) for column in columns] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for line in table:
+        cells = zip(line, widths, strict=True)
+        print('  '.join(text.ljust(width) for text, width in cells).rstrip())
+    return 0
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, Enum):
+        return str(value.value)
+    if isinstance(value, float):
+        return f'{value:.4g}'
+    return '-' if value in (None, '') else str(value)

@@ -1,0 +1,62 @@
+"""`weights`."""
+
+from __future__ import annotations
+
+import argparse
+
+from tqdm import tqdm
+
+from depth_anything_ros.cli.options import Verbs, add_parameters
+from depth_anything_ros.cli.terminal import follow_download, print_rows
+from depth_anything_ros.model.variants import Checkpoint
+
+__all__ = ['add']
+
+
+def add(verbs: Verbs) -> None:
+    """Declare the verbs and their options."""
+    weights = verbs.add_parser('weights', help='list, fetch or verify checkpoints')
+    actions = weights.add_subparsers(required=True, metavar='ACTION')
+    for name, verb, text in (
+        ('list', _weights_list, 'the released checkpoints and which are here'),
+        ('fetch', _weights_fetch, 'download one into the cache and verify it'),
+        ('verify', _weights_verify, 'check the one that would be used, without the network'),
+    ):
+        action = actions.add_parser(name, help=text)
+        action.add_argument('--json', action='store_true', help='print JSON')
+        if name == 'fetch':
+            add_parameters(action, ('variant', 'checkpoint'), {})
+        elif name == 'verify':
+            names = ('variant', 'checkpoint', 'weights')
+            add_parameters(action, names, {'variant': None, 'checkpoint': None})
+        action.set_defaults(verb=verb)
+
+
+def _weights_list(options: argparse.Namespace) -> int:
+    from depth_anything_ros.model import inventory
+
+    return print_rows(
+        inventory.list_rows(),
+        ('variant', 'checkpoint', 'size_bytes', 'licence', 'path'),
+        options.json,
+    )
+
+
+def _weights_fetch(options: argparse.Namespace) -> int:
+    from depth_anything_ros.model import weights
+
+    with tqdm(unit='B', unit_scale=True, disable=None) as bar:
+        found = weights.fetch(
+            options.variant, Checkpoint(options.checkpoint), follow_download(bar)
+        )
+    return print_rows([found], ('variant', 'checkpoint', 'licence', 'path'), options.json)
+
+
+def _weights_verify(options: argparse.Namespace) -> int:
+    from depth_anything_ros.model import inventory
+
+    checkpoint = Checkpoint(options.checkpoint) if options.checkpoint else None
+    rows = inventory.verify(options.variant, checkpoint, options.weights)
+    print_rows(rows, ('variant', 'checkpoint', 'state', 'path', 'message'), options.json)
+    sound = (inventory.FileState.OK, inventory.FileState.UNKNOWN, inventory.FileState.MISSING)
+    return 0 if all(row.state in sound for row in rows) else 1
