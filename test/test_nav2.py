@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,17 @@ import pytest
 import yaml
 from voxel_grid import Flags, Limits, Points, VoxelGrid, grown
 
-from depth_anything_ros.core.alignment import AlignmentConfig, ReferenceKind, ScaleAligner
-from depth_anything_ros.core.geometry.cloud import CloudFilter, cloud_from_depth, compacted
-from depth_anything_ros.core.geometry.references import Gate, samples_from_points
+from depth_anything_ros.bag.reading import BagReader
+from depth_anything_ros.bag.replay import BagReplay, CameraTopics, ReplayedImage
+from depth_anything_ros.bag.sample import write_sample_bag
+from depth_anything_ros.bag.sample_topics import START_NS
+from depth_anything_ros.core.frame import Wanted
+from depth_anything_ros.core.geometry.cloud import compacted
 from depth_anything_ros.core.geometry.transforms import Transform
-from depth_anything_ros.core.types import FloatImage
+from depth_anything_ros.core.parameters import parameters_from_flat
+from depth_anything_ros.messages.stamps import ns_from_stamp
+from depth_anything_ros.studies.prove import degraded_truth_of
 from depth_anything_ros.synthetic.camera import depth_image, view_of
-from depth_anything_ros.synthetic.degradation import degraded
-from depth_anything_ros.synthetic.rig import Pose
 from depth_anything_ros.synthetic.world import World
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -118,57 +122,52 @@ class Verdict:
     false: float
 
 
-def metric_cloud(
-    aligner: ScaleAligner, world: World, depth_m: FloatImage, time_s: float, frame: int
-) -> Points:
-    """Give the cloud (N, 3) of one frame in the map, by the network's errors and the lidar."""
-    disparity = degraded(depth_m, seed=world.seed, frame=frame)
-    lidar = world.cloud(time_s)
-    returns = np.stack([lidar['x'], lidar['y'], lidar['z']], axis=1)
-    pose = world.camera_pose(time_s)
-    mount = moved(pose.inverse() @ (world.base(time_s) @ world.rig.lidar.pose()))
-    samples = samples_from_points(returns, mount, world.camera, Gate())
-    alignment = aligner.update(disparity, samples, round(time_s * 1e9))
-    assert alignment.accepted, alignment.reason
-    metric = alignment.metric_depth(disparity)
-    sigma = alignment.sigma_of(metric)
-    near = depth_m < LIMITS.mark_range_m
-    # The slack that is allowed is what the aligner itself says of its error.
-    assert 0.3 * ERROR_SHARE < np.nanmedian(sigma[near] / metric[near]) < 0.6 * ERROR_SHARE
-    # As the node does by default.
-    keep = CloudFilter(max_relative_sigma=0.5)
-    cloud = compacted(cloud_from_depth(metric, world.camera, keep, stride=2, sigma_m=sigma))
-    return moved(pose).apply(cloud.points).astype(np.float64)
-
-
-def moved(pose: Pose) -> Transform:
-    return Transform(pose.rotation, pose.translation)
-
-
 @lru_cache(maxsize=2)
 def drive(seed: int) -> tuple[Look, ...]:
-    """Drive 14 m along the street, with a look at every two metres."""
-    world = World('road', seed)
-    aligner = ScaleAligner(AlignmentConfig(kind=ReferenceKind.POINT_CLOUD))
-    looks = []
-    for frame in range(8):
-        time_s = 0.5 * frame
-        pose = world.camera_pose(time_s)
-        view = view_of(world.scene.at(time_s), world.camera, pose)
-        # Every sixth pixel either way: a cell at the farthest range is ten pixels wide.
-        chosen = np.zeros((world.size[1], world.size[0]), np.bool_)
-        chosen[::6, ::6] = True
-        kept = np.flatnonzero(chosen)
-        directions = view.rays.directions[:, kept].T.astype(np.float64)
-        truth = Truth(
-            pose.translation,
-            pose.translation + directions,
-            view.hits.distance_m[kept].astype(np.float64),
-            view.hits.solid[kept],
-        )
-        cloud = metric_cloud(aligner, world, depth_image(view), time_s, frame)
-        looks.append(Look(cloud, truth))
+    """Replay a sample bag of a road through the pipeline: a look at every two metres."""
+    with TemporaryDirectory() as folder:
+        bag = Path(folder) / 'road'
+        write_sample_bag(bag, 'road', 4.5, 2.0, seed=seed)
+        parameters = parameters_from_flat({'reference.fixed_frame': 'odom'})
+        topics = CameraTopics('/camera/image_raw', reference='/lidar/points')
+        backend = degraded_truth_of(bag)
+        with BagReader(bag) as reader:
+            wanted = Wanted.POINTS | Wanted.DEPTH | Wanted.SIGMA
+            answers = list(BagReplay(reader, topics, backend, parameters, wanted))
+    # The first image comes before its camera_info.
+    looks = [look_at(seed, answer) for answer in answers[1:]]
+    assert len(looks) == 8
     return tuple(looks)
+
+
+def look_at(seed: int, answer: ReplayedImage) -> Look:
+    """Put the cloud of one image into the map, by the true pose, beside the truth."""
+    frame = answer.frame
+    assert frame is not None
+    assert frame.cloud is not None, frame.scale.reason
+    world = World('road', seed, 4.5)
+    time_s = (ns_from_stamp(answer.header.stamp) - START_NS) * 1e-9
+    pose = world.camera_pose(time_s)
+    view = view_of(world.scene.at(time_s), world.camera, pose)
+    near = depth_image(view) < LIMITS.mark_range_m
+    assert frame.depth_m is not None
+    assert frame.sigma_m is not None
+    # The slack that is allowed is what the node itself says of its error.
+    sigma = np.nanmedian(frame.sigma_m[near] / frame.depth_m[near])
+    assert 0.3 * ERROR_SHARE < sigma < 0.6 * ERROR_SHARE
+    # Every sixth pixel either way: a cell at the farthest range is ten pixels wide.
+    chosen = np.zeros((world.size[1], world.size[0]), np.bool_)
+    chosen[::6, ::6] = True
+    kept = np.flatnonzero(chosen)
+    truth = Truth(
+        pose.translation,
+        pose.translation + view.rays.directions[:, kept].T.astype(np.float64),
+        view.hits.distance_m[kept].astype(np.float64),
+        view.hits.solid[kept],
+    )
+    map_from_camera = Transform(pose.rotation, pose.translation)
+    points = compacted(frame.cloud).points
+    return Look(map_from_camera.apply(points).astype(np.float64), truth)
 
 
 def scaled(look: Look, factor: float) -> Look:

@@ -38,10 +38,10 @@ def load(parameters: Parameters) -> Any:
     return backend
 
 
-def follow(bar: tqdm[Any]) -> Callable[[int, int], None]:
+def follow(bar: tqdm[Any]) -> Callable[[float, float], None]:
     """Give a callback that moves `bar` to (done, total)."""
 
-    def show(done: int, total: int) -> None:
+    def show(done: float, total: float) -> None:
         bar.total = total
         bar.update(done - bar.n)
 
