@@ -80,9 +80,12 @@ class Rig:
         self.peer_context.try_shutdown()
         self.context.try_shutdown()
 
-    def listen(self, message_type: type, topic: str, qos: QoSProfile | int = 10) -> None:
-        """Subscribe the peer."""
-        self.peer.create_subscription(message_type, topic, self.received[topic].append, qos)
+    def listen(
+        self, message_type: type, topic: str, qos: QoSProfile | int = 10, *, raw: bool = False
+    ) -> None:
+        """Subscribe the peer; `raw` gives bytes."""
+        keep = self.received[topic].append
+        self.peer.create_subscription(message_type, topic, keep, qos, raw=raw)
 
     def until(self, condition: Callable[[], Any], timeout_s: float = 30.0) -> Any:
         """Spin the peer until `condition` gives something true; give that."""

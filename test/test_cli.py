@@ -13,7 +13,19 @@ from rosbags.highlevel import AnyReader
 
 from depth_anything_ros import cli
 
-VERBS = ['demo', 'run', 'bench', 'bag sample', 'weights list', 'weights fetch', 'weights verify']
+VERBS = [
+    'demo',
+    'run',
+    'bench',
+    'prove',
+    'bag sample',
+    'bag process',
+    'bag play',
+    'bag compare',
+    'weights list',
+    'weights fetch',
+    'weights verify',
+]
 
 
 @pytest.mark.parametrize('verb', VERBS)

@@ -11,6 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from depth_anything_ros.bag.comparison.limits import Limits
+from depth_anything_ros.cli import bag_process
 from depth_anything_ros.cli.options import Verbs, positive, size
 from depth_anything_ros.cli.terminal import follow
 
@@ -31,6 +32,8 @@ def add(verbs: Verbs) -> None:
     sample.add_argument('--storage', default='mcap', help='mcap or sqlite3 (default: mcap)')
     sample.add_argument('--json', action='store_true', help='print the counts as JSON')
     sample.set_defaults(verb=_sample)
+
+    bag_process.add(bags)
 
     play = bags.add_parser('play', help='a bag over DDS, for those without rosbag2')
     play.add_argument('bag', metavar='BAG', type=Path, help='folder, .mcap or .db3 file')

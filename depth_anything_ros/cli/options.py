@@ -35,6 +35,7 @@ def add_parameters(
         if entry.name not in names:
             continue
         default = defaults.get(entry.name, entry.default)
+        shown = entry.default if default is argparse.SUPPRESS else default
         kind: dict[str, Any] = (
             {'action': argparse.BooleanOptionalAction}
             if entry.kind is bool
@@ -46,7 +47,7 @@ def add_parameters(
             '--' + entry.name.replace('.', '-').replace('_', '-'),
             dest=entry.name,
             default=default,
-            help=f'{entry.description} Default: {default!r}.'.replace('%', '%%'),
+            help=f'{entry.description} Default: {shown!r}.'.replace('%', '%%'),
             **kind,
         )
 

@@ -10,10 +10,10 @@ from depth_anything_ros.backends import BackendInfo, Output
 from depth_anything_ros.core.alignment import (
     Alignment,
     AlignmentConfig,
+    LocalError,
     ReferenceKind,
     ScaleAligner,
 )
-from depth_anything_ros.core.alignment.refinement import LocalError
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.measurement import Measurement, samples_of

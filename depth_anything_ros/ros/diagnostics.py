@@ -31,6 +31,10 @@ OK, WARN, ERROR, STALE = (
 
 _WARNINGS = {
     'few_inliers': 'half of the reference may be wrong: check extrinsics, stamps and reflections',
+    'rejected_region': 'a whole region of the reference does not fit: check extrinsics, and for '
+    'glass and mirrors',
+    'unlikely_shift': 'the fit needs an unlikely shift: the far end may be wrong',
+    'rough_fit': 'reference and network agree only roughly: check extrinsics and stamps',
     'polarity_unknown': 'the reference sees one depth only, so it cannot show a reversed sign',
 }
 

@@ -19,6 +19,7 @@ from depth_anything_ros.synthetic.world import World
 
 __all__ = [
     'CORRUPTIONS',
+    'FRAME_S',
     'REFERENCES',
     'Corruption',
     'ReferenceType',
@@ -27,6 +28,7 @@ __all__ = [
     'truth',
 ]
 
+FRAME_S = 0.1
 _TIME_S = 1.0
 _READINGS = 10
 _PITCH_SIGMA_RAD = np.radians(0.5)
@@ -41,25 +43,37 @@ class Truth:
     world: World
     depth_m: FloatImage
 
+    def before(self, frames: int) -> FloatImage:
+        """Give the true depth so many frames ago, from the drive of the robot."""
+        return _seen(self.world, _TIME_S - frames * FRAME_S)
+
 
 @dataclass(frozen=True)
 class ReferenceType:
-    """A reference: `draw(truth, seed)` gives one ReferenceSamples per reading."""
+    """A reference: `draw(truth, seed)` gives one ReferenceSamples per reading, the last first.
+
+    `drives`: the robot moved between the readings.
+    """
 
     name: str
     kind: ReferenceKind
     draw: Callable[[Truth, int], list[ReferenceSamples]]
+    drives: bool = False
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """What is wrong: a share of outliers, an extrinsic error, the network's gamma."""
+    """What is wrong: a share of outliers, an extrinsic error, the network's gamma.
+
+    `negated`: near is far and far is near, between the same bounds.
+    """
 
     name: str
     outliers: float = 0.0
     clustered: bool = False
     extrinsic_rad: float = 0.0
     gamma: float = 1.0
+    negated: bool = False
 
 
 CORRUPTIONS = (
@@ -70,14 +84,18 @@ CORRUPTIONS = (
     Corruption('45% clustered', 0.45, True),
     Corruption('extrinsic 1 deg', extrinsic_rad=np.radians(1.0)),
     Corruption('range gamma 1.15', gamma=1.15),
+    Corruption('negated', negated=True),
 )
 
 
 def truth(family: str, seed: int, size: tuple[int, int]) -> Truth:
     """Cast the rays of one camera, without drawing its picture."""
     world = World(family, seed, size=size)
-    view = view_of(world.scene.at(_TIME_S), world.camera, world.camera_pose(_TIME_S))
-    return Truth(world, depth_image(view))
+    return Truth(world, _seen(world, _TIME_S))
+
+
+def _seen(world: World, time_s: float) -> FloatImage:
+    return depth_image(view_of(world.scene.at(time_s), world.camera, world.camera_pose(time_s)))
 
 
 def corrupted(
@@ -85,6 +103,8 @@ def corrupted(
 ) -> list[ReferenceSamples]:
     """Add the extrinsic error and the outliers; whole readings where there are several."""
     random = np.random.default_rng([seed, 5])
+    if what.negated:
+        return _negated(samples)
     turn = _small_rotation(what.extrinsic_rad, random)
     if len(samples) > 1:
         wrong = np.zeros(len(samples), np.bool_)
@@ -99,6 +119,15 @@ def corrupted(
     if what.extrinsic_rad > 0.0:
         samples = [_turned(each, turn, camera) for each in samples]
     return samples
+
+
+def _negated(samples: list[ReferenceSamples]) -> list[ReferenceSamples]:
+    depths = np.concatenate([each.depth_m for each in samples])
+    depths = depths[np.isfinite(depths)]
+    if not depths.size:
+        return samples
+    both = float(depths.min() * depths.max())
+    return [_scaled(each, both / np.square(each.depth_m)) for each in samples]
 
 
 def _chosen(
@@ -160,20 +189,25 @@ def _of_body_points(
     return [_visible(u, v, z, np.full(z.size, sigma_m), world.camera)]
 
 
-def _range(of: Truth, seed: int) -> list[ReferenceSamples]:
-    """Give the readings of a robot that stands still; each covers the pixels of its cone."""
-    world = of.world
-    cone = world.sensors.range_cone
-    to_camera = world.camera_pose(_TIME_S).inverse() @ world.base(_TIME_S) @ world.rig.range.pose()
-    readings = []
-    for index in range(_READINGS):
-        pose = world.base(_TIME_S) @ world.rig.range.pose()
-        read = cone.measure(world.scene.at(_TIME_S), pose, seed * _READINGS + index)
-        if not np.isfinite(read):
-            continue
-        u, v, z = project(world.camera, to_camera.apply(cone.directions() * read))
-        readings.append(_samples(u, v, np.full(z.size, z.mean()), np.full(z.size, 0.01)))
-    return readings or [_samples(*np.zeros((4, 0)))]
+def _range(step_s: float) -> Callable[[Truth, int], list[ReferenceSamples]]:
+    """Give readings `step_s` apart, 0 for a robot that stands; each covers its cone's pixels."""
+
+    def draw(of: Truth, seed: int) -> list[ReferenceSamples]:
+        world = of.world
+        cone = world.sensors.range_cone
+        beam = world.rig.range.pose()
+        readings = []
+        for index in range(_READINGS):
+            time_s = _TIME_S - index * step_s
+            pose = world.base(time_s) @ beam
+            read = cone.measure(world.scene.at(time_s), pose, seed * _READINGS + index)
+            to_camera = world.camera_pose(time_s).inverse() @ pose
+            u, v, z = project(world.camera, to_camera.apply(cone.directions() * min(read, 1e3)))
+            depth = z.mean() if np.isfinite(read) else np.nan
+            readings.append(_samples(u, v, np.full(z.size, depth), np.full(z.size, 0.01)))
+        return readings
+
+    return draw
 
 
 def _ground(of: Truth, seed: int) -> list[ReferenceSamples]:
@@ -206,7 +240,8 @@ REFERENCES = (
     ReferenceType('depth camera', ReferenceKind.DEPTH_IMAGE, _depth_camera),
     ReferenceType('lidar', ReferenceKind.POINT_CLOUD, _lidar),
     ReferenceType('laser scan', ReferenceKind.LASER_SCAN, _scan),
-    ReferenceType('range', ReferenceKind.RANGE, _range),
+    ReferenceType('range', ReferenceKind.RANGE, _range(0.0)),
+    ReferenceType('range, driving', ReferenceKind.RANGE, _range(FRAME_S), drives=True),
     ReferenceType('ground plane', ReferenceKind.GROUND_PLANE, _ground),
 )
 

@@ -21,8 +21,11 @@ MISSING = 'not installed'
 class AlignmentRow:
     """One method on one kind of reference with one fault, over `scenes` scenes of a family.
 
+    `first_seed`: their seeds count from it.
+
     `abs_rel`, `abs_rel_p95`: over the scenes with an answer; `published`: their share;
-    `flagged`: the share published with a warning; `refusals`: the reasons of the others.
+    `flagged`: the share published with a warning; `silent`: that published without one and with
+    an AbsRel above 1.5 times the oracle's; `refusals`: the reasons of the others.
     `coverage`: pixels with a depth. `within_1_sigma`, `within_2_sigma`: shares of pixels in the
     near, middle and far third. `sigma_over_abs_rel`: mean sigma / z over AbsRel. `gain_of_drop`:
     by how much AbsRel falls without the fifth of the pixels that is least sure. `note`: why
@@ -34,10 +37,12 @@ class AlignmentRow:
     fault: str
     method: str
     scenes: int
+    first_seed: int
     abs_rel: float = float('nan')
     abs_rel_p95: float = float('nan')
     published: float = float('nan')
     flagged: float = float('nan')
+    silent: float = float('nan')
     coverage: float = float('nan')
     within_1_sigma: tuple[float, ...] = ()
     within_2_sigma: tuple[float, ...] = ()
@@ -65,16 +70,19 @@ def print_table(rows: Iterable[AlignmentRow]) -> None:
     methods = list(dict.fromkeys(row.method for row in rows))
     cells = {(row.family, row.reference, row.fault, row.method): row for row in rows}
     places = list(dict.fromkeys((row.family, row.reference, row.fault) for row in rows))
+    for first, count in dict.fromkeys((row.first_seed, row.scenes) for row in rows):
+        print(f'scenes of seeds {first} to {first + count - 1}; constants were chosen on 0 to 31')
     print('mean AbsRel; in brackets the share of scenes published where it is not all')
-    print(f'{"family":8}{"reference":14}{"fault":18}' + ''.join(f'{m:>15}' for m in methods))
+    print(f'{"family":8}{"reference":15}{"fault":18}' + ''.join(f'{m:>15}' for m in methods))
     for place in places:
-        line = f'{place[0]:8}{place[1]:14}{place[2]:18}'
+        line = f'{place[0]:8}{place[1]:15}{place[2]:18}'
         print(line + ''.join(f'{_figure(cells.get((*place, m))):>15}' for m in methods))
     print()
     print('sigma: % of pixels within 1 and 2 sigma, near / middle / far third')
     print(
-        f'{"family":8}{"reference":14}{"fault":18}{"method":9}{"1 sigma":>12}{"2 sigma":>12}'
-        f'{"sigma/AbsRel":>13}{"drop":>7}{"held out":>10}{"ms":>7}  flagged, refused'
+        f'{"family":8}{"reference":15}{"fault":18}{"method":9}{"1 sigma":>12}{"2 sigma":>12}'
+        f'{"sigma/AbsRel":>13}{"drop":>7}{"held out":>10}{"ms":>7}  '
+        'flagged, wrong (1.5 x oracle) in silence, refused'
     )
     for place in places:
         for method in (ROBUST, REFINED):
@@ -96,12 +104,14 @@ def _honesty(row: AlignmentRow) -> str:
     def shares(values: Sequence[float]) -> str:
         return '/'.join(f'{100 * value:.0f}' for value in values) or '-'
 
-    silent = [row.refusals] if row.refusals else []
+    notes = [row.refusals] if row.refusals else []
+    if row.silent > 0.0:
+        notes.insert(0, f'{row.silent:.0%} wrong in silence')
     if row.flagged > 0.0:
-        silent.insert(0, f'{row.flagged:.0%} flagged')
+        notes.insert(0, f'{row.flagged:.0%} flagged')
     return (
-        f'{row.family:8}{row.reference:14}{row.fault:18}{row.method:9}'
+        f'{row.family:8}{row.reference:15}{row.fault:18}{row.method:9}'
         f'{shares(row.within_1_sigma):>12}{shares(row.within_2_sigma):>12}'
         f'{row.sigma_over_abs_rel:13.2f}{row.gain_of_drop:7.2f}{row.held_out_abs_rel:10.4f}'
-        f'{row.ms_median:7.2f}  {", ".join(silent)}'
+        f'{row.ms_median:7.2f}  {", ".join(notes)}'
     )

@@ -8,13 +8,13 @@ import pytest
 import yaml
 
 from depth_anything_ros.core.errors import SettingError
-from depth_anything_ros.core.parameters.docs import markdown_text, yaml_text
 from depth_anything_ros.core.parameters import (
     Parameters,
     entries,
     flatten,
     parameters_from_flat,
 )
+from depth_anything_ros.core.parameters.docs import markdown_text, yaml_text
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 

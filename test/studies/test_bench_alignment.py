@@ -18,7 +18,8 @@ def test_every_reference_gives_a_row_per_method(
 
     monkeypatch.setitem(alignment_baselines.BASELINES, 'RANSAC', missing)
     progress: list[tuple[int, int]] = []
-    rows = run(1, ('road',), faults=CORRUPTIONS[:2], on_progress=lambda *at: progress.append(at))
+    faults = (*CORRUPTIONS[:2], CORRUPTIONS[-1])
+    rows = run(1, ('road',), faults=faults, on_progress=lambda *at: progress.append(at))
     assert progress == [(1, 1)]
     assert {row.reference for row in rows} == {reference.name for reference in REFERENCES}
     found = {(row.reference, row.fault, row.method): row for row in rows}
@@ -26,9 +27,12 @@ def test_every_reference_gives_a_row_per_method(
     assert ours.abs_rel < 1.05 * found['500 pixels', '30% scattered', 'oracle'].abs_rel
     assert found['500 pixels', 'clean', 'RANSAC'].note == 'not installed'
     assert ('laser scan', 'clean', 'refined') not in found
+    assert found['500 pixels', 'negated', 'robust'].refusals == '1 contradicts_network'
+    assert ours.silent == 0.0
     # Strict JSON: no NaN.
     assert len(json.loads(json_text(rows), parse_constant=pytest.fail)) == len(rows)
     print_table(rows)
     table = capsys.readouterr().out
+    assert table.startswith('scenes of seeds 2000 to 2000; constants were chosen on 0 to 31')
     assert 'not installed' in table
     assert 'depth camera' in table

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from depth_anything_ros.core.alignment.polarity import far_pairs
 from depth_anything_ros.core.alignment.robust_fit import (
     LEAST_SIGMA,
     PRIOR_REACH,
@@ -23,14 +24,9 @@ __all__ = ['fit_affine']
 
 Floats = npt.NDArray[np.float64]
 
-_HYPOTHESES = 128
 _SCORED = 512
-_LEAST_APART = 0.15
 _RIVAL_SCORE = 1.1
 _RIVAL_DISTANCE = 0.2
-_CONTRADICTION_SIGMAS = 3.0
-
-_DRAWS = np.random.default_rng(20240613).random((2, _HYPOTHESES))
 
 
 def fit_affine(
@@ -41,11 +37,11 @@ def fit_affine(
 ) -> tuple[AffineFit | None, str]:
     """Fit (scale, shift) to at least two samples; `believed` is one more hypothesis.
 
-    Gives None and a reason where no fit may be trusted: 'contradicts_network' where depth grows
-    with disparity, 'ambiguous' where two different hypotheses explain the samples alike.
+    Gives None and a reason where no fit may be trusted: 'unobservable_slope' where no line rises
+    with disparity, 'ambiguous' where two different ones explain the samples alike.
     """
-    inverse = 1.0 / samples.depth_m
-    states = _hypotheses(samples.disparity, inverse, believed)
+    states = _hypotheses(samples.disparity, 1.0 / samples.depth_m, believed)
+    states = states[states[:, 0] > 0.0]
     if not states.size:
         return None, 'unobservable_slope'
     step = samples.count // _SCORED + 1
@@ -55,31 +51,17 @@ def fit_affine(
     everywhere = np.ones(samples.count, np.bool_)
     support *= occupied_blocks(samples, everywhere)
     support -= np.log1p(np.square(states[:, 1] / (PRIOR_REACH * prior.shift_sigma)))
-    rising = states[:, 0] > 0.0
-    if not rising.any():
-        return None, 'contradicts_network'
-    best = int(np.argmax(np.where(rising, support, -np.inf)))
-    if not rising.all():
-        rival = int(np.argmax(np.where(rising, -np.inf, support)))
-        if support[rival] > support[best] and _falls(samples, states[rival], prior):
-            return None, 'contradicts_network'
-    if _rivals(errors[rising], errors[best]):
+    best = int(np.argmax(support))
+    if _rivals(errors, errors[best]):
         return None, 'ambiguous'
     return refit(samples, states[best], prior), ''
 
 
 def _hypotheses(q: Floats, y: Floats, believed: Floats | None) -> Floats:
     """Give states (h, 2): lines through two samples, the median ratio, and the belief."""
-    order = np.argsort(q, kind='stable')
-    half = q.size // 2
-    low = order[(_DRAWS[0] * half).astype(np.int64)]
-    high = order[half + (_DRAWS[1] * (q.size - half)).astype(np.int64)]
-    # By the spread of the samples: a scan that sees little of it must still tell its sign.
-    spread = q[order[int(0.95 * (q.size - 1))]] - q[order[int(0.05 * (q.size - 1))]]
-    apart = q[high] - q[low] > _LEAST_APART * spread
-    low, high = low[apart], high[apart]
+    low, high = far_pairs(q)
     slope = (y[high] - y[low]) / (q[high] - q[low])
-    lines = [np.stack([slope, y[low] - slope * q[low]], axis=1)[slope != 0.0]]
+    lines = [np.stack([slope, y[low] - slope * q[low]], axis=1)]
     positive = q > 0.0
     if positive.any():
         lines.append(np.array([[float(np.median(y[positive] / q[positive])), 0.0]]))
@@ -118,16 +100,3 @@ def _rivals(errors: npt.NDArray[np.float32], best: npt.NDArray[np.float32]) -> b
     limit = _RIVAL_SCORE * float(np.minimum(np.abs(best), cap).mean()) + 1e-6
     apart = np.median(np.abs(errors[scores <= limit] - best), axis=1)
     return bool((apart > _RIVAL_DISTANCE).any())
-
-
-def _falls(samples: GatedSamples, start: Floats, prior: Prior) -> bool:
-    """Tell whether samples say by themselves that depth grows with disparity."""
-    fit = refit(samples, start, Prior(1e6 * prior.shift_sigma, prior.network_sigma))
-    (a, b), (_, c) = fit.information
-    determinant = a * c - b * b
-    # The variance of the scale is c / determinant, without bound on a wall.
-    return bool(
-        fit.scale < 0.0
-        and determinant > 1e-9 * a * c
-        and fit.scale**2 * determinant > _CONTRADICTION_SIGMAS**2 * c
-    )

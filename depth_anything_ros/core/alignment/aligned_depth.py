@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.core.alignment.refinement import LocalError
+from depth_anything_ros.core.alignment.local_error import LocalError
 from depth_anything_ros.core.types import FloatImage
 
 __all__ = ['Alignment']
 
 _EDGE_PX = 5
-_EDGE_SHARE = 0.3
-"""Log error beside a depth edge over the log step of the edge: the network blurs it."""
+_EDGE_SHARE = 1.0
+"""Log error beside a depth edge, where the network blurs, over what another blur would add."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,8 +23,12 @@ class Alignment:
     """Scale and shift between disparity and inverse depth, 1 / z = scale * q + shift.
 
     `reason` is '' when `accepted`, else one of too_few_samples, contradicts_network, ambiguous,
-    poor_fit, unobservable_slope, jump, degenerate_network. `warning` is '' or few_inliers: half
-    of the samples or more may be wrong. `residual`: median |log error| of the samples.
+    poor_fit, unobservable_slope, jump, degenerate_network. `warning` is '' or why the depth may
+    be wrong: few_inliers (half of the samples or more may be wrong), rejected_region (most
+    samples of a region are), unlikely_shift, rough_fit (the network errs more than it should),
+    polarity_unknown (no two samples told that the nearer has the larger disparity, as with one
+    beam on one wall: a negated reference would look the same). `residual`: median |log error|
+    of the samples. `inliers`, `inlier_ratio`: of the samples after gating.
     `held_out_abs_rel`: mean |error| / depth at samples left out of the fit, outliers aside; NaN
     below 25 samples. `covariance` (2, 2) of scale and shift. `local`: errors over the image.
     """
@@ -75,36 +79,45 @@ class Alignment:
         """Give the same for the `metric_depth` (H, W) already at hand."""
         if self.covariance is None or self.local is None:
             return np.full(depth.shape, np.nan, np.float32)
-        constant, linear, square = self._affine_variance()
-        affine = depth * np.float32(square)
-        affine += np.float32(linear)
-        affine *= depth
-        affine += np.float32(constant)
-        # Rounding may leave a variance of 0 below it.
-        variance = np.maximum(affine, 0.0, out=affine)
-        if self.local.open_share is not None:
-            variance *= _stretched(self.local.open_share, depth.shape)
-        variance += _stretched(self.local.variance, depth.shape)
-        variance += np.square(np.float32(_EDGE_SHARE) * self._steps(depth))
+        constant, linear, square = self._variance_in_depth(self.local)
+        variance = depth * np.float32(square)
+        variance += _stretched(linear, depth.shape)
+        variance *= depth
+        variance += _stretched(constant, depth.shape)
+        # Never less than the samples nearby show.
+        np.maximum(variance, _stretched(self.local.variance, depth.shape), out=variance)
+        variance += np.square(np.float32(_EDGE_SHARE) * self._blur(depth))
         return np.asarray(np.sqrt(variance) * depth, np.float32)
 
-    def _affine_variance(self) -> tuple[float, float, float]:
-        """Give c0, c1, c2 of the relative variance c0 + c1 z + c2 z^2 by scale and shift.
+    def _variance_in_depth(self, local: LocalError) -> tuple[FloatImage, FloatImage, float]:
+        """Give c0 (rows, columns), c1 (rows, columns), c2 of the variance c0 + c1 z + c2 z^2.
 
-        It is [q 1] P [q 1]' z^2 with q = (1 / z - shift) / scale.
+        That of scale and shift is [q 1] P [q 1]' z^2 with q = (1 / z - shift) / scale. What
+        samples nearby show holds it for their depths; at others, z^2 of the shift's is open.
         """
         assert self.covariance is not None
         (ss, st), (_, tt) = self.covariance / np.array([[self.scale**2, self.scale], [1.0, 1.0]])
         t = self.shift
-        return float(ss), float(2.0 * (st - t * ss)), float(tt - 2.0 * t * st + t * t * ss)
+        c0, c1, c2 = ss, 2.0 * (st - t * ss), tt - 2.0 * t * st + t * t * ss
+        opened, shown = local.open_share, 1.0 - local.open_share
+        away = np.square(local.depth_m) - local.depth_variance
+        constant = local.variance + opened * c0 + shown * c2 * away
+        linear = opened * c1 - 2.0 * c2 * shown * local.depth_m
+        return np.asarray(constant, np.float32), np.asarray(linear, np.float32), float(c2)
 
-    def _steps(self, depth: FloatImage) -> FloatImage:
-        """Give the relative step (H, W) of depth within 2 px, about the log of its ratio."""
+    def _blur(self, depth: FloatImage) -> FloatImage:
+        """Give by how much (log) another blur would change the depth (H, W), within 1 px.
+
+        A slope stays as it is: inverse depth is linear on a plane.
+        """
         # What is unknown is taken to be far: next to it lies an edge.
-        known = np.nan_to_num(depth, nan=self.max_depth_m)
-        kernel = np.ones((_EDGE_PX, _EDGE_PX), np.uint8)
-        far, near = cv2.dilate(known, kernel), cv2.erode(known, kernel)
-        return np.asarray(2.0 * (far - near) / (far + near), np.float32)
+        inverse = np.reciprocal(np.nan_to_num(depth, nan=self.max_depth_m))
+        smooth = cv2.blur(inverse, (3, 3))
+        change = np.asarray(cv2.blur(smooth, (_EDGE_PX, _EDGE_PX)), np.float32)
+        change /= np.asarray(smooth, np.float32)
+        change -= np.float32(1.0)
+        np.abs(change, out=change)
+        return np.asarray(cv2.dilate(change, np.ones((3, 3), np.uint8)), np.float32)
 
 
 def _stretched(grid: FloatImage, shape: tuple[int, ...]) -> FloatImage:

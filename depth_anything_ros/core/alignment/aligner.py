@@ -22,13 +22,15 @@ from depth_anything_ros.core.alignment.belief import (
     normalized_innovation,
 )
 from depth_anything_ros.core.alignment.config import AlignmentConfig, ReferenceKind
+from depth_anything_ros.core.alignment.doubts import surely, warning_about
 from depth_anything_ros.core.alignment.held_out import HeldOutError
+from depth_anything_ros.core.alignment.local_error import observed_error
+from depth_anything_ros.core.alignment.polarity import Polarity, rising_share
 from depth_anything_ros.core.alignment.range_readings import RangeReadings
-from depth_anything_ros.core.alignment.refinement import corrected_error, observed_error
+from depth_anything_ros.core.alignment.refinement import corrected_error
 from depth_anything_ros.core.alignment.robust_fit import AffineFit, Prior, middle
 from depth_anything_ros.core.alignment.sample_gate import (
     DisparityStats,
-    GatedSamples,
     disparity_stats,
     gate,
 )
@@ -38,9 +40,9 @@ __all__ = ['ScaleAligner']
 
 _JUMP_NIS = 13.8
 """Chi-square of two degrees of freedom at 0.1 %."""
+_SETTLED_NIS = 4.6
+"""The same at 10 %, after a jump: the belief widens while it waits, and must not drift along."""
 _JUMPS_BEFORE_RESET = 3
-_CONFIDENCE = 1.96
-_MAJORITY = 0.5
 # Without a reference for so long, what was known tells nothing about the frame now.
 _FORGET_S = 5.0
 # Bounds of the deviation of the shift, in inverse depths of the median pixel.
@@ -54,6 +56,7 @@ class ScaleAligner:
         self.config = config or AlignmentConfig()
         self._readings = RangeReadings()
         self._held_out = HeldOutError()
+        self._polarity = Polarity()
         self.reset()
 
     def reset(self) -> None:
@@ -64,6 +67,7 @@ class ScaleAligner:
         self._stamp_ns = 0
         self._level_at = 0.0
         self._jumps = 0
+        self._polarity.clear()
         self._readings.clear()
         self._held_out.clear()
 
@@ -137,6 +141,9 @@ class ScaleAligner:
             gated = gate(disparity, samples, stats, config)
         if gated.count < config.rules.samples:
             return self._refused('too_few_samples', stamp_ns)
+        rising = rising_share(gated, stats, config.rules.telling_change)
+        if self._polarity.contradicted(rising):
+            return self._refused('contradicts_network', stamp_ns)
         scale = 1.0 / middle(gated.depth_m) / middle(np.abs(gated.disparity))
         prior = Prior(_shift_sigma(scale, stats, config.shift_share), config.network_sigma)
         believed = None if self._belief is None else self._belief.mean
@@ -151,8 +158,23 @@ class ScaleAligner:
             return replace(found, reason='jump')
         if belief.relative_sigma(_level_at(stats)) > config.max_relative_sigma:
             return replace(found, reason='unobservable_slope')
+        warning = warning_about(gated, fit, prior, config.rules.visible)
+        if warning:
+            belief = belief.doubting_shift(_level_at(stats))
+        elif not self._polarity.known:
+            warning = 'polarity_unknown'
         self._belief, self._jumps = belief, 0
-        self._accepted = self._accept(found, gated, fit, belief, prior)
+        seen = fit.seen_from(belief.mean, gated)
+        self._accepted = replace(
+            found,
+            accepted=True,
+            scale=seen.scale,
+            shift=seen.shift,
+            held_out_abs_rel=self._held_out.measure(gated, fit, prior, config.refines),
+            warning=warning,
+            covariance=belief.covariance,
+            local=(corrected_error if config.refines else observed_error)(gated, seen),
+        )
         return self._accepted
 
     def _fits(self, fit: AffineFit, found: Alignment, stats: DisparityStats) -> bool:
@@ -163,7 +185,7 @@ class ScaleAligner:
             and fit.scale > 0.0
             and fit.scale * stats.p1 + fit.shift > 0.0
             and found.inliers >= rules.inliers
-            and _surely(found.inlier_ratio, fit.weight.size) >= rules.inlier_ratio
+            and surely(found.inlier_ratio, fit.weight.size) >= rules.inlier_ratio
         )
 
     def _fused(self, fit: AffineFit, stamp_ns: int) -> Belief | None:
@@ -172,36 +194,13 @@ class ScaleAligner:
         # Readings of a range cone overlap from frame to frame: they are not new evidence.
         if self._belief is None or self.config.kind is ReferenceKind.RANGE:
             return alone
-        if normalized_innovation(self._belief, fit) < _JUMP_NIS:
+        limit = _SETTLED_NIS if self._jumps else _JUMP_NIS
+        if normalized_innovation(self._belief, fit) < limit:
             return self._belief.fused(fit)
         self._jumps += 1
         if self._jumps >= _JUMPS_BEFORE_RESET:
             self.reset()
         return None
-
-    def _accept(
-        self,
-        found: Alignment,
-        samples: GatedSamples,
-        fit: AffineFit,
-        belief: Belief,
-        prior: Prior,
-    ) -> Alignment:
-        """Give what is published: the belief, with the errors that the samples show around it."""
-        held_out = self._held_out.measure(samples, fit, prior, self.config.refines)
-        fit = fit.seen_from(belief.mean, samples)
-        local = (corrected_error if self.config.refines else observed_error)(samples, fit)
-        doubtful = _surely(found.inlier_ratio, samples.count) < _MAJORITY
-        return replace(
-            found,
-            accepted=True,
-            scale=fit.scale,
-            shift=fit.shift,
-            held_out_abs_rel=held_out,
-            warning='few_inliers' if doubtful else '',
-            covariance=belief.covariance,
-            local=local,
-        )
 
     def _described(self, fit: AffineFit, stamp_ns: int) -> Alignment:
         return replace(
@@ -228,8 +227,3 @@ def _shift_sigma(scale: float, stats: DisparityStats, share: float) -> float:
 def _level_at(stats: DisparityStats) -> float:
     """Give the disparity that stands for the frame, above 0 whatever the network's offset."""
     return max(abs(stats.median), 0.1 * stats.spread)
-
-
-def _surely(ratio: float, count: int) -> float:
-    """Give the lower bound of a share seen among `count`, with 97.5 % confidence."""
-    return ratio - _CONFIDENCE * float(np.sqrt(ratio * (1.0 - ratio) / count))

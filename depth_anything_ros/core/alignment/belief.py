@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -82,6 +82,11 @@ class Belief:
         """Add what the samples of a fit know."""
         covariance = inverse_2x2(inverse_2x2(self.covariance) + fit.information)
         return Belief(self.mean + covariance @ _pull(self, fit), covariance, self.stamp_ns)
+
+    def doubting_shift(self, disparity: float) -> Belief:
+        """Let the line turn about its depth at `disparity`, as far as to a shift of 0."""
+        turn = float(self.mean[1]) * np.array([-1.0 / disparity, 1.0])
+        return replace(self, covariance=self.covariance + np.outer(turn, turn))
 
     def relative_sigma(self, disparity: float) -> float:
         """Give the standard deviation of 1 / z over 1 / z at one disparity."""

@@ -27,23 +27,28 @@ class KindRules:
 
     `samples`: least number after gating (of readings, for a range cone). `inliers`: least
     number that fits. `inlier_ratio`: least share that fits, with 97.5 % confidence.
+    `telling_change`: log change of depth from which the network must see which of two is nearer;
+    well above its error between two places, but the readings of a cone share one.
     `parallax`: its points may lie behind what the camera sees. `spreads`: it covers an area of
-    the image, so that its residuals say where the network is wrong.
+    the image, so that its residuals say where the network is wrong. `visible`: it measures
+    what the camera sees, so that a region of outliers is a fault; something may stand on a plane.
     """
 
     samples: int
     inliers: int
     inlier_ratio: float
+    telling_change: float
     parallax: bool
     spreads: bool
+    visible: bool
 
 
 KIND_RULES: dict[ReferenceKind, KindRules] = {
-    ReferenceKind.DEPTH_IMAGE: KindRules(24, 16, 0.4, False, True),
-    ReferenceKind.POINT_CLOUD: KindRules(12, 8, 0.4, True, True),
-    ReferenceKind.LASER_SCAN: KindRules(6, 5, 0.4, True, False),
-    ReferenceKind.RANGE: KindRules(5, 4, 0.4, False, False),
-    ReferenceKind.GROUND_PLANE: KindRules(24, 16, 0.4, False, False),
+    ReferenceKind.DEPTH_IMAGE: KindRules(24, 16, 0.4, 0.15, False, True, True),
+    ReferenceKind.POINT_CLOUD: KindRules(12, 8, 0.4, 0.15, True, True, True),
+    ReferenceKind.LASER_SCAN: KindRules(6, 5, 0.4, 0.15, True, False, True),
+    ReferenceKind.RANGE: KindRules(5, 4, 0.4, 0.05, False, False, True),
+    ReferenceKind.GROUND_PLANE: KindRules(24, 16, 0.4, 0.15, False, False, False),
 }
 
 

@@ -35,6 +35,10 @@ class RangeReadings:
 
     The samples of one reading are the pixels inside the cone, all with the depth that was read.
     It is matched to the nearest thing that the network sees among them.
+
+    While they all see one depth, they fix the level alone: that nearer is more disparity is then
+    not tested (`Alignment.warning` polarity_unknown), and away from their disparity the sigma is
+    that of the prior of the shift.
     """
 
     def __init__(self) -> None:

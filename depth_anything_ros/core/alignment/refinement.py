@@ -1,19 +1,19 @@
-"""Local errors of the network, estimated from what a global fit leaves at the samples."""
+"""A smooth correction of the network's local errors, from what a global fit leaves."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from depth_anything_ros.core.alignment.local_error import LocalError, depths_nearby, mean_nearby
 from depth_anything_ros.core.alignment.robust_fit import MAD, TUKEY, AffineFit, middle
-from depth_anything_ros.core.alignment.sample_gate import BLOCKS_ALONG, GatedSamples
+from depth_anything_ros.core.alignment.sample_gate import GatedSamples
 from depth_anything_ros.core.types import FloatImage
 
-__all__ = ['LocalError', 'corrected_error', 'observed_error', 'predicted_error']
+__all__ = ['LocalError', 'corrected_error', 'predicted_error']
 
 Floats = npt.NDArray[np.float64]
 
@@ -23,43 +23,9 @@ _LONG_NODES, _SHORT_NODES = 12, 8
 _ITERATIONS = 4
 _CORRELATION = 0.2
 """Distance over which the network's errors are alike, in the longer side of the image."""
-_LEAST_SIGMA = 0.005
+_LEAST_SIGMA = 0.004
 _LEAST_TUKEY_SIGMA = 0.025
 _GREATEST = 0.3
-# Samples that the error assumed everywhere is worth in a block.
-_ASSUMED_COUNT = 4.0
-
-
-@dataclass(frozen=True, eq=False)
-class LocalError:
-    """What is known of the log error over the image, on a coarse grid stretched over it.
-
-    `correction` (rows, columns) multiplies depth by its exponential, None for no correction.
-    `variance` (rows, columns): of the log error that remains. `open_share` (rows, columns): the
-    share of the uncertainty of scale and shift that the correction has not taken away.
-    """
-
-    variance: FloatImage
-    correction: FloatImage | None = None
-    open_share: FloatImage | None = None
-
-
-def observed_error(samples: GatedSamples, fit: AffineFit) -> LocalError:
-    """Give the mean square log error around the inliers, and the global one elsewhere."""
-    size = BLOCKS_ALONG * BLOCKS_ALONG
-    weight = np.bincount(samples.block, fit.weight, size)
-    square = np.bincount(samples.block, fit.weight * np.square(fit.log_error), size)
-    rows, columns = (
-        max(1, round(BLOCKS_ALONG * side / max(samples.shape))) for side in samples.shape
-    )
-    grids = [
-        cv2.blur(
-            np.ascontiguousarray(each.reshape(BLOCKS_ALONG, BLOCKS_ALONG)[:rows, :columns]), (3, 3)
-        )
-        for each in (weight, square)
-    ]
-    total = _ASSUMED_COUNT * fit.sigma**2 + grids[1]
-    return LocalError(np.asarray(total / (_ASSUMED_COUNT + grids[0]), np.float32))
 
 
 def corrected_error(samples: GatedSamples, fit: AffineFit) -> LocalError:
@@ -74,13 +40,14 @@ def corrected_error(samples: GatedSamples, fit: AffineFit) -> LocalError:
     nodes, shares = _interpolation(samples, rows, columns)
     prior = _prior_precision(rows, columns, samples.shape[0] / samples.shape[1]) / fit.sigma**2
     field = np.zeros(rows * columns)
+    sensor = float(np.median(samples.variance))
     sigma, cut = 0.5 * fit.sigma, fit.cut
     pairs = (nodes[:, :, None] * field.size + nodes[:, None, :]).ravel()
     products = shares[:, :, None] * shares[:, None, :]
     for _ in range(_ITERATIONS):
         error = fit.log_error - np.einsum('ij,ij->i', shares, field[nodes])
-        weight = np.square(np.maximum(1.0 - np.square(error / cut), 0.0))
-        weight /= sigma**2 + samples.variance
+        fitting = np.square(np.maximum(1.0 - np.square(error / cut), 0.0))
+        weight = fitting / (sigma**2 + samples.variance)
         summed = np.bincount(pairs, (products * weight[:, None, None]).ravel(), field.size**2)
         precision = prior + summed.reshape(field.size, field.size)
         pulled = shares * (weight * fit.log_error)[:, None]
@@ -90,16 +57,25 @@ def corrected_error(samples: GatedSamples, fit: AffineFit) -> LocalError:
         size = np.abs(fit.log_error - np.einsum('ij,ij->i', shares, field[nodes]))
         within = size[size < cut]
         seen = MAD * middle(within) if within.size else fit.sigma
-        sigma = max(seen, _LEAST_SIGMA)
+        # What the sensor adds to the residuals is no error of the depth.
+        sigma = max(seen**2 - sensor, _LEAST_SIGMA**2) ** 0.5
         cut = TUKEY * max(seen, _LEAST_TUKEY_SIGMA)
     variance = np.diag(cv2.invert(precision, flags=cv2.DECOMP_CHOLESKY)[1]).reshape(rows, columns)
-    # What the sensor adds to the residuals is no error of the depth.
-    remaining = max(sigma**2 - float(np.median(samples.variance)), _LEAST_SIGMA**2)
+    remaining, _ = mean_nearby(samples, fitting, size**2 - samples.variance, sigma**2)
+    remaining = np.maximum(remaining, _LEAST_SIGMA**2)
+    blocks = (remaining, *depths_nearby(samples, fit))
+    nearby = [np.asarray(cv2.resize(each, (columns, rows)), np.float32) for each in blocks]
     return LocalError(
-        np.asarray(variance + remaining, np.float32),
-        np.asarray(np.clip(field, -_GREATEST, _GREATEST).reshape(rows, columns), np.float32),
-        np.asarray(np.clip(variance / fit.sigma**2, 0.0, 1.0), np.float32),
+        _image(variance) + nearby[0],
+        _image(np.clip(variance / fit.sigma**2, 0.0, 1.0)),
+        depth_m=nearby[1],
+        depth_variance=nearby[2],
+        correction=_image(np.clip(field, -_GREATEST, _GREATEST).reshape(rows, columns)),
     )
+
+
+def _image(grid: npt.ArrayLike) -> FloatImage:
+    return np.asarray(grid, np.float32)
 
 
 def predicted_error(local: LocalError, samples: GatedSamples) -> Floats:

@@ -48,6 +48,7 @@ LEAST_SIGMA = 0.05
 PRIOR_REACH = 3.0
 """Sigmas from which the prior of the shift gives way, as a Cauchy distribution does."""
 
+_WITHIN_ONE_SIGMA = 0.683
 _ITERATIONS = 8
 # Independent errors that the assumed error of the network is worth.
 _SIGMA_PRIOR_COUNT = 3.0
@@ -147,6 +148,7 @@ def refit(
         scale = _bounded(scale, scale + step)
     error, seen, cut = _errors(scale, shift, q, y, reach)
     weight = _weights(error, cut, samples.variance)
+    seen = _deviation(np.abs(error[weight > 0.0])) if weight.any() else seen
     information, gradient = _Sums.of(error, weight, inverse_y).normal(scale, shift)
     factor, sigma = _worth(samples, weight > 0.0, seen, prior)
     back = np.array([unit_q / unit_y, 1.0 / unit_y])
@@ -224,11 +226,10 @@ def _worth(samples: GatedSamples, inlier: Mask, seen: float, prior: Prior) -> tu
 
     That error mixes the one assumed with the one `seen` in as many places as there are blocks.
     """
-    blocks = occupied_blocks(samples, inlier)
-    independent = blocks * _INDEPENDENCE
-    total = _SIGMA_PRIOR_COUNT * prior.network_sigma**2 + blocks * seen**2
+    independent = occupied_blocks(samples, inlier) * _INDEPENDENCE
+    total = _SIGMA_PRIOR_COUNT * prior.network_sigma**2 + independent * seen**2
     # Two degrees of freedom go into scale and shift.
-    variance = total / (_SIGMA_PRIOR_COUNT + max(blocks - 2.0, 0.5 * blocks))
+    variance = total / (_SIGMA_PRIOR_COUNT + max(independent - 2.0, 0.0))
     return independent / samples.count / variance, float(np.sqrt(variance))
 
 
@@ -248,6 +249,16 @@ def inverse_2x2(matrix: Floats) -> Floats:
     (a, b), (_, c) = matrix
     determinant = a * c - b * b
     return np.asarray(np.array([[c, -b], [-b, a]]) / determinant)
+
+
+def _deviation(size: Floats) -> float:
+    """Give what 68.3 % of at least one |error| lie within.
+
+    That is what a standard deviation is read as. 1.48 MAD is more only on a Gaussian, which the
+    smooth errors of a network are not.
+    """
+    index = int(_WITHIN_ONE_SIGMA * (size.size - 1))
+    return float(np.partition(size, index)[index])
 
 
 def _bounded(scale: float, wanted: float) -> float:

@@ -134,8 +134,12 @@ def extrinsics_from_text(text: str) -> Transform | None:
 
 def extrinsics_text(transform: Transform) -> str:
     """Write a transform as `extrinsics_from_text` reads it, to a micrometre and microradian."""
-    (xx, _, _), (yx, _, _), (zx, zy, zz) = transform.rotation.tolist()
-    turns = math.atan2(zy, zz), math.asin(max(-1.0, min(1.0, -zx))), math.atan2(yx, xx)
+    (xx, xy, xz), (yx, yy, yz), (zx, _, _) = transform.rotation.tolist()
+    yaw = math.atan2(yx, xx)
+    sin, cos = math.sin(yaw), math.cos(yaw)
+    # By way of the yaw, so that it holds where x points along z, as a lidar before a camera does.
+    roll = math.atan2(sin * xz - cos * yz, cos * yy - sin * xy)
+    turns = roll, math.atan2(-zx, math.hypot(xx, yx)), yaw
     return ' '.join(f'{value:.6f}' for value in (*transform.translation.tolist(), *turns))
 
 

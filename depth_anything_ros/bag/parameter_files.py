@@ -1,0 +1,90 @@
+"""Parameters as ROS keeps them in files, and as single settings, without ROS."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.core.parameters import entries
+
+__all__ = ['parameters_from_file', 'parameters_from_settings']
+
+_NODE = '/depth_anything'
+_HERE = 'ros__parameters'
+
+# rclpy's own, which mean nothing where no node runs.
+_ROS_OWN = ('use_sim_time', 'qos_overrides.', 'start_type_description_service')
+
+
+def parameters_from_file(path: Path) -> dict[str, object]:
+    """Read what a params file says to the node /depth_anything, by dotted name.
+
+    The sections are nodes, wildcards as in `/**` allowed; later ones win. SettingError where the
+    file cannot be read or has no section for the node.
+    """
+    try:
+        content = yaml.safe_load(path.expanduser().read_text())
+    except (OSError, ValueError, yaml.YAMLError) as err:
+        reason = ' '.join(str(err).split())
+        raise SettingError(f'parameters {path} cannot be read: {reason}') from err
+    found: dict[str, object] = {}
+    sections = list(_sections(content, ''))
+    fitting = [values for name, values in sections if _fits(name)]
+    if not fitting:
+        names = ', '.join(name for name, _ in sections) or f'no {_HERE}'
+        raise SettingError(
+            f'parameters {path} say nothing to {_NODE} (it has {names}): put them below /**, and '
+            f'below {_HERE} there'
+        )
+    for values in fitting:
+        found |= dict(_flat(values, ''))
+    return {name: value for name, value in found.items() if not name.startswith(_ROS_OWN)}
+
+
+def parameters_from_settings(settings: Iterable[str]) -> dict[str, object]:
+    """Read settings like `reference.type=range`; a value is YAML unless a text is due."""
+    kinds = {entry.name: entry.kind for entry in entries()}
+    found: dict[str, object] = {}
+    for setting in settings:
+        name, equals, text = setting.partition('=')
+        name = name.strip()
+        if not equals or not name:
+            raise SettingError(f"'{setting}' sets nothing: write it as name=value")
+        try:
+            found[name] = text if kinds.get(name) is str else yaml.safe_load(text)
+        except yaml.YAMLError as err:
+            raise SettingError(f"'{setting}' has no value that can be read: see YAML") from err
+    return found
+
+
+def _sections(content: Any, name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Give the full name of each node in the file with its parameters; namespaces may nest."""
+    if not isinstance(content, dict):
+        return
+    for key, value in content.items():
+        if key == _HERE:
+            if isinstance(value, dict):
+                yield name, value
+        else:
+            yield from _sections(value, f'{name}/{str(key).strip("/")}')
+
+
+def _fits(pattern: str) -> bool:
+    """Tell whether the name of a node with wildcards is that of ours."""
+    parts = {'**': '(/[^/]+)*', '*': '/[^/]+'}
+    names = pattern.strip('/').split('/')
+    expression = ''.join(parts.get(name, '/' + re.escape(name)) for name in names)
+    return re.fullmatch(expression, _NODE) is not None
+
+
+def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, object]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f'{prefix}{key}.')
+        else:
+            yield f'{prefix}{key}', value

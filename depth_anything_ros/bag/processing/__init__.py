@@ -1,0 +1,1 @@
+"""What processing a bag is made of; `bag.process` puts it together."""

@@ -1,0 +1,162 @@
+"""What to make of a bag: its cameras, the outputs of each, and what is copied."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from depth_anything_ros.backends import Output as NetworkOutput
+from depth_anything_ros.bag.reading import BagReader
+from depth_anything_ros.bag.replay import CameraTopics
+from depth_anything_ros.bag.writing import STORAGES, storage_of
+from depth_anything_ros.core.alignment import ReferenceKind
+from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.core.frame import Wanted
+from depth_anything_ros.core.parameters import Parameters
+from depth_anything_ros.messages.outputs import OUTPUTS, Output
+
+__all__ = ['GROUPS', 'NODE', 'CameraPlan', 'Choice', 'Plan', 'find_images', 'make_plan']
+
+NODE = '/depth_anything'
+"""The node whose topics are written."""
+
+_RELATIVE = ('relative/image',)
+_METRIC = ('depth/image', 'depth/camera_info', 'depth/sigma')
+GROUPS = {
+    'relative': _RELATIVE,
+    'color': ('relative/image_color',),
+    'depth': _METRIC,
+}
+"""Short names for what is mostly asked for."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the user chose; '' and () leave it to what is in the bag.
+
+    `images`: topics of pictures. `outputs`: names of `OUTPUTS` or `GROUPS`. `copy`: 'all',
+    'none', or topics. `camera_info` is for one camera only, else it is beside each image.
+    """
+
+    images: tuple[str, ...] = ()
+    camera_info: str = ''
+    reference: str = ''
+    outputs: tuple[str, ...] = ()
+    copy: tuple[str, ...] = ('all',)
+    storage: str = ''
+    compress: bool = False
+    resume: bool = False
+
+
+@dataclass(frozen=True)
+class CameraPlan:
+    """The topics of one camera, and the name above those of its outputs."""
+
+    topics: CameraTopics
+    prefix: str
+
+    def output(self, output: Output) -> str:
+        """Give the topic of an output."""
+        return f'{self.prefix}/{output.name}'
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is done with one bag; `wanted` are the parts of a frame that `outputs` show."""
+
+    cameras: tuple[CameraPlan, ...]
+    outputs: tuple[Output, ...]
+    wanted: Wanted
+    copied: frozenset[str]
+    storage: str
+
+
+def make_plan(
+    reader: BagReader, choice: Choice, parameters: Parameters, network: NetworkOutput
+) -> Plan:
+    """Settle what was left open; SettingError for what cannot be done."""
+    if choice.storage and choice.storage not in STORAGES:
+        raise SettingError(
+            f"storage '{choice.storage}' is not known: choose one of {', '.join(STORAGES)}"
+        )
+    images = find_images(reader, choice)
+    if choice.camera_info and len(images) > 1:
+        raise SettingError(
+            f'camera_info {choice.camera_info} is one topic for {len(images)} image topics '
+            f'({", ".join(images)}): name one of these'
+        )
+    kind = parameters.reference.type
+    metric = network is NetworkOutput.METRES or (
+        kind != 'none' and bool(choice.reference or kind == ReferenceKind.GROUND_PLANE.value)
+    )
+    outputs = _outputs(choice.outputs, metric)
+    cameras = tuple(
+        CameraPlan(CameraTopics(image, choice.camera_info, choice.reference), prefix)
+        for image, prefix in zip(images, _prefixes(images), strict=True)
+    )
+    wanted = Wanted.NONE
+    for output in outputs:
+        wanted |= output.wanted
+    written = {camera.output(output) for camera in cameras for output in outputs}
+    copied = _copied(reader, choice.copy) - written
+    return Plan(cameras, outputs, wanted, copied, choice.storage or storage_of(reader.path))
+
+
+def find_images(reader: BagReader, choice: Choice) -> tuple[str, ...]:
+    """Give the topics of the pictures: the chosen ones, or all but those that were made here."""
+    if choice.images:
+        return tuple(reader.require(name).name for name in dict.fromkeys(choice.images))
+    found = tuple(name for name in reader.color_topics() if not name.startswith(f'{NODE}/'))
+    if not found:
+        raise SettingError(f'bag {reader.path} has no colour images but those below {NODE}')
+    return found
+
+
+def _outputs(names: tuple[str, ...], metric: bool) -> tuple[Output, ...]:
+    """Give the outputs in the order of `OUTPUTS`."""
+    chosen = _spelled_out(names) or [*_RELATIVE, *(_METRIC if metric else ())]
+    outputs = tuple(output for output in OUTPUTS if output.name in chosen)
+    if not metric:
+        for output in outputs:
+            if output.wanted & Wanted.METRIC:
+                raise SettingError(
+                    f"output '{output.name}' needs metres: name a reference topic (--reference), "
+                    'set reference.type to ground_plane, or take a metric checkpoint'
+                )
+    return outputs
+
+
+def _spelled_out(names: Collection[str]) -> list[str]:
+    """Replace groups by their outputs."""
+    known = [output.name for output in OUTPUTS]
+    wrong = [name for name in names if name not in GROUPS and name not in known]
+    if wrong:
+        raise SettingError(
+            f"output '{wrong[0]}' is not known: choose from {', '.join((*GROUPS, *known))}"
+        )
+    return [part for name in names for part in GROUPS.get(name, (name,))]
+
+
+def _copied(reader: BagReader, copy: tuple[str, ...]) -> frozenset[str]:
+    if copy == ('none',):
+        return frozenset()
+    if copy == ('all',):
+        return frozenset(reader.topics)
+    return frozenset(reader.require(name).name for name in copy)
+
+
+def _prefixes(images: tuple[str, ...]) -> list[str]:
+    """Name the cameras by the last part of their namespace, or by all of it to tell them apart."""
+    if len(images) == 1:
+        return [NODE]
+    spaces = [image.removesuffix('/compressed').strip('/').rpartition('/') for image in images]
+    whole = [space or name for space, _, name in spaces]
+    for names in (
+        [name.rpartition('/')[2] for name in whole],
+        whole,
+        [image.strip('/') for image in images],
+    ):
+        if max(Counter(names).values()) == 1:
+            break
+    return [f'{NODE}/{name}' for name in names]

@@ -1,0 +1,113 @@
+"""`bag process`: depth of every image of bags, into bags."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tqdm import tqdm
+
+from depth_anything_ros.cli.options import NETWORK, Verbs, add_parameters
+from depth_anything_ros.cli.terminal import fetch, follow
+from depth_anything_ros.core.parameters import entries, parameters_from_flat
+
+__all__ = ['add']
+
+
+def add(bags: Verbs) -> None:
+    """Declare the action and its options."""
+    process = bags.add_parser('process', help='depth of every image of bags, into bags')
+    process.add_argument(
+        'input', metavar='IN', nargs='+', type=Path, help='bags: folders, .mcap or .db3 files'
+    )
+    process.add_argument(
+        'output', metavar='OUT', type=Path, help='the bag to write; of several, their folder'
+    )
+    process.add_argument(
+        '--image',
+        metavar='TOPIC',
+        action='append',
+        default=[],
+        help='once for each camera (default: every colour image, found by type)',
+    )
+    process.add_argument(
+        '--camera-info', metavar='TOPIC', default='', help='default: beside the image'
+    )
+    process.add_argument(
+        '--reference',
+        metavar='TOPIC',
+        default='',
+        help='what measures metres: depth image, cloud, scan or range (default: nothing does)',
+    )
+    process.add_argument(
+        '--outputs',
+        metavar='NAME',
+        nargs='+',
+        default=[],
+        help='relative, color, depth, or topics below ~/ like points, scan, frame_stats '
+        '(default: relative, and depth where there are metres)',
+    )
+    process.add_argument(
+        '--copy',
+        metavar='TOPIC',
+        nargs='+',
+        default=['all'],
+        help='what else to keep: all, none, or topics (default: all)',
+    )
+    process.add_argument(
+        '--storage', choices=('mcap', 'sqlite3'), default='', help="default: the input's"
+    )
+    process.add_argument('--compress', action='store_true', help='with zstd, as rosbag2 does')
+    process.add_argument(
+        '--params', metavar='FILE', type=Path, help='parameters as for the node; options win'
+    )
+    process.add_argument(
+        '--set',
+        metavar='NAME=VALUE',
+        action='append',
+        default=[],
+        help='any parameter, repeated; wins over file and options',
+    )
+    process.add_argument(
+        '--resume', action='store_true', help='go on with OUT.partial; skip bags that are there'
+    )
+    process.add_argument(
+        '--jobs', type=int, default=1, help='bags at a time, each on --threads (default: 1)'
+    )
+    process.add_argument('--json', action='store_true', help='print the summary as JSON')
+    names = (*NETWORK, 'reference.type')
+    # Not given, an option must not win over the file.
+    add_parameters(process, names, dict.fromkeys(names, argparse.SUPPRESS))
+    process.set_defaults(verb=_process)
+
+
+def _process(options: argparse.Namespace) -> int:
+    from depth_anything_ros.bag.parameter_files import (
+        parameters_from_file,
+        parameters_from_settings,
+    )
+    from depth_anything_ros.bag.processing.jobs import process_bags
+    from depth_anything_ros.bag.processing.plan import Choice
+    from depth_anything_ros.bag.processing.results import json_text, table
+
+    given = parameters_from_file(options.params) if options.params else {}
+    names = {entry.name for entry in entries()}
+    given |= {name: value for name, value in vars(options).items() if name in names}
+    parameters = parameters_from_flat(given | parameters_from_settings(options.set))
+    choice = Choice(
+        tuple(options.image),
+        options.camera_info,
+        options.reference,
+        tuple(options.outputs),
+        tuple(options.copy),
+        options.storage,
+        options.compress,
+        options.resume,
+    )
+    fetch(parameters)
+    with tqdm(unit='image', disable=None) as bar:
+        found = process_bags(
+            options.input, options.output, parameters, choice, options.jobs, follow(bar)
+        )
+    print(json_text(found) if options.json else table(found))
+    return 0 if all(each.good for each in found) else 1

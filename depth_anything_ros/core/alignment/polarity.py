@@ -1,0 +1,88 @@
+"""Whether the nearer of two samples has the greater disparity, by rank: no line is fitted."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.core.alignment.sample_gate import DisparityStats, GatedSamples
+
+__all__ = ['Polarity', 'far_pairs', 'rising_share']
+
+Ints = npt.NDArray[np.int64]
+
+_PAIRS = 128
+_SORTED = 512
+_LEAST_TELLING = 12
+# Shares of the spread of disparity: that of the samples, that of the image.
+_LEAST_APART = 0.15
+_LEAST_OF_IMAGE = 0.03
+# Disparities further apart than the network's error could bring them.
+_SURE_OF_IMAGE, _SURE_OF_MEDIAN = 0.25, 0.3
+_LEAST_CHANGE = 0.02
+# Outliers make pairs agree by chance: 30 % of them leave a share of 0.75.
+_RISING, _SURELY_RISING = 0.5, 0.6
+_FRAMES_TO_TRUST_AGAIN = 8
+
+_DRAWS = np.random.default_rng(20240613).random((2, _PAIRS))
+
+
+class Polarity:
+    """What the frames so far say: once contradicted, a reference must prove itself again.
+
+    A negated scan may agree in single frames, where its points fall on the floor before them.
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._proofs = 0
+
+    @property
+    def known(self) -> bool:
+        """Tell whether some frame showed that nearer is more disparity."""
+        return self._proofs > 0
+
+    def contradicted(self, share: float) -> bool:
+        """Take in the `rising_share` of a frame, NaN if none; tell whether to refuse it."""
+        if share < _RISING:
+            self._proofs = -_FRAMES_TO_TRUST_AGAIN
+        elif share >= _SURELY_RISING:
+            self._proofs += 1
+        return self._proofs < 0
+
+
+def far_pairs(q: npt.NDArray[np.float64]) -> tuple[Ints, Ints]:
+    """Give indices (m,), (m,) of pairs of small and large disparity, well apart."""
+    step = q.size // _SORTED + 1
+    order = step * np.argsort(q[::step], kind='stable')
+    half, last = order.size // 2, order.size - 1
+    low = order[(_DRAWS[0] * half).astype(np.int64)]
+    high = order[half + (_DRAWS[1] * (order.size - half)).astype(np.int64)]
+    # By the spread of the samples: a scan that sees little of it must still tell its sign.
+    spread = q[order[int(0.95 * last)]] - q[order[int(0.05 * last)]]
+    apart = q[high] - q[low] > _LEAST_APART * spread
+    return low[apart], high[apart]
+
+
+def rising_share(samples: GatedSamples, stats: DisparityStats, least_change: float) -> float:
+    """Give the share of pairs whose nearer sample has the greater disparity.
+
+    Pairs tell where they differ in depth by `least_change` (log) and somewhat in disparity, or
+    so much in disparity that they must differ in depth: a negated reference may be nearly flat.
+    NaN where too few pairs tell, as before a wall or with one beam on one thing.
+    """
+    q = samples.disparity
+    low, high = far_pairs(q)
+    change = np.log(samples.depth_m[low] / samples.depth_m[high])
+    relief = q[high] - q[low]
+    telling = (np.abs(change) > least_change) & (relief > _LEAST_OF_IMAGE * stats.spread)
+    telling |= relief > max(_SURE_OF_IMAGE * stats.spread, _SURE_OF_MEDIAN * abs(stats.median))
+    count = int(np.count_nonzero(telling))
+    # One stray sample is in many pairs, and must not decide.
+    alone = min(np.unique(low[telling]).size, np.unique(high[telling]).size) < 2
+    if count < _LEAST_TELLING or alone:
+        return float('nan')
+    return float(np.count_nonzero(change[telling] > _LEAST_CHANGE)) / count
