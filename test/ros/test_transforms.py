@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 import sys
-import types
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import pytest
 import rclpy
 from geometry_msgs.msg import TransformStamped
+from listener import S, item, listener
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -22,56 +21,21 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.geometry.transforms import IDENTITY
 from depth_anything_ros.ros.transforms import (
-    NoTransforms,
     OwnTransforms,
     Tf2Transforms,
     create_transforms,
 )
 
-S = 1_000_000_000
-KINDS = [
-    pytest.param(
-        kind,
-        id=package,
-        marks=pytest.mark.skipif(not find_spec(package), reason=f'{package} is not installed'),
-    )
-    for kind, package in ((OwnTransforms, 'tf2_msgs'), (Tf2Transforms, 'tf2_ros'))
-]
-both = pytest.mark.parametrize('kind', KINDS)
+pytest.importorskip('tf2_msgs', reason='tf2_msgs is not installed')
+pytest.importorskip('tf2_ros', reason='tf2_ros is not installed')
 
-
-def item(
-    parent: str, child: str, x: float, stamp_ns: int = 0, *, y: float = 0.0, yaw: float = 0.0
-) -> TransformStamped:
-    message = TransformStamped(child_frame_id=child)
-    message.header.frame_id = parent
-    message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, S)
-    message.transform.translation.x, message.transform.translation.y = x, y
-    turn = message.transform.rotation
-    turn.z, turn.w = math.sin(yaw / 2), math.cos(yaw / 2)
-    return message
-
-
-class Logger:
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.info = self.warning = self.lines.append
+both = pytest.mark.parametrize('kind', [OwnTransforms, Tf2Transforms])
 
 
 @pytest.fixture
 def node() -> Iterator[Node]:
-    """A listener that keeps what it logs in `node.lines`."""
-    context = Context()
-    rclpy.init(context=context)
-    node = Node('listener', context=context)
-    logger = Logger()
-    node.lines = logger.lines
-    node.get_logger = lambda: logger
-    try:
-        yield node
-    finally:
-        node.destroy_node()
-        context.try_shutdown()
+    with listener() as heard:
+        yield heard
 
 
 class Robot:
@@ -299,7 +263,6 @@ def without(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
         monkeypatch.setitem(sys.modules, package, None)
 
 
-@pytest.mark.skipif(not find_spec('tf2_ros'), reason='tf2_ros is not installed')
 def test_tf2_is_used_where_it_is(node: Node) -> None:
     transforms = create_transforms(node)
     assert isinstance(transforms, Tf2Transforms)
@@ -307,7 +270,6 @@ def test_tf2_is_used_where_it_is(node: Node) -> None:
     transforms.close()
 
 
-@pytest.mark.skipif(not find_spec('tf2_msgs'), reason='tf2_msgs is not installed')
 def test_without_tf2_the_node_listens_alone_and_says_so(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -318,51 +280,3 @@ def test_without_tf2_the_node_listens_alone_and_says_so(
     assert 'tf2_ros' in line
     assert '/tf and /tf_static by itself' in line
     transforms.close()
-
-
-def test_without_the_messages_lookups_say_what_to_install(
-    node: Node, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    without(monkeypatch, 'tf2_ros', 'tf2_msgs', 'tf2_msgs.msg')
-    transforms = create_transforms(node)
-    assert isinstance(transforms, NoTransforms)
-    (line,) = node.lines
-    assert 'tf2_msgs' in line
-    assert transforms.lookup_through('camera', 0, '/camera', 0, '') is IDENTITY
-    for fixed_frame in ('', 'odom'):
-        with pytest.raises(FrameError, match='install ros-') as caught:
-            transforms.lookup_through('camera', 0, 'lidar', 0, fixed_frame)
-        assert caught.value.reason == 'no_transform'
-    transforms.clear()
-    transforms.close()
-
-
-def test_a_bad_transform_is_told_once_and_endless_new_ones_are_not(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """By hand, so that it runs where tf2_msgs is missing."""
-    messages = types.ModuleType('tf2_msgs.msg')
-    messages.TFMessage = object
-    monkeypatch.setitem(sys.modules, 'tf2_msgs', types.ModuleType('tf2_msgs'))
-    monkeypatch.setitem(sys.modules, 'tf2_msgs.msg', messages)
-    logger, hear, gone = Logger(), {}, []
-    node = types.SimpleNamespace(
-        create_subscription=lambda _, topic, callback, __: hear.setdefault(topic, callback),
-        destroy_subscription=gone.append,
-        get_logger=lambda: logger,
-    )
-    transforms = OwnTransforms(node)
-    bad = item('base', 'bad', math.nan)
-    for _ in range(3):
-        hear['/tf'](types.SimpleNamespace(transforms=[bad, item('base', 'good', 1.0, S)]))
-    (line,) = logger.lines
-    assert line.startswith('transform on /tf refused: ')
-    assert transforms.lookup('base', 'good', S).translation.tolist() == [1, 0, 0]
-    for number in range(100):
-        looped = item('base', 'base', float(number))
-        looped.transform.rotation.w = 2.0 + number
-        hear['/tf_static'](types.SimpleNamespace(transforms=[looped]))
-    # Enough to see what is wrong; the rest would only fill the log.
-    assert len(logger.lines) == 10
-    transforms.close()
-    assert len(gone) == 2
