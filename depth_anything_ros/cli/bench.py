@@ -22,9 +22,10 @@ def add(verbs: Verbs) -> None:
     bench.add_argument(
         'what',
         nargs='?',
-        choices=('network', 'alignment'),
+        choices=tuple(_BENCHES),
         default='network',
-        help='network: ratios to --baseline, in turn; alignment: accuracy on simulated scenes',
+        help='network: ratios to --baseline, in turn; alignment: accuracy on simulated scenes; '
+        'metric: milliseconds of the stages behind the network',
     )
     bench.add_argument('--baseline', choices=('upstream', 'torch'), default='upstream')
     bench.add_argument(
@@ -33,6 +34,8 @@ def add(verbs: Verbs) -> None:
     bench.add_argument('--size', type=size, default=(640, 480), help='default: 640x480')
     bench.add_argument('--pairs', type=int, default=9, help='rounds (default: 9)')
     bench.add_argument('--scenes', type=int, default=32, help='per cell (default: 32)')
+    bench.add_argument('--samples', type=int, default=4096, help='of metric (default: 4096)')
+    bench.add_argument('--rounds', type=int, default=100, help='of metric (default: 100)')
     bench.add_argument('--json', action='store_true', help='print JSON')
     timed = ('variant', 'weights', 'allow_download', 'device', 'input_size', 'threads')
     add_parameters(bench, timed, {'weights': 'random'})
@@ -60,7 +63,7 @@ def add(verbs: Verbs) -> None:
 
 
 def _bench(options: argparse.Namespace) -> int:
-    return _bench_alignment(options) if options.what == 'alignment' else _bench_network(options)
+    return _BENCHES[options.what](options)
 
 
 def _bench_alignment(options: argparse.Namespace) -> int:
@@ -90,6 +93,19 @@ def _bench_network(options: argparse.Namespace) -> int:
     columns = ('backend', 'variant', 'device', 'precision', 'input_size')
     figures = ('min_ms', 'p50_ms', 'p95_ms', 'cov_percent', 'ratio')
     return print_rows(timed, (*columns, *figures), options.json)
+
+
+def _bench_metric(options: argparse.Namespace) -> int:
+    from depth_anything_ros.studies.bench_metric import bench_metric
+
+    for name in ('samples', 'rounds'):
+        if getattr(options, name) < 1:
+            raise SettingError(f'--{name} is {getattr(options, name)}: give 1 or more')
+    costs = bench_metric(options.size, options.samples, options.rounds)
+    return print_rows(costs, ('stage', 'min_ms', 'p50_ms', 'p95_ms', 'budget_ms'), options.json)
+
+
+_BENCHES = {'network': _bench_network, 'alignment': _bench_alignment, 'metric': _bench_metric}
 
 
 def _prove(options: argparse.Namespace) -> int:

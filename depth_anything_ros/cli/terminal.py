@@ -72,6 +72,7 @@ def print_rows(items: Sequence[Any], columns: Sequence[str], as_json: bool) -> i
 def _cell(value: object) -> str:
     if isinstance(value, Enum):
         return str(value.value)
-    if isinstance(value, float):
-        return f'{value:.4g}'
-    return '-' if value in (None, '') else str(value)
+    # Of all values, NaN alone is not itself.
+    if value in (None, '') or value != value:
+        return '-'
+    return f'{value:.4g}' if isinstance(value, float) else str(value)

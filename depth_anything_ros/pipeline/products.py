@@ -93,6 +93,9 @@ def _cloud(depth_m: FloatImage, sigma_m: FloatImage, view: View, bgr: BgrImage) 
         sigma_m=sigma_m,
         level_from_camera=view.level_from_camera(frame) if frame else None,
     )
+    # To Nav2 an empty cloud is news as good as any: silence is what tells that nothing is known.
+    if not np.isfinite(cloud.points[..., 2]).any():
+        raise FrameError('no_points', 'no point is left: every one is cut by the cloud.* limits')
     return thinned(cloud, settings.voxel_m) if settings.voxel_m else cloud
 
 
@@ -100,7 +103,13 @@ def _scan(depth_m: FloatImage, view: View) -> PlanarScan:
     settings = view.parameters.scan
     level_from_camera = view.level_from_camera(settings.frame)
     camera = view.camera(depth_m.shape)
-    return scan_from_depth(depth_m, camera, level_from_camera, _scan_config(settings))
+    scan = scan_from_depth(depth_m, camera, level_from_camera, _scan_config(settings))
+    if np.isnan(scan.ranges_m).all():
+        raise FrameError(
+            'no_bearings',
+            'no bearing is known: neither obstacles nor floor up to scan.max_range_m are seen',
+        )
+    return scan
 
 
 def _cloud_filter(settings: CloudParameters) -> CloudFilter:

@@ -175,6 +175,15 @@ def test_products_that_need_a_level_frame_say_so() -> None:
     assert frame.depth_m is not None
 
 
+def test_a_cloud_without_points_is_silence() -> None:
+    run = Run(drive('room'), LIDAR, **{'cloud.max_range_m': 0.05})
+    run.around.add_reference(run.references[0])
+    frame = run.frame(0, Wanted.POINTS)
+    assert frame.scale.valid
+    assert frame.cloud is None
+    assert 'no point is left' in frame.missing['points']
+
+
 def test_a_registered_depth_image_needs_no_extrinsics() -> None:
     run = Run(drive('room'), DEPTH, **{'reference.extrinsics': ''})
     for index, image in enumerate(run.images[:2]):
