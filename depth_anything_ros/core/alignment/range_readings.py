@@ -33,8 +33,8 @@ class _Reading:
 class RangeReadings:
     """The last readings, at most ten and two seconds old.
 
-    The samples of one reading are the pixels inside the cone, all with the depth that was read.
-    It is matched to the nearest thing that the network sees among them.
+    The samples of one reading are the pixels inside the cone, each with the depth that it would
+    have at the range that was read. It is matched to the nearest thing that the network sees among them.
 
     While they all see one depth, they fix the level alone: that nearer is more disparity is then
     not tested (`Alignment.warning` polarity_unknown), and away from their disparity the sigma is
@@ -85,12 +85,14 @@ class RangeReadings:
         if not valid.any():
             return
         u, v, q, depth = u[valid], v[valid], q[valid], depth[usable][valid]
-        nearest = float(np.percentile(q, _NEAREST_PERCENT))
-        place = int(np.argmin(np.abs(q - nearest)))
-        read = float(depth.min())
+        # Each pixel has the depth it would have at the range that was read: the true one is where
+        # the network sees the scene come nearest to that.
+        reach = q * depth
+        place = int(np.argmin(np.abs(reach - np.percentile(reach, _NEAREST_PERCENT))))
+        read = float(depth[place])
         sigma = 0.0 if samples.sigma_m is None else float(samples.sigma_m[usable][valid].min())
         variance = (sigma / read) ** 2 if np.isfinite(sigma) else 0.0
-        reading = _Reading(nearest, read, variance, int(u[place]), int(v[place]), stamp_ns)
+        reading = _Reading(float(q[place]), read, variance, int(u[place]), int(v[place]), stamp_ns)
         self._readings.append(reading)
 
     def gathered(self, shape: tuple[int, int]) -> GatedSamples:
