@@ -443,6 +443,33 @@ def alignment(rig: Rig) -> DiagnosticStatus:
     return rig.diagnostics('alignment') or DiagnosticStatus()
 
 
+def test_what_is_said_when_there_is_no_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    with replay(monkeypatch, SCAN, **{'reference.type': 'auto'}) as run:
+        run.run(lambda *_: None, until=2)
+        # Somebody waits for metres here.
+        run.rig.until(lambda: f'no publisher on {REFERENCE}' in run.rig.status().message)
+        assert run.rig.status().level == DiagnosticStatus.WARN
+
+
+def test_metres_end_with_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    with replay(monkeypatch, LIDAR, **{'diagnostics.stale_after_s': 0.5}) as run:
+        run.run()
+        assert run.all_stats[-1]['metric_valid'] == 'True'
+        run.rig.until(lambda: values_of(run.rig.status())['metric_valid'] == 'False')
+        run.rig.until(lambda: alignment(run.rig).message == 'no image to align')
+
+
+def test_a_reference_that_cannot_be_subscribed_to_leaves_the_node_alive() -> None:
+    wrong = f'qos_overrides.{REFERENCE}.subscription.reliability:=nonsense'
+    arguments = ['-r', f'reference:={REFERENCE}', '-p', wrong]
+    with Rig(arguments=arguments) as rig:
+        rig.until_state('active')
+        rig.publish(LaserScan(), REFERENCE)
+        rig.until(lambda: 'nonsense' in alignment(rig).message)
+        rig.listen(Image, RELATIVE)
+        rig.until_answered(RELATIVE)
+
+
 def test_a_metric_checkpoint_needs_no_reference_and_is_corrected_by_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -41,16 +41,19 @@ class DepthFrame:
     1 = nearest, `color` its picture. `depth_m` is depth along Z and `sigma_m` its standard
     deviation, NaN where unknown; `cloud` and `scan` are made of it. All are None unless wanted,
     the metric ones also where `scale` is not valid; `missing` says by name ('points', 'scan')
-    why one of these is not there although there are metres. `scan` is in `scan.frame`.
+    why one of these is not there although there are metres. `scan` is in `scan_frame`.
+    `image_size` is the width and height of the image itself.
     """
 
     disparity: FloatImage
     normalized: FloatImage | None
     color: BgrImage | None
     times: StageTimes
+    image_size: tuple[int, int]
     scale: Scale = NO_SCALE
     depth_m: FloatImage | None = None
     sigma_m: FloatImage | None = None
     cloud: Cloud | None = None
     scan: PlanarScan | None = None
+    scan_frame: str = ''
     missing: Mapping[str, str] = field(default_factory=dict)

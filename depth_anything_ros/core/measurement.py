@@ -58,6 +58,11 @@ class Measurement:
     frame_id: str
     value: DepthMap | Points | PlanarScan | RangeReading | Floor
 
+    @property
+    def registered(self) -> bool:
+        """Whether it is in the pixels of the image already, so that no transform matters."""
+        return isinstance(self.value, DepthMap) and self.value.camera is None
+
 
 def samples_of(
     measurement: Measurement,

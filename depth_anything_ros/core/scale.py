@@ -20,6 +20,8 @@ _REASONS = {
     'unobservable_slope': 'the reference leaves the scale open: it needs to see more of the '
     'scene, or parts at different depths',
     'jump': 'the reference contradicts the scale of the frames before',
+    'random_weights': 'the network is untrained: its output means nothing',
+    'no_stamp': 'the image has the stamp 0, so nothing can be paired with it: mend its driver',
     'degenerate_network': 'the network sees no structure in the image',
 }
 
@@ -64,7 +66,7 @@ class Scale:
             'residual': fit.residual if fit else _NAN,
             'reference_age_ms': self.reference_age_s * 1e3,
             'held_out_abs_rel': fit.held_out_abs_rel if fit else _NAN,
-            'warning': fit.warning if fit else '',
+            'warning': in_force.warning if in_force else '',
         }
 
 

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from depth_anything_ros.core.scale import NO_SCALE, Scale
@@ -103,12 +103,17 @@ class Telemetry:
     def scaled(self, scale: Scale, missing: Mapping[str, str]) -> bool:
         """Note the scale of a frame; True where what it says differs from the frame before."""
         with self._lock:
-            before, self.scale = self.scale, scale
-            missing_before, self.missing = self.missing, missing
+            before, missing_before = self.scale, self.missing
             if scale.reason:
                 self._totals.unscaled[scale.reason] += 1
+            # Texts hold figures that change with every frame; the first one says what it is.
+            if scale.reason == before.reason:
+                scale = replace(scale, message=before.message)
+            self.scale = scale
+            self.missing = {name: missing_before.get(name, text) for name, text in missing.items()}
         told = (scale.valid, scale.source, scale.reason)
-        return told != (before.valid, before.source, before.reason) or missing != missing_before
+        changed = told != (before.valid, before.source, before.reason)
+        return changed or self.missing.keys() != missing_before.keys()
 
     def published(
         self, received_s: float, stamp_s: float, age_s: float, stages_ms: Mapping[str, float]

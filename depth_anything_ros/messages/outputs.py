@@ -9,7 +9,7 @@ from typing import Any
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.frame import DepthFrame, Wanted
 from depth_anything_ros.core.parameters import Parameters
-from depth_anything_ros.messages.camera_info import fill_camera_info
+from depth_anything_ros.messages.camera_info import camera_from_info, fill_camera_info
 from depth_anything_ros.messages.depth_images import fill_depth_image
 from depth_anything_ros.messages.diagnostics import key_values
 from depth_anything_ros.messages.images import fill_compressed, fill_image
@@ -117,11 +117,13 @@ def _depth(out: Any, metres: Any) -> bool:
     return True
 
 
-def _camera_info(out: Any, frame: DepthFrame, _: Parameters, info: Any) -> bool:
+def _camera_info(out: Any, frame: DepthFrame, parameters: Parameters, info: Any) -> bool:
     if frame.depth_m is None or info is None:
         return False
     height, width = frame.depth_m.shape
     try:
+        # One that is not of this image must not go with its depth.
+        camera_from_info(info, *frame.image_size, parameters.rectified)
         fill_camera_info(out, info, width, height)
     except FrameError:
         # ~/status says what is wrong with it.
@@ -129,11 +131,11 @@ def _camera_info(out: Any, frame: DepthFrame, _: Parameters, info: Any) -> bool:
     return True
 
 
-def _scan(out: Any, frame: DepthFrame, parameters: Parameters, _: Any) -> bool:
+def _scan(out: Any, frame: DepthFrame, *_: Any) -> bool:
     if frame.scan is None:
         return False
     # In its own frame, and the image's header must stay what it is.
-    header = type(out.header)(stamp=out.header.stamp, frame_id=parameters.scan.frame)
+    header = type(out.header)(stamp=out.header.stamp, frame_id=frame.scan_frame)
     out.header = header
     fill_scan(out, frame.scan)
     return True

@@ -47,12 +47,13 @@ def measurement_from(
         depth_m = depth_from_image(message)
         height, width = depth_m.shape
         taken_by = None if info is None else camera_from_info(info, width, height, rectified=True)
-        if frame_id == image_frame and _registered(taken_by, camera, width, height):
+        if frame_id and frame_id == image_frame and _registered(taken_by, camera, width, height):
             taken_by = None
         elif taken_by is None:
             raise FrameError(
                 'no_reference_camera_info',
-                f"the depth image is in '{frame_id}', not in the frame of the image, and there is "
+                f"the depth image in '{frame_id}' of {width} x {height} pixels is not the view of "
+                f"the image in '{image_frame}' of {camera.width} x {camera.height}, and there is "
                 'no camera_info beside it: publish one, or remap reference/camera_info to it',
             )
         return Measurement(kind, stamp_ns, frame_id, DepthMap(depth_m, taken_by))
@@ -64,7 +65,10 @@ def _registered(
 ) -> bool:
     """Tell whether a depth image in the frame of the image shows the same view."""
     if taken_by is None:
-        return True
+        # The same view has the same shape, to a pixel.
+        return abs(width * camera.height - height * camera.width) <= max(
+            camera.height, camera.width
+        )
     same = camera.scaled(width, height)
     ours = np.array([same.fx, same.fy, same.cx, same.cy])
     theirs = np.array([taken_by.fx, taken_by.fy, taken_by.cx, taken_by.cy])

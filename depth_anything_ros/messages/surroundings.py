@@ -22,21 +22,31 @@ __all__ = ['Surroundings']
 class Surroundings:
     """Takes messages from one thread and answers another.
 
-    `kind` is that of the reference, None for none; `transforms` may be replaced at any time.
+    `transforms` may be replaced at any time.
     """
 
     def __init__(self, transforms: Transforms | None = None) -> None:
         self.transforms: Transforms = transforms or TransformBuffer()
-        self.kind: ReferenceKind | None = None
-        self._ring: StampedRing[Any] = StampedRing()
+        self._kind: ReferenceKind | None = None
+        self._ring: StampedRing[tuple[ReferenceKind | None, Any]] = StampedRing()
         self.camera_info: Any = None
         """The last CameraInfo of the image; None before the first."""
         self.reference_info: Any = None
         """The last CameraInfo beside a depth image as reference; None before the first."""
 
+    @property
+    def kind(self) -> ReferenceKind | None:
+        """What the reference is; to change it forgets the messages of the one before."""
+        return self._kind
+
+    @kind.setter
+    def kind(self, kind: ReferenceKind | None) -> None:
+        self._kind = kind
+        self._ring.clear()
+
     def add_reference(self, message: Any) -> None:
         """Keep one message of the reference; the newest ten stay."""
-        self._ring.add(ns_from_stamp(message.header.stamp), message)
+        self._ring.add(ns_from_stamp(message.header.stamp), (self._kind, message))
 
     def forget(self) -> None:
         """Drop all messages."""
@@ -53,8 +63,10 @@ class Surroundings:
             )
         return camera_from_info(info, width, height, rectified)
 
-    def paired(self, stamp_ns: int, tolerance_s: float) -> Stamped[Any] | None:
-        """Give the reference message nearest to an image's stamp, if one is within tolerance."""
+    def paired(
+        self, stamp_ns: int, tolerance_s: float
+    ) -> Stamped[tuple[ReferenceKind | None, Any]] | None:
+        """Give kind and message of the reference nearest to an image's stamp, within tolerance."""
         return self._ring.nearest(stamp_ns, round(tolerance_s * 1e9))
 
     def unpaired(self, stamp_ns: int, tolerance_s: float) -> str:
@@ -69,10 +81,11 @@ class Surroundings:
             f'reference.sync_tolerance_s ({tolerance_s:g} s)'
         )
 
-    def measurement(self, message: Any, frame_id: str, camera: CameraModel) -> Measurement:
+    def measurement(
+        self, kind: ReferenceKind, message: Any, frame_id: str, camera: CameraModel
+    ) -> Measurement:
         """Read a reference message for an image in `frame_id`; FrameError if it cannot be."""
-        assert self.kind is not None
-        return measurement_from(self.kind, message, self.reference_info, frame_id, camera)
+        return measurement_from(kind, message, self.reference_info, frame_id, camera)
 
     def floor(self, stamp_ns: int, reference: ReferenceParameters) -> Measurement:
         """Give the floor, which needs no message."""
@@ -93,6 +106,12 @@ class Surroundings:
         given = extrinsics_from_text(reference.extrinsics)
         if given is not None:
             return given
+        if not (frame_id and measurement.frame_id):
+            which = 'reference' if frame_id else 'image'
+            raise FrameError(
+                'no_frame_id',
+                f'the {which} has an empty frame_id: mend its driver, or set reference.extrinsics',
+            )
         return self.transforms.lookup_through(
             frame_id,
             stamp_ns,

@@ -74,11 +74,13 @@ class DepthPipeline:
             normalized,
             color,
             times,
+            view.size,
             scale,
             made.depth_m,
             made.sigma_m,
             made.cloud,
             made.scan,
+            parameters.scan.frame,
             made.missing,
         )
 

@@ -15,7 +15,7 @@ from depth_anything_ros.core.alignment import (
     ScaleAligner,
 )
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.geometry.transforms import Transform
+from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
 from depth_anything_ros.core.measurement import Measurement, samples_of
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.scale import NO_SCALE, Scale, reason_text
@@ -46,12 +46,14 @@ class View:
         """
         self.frame_id, self.stamp_ns = frame_id, stamp_ns
         self.around, self.parameters = around, parameters
-        self._size = size
+        self.size = size
+        # Another thread may change it while the network runs.
+        self.kind = around.kind
         self._early = around.paired(stamp_ns, parameters.reference.sync_tolerance_s)
 
     def camera(self, shape: tuple[int, ...]) -> CameraModel:
         """Give the intrinsics for the image shrunk to `shape` (H, W); FrameError if unknown."""
-        camera = self.around.camera(*self._size, self.parameters.rectified)
+        camera = self.around.camera(*self.size, self.parameters.rectified)
         return camera.scaled(shape[1], shape[0])
 
     def measurement(self, camera: CameraModel, after_ns: int | None) -> Measurement | None:
@@ -60,7 +62,7 @@ class View:
         FrameError where there is none, or where it cannot be read.
         """
         around, reference = self.around, self.parameters.reference
-        if around.kind is ReferenceKind.GROUND_PLANE:
+        if self.kind is ReferenceKind.GROUND_PLANE:
             return around.floor(self.stamp_ns, reference)
         late = around.paired(self.stamp_ns, reference.sync_tolerance_s)
         pairs = [pair for pair in (self._early, late) if pair is not None]
@@ -70,7 +72,10 @@ class View:
         pair = min(pairs, key=lambda each: abs(each.stamp_ns - self.stamp_ns))
         if pair.stamp_ns == after_ns:
             return None
-        return around.measurement(pair.value, self.frame_id, camera)
+        kind, message = pair.value
+        if kind is None or kind is not self.kind:
+            raise FrameError('no_reference', 'the reference has just become another one')
+        return around.measurement(kind, message, self.frame_id, camera)
 
     def camera_from(self, measurement: Measurement) -> Transform:
         """Give the camera from the sensor of a measurement; FrameError if unknown."""
@@ -104,11 +109,15 @@ class MetricScale:
 
     def update(self, disparity: FloatImage, view: View) -> Scale:
         """Give what stands behind the metres of the frame with `disparity` (H, W)."""
-        around, stamp_ns = view.around, view.stamp_ns
-        if around.kind is None:
+        stamp_ns = view.stamp_ns
+        if self._info.weights.random:
+            return _without('random_weights')
+        if view.kind is None:
             self._forget()
             return self._by_training(NO_SCALE, view)
-        config = _config(around.kind, view.parameters)
+        if stamp_ns == 0:
+            return self._by_training(_without('no_stamp'), view)
+        config = _config(view.kind, view.parameters)
         if self.reset_asked or config != self._aligner.config:
             self.reset_asked = False
             self._forget()
@@ -135,7 +144,7 @@ class MetricScale:
         limits = view.parameters.reference
         samples = samples_of(
             measurement,
-            view.camera_from(measurement),
+            IDENTITY if measurement.registered else view.camera_from(measurement),
             camera,
             limits.min_depth_m,
             limits.max_depth_m,
@@ -168,6 +177,10 @@ class MetricScale:
     def _forget(self) -> None:
         self._aligner.reset()
         self._used_ns, self._reason, self._message = None, '', ''
+
+
+def _without(reason: str) -> Scale:
+    return Scale(None, '', reason, reason_text(reason))
 
 
 def _config(kind: ReferenceKind, parameters: Parameters) -> AlignmentConfig:

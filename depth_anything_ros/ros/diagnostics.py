@@ -96,7 +96,9 @@ def throughput_verdict(
     return Verdict(OK, f'{values["input_hz"]:.1f} Hz in, {values["output_hz"]:.1f} Hz out', values)
 
 
-def metric_verdict(telemetry: Telemetry, kind: ReferenceKind | None, problem: str) -> Verdict:
+def metric_verdict(
+    telemetry: Telemetry, limits: DiagnosticsParameters, kind: ReferenceKind | None, problem: str
+) -> Verdict:
     """Judge whether there are metres, by the frame answered last.
 
     `problem` says why messages of the reference cannot arrive, '' for nothing known. The text
@@ -107,6 +109,9 @@ def metric_verdict(telemetry: Telemetry, kind: ReferenceKind | None, problem: st
     if telemetry.last_outcome is not Outcome.ANSWERED:
         values['metric_valid'] = False
         return Verdict(WARN if problem else OK, problem or 'no frame answered', values)
+    if telemetry.silent_s() > limits.stale_after_s:
+        values['metric_valid'] = False
+        return Verdict(STALE, 'no image to align', values)
     why = problem or scale.message
     by = 'its training' if scale.source == 'checkpoint' else kind.value if kind else ''
     if not scale.valid:
@@ -115,7 +120,7 @@ def metric_verdict(telemetry: Telemetry, kind: ReferenceKind | None, problem: st
     if scale.reason and (kind or problem):
         kept = 'held' if scale.source == 'reference' else 'by its training alone'
         return Verdict(WARN, f'metric depth {kept}: {why}', values)
-    doubt = scale.fit.warning if scale.fit else ''
+    doubt = scale.alignment.warning if scale.alignment else ''
     troubles = [_WARNINGS.get(doubt, doubt), *telemetry.missing.values()]
     if any(troubles):
         told = '; '.join(filter(None, troubles))

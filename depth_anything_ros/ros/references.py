@@ -10,6 +10,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, Range
 
 from depth_anything_ros.core.alignment import ReferenceKind
+from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.messages.references import REFERENCE_TYPES
 from depth_anything_ros.messages.surroundings import Surroundings
 from depth_anything_ros.ros.qos import (
@@ -38,6 +39,8 @@ class ReferenceInput:
         self._need_transforms = need_transforms
         self._subscribers: list[Any] = []
         self._timer: Any = None
+        self._unusable: ReferenceKind | None = None
+        self._trouble = ''
 
     def open(self, kind: str) -> None:
         """Subscribe; `kind` is the parameter reference.type."""
@@ -64,11 +67,16 @@ class ReferenceInput:
         """The full name of the reference topic."""
         return self._node.resolve_topic_name('reference')
 
-    def problem(self) -> str:
-        """Say what keeps the reference from arriving; '' if nothing does, or none is published."""
+    def problem(self, needed: bool) -> str:
+        """Say what keeps the reference from arriving; '' if nothing does.
+
+        That there is none at all is a problem only where it is `needed`.
+        """
         kind = self._surroundings.kind
         if kind is None:
-            return '' if self._timer is None else self._undecided()
+            if self._timer is None:
+                return 'reference.type is none' if needed else ''
+            return self._trouble or self._undecided(needed)
         if kind is ReferenceKind.GROUND_PLANE:
             return ''
         return input_problem(self._node, self.topic, type_name(self._subscribers[0].sub.msg_type))
@@ -79,18 +87,25 @@ class ReferenceInput:
             endpoint.topic_type for endpoint in self._node.get_publishers_info_by_topic(self.topic)
         ]
         kinds = [REFERENCE_TYPES[each] for each in types if each in REFERENCE_TYPES]
-        if kinds and self._surroundings.kind not in kinds:
-            self._drop()
+        if not kinds or self._surroundings.kind in kinds or kinds[0] is self._unusable:
+            return
+        self._drop()
+        try:
             self._take(kinds[0])
+        except DepthAnythingError as error:
+            # Of a timer, that would end the executor.
+            self._drop()
+            self._unusable, self._trouble = kinds[0], str(error)
+            self._node.get_logger().error(self._trouble)
 
     def _take(self, kind: ReferenceKind) -> None:
         self._need_transforms()
+        self._surroundings.kind = kind
         names = {kind: name for name, kind in REFERENCE_TYPES.items()}
         if kind in names:
             self._subscribe(_CLASSES[names[kind]], 'reference', self._surroundings.add_reference)
         if kind is ReferenceKind.DEPTH_IMAGE:
             self._subscribe(CameraInfo, self._info_topic(), self._on_info)
-        self._surroundings.kind = kind
 
     def _drop(self) -> None:
         self._surroundings.kind = None
@@ -114,10 +129,10 @@ class ReferenceInput:
             return 'reference/camera_info'
         return self.topic.rpartition('/')[0] + '/camera_info'
 
-    def _undecided(self) -> str:
+    def _undecided(self, needed: bool) -> str:
         publishers = self._node.get_publishers_info_by_topic(self.topic)
         if not publishers:
-            return ''
+            return f'no publisher on {self.topic}' if needed else ''
         return (
             f'{publishers[0].topic_type} on {self.topic} is no reference: publish one of '
             f'{", ".join(REFERENCE_TYPES)}'

@@ -10,7 +10,8 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
-from depth_anything_ros.backends import BackendInfo
+from depth_anything_ros.backends import BackendInfo, Output
+from depth_anything_ros.core.frame import Wanted
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.ros.camera import Camera
 from depth_anything_ros.ros.diagnostics import (
@@ -130,7 +131,7 @@ def _status_verdict(now: Snapshot, problem: str) -> Verdict:
     level, trouble = stream_trouble(now.camera.telemetry, limits, topic, problem)
     random = now.backend is not None and now.backend.weights.random
     warnings = [trouble, 'random weights: the output means nothing' if random else '']
-    if metric.level != OK and not idle:
+    if metric.level == WARN and not idle:
         warnings.append(metric.message)
     if values['metric_valid'] and values['camera_info'] != 'ok':
         warnings.append(f'camera_info: {values["camera_info"]}')
@@ -142,8 +143,11 @@ def _status_verdict(now: Snapshot, problem: str) -> Verdict:
 
 
 def _metric_verdict(now: Snapshot) -> Verdict:
-    camera = now.camera
-    return metric_verdict(camera.telemetry, camera.surroundings.kind, camera.reference.problem())
+    camera, limits = now.camera, now.parameters.diagnostics
+    by_training = now.backend is not None and now.backend.output is Output.METRES
+    needed = bool(camera.outputs.wanted() & Wanted.METRIC) and not by_training
+    problem = camera.reference.problem(needed)
+    return metric_verdict(camera.telemetry, limits, camera.surroundings.kind, problem)
 
 
 def _model_verdict(now: Snapshot) -> Verdict:

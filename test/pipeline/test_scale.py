@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drive import DEPTH, IMAGE, INFO, LIDAR, Drive, drive
+from drive import DEPTH, IMAGE, INFO, LIDAR, RANGE, Drive, drive
 
+from depth_anything_ros.backends import Output
 from depth_anything_ros.core.alignment import ReferenceKind
 from depth_anything_ros.core.frame import DepthFrame, Wanted
 from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
@@ -18,6 +19,7 @@ from depth_anything_ros.messages.references import REFERENCE_TYPES
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.messages.surroundings import Surroundings
 from depth_anything_ros.messages.transforms import put_transforms
+from depth_anything_ros.model.variants import Checkpoint
 from depth_anything_ros.pipeline import DepthPipeline
 from depth_anything_ros.studies.degraded_truth import DegradedTruthBackend
 
@@ -120,6 +122,80 @@ def test_what_is_missing_has_a_name(lost: str, reason: str) -> None:
     assert frame.scale.message
     assert frame.depth_m is None
     assert frame.disparity.shape == (120, 160)
+
+
+@pytest.mark.parametrize('nothing', [np.inf, np.nan])
+def test_a_beam_that_measures_nothing_keeps_no_metres_alive(nothing: float) -> None:
+    run = Run(drive('room'), RANGE, **{'alignment.hold_s': 0.25})
+    valid = []
+    for index in range(len(run.images)):
+        stamp_ns = ns_from_stamp(run.images[index].header.stamp)
+        for message in run.references:
+            if abs(ns_from_stamp(message.header.stamp) - stamp_ns) < 60_000_000:
+                run.around.add_reference(replace(message, range=nothing) if index > 9 else message)
+        valid.append(run.frame(index).scale.valid)
+    assert all(valid[6:10])
+    # 10 images a second: held over two of them.
+    assert not any(valid[13:])
+
+
+def test_an_untrained_network_never_gives_metres() -> None:
+    run = Run(drive('room'), LIDAR)
+    info = run.pipeline.backend.info
+    weights = replace(info.weights, random=True, checkpoint=Checkpoint.METRIC_INDOOR)
+    backend = run.pipeline.backend
+    backend.info = replace(info, weights=weights, output=Output.METRES)
+    pipeline = DepthPipeline(backend, run.pipeline.parameters, run.around)
+    run.around.add_reference(run.references[0])
+    image = run.images[0]
+    frame = pipeline.process(bgr_from_image(image), ns_from_stamp(image.header.stamp))
+    assert (frame.scale.valid, frame.scale.reason) == (False, 'random_weights')
+    assert frame.depth_m is None
+
+
+def test_messages_of_another_type_are_forgotten_with_it() -> None:
+    run = Run(drive('room'), LIDAR)
+    run.around.add_reference(run.references[0])
+    run.around.kind = ReferenceKind.LASER_SCAN
+    assert run.frame(0).scale.reason == 'no_reference'
+
+
+def test_a_type_that_changes_while_the_network_runs_costs_only_the_metres(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = Run(drive('room'), LIDAR)
+    infer = DegradedTruthBackend.infer
+
+    def slow(self: DegradedTruthBackend, *given: Any) -> np.ndarray:
+        run.around.kind = ReferenceKind.LASER_SCAN
+        run.around.add_reference(run.references[0])
+        return infer(self, *given)
+
+    monkeypatch.setattr(DegradedTruthBackend, 'infer', slow)
+    assert run.frame(0).scale.reason == 'no_reference'
+
+
+@pytest.mark.parametrize('which', ['reference', 'image'])
+def test_an_empty_frame_id_is_no_frame(which: str) -> None:
+    run = Run(drive('room'), LIDAR, **{'reference.extrinsics': ''})
+    message, image = run.references[0], run.images[0]
+    if which == 'reference':
+        message = replace(message, header=replace(message.header, frame_id=''))
+    else:
+        run.images[0] = replace(image, header=replace(image.header, frame_id=''))
+    run.around.add_reference(message)
+    scale = run.frame(0).scale
+    assert scale.reason == 'no_frame_id'
+    assert which in scale.message
+
+
+def test_an_image_without_a_stamp_has_no_metres() -> None:
+    run = Run(drive('room'), LIDAR)
+    unset = type(run.images[0].header.stamp)(0, 0)
+    for each in (run.images, run.references):
+        each[0] = replace(each[0], header=replace(each[0].header, stamp=unset))
+    run.around.add_reference(run.references[0])
+    assert run.frame(0).scale.reason == 'no_stamp'
 
 
 def test_no_reference_at_all_is_no_trouble() -> None:

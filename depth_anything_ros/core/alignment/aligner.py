@@ -45,6 +45,8 @@ _SETTLED_NIS = 4.6
 _JUMPS_BEFORE_RESET = 3
 # Without a reference for so long, what was known tells nothing about the frame now.
 _FORGET_S = 5.0
+# Images may come in disorder by so much; beyond, time went back, as when a bag loops.
+_LATE_S = 0.25
 # Bounds of the deviation of the shift, in inverse depths of the median pixel.
 _SHIFT_BOUNDS = (0.02, 0.1)
 
@@ -109,7 +111,7 @@ class ScaleAligner:
 
     def _follow(self, disparity: FloatImage, stamp_ns: int) -> DisparityStats | None:
         elapsed_s = (stamp_ns - self._stamp_ns) * 1e-9
-        if self._grid is not None and not -self.config.hold_s <= elapsed_s <= _FORGET_S:
+        if self._grid is not None and not -_LATE_S <= elapsed_s <= _FORGET_S:
             self.reset()
         stats = disparity_stats(disparity)
         if stats is None:
@@ -135,7 +137,9 @@ class ScaleAligner:
     ) -> Alignment:
         config = self.config
         if config.kind is ReferenceKind.RANGE:
-            self._readings.add(disparity, samples, stamp_ns, config)
+            # Old readings alone are no news, and must not keep the alignment alive.
+            if not self._readings.add(disparity, samples, stamp_ns, config):
+                return self._refused('too_few_samples', stamp_ns)
             gated = self._readings.gathered((disparity.shape[0], disparity.shape[1]))
         else:
             gated = gate(disparity, samples, stats, config)

@@ -34,7 +34,8 @@ class RangeReadings:
     """The last readings, at most ten and two seconds old.
 
     The samples of one reading are the pixels inside the cone, each with the depth that it would
-    have at the range that was read. It is matched to the nearest thing that the network sees among them.
+    have at the range that was read. It is matched to the nearest thing that the network sees
+    among them.
 
     While they all see one depth, they fix the level alone: that nearer is more disparity is then
     not tested (`Alignment.warning` polarity_unknown), and away from their disparity the sigma is
@@ -71,8 +72,8 @@ class RangeReadings:
         samples: ReferenceSamples,
         stamp_ns: int,
         config: AlignmentConfig,
-    ) -> None:
-        """Take in one reading; one without a usable pixel or depth is left out."""
+    ) -> bool:
+        """Take in one reading; False for one without a usable pixel or depth."""
         height, width = disparity.shape
         depth = np.asarray(samples.depth_m, np.float64)
         usable = (depth > config.min_depth_m) & (depth < config.max_depth_m)
@@ -83,7 +84,7 @@ class RangeReadings:
         q = disparity[v, u]
         valid = np.isfinite(q) & (q > 0.0)
         if not valid.any():
-            return
+            return False
         u, v, q, depth = u[valid], v[valid], q[valid], depth[usable][valid]
         # Each pixel has the depth it would have at the range that was read: the true one is where
         # the network sees the scene come nearest to that.
@@ -94,6 +95,7 @@ class RangeReadings:
         variance = (sigma / read) ** 2 if np.isfinite(sigma) else 0.0
         reading = _Reading(float(q[place]), read, variance, int(u[place]), int(v[place]), stamp_ns)
         self._readings.append(reading)
+        return True
 
     def gathered(self, shape: tuple[int, int]) -> GatedSamples:
         """Give the readings as samples of the present frame."""
