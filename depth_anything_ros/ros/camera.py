@@ -139,8 +139,9 @@ class Camera:
             self._refuse(error)
             return
         except Exception as error:  # noqa: BLE001  one bad frame must not end the stream
-            # Topics that went away under a last frame are no fault.
-            if image.epoch == self._epoch:
+            # Topics that went away under a last frame are no fault: rclpy's own signal handler
+            # ends the context before anybody here hears of it.
+            if image.epoch == self._epoch and self._node.context.ok():
                 told = FrameError('internal_error', f'{type(error).__name__}: {error}')
                 self._refuse(told, traceback.format_exc())
             return
