@@ -1,4 +1,4 @@
-"""How far one frame is from another: metric depth, relative depth, clouds.
+"""How far one frame is from another: metric depth, its sigma, scans, relative depth, clouds.
 
 Each function takes the frame that is right, or was before, first. The names of its figures are
 those of `bag compare`; a figure that cannot be told is left out. `coverage` is always there, so
@@ -13,13 +13,21 @@ import numpy.typing as npt
 
 from depth_anything_ros.core.types import FloatImage
 
-__all__ = ['cloud_figures', 'metric_figures', 'relative_figures']
+__all__ = [
+    'cloud_figures',
+    'metric_figures',
+    'relative_figures',
+    'scan_figures',
+    'sigma_figures',
+]
 
 _MOST_RANKED = 20_000
 _MOST_QUERIES = 4_000
 _FLANN_KDTREE_SINGLE = 4  # exact for three dimensions
 _LEAST_SPREAD = 1e-6
+_LEAST_RANGE_M = 1e-6
 
+Ranges = npt.NDArray[np.float32]
 Values = npt.NDArray[np.float64]
 
 
@@ -38,6 +46,31 @@ def metric_figures(depth_m: FloatImage, other_m: FloatImage) -> dict[str, float]
         ratio = np.maximum(given / other, other / given)
         figures['delta1'] = float(np.mean(ratio < 1.25))
     return figures
+
+
+def sigma_figures(sigma_m: FloatImage, other_m: FloatImage) -> dict[str, float]:
+    """Compare two images of sigma in metres (H, W), NaN where unknown.
+
+    `sigma_rel`: mean |other - sigma| / sigma. `coverage` as for metric depth.
+    """
+    coverage, given, other = _common(sigma_m, other_m)
+    figures = {'coverage': coverage}
+    if given.size:
+        figures['sigma_rel'] = float(np.mean(np.abs(other - given) / given))
+    return figures
+
+
+def scan_figures(ranges_m: Ranges, other_m: Ranges) -> dict[str, float]:
+    """Compare the beams (N,) of two scans in metres, with the infinities and NaN of REP 117.
+
+    `abs_rel`, `rmse_m`, `delta1`: as for metric depth, over the beams finite in both.
+    `coverage`: share of beams that are finite, inf, -inf or NaN in both alike.
+    """
+    # A scanner may allow a range of 0, which nothing relates to.
+    known = [np.where(x == 0.0, np.float32(np.nan), x) for x in (ranges_m, other_m)]
+    states = [np.where(np.isfinite(x), 0.0, x) for x in known]
+    same = np.equal(*states) | np.isnan(states).all(axis=0)
+    return metric_figures(*known) | {'coverage': float(np.mean(same))}
 
 
 def relative_figures(disparity: FloatImage, other: FloatImage) -> dict[str, float]:
@@ -66,14 +99,18 @@ def cloud_figures(
     """Compare two clouds (N, 3) in metres, in one frame; points that are not finite do not count.
 
     `cloud_m`: mean distance to the nearest point of the other cloud, in metres, both ways, from
-    a regular subsample to all. `coverage`: the smaller number of points per larger one.
+    a regular subsample to all. `cloud_rel`: the same per mean range of `points`, from the
+    origin. `coverage`: the smaller number of points per larger one.
     """
     clouds = [np.ascontiguousarray(x[np.isfinite(x).all(axis=1)]) for x in (points, other)]
     fewer, more = sorted(len(cloud) for cloud in clouds)
     figures = {'coverage': fewer / more if more else 1.0}
     if fewer:
         ways = clouds[0], clouds[1]
-        figures['cloud_m'] = (_nearest_m(*ways) + _nearest_m(*ways[::-1])) / 2.0
+        apart_m = (_nearest_m(*ways) + _nearest_m(*ways[::-1])) / 2.0
+        range_m = float(np.mean(np.linalg.norm(clouds[0], axis=1), dtype=np.float64))
+        figures['cloud_m'] = apart_m
+        figures['cloud_rel'] = apart_m / max(range_m, _LEAST_RANGE_M)
     return figures
 
 

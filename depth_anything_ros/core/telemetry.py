@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import Counter
@@ -13,6 +14,8 @@ from depth_anything_ros.core.scale import NO_SCALE, Scale
 from depth_anything_ros.core.timing import Jitter, Rate, Window
 
 __all__ = ['CLOCKS_DISAGREE_S', 'Outcome', 'Telemetry']
+
+_FIGURES = re.compile(r'[\d.]+')
 
 CLOCKS_DISAGREE_S = 10.0
 """An image this much older or newer than the node's clock tells of clocks that disagree."""
@@ -106,14 +109,13 @@ class Telemetry:
             before, missing_before = self.scale, self.missing
             if scale.reason:
                 self._totals.unscaled[scale.reason] += 1
-            # Texts hold figures that change with every frame; the first one says what it is.
-            if scale.reason == before.reason:
-                scale = replace(scale, message=before.message)
-            self.scale = scale
-            self.missing = {name: missing_before.get(name, text) for name, text in missing.items()}
+            self.scale = replace(scale, message=_steady(before.message, scale.message))
+            self.missing = {
+                name: _steady(missing_before.get(name, ''), text) for name, text in missing.items()
+            }
         told = (scale.valid, scale.source, scale.reason)
         changed = told != (before.valid, before.source, before.reason)
-        return changed or self.missing.keys() != missing_before.keys()
+        return changed or self.missing != missing_before
 
     def published(
         self, received_s: float, stamp_s: float, age_s: float, stages_ms: Mapping[str, float]
@@ -211,3 +213,8 @@ class Telemetry:
         self._age.clear()
         self._jitter.clear()
         self._stages.clear()
+
+
+def _steady(before: str, now: str) -> str:
+    """Give the earlier text where only figures differ: they do with every frame."""
+    return before if _FIGURES.sub('', before) == _FIGURES.sub('', now) else now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from struct import unpack_from
 from typing import NamedTuple
 
 __all__ = ['Header', 'read_header']
@@ -25,13 +26,43 @@ class Header(NamedTuple):
 
 
 def read_header(data: bytes) -> Header | None:
-    """Read the header of a JPEG or PNG; None for other formats and for damaged headers."""
+    """Read the header of a JPEG, PNG, GIF, BMP or WebP; None for others and for damaged ones.
+
+    Whether the last three are complete is not looked at: OpenCV refuses them where they are not.
+    """
     if data.startswith(_PNG) and len(data) >= 24:
         width, height = (int.from_bytes(data[at : at + 4], 'big') for at in (16, 20))
         return Header(width, height, complete=b'IEND' in data[24:])
     if data.startswith(_JPEG):
         return _read_jpeg(data)
+    # A GIF of 900 bytes can promise 32,000 x 32,000 pixels, and OpenCV fills 7 GB in 16 s.
+    size = _little_endian_size(data)
+    return None if size is None else Header(*size, complete=True)
+
+
+def _little_endian_size(data: bytes) -> tuple[int, int] | None:
+    """Read the size that a GIF, BMP or WebP (RFC 9649, section 2.5 to 2.7) declares."""
+    if len(data) < 30:
+        return None
+    if data.startswith((b'GIF87a', b'GIF89a')):
+        return unpack_from('<HH', data, 6)
+    if data.startswith(b'BM'):
+        old = data[14:18] == b'\x0c\0\0\0'
+        width, height = unpack_from('<HH' if old else '<ii', data, 18)
+        return abs(width), abs(height)
+    if data[8:15] == b'WEBPVP8':
+        if data[15:16] == b'X':
+            return _uint24(data, 24) + 1, _uint24(data, 27) + 1
+        if data[15:16] == b'L':
+            bits = int.from_bytes(data[21:25], 'little')
+            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        width, height = unpack_from('<HH', data, 26)
+        return width & 0x3FFF, height & 0x3FFF
     return None
+
+
+def _uint24(data: bytes, at: int) -> int:
+    return int.from_bytes(data[at : at + 3], 'little')
 
 
 def _read_jpeg(data: bytes) -> Header | None:

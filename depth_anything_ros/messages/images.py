@@ -84,8 +84,8 @@ def bgr_from_compressed(msg: CompressedImageMessage, max_pixels: int = MAX_PIXEL
 
     Every format that OpenCV decodes is taken, whatever `format` says of it; grey and 16-bit
     images become bgr8. EXIF orientation is ignored, since camera_info describes the sensor.
-    FrameError says what is wrong. The size is checked before decoding for JPEG and PNG, and
-    afterwards for the rest.
+    FrameError says what is wrong. The size is checked before decoding for JPEG, PNG, GIF, BMP
+    and WebP, and afterwards for the rest.
     """
     kind = msg.format
     if 'compresseddepth' in kind.lower() or kind.split(';')[0].strip() in DEPTH_ENCODINGS:

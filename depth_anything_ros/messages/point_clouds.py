@@ -62,11 +62,9 @@ def points_from_cloud(
             'for a damaged message',
         )
     point_step, row_step = int(msg.point_step), int(msg.row_step)
-    columns = np.empty((3, height, width), np.float32)
     fields = [_field(msg, name, point_step) for name in ('x', 'y', 'z')]
-    flat = columns.reshape(3, height * width)
-    if not flat.size:
-        return flat.T
+    if not height * width:
+        return np.empty((0, 3), np.float32)
     if height == 1:
         # Of a single row the length is known, and not every driver says it.
         row_step = width * point_step
@@ -79,11 +77,13 @@ def points_from_cloud(
             f'takes {needed} bytes and has {data.size}: its driver must set row_step and '
             'point_step to match what it sends',
         )
+    # Only now, as a damaged message may promise far more points than it has.
+    columns = np.empty((3, height, width), np.float32)
     # A double beyond float32 becomes infinite, and is left out as such.
     with np.errstate(over='ignore'):
         for column, (offset, kind) in zip(columns, fields, strict=True):
             column[:] = np.ndarray((height, width), kind, data, offset, (row_step, point_step))
-    return flat.T
+    return columns.reshape(3, height * width).T
 
 
 def _field(msg: PointCloudMessage, name: str, point_step: int) -> tuple[int, str]:

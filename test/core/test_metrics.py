@@ -9,6 +9,8 @@ from depth_anything_ros.core.metrics import (
     cloud_figures,
     metric_figures,
     relative_figures,
+    scan_figures,
+    sigma_figures,
 )
 
 Array = np.ndarray[Any, Any]
@@ -49,6 +51,28 @@ def test_unknown_pixels_count_as_coverage_only() -> None:
     apart = metric_figures(image([1.0, NAN]), image([NAN, 1.0]))
     assert apart == {'coverage': 0.0}
     assert metric_figures(image([NAN, NAN]), image([NAN, np.inf])) == {'coverage': 1.0}
+
+
+def test_sigma_is_compared_by_itself() -> None:
+    figures = sigma_figures(image([0.1, 0.2, NAN]), image([0.2, 0.1, 0.3]))
+    assert figures == {'coverage': pytest.approx(2 / 3), 'sigma_rel': pytest.approx(0.75)}
+    assert sigma_figures(image([NAN]), image([1.0])) == {'coverage': 0.0}
+
+
+def test_beams_are_compared_where_finite_and_in_kind_elsewhere() -> None:
+    def beams(*values: float) -> Array:
+        return np.array(values, np.float32)
+
+    inf = np.inf
+    figures = scan_figures(
+        beams(2.0, 4.0, inf, inf, NAN, NAN, -inf, 1.0),
+        beams(2.2, 4.0, inf, -inf, NAN, inf, -inf, NAN),
+    )
+    assert figures['abs_rel'] == pytest.approx(0.05)
+    assert figures['rmse_m'] == pytest.approx(np.sqrt(0.04 / 2))
+    assert figures['delta1'] == 1.0
+    assert figures['coverage'] == 5 / 8
+    assert scan_figures(beams(0.0, inf), beams(0.0, inf)) == {'coverage': 1.0}
 
 
 @pytest.mark.parametrize(('scale', 'shift'), [(1.0, 0.0), (0.01, 5.0), (300.0, -20.0)])
@@ -106,13 +130,18 @@ def test_clouds_are_as_far_as_their_nearest_points(sizes: tuple[int, int]) -> No
     # Of 5000 points every second is asked for.
     assert figures['cloud_m'] == pytest.approx(np.mean(ways), rel=0.02)
     assert figures['coverage'] == min(sizes) / max(sizes)
+    ranges = np.linalg.norm(first.astype(float), axis=1)
+    assert figures['cloud_rel'] == pytest.approx(figures['cloud_m'] / ranges.mean())
 
 
 def test_clouds_may_have_holes_or_nothing() -> None:
     first = random(12, (300, 3))
     holed = first.copy()
     holed[::3, 1] = NAN
-    assert cloud_figures(first, first) == {'coverage': 1.0, 'cloud_m': 0.0}
+    same = {'coverage': 1.0, 'cloud_m': 0.0, 'cloud_rel': 0.0}
+    assert cloud_figures(first, first) == same
+    origin = np.zeros((3, 3), np.float32)
+    assert cloud_figures(origin, origin) == same
     figures = cloud_figures(holed, first[::-1])
     assert figures['coverage'] == pytest.approx(2 / 3)
     assert 0.0 < figures['cloud_m'] < 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from depth_anything_ros.core.scale import Scale
 from depth_anything_ros.core.telemetry import CLOCKS_DISAGREE_S, Outcome, Telemetry
 
 
@@ -72,3 +73,20 @@ def test_every_image_is_refused_only_after_two_with_nothing_between() -> None:
     assert not telemetry.every_image_refused()
     telemetry.invalid('bad_step', 'step is 3')
     assert telemetry.every_image_refused()
+
+
+def test_a_text_changes_with_its_matter_and_not_with_its_figures() -> None:
+    telemetry = Telemetry()
+
+    def note(text: str, **missing: str) -> bool:
+        return telemetry.scaled(Scale(None, '', 'no_reference', text), missing)
+
+    note('the reference is 0.31 s older')
+    assert not note('the reference is 0.35 s older')
+    assert telemetry.scale.message == 'the reference is 0.31 s older'
+    note('nothing received')
+    assert telemetry.scale.message == 'nothing received'
+    assert note('nothing received', scan='tf is 0.2 s late')
+    assert not note('nothing received', scan='tf is 0.3 s late')
+    assert note('nothing received')
+    assert telemetry.unscaled() == {'refused_no_reference': 6}
