@@ -12,6 +12,7 @@ import pytest
 from rosbags.highlevel import AnyReader
 
 from depth_anything_ros import cli
+from depth_anything_ros.bag.topic_names import TRUTH
 
 VERBS = [
     'demo',
@@ -81,6 +82,32 @@ def test_bad_input_is_one_line_and_status_2(
     assert not (tmp_path / 'OUT').exists()
 
 
+@pytest.mark.parametrize('module', ['argparse', 'cv2'])
+def test_ctrl_c_during_the_imports_is_one_line(module: str) -> None:
+    code = (
+        'import sys\n'
+        'class Interrupt:\n'
+        '    def find_spec(name, path=None, target=None):\n'
+        '        if name == sys.argv[1]:\n'
+        '            raise KeyboardInterrupt\n'
+        'sys.modules.pop(sys.argv[1], None)\n'
+        'sys.meta_path.insert(0, Interrupt)\n'
+        'from depth_anything_ros.cli import main\n'
+        'sys.exit(main(["bag", "play", "x"]))\n'
+    )
+    command = [sys.executable, '-c', code, module]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (130, 'depth_anything: interrupted\n')
+
+
+def test_truth_without_a_name_is_that_of_sample_bags(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(['bag', 'compare', '--help'])
+    said = ' '.join(capsys.readouterr().out.split())
+    assert f'(without a name: {TRUTH})' in said
+    assert 'every topic of A but /rosout, /parameter_events and /events/...' in said
+
+
 def test_weights_list_as_json_and_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(['weights', 'list', '--json']) == 0
     rows = json.loads(capsys.readouterr().out)
@@ -115,6 +142,7 @@ def test_the_demo_ends_in_a_picture_of_what_the_node_answered(tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     assert 'images sent         10' in done.stdout
     sheet = cv2.imread(str(tmp_path / 'demo.png'))
-    assert sheet.shape[1] > sheet.shape[0] > 700
+    assert sheet.shape[0] > 1000
+    assert sheet.shape[1] > 300
     with AnyReader([tmp_path / 'depth_room']) as reader:
         assert reader.message_count > 0

@@ -5,12 +5,9 @@ Exit status: 0 done, 1 a check failed or something was left out, 2 bad usage or 
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 
-from depth_anything_ros import __version__
-from depth_anything_ros.cli import bag, bench, run, weights
 from depth_anything_ros.core.errors import DepthAnythingError
 
 __all__ = ['main']
@@ -18,9 +15,11 @@ __all__ = ['main']
 
 def main(args: list[str] | None = None) -> int:
     """Run one verb and give its exit status."""
-    parser = _parser()
-    options = parser.parse_args(args)
     try:
+        # Ctrl-C is answered while they are imported, too.
+        from depth_anything_ros.cli.verbs import parser
+
+        options = parser().parse_args(args)
         status: int = options.verb(options)
         sys.stdout.flush()
         return status
@@ -40,14 +39,3 @@ def main(args: list[str] | None = None) -> int:
         # The reader, head say, has gone; Python would complain once more on exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog='depth_anything', description='Depth from one camera with Depth Anything V2.'
-    )
-    parser.add_argument('--version', action='version', version=__version__)
-    verbs = parser.add_subparsers(required=True, metavar='VERB')
-    for group in (run, bag, bench, weights):
-        group.add(verbs)
-    return parser

@@ -11,6 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from depth_anything_ros.bag.comparison.limits import Limits
+from depth_anything_ros.bag.topic_names import TRUTH
 from depth_anything_ros.cli import bag_process
 from depth_anything_ros.cli.options import Verbs, positive, size
 from depth_anything_ros.cli.terminal import follow
@@ -83,6 +84,14 @@ def add(verbs: Verbs) -> None:
         metavar='S',
         help='longest wait for an answer in lockstep (default: 10); status 1 if one took longer',
     )
+    play.add_argument(
+        '--wait',
+        type=positive,
+        default=120.0,
+        metavar='S',
+        help='longest wait, before the start, for a subscriber of --wait-for or --lockstep and '
+        'for a publisher of ANSWERS (default: 120)',
+    )
     play.set_defaults(verb=_play)
 
     compare = bags.add_parser(
@@ -90,11 +99,16 @@ def add(verbs: Verbs) -> None:
     )
     compare.add_argument('a', metavar='A', type=Path, help='the bag that is good')
     compare.add_argument('b', metavar='B', type=Path, help='the bag to judge')
-    compare.add_argument('--topics', nargs='+', metavar='TOPIC', help='default: every topic of A')
+    compare.add_argument(
+        '--topics',
+        nargs='+',
+        metavar='TOPIC',
+        help='default: every topic of A but /rosout, /parameter_events and /events/...',
+    )
     compare.add_argument(
         '--truth',
         nargs='?',
-        const='/ground_truth/depth/image',
+        const=TRUTH,
         default='',
         metavar='TOPIC',
         help='judge the depth of both by this topic of A, too (without a name: %(const)s)',
@@ -164,6 +178,7 @@ def _play(options: argparse.Namespace) -> int:
         wait_for=tuple(options.wait_for),
         lockstep=options.lockstep,
         timeout_s=options.timeout,
+        wait_s=options.wait,
     )
     told = '{n:.1f} of {total:.1f} s of the bag, {rate_noinv_fmt}'
     with tqdm(total=0.0, unit='s', bar_format=told, disable=None) as bar:

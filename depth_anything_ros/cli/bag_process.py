@@ -90,10 +90,6 @@ def _process(options: argparse.Namespace) -> int:
     from depth_anything_ros.bag.processing.plan import Choice
     from depth_anything_ros.bag.processing.results import json_text, table
 
-    given = parameters_from_file(options.params) if options.params else {}
-    names = {entry.name for entry in entries()}
-    given |= {name: value for name, value in vars(options).items() if name in names}
-    parameters = parameters_from_flat(given | parameters_from_settings(options.set))
     choice = Choice(
         tuple(options.image),
         options.camera_info,
@@ -104,10 +100,13 @@ def _process(options: argparse.Namespace) -> int:
         options.compress,
         options.resume,
     )
-    fetch(parameters)
+    given = parameters_from_file(options.params) if options.params else {}
+    names = {entry.name for entry in entries()}
+    given |= {name: value for name, value in vars(options).items() if name in names}
+    parameters = parameters_from_flat(given | parameters_from_settings(options.set))
     with tqdm(unit='image', disable=None) as bar:
         found = process_bags(
-            options.input, options.output, parameters, choice, options.jobs, follow(bar)
+            options.input, options.output, parameters, choice, options.jobs, follow(bar), fetch
         )
     print(json_text(found) if options.json else table(found))
     return 0 if all(each.good for each in found) else 1

@@ -8,7 +8,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from depth_anything_ros.cli.options import NETWORK, Verbs, add_parameters, parameters_of, size
+from depth_anything_ros.cli.options import (
+    NETWORK,
+    Verbs,
+    add_parameters,
+    parameters_of,
+    positive,
+    size,
+)
 from depth_anything_ros.cli.terminal import fetch, follow, load, print_rows
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import entries
@@ -25,7 +32,10 @@ def add(verbs: Verbs) -> None:
         choices=tuple(_BENCHES),
         default='network',
         help='network: ratios to --baseline, in turn; alignment: accuracy on simulated scenes; '
-        'metric: milliseconds of the stages behind the network',
+        'metric: milliseconds of the stages behind the network; over DDS, in a process of its '
+        'own: soak: pace and memory of the node with the demo network over --frames; overload: '
+        'too many images for a network of 100 ms, beside a naive subscriber; services: how soon '
+        'they answer while the network runs',
     )
     bench.add_argument('--baseline', choices=('upstream', 'torch'), default='upstream')
     bench.add_argument(
@@ -36,6 +46,12 @@ def add(verbs: Verbs) -> None:
     bench.add_argument('--scenes', type=int, default=32, help='per cell (default: 32)')
     bench.add_argument('--samples', type=int, default=4096, help='of metric (default: 4096)')
     bench.add_argument('--rounds', type=int, default=100, help='of metric (default: 100)')
+    bench.add_argument('--frames', type=int, default=10_000, help='of soak (default: 10000)')
+    bench.add_argument(
+        '--rate', type=positive, help='Hz of soak; by default the next comes after the answer'
+    )
+    bench.add_argument('--seconds', type=positive, default=30.0, help='of overload (default: 30)')
+    bench.add_argument('--calls', type=int, default=200, help='of services (default: 200)')
     bench.add_argument('--json', action='store_true', help='print JSON')
     timed = ('variant', 'weights', 'allow_download', 'device', 'input_size', 'threads')
     add_parameters(bench, timed, {'weights': 'random'})
@@ -105,7 +121,54 @@ def _bench_metric(options: argparse.Namespace) -> int:
     return print_rows(costs, ('stage', 'min_ms', 'p50_ms', 'p95_ms', 'budget_ms'), options.json)
 
 
-_BENCHES = {'network': _bench_network, 'alignment': _bench_alignment, 'metric': _bench_metric}
+def _bench_soak(options: argparse.Namespace) -> int:
+    from depth_anything_ros.studies import bench_soak
+
+    if options.frames < 1:
+        raise SettingError(f'--frames is {options.frames}: give 1 or more')
+    parameters = parameters_of(options, variant='demo', weights='')
+    with tqdm(unit='frame', disable=None, leave=False) as bar:
+        soak = bench_soak.bench_soak(
+            options.frames, parameters, options.rate, options.size, follow(bar)
+        )
+    if options.json:
+        print(bench_soak.json_text(soak))
+    else:
+        bench_soak.print_table(soak)
+    return 0
+
+
+def _bench_overload(options: argparse.Namespace) -> int:
+    from depth_anything_ros.studies.bench_overload import Overload, bench_overload
+
+    with tqdm(unit='s', disable=None, leave=False) as bar:
+        rows = bench_overload(options.seconds, size=options.size, on_progress=follow(bar))
+    return print_rows(rows, [field.name for field in dataclasses.fields(Overload)], options.json)
+
+
+def _bench_services(options: argparse.Namespace) -> int:
+    from depth_anything_ros.studies.bench_services import ServiceTimes, bench_services
+
+    if options.calls < 1:
+        raise SettingError(f'--calls is {options.calls}: give 1 or more')
+    parameters = parameters_of(options)
+    fetch(parameters)
+    with tqdm(unit='call', disable=None, leave=False) as bar:
+        rows = bench_services(
+            parameters, options.calls, size=options.size, on_progress=follow(bar)
+        )
+    columns = [field.name for field in dataclasses.fields(ServiceTimes)]
+    return print_rows(rows, columns, options.json)
+
+
+_BENCHES = {
+    'network': _bench_network,
+    'alignment': _bench_alignment,
+    'metric': _bench_metric,
+    'soak': _bench_soak,
+    'overload': _bench_overload,
+    'services': _bench_services,
+}
 
 
 def _prove(options: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from depth_anything_ros.core.parameters import Parameters
+from depth_anything_ros.core.text_table import aligned
 
 if TYPE_CHECKING:
     from depth_anything_ros.model.hub import OnProgress
@@ -62,10 +63,7 @@ def print_rows(items: Sequence[Any], columns: Sequence[str], as_json: bool) -> i
         return 0
     table = [list(columns)]
     table += [[_cell(row[column]) for column in columns] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for line in table:
-        cells = zip(line, widths, strict=True)
-        print('  '.join(text.ljust(width) for text, width in cells).rstrip())
+    print('\n'.join(aligned(table)))
     return 0
 
 

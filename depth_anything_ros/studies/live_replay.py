@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -30,12 +27,13 @@ from depth_anything_ros.bag.reading import BagReader
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
 from depth_anything_ros.core.geometry.transforms import extrinsics_text
-from depth_anything_ros.core.parameters import Parameters, flatten
+from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import Window
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.messages.transforms import put_transforms
 from depth_anything_ros.ros.isolation import isolated_domain
 from depth_anything_ros.ros.qos import LATCHED, REFERENCE, SENSOR
+from depth_anything_ros.studies.live_node import node_arguments, process
 
 __all__ = ['IMAGE_TOPIC', 'OUTPUT_TOPICS', 'Replay', 'replay']
 
@@ -71,11 +69,15 @@ def replay(bags: Mapping[Path, Path], parameters: Parameters) -> Replay:
 
     Raises DepthAnythingError if the node ends or does not become active.
     """
-    with isolated_domain(), _node_process(parameters) as process:
+    topics = {'image': IMAGE_TOPIC, 'camera_info': _INFO_TOPIC, 'reference': _REFERENCE_TOPIC}
+    arguments = [*node_arguments(parameters), '-p', 'use_sim_time:=true']
+    for name, topic in topics.items():
+        arguments += ['-r', f'{name}:={topic}']
+    with isolated_domain(), process('depth_anything_ros.node', arguments) as node:
         rclpy.init()
         try:
             player = _Player()
-            player.until_active(process)
+            player.until_active(node)
             for bag, recorded in bags.items():
                 with Writer(recorded, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
                     player.play(bag, writer)
@@ -84,28 +86,6 @@ def replay(bags: Mapping[Path, Path], parameters: Parameters) -> Replay:
         finally:
             rclpy.try_shutdown()
     return result
-
-
-@contextmanager
-def _node_process(parameters: Parameters) -> Iterator[subprocess.Popen[bytes]]:
-    arguments = ['--ros-args', '-p', 'use_sim_time:=true', '-r', f'image:={IMAGE_TOPIC}']
-    arguments += ['-r', f'camera_info:={_INFO_TOPIC}', '-r', f'reference:={_REFERENCE_TOPIC}']
-    for name, value in flatten(parameters).items():
-        # YAML: an empty or numeric text must stay a text.
-        text = f"'{value}'" if isinstance(value, str) else str(value).lower()
-        arguments += ['-p', f'{name}:={text}']
-    # With sys.executable, because the start-up hook of the wheels has already run here.
-    command = [sys.executable, '-m', 'depth_anything_ros.node', *arguments]
-    process = subprocess.Popen(command)
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(10.0)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 class _Player:
