@@ -12,6 +12,7 @@ from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, Range
 
 from depth_anything_ros.bag.sample_messages import SampleMessages
 from depth_anything_ros.bag.sample_topics import START_NS, groups, moments
+from depth_anything_ros.bag.topic_names import TRUTH
 from depth_anything_ros.core.geometry.transforms import Transform, extrinsics_text
 from depth_anything_ros.messages.images import bgr_from_image
 from depth_anything_ros.messages.stamps import ns_from_stamp
@@ -22,7 +23,6 @@ from depth_anything_ros.synthetic.world import World
 IMAGE, INFO = '/camera/image_raw', '/camera/camera_info'
 DEPTH, DEPTH_INFO = '/depth_camera/depth/image_raw', '/depth_camera/depth/camera_info'
 LIDAR, SCAN, RANGE = '/lidar/points', '/scan', '/range'
-TRUTH = '/ground_truth/depth/image'
 
 TF, TF_STATIC = '/tf', '/tf_static'
 

@@ -17,16 +17,16 @@ from depth_anything_ros.bag.comparison.checks import (
     latencies_ms,
 )
 from depth_anything_ros.bag.comparison.content import Content, Side, compare_content
-from depth_anything_ros.bag.comparison.frames import TopicFrames, index_frames, match
+from depth_anything_ros.bag.comparison.frames import CAMERA_INFO, TopicFrames, index_frames, match
 from depth_anything_ros.bag.comparison.limits import Limits
 from depth_anything_ros.bag.comparison.measures import measure_of
 from depth_anything_ros.bag.comparison.progress import OnProgress, Progress
 from depth_anything_ros.bag.comparison.results import Comparison, Failure, TopicResult, TruthResult
-from depth_anything_ros.bag.comparison.truth import TRUTH, is_truth, judge_by_truth
+from depth_anything_ros.bag.comparison.truth import is_truth, judge_by_truth
 from depth_anything_ros.bag.reading import BagReader, BagTopic
 from depth_anything_ros.core.errors import SettingError
 
-__all__ = ['TRUTH', 'compare_bags']
+__all__ = ['compare_bags']
 
 # What rosbag2 records of every ROS system besides the robot's own topics.
 _SYSTEM = ('/rosout', '/parameter_events', '/events/')
@@ -42,10 +42,10 @@ def compare_bags(
 ) -> Comparison:
     """Compare the bag `b` with `a`, which was good.
 
-    `topics` names those to compare; without, every topic of A. `truth` names a topic of A with
-    metric depth, against which the depth of both is judged as well, and of B where A has none.
-    `on_progress` hears how many of how many messages are read. SettingError where a bag or a
-    topic is not there.
+    `topics` names those to compare; without, every topic of A but those of ROS itself.
+    `truth` names a topic of A with metric depth, against which the depth of both is judged as
+    well, and of B where A has none. `on_progress` hears how many of how many messages are read.
+    SettingError where a bag or a topic is not there.
     """
     with BagReader(a) as bag_a, BagReader(b) as bag_b:
         if truth:
@@ -71,9 +71,8 @@ class _Run:
         self.a, self.b, self.limits, self.truth = bag_a, bag_b, limits, truth
         self.failures: list[Failure] = []
         self.notes = [f'{x.path}: {x.truncated}' for x in (bag_a, bag_b) if x.truncated]
-        self.names = [x for x in _filled(bag_a) if topics is None or x in topics]
-        of_b = [x for x in _filled(bag_b) if topics is None or x in topics]
-        self.new = [x for x in of_b if x not in self.names]
+        self.names = _chosen(bag_a, topics)
+        self.new = [x for x in _chosen(bag_b, topics) if x not in self.names]
         if not self.names and not (truth and self.new):
             raise SettingError(f'bag {bag_a.path} has no messages to compare: check the path')
         indexed_a = {*self.names, *([truth] if truth else ())}
@@ -124,10 +123,12 @@ class _Run:
             content = compare_content(*sides, places, measure.compare, self.limits, self.progress)
         self.failures += content.failures(name)
         late = latencies_ms(a, b)
+        # All that a camera_info tells is part of its label.
+        labelled = 'calibration' if mine.kind == CAMERA_INFO else ''
         return TopicResult(
             name,
             mine.kind,
-            measure.name if measure else '',
+            measure.name if measure else labelled,
             mine.count,
             other.count,
             len(places.missing),
@@ -169,5 +170,8 @@ class _Run:
         return Side(bag, name, frames[name]) if name in frames else None
 
 
-def _filled(bag: BagReader) -> list[str]:
-    return [x.name for x in bag.topics.values() if x.count and not x.name.startswith(_SYSTEM)]
+def _chosen(bag: BagReader, topics: Collection[str] | None) -> list[str]:
+    filled = [x.name for x in bag.topics.values() if x.count]
+    if topics is not None:
+        return [x for x in filled if x in topics]
+    return [x for x in filled if not x.startswith(_SYSTEM)]

@@ -29,9 +29,15 @@ def parameters_from_file(path: Path) -> dict[str, object]:
     """
     try:
         content = yaml.safe_load(path.expanduser().read_text())
-    except (OSError, ValueError, yaml.YAMLError) as err:
+    except OSError as err:
+        raise SettingError(
+            f'parameters {path} cannot be read ({err.strerror}): check the path'
+        ) from err
+    except (ValueError, yaml.YAMLError) as err:
         reason = ' '.join(str(err).split())
-        raise SettingError(f'parameters {path} cannot be read: {reason}') from err
+        raise SettingError(
+            f'parameters {path} are no YAML ({reason}): mend the file there'
+        ) from err
     found: dict[str, object] = {}
     sections = list(_sections(content, ''))
     fitting = [values for name, values in sections if _fits(name)]
@@ -58,7 +64,10 @@ def parameters_from_settings(settings: Iterable[str]) -> dict[str, object]:
         try:
             found[name] = text if kinds.get(name) is str else yaml.safe_load(text)
         except yaml.YAMLError as err:
-            raise SettingError(f"'{setting}' has no value that can be read: see YAML") from err
+            raise SettingError(
+                f"'{setting}' has a value that is no YAML: write a number, true, false, or a text "
+                "in quotes, as in name='a text'"
+            ) from err
     return found
 
 

@@ -26,7 +26,7 @@ def bag_files(bag: Path) -> list[str]:
 def join_parts(begun: Path, latest: Path) -> None:
     """Move the files of the bag `begun` into `latest`, which goes on after them.
 
-    Both have the same topics. An OSError for want of room leaves both as they were.
+    Both have the same topics. An error leaves `begun` as it was.
     """
     first, second = _read(begun), _read(latest)
     merged = second | {
@@ -42,9 +42,17 @@ def join_parts(begun: Path, latest: Path) -> None:
     merged['duration'] = {'nanoseconds': end_ns - start_ns}
     written = latest / f'{METADATA}.tmp'
     written.write_text(yaml.safe_dump({_INFORMATION: merged}, sort_keys=False))
-    for name in first['relative_file_paths']:
-        (begun / name).rename(latest / name)
-    written.replace(latest / METADATA)
+    moved: list[str] = []
+    try:
+        for name in first['relative_file_paths']:
+            (begun / name).rename(latest / name)
+            moved.append(name)
+        written.replace(latest / METADATA)
+    except BaseException:
+        # Whoever gives up `latest` must not lose what was begun.
+        for name in moved:
+            (latest / name).rename(begun / name)
+        raise
 
 
 def _read(bag: Path) -> dict[str, Any]:

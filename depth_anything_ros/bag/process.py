@@ -8,15 +8,23 @@ bytes, here and against the live node.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from depth_anything_ros.backends import DepthBackend
+from depth_anything_ros.backends import Output as NetworkOutput
 from depth_anything_ros.bag.processing.blank_messages import blank_makers, output_store
-from depth_anything_ros.bag.processing.interruption import interruption
-from depth_anything_ros.bag.processing.plan import NODE, CameraPlan, Choice, Plan, make_plan
+from depth_anything_ros.bag.processing.counts import Counts, Tally
+from depth_anything_ros.bag.processing.interruption import interruption, undisturbed
+from depth_anything_ros.bag.processing.plan import (
+    NODE,
+    CameraPlan,
+    Choice,
+    Plan,
+    expected_output,
+    make_plan,
+)
 from depth_anything_ros.bag.processing.results import BagSummary, State
 from depth_anything_ros.bag.processing.resume import (
     ResumePoint,
@@ -27,26 +35,35 @@ from depth_anything_ros.bag.processing.resume import (
 )
 from depth_anything_ros.bag.reading import BagMessage, BagReader
 from depth_anything_ros.bag.replay import BagReplay, ReplayedImage
-from depth_anything_ros.bag.writing import BagWriter, partial_of
-from depth_anything_ros.core.errors import DepthAnythingError, SettingError
+from depth_anything_ros.bag.writing import (
+    BagWriter,
+    check_free,
+    check_outside,
+    is_finished,
+    partial_of,
+)
+from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.messages.outputs import OutputWriter
 
-__all__ = ['process_bag']
+__all__ = ['check_bag', 'process_bag']
 
 OnImages = Callable[[int], None]
 
+_TOO_OLD = 'the newest scale is too old: raise alignment.hold_s'
 
-@dataclass
-class _Counts:
-    """What came of the images so far."""
 
-    images: int = 0
-    frames: int = 0
-    metric: int = 0
-    copied: int = 0
-    refused: Counter[str] = field(default_factory=Counter)
+def check_bag(bag: Path, out: Path, parameters: Parameters, choice: Choice) -> int | None:
+    """Count the images to process; None where a bag that is finished lies at `out` already.
+
+    It takes no network. DepthAnythingError for what `process_bag` would refuse.
+    """
+    with BagReader(bag) as reader:
+        plan = _plan(reader, out.expanduser(), parameters, choice, expected_output(parameters))
+        if plan is None:
+            return None
+        return sum(reader.topics[camera.topics.image].count for camera in plan.cameras)
 
 
 def process_bag(
@@ -63,18 +80,31 @@ def process_bag(
     SIGINT, SIGTERM or a disk that is nearly full stop it after the image at hand: what there is
     becomes OUT.partial, a valid bag, from which `choice.resume` goes on. A caller that listens to
     signals itself gives `stop`, which says what asks to stop, or ''. A damaged bag ends with a
-    DepthAnythingError, and what was made before it is OUT.partial too.
+    DepthAnythingError, a second SIGINT with a KeyboardInterrupt that says what is left; what was
+    made before is OUT.partial too, and nothing goes on from there.
     """
     choice = choice or Choice()
     out = out.expanduser()
-    if choice.resume and out.exists():
-        return BagSummary(bag, out, State.WAS_THERE)
     if stop is None:
         with interruption() as stop:
             return process_bag(bag, out, backend, parameters, choice, on_images, stop)
     with BagReader(bag) as reader:
-        plan = make_plan(reader, choice, parameters, backend.output)
+        plan = _plan(reader, out, parameters, choice, backend.output)
+        if plan is None:
+            return BagSummary(bag, out, State.WAS_THERE)
         return _Run(reader, out, plan, backend, parameters, choice).run(stop, on_images)
+
+
+def _plan(
+    reader: BagReader, out: Path, parameters: Parameters, choice: Choice, network: NetworkOutput
+) -> Plan | None:
+    """Settle what is to be done; None where it was done before."""
+    plan = make_plan(reader, choice, parameters, network)
+    check_outside(reader.path, out)
+    if choice.resume and is_finished(out):
+        return None
+    check_free(out, resume=choice.resume)
+    return plan
 
 
 class _Run:
@@ -96,16 +126,11 @@ class _Run:
             for camera in plan.cameras
         ]
         self._notices = backend.info.weights.notices()
-        self._counts = _Counts()
+        self._counts = Counts()
         self._done, self._before = 0, 0
         self._store = output_store()
         self._outputs = OutputWriter(blank_makers(self._store), NODE)
         begun = self._go_on(partial_of(out), backend) if choice.resume else None
-        if not choice.resume and partial_of(out).exists():
-            raise SettingError(
-                f'{partial_of(out)} is left of a run that was stopped: go on with --resume, or '
-                'remove it'
-            )
         self._writer = BagWriter(out, plan.storage, compress=choice.compress, begun=begun)
 
     def run(self, stop: Callable[[], str], on_images: OnImages) -> BagSummary:
@@ -117,6 +142,8 @@ class _Run:
             self._announce()
             why = self._process(stop, on_images)
             out = self._end(why)
+        except KeyboardInterrupt as err:
+            raise KeyboardInterrupt(f'interrupted{self._leave_broken()}') from err
         except BaseException as err:
             if self._writer.closed:
                 raise
@@ -138,7 +165,8 @@ class _Run:
             counts.metric,
             counts.copied,
             (counts.images - images_before) / (time.monotonic() - started_s),
-            tuple(sorted(counts.refused.items())),
+            counts.refused.reasons(),
+            counts.no_metres.reasons(),
             why,
             tuple(note for note in notes if note),
         )
@@ -150,7 +178,8 @@ class _Run:
         if not self._counts.images:
             self._writer.discard()
             return None
-        return self._writer.leave(self._point().files())
+        with undisturbed(last=True):
+            return self._writer.leave(self._point().files())
 
     def _announce(self) -> None:
         for name in sorted(self._plan.copied):
@@ -186,17 +215,21 @@ class _Run:
         for camera, replay in zip(self._plan.cameras, self._replays, strict=True):
             answer = replay.hear(message)
             if answer is not None:
-                self._write(camera, answer)
+                self._write(camera, answer, replay.kind is not None)
 
-    def _write(self, camera: CameraPlan, answer: ReplayedImage) -> None:
+    def _write(self, camera: CameraPlan, answer: ReplayedImage, measured: bool) -> None:
+        """Write the outputs; `measured` says that a reference is to give metres."""
         counts = self._counts
         counts.images += 1
         if answer.frame is None:
             assert answer.error is not None
-            counts.refused[answer.error.reason] += 1
+            counts.refused.add(answer.error.reason, str(answer.error))
             return
         counts.frames += 1
-        counts.metric += answer.frame.scale.valid
+        scale = answer.frame.scale
+        counts.metric += scale.valid
+        if measured and not scale.valid:
+            counts.no_metres.add(scale.reason or 'too_old', scale.message or _TOO_OLD)
         # Times differ from run to run, and equal input is to give equal bytes.
         frame = replace(answer.frame, times=StageTimes())
         for output in self._plan.outputs:
@@ -217,7 +250,8 @@ class _Run:
         pipelines = unpack_pipelines(point.pipelines, backend, around)
         for replay, pipeline in zip(self._replays, pipelines, strict=True):
             replay.pipeline = pipeline
-        self._counts = _Counts(**point.counts | {'refused': Counter(point.counts['refused'])})
+        tallies = {name: Tally(**point.counts[name]) for name in ('refused', 'no_metres')}
+        self._counts = Counts(**point.counts | tallies)
         self._before = self._done = point.messages
         return partial
 
@@ -227,8 +261,12 @@ class _Run:
 
     def _leave_broken(self) -> str:
         """Keep what was made before an error; there is no going on from it."""
-        if not self._counts.frames or self._before:
+        partial = partial_of(self._writer.out)
+        if self._writer.closed or self._before or not self._counts.frames:
             self._writer.discard()
-            return f'; {partial_of(self._writer.out)} stays as it was' if self._before else ''
-        out = self._writer.leave({})
-        return f'; {out} holds the {self._counts.frames} frames before it'
+            return f'; {partial} stays as it was' if self._before else '; nothing is left'
+        self._writer.leave({})
+        return (
+            f'; {partial} holds the {self._counts.frames} frames before it, from which --resume '
+            'cannot go on: remove or rename it to start again'
+        )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,12 +27,16 @@ COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
 # Messages compressed one by one begin so; CDR begins with a zero.
 _ZSTD = b'\x28\xb5\x2f\xfd'
 
+# How many topics a message names: as a guess at what was meant, and of all there are.
+_NEAREST, _LISTED = 3, 10
+
 
 @dataclass(frozen=True)
 class BagTopic:
     """One topic: its type, its messages, the QoS its publishers offered, its definition.
 
     `serialization` is 'cdr' wherever ROS recorded; `digest` is the type's RIHS01, '' if unknown.
+    `other_kinds` are further types under the same name, by which it cannot be read.
     """
 
     name: str
@@ -41,6 +46,7 @@ class BagTopic:
     definition: MessageDefinition
     digest: str
     serialization: str
+    other_kinds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +95,13 @@ class BagReader:
         self._storages: list[Storage] = []
 
     def __enter__(self) -> BagReader:
-        self._storages = open_storages(self.path)
+        try:
+            self._storages = open_storages(self.path)
+        except OSError as err:
+            raise DepthAnythingError(
+                f'bag {self.path} cannot be opened ({err.strerror}): check the path and its '
+                'permissions'
+            ) from err
         try:
             connections = [x for storage in self._storages for x in storage.reader.connections]
             self.store = store_for(connections)
@@ -135,10 +147,20 @@ class BagReader:
         return self._messages(frozenset(chosen), start_ns, stop_ns)
 
     def require(self, name: str) -> BagTopic:
-        """Give the topic of that name; SettingError, with the names there are, if none has it."""
+        """Give the topic of that name; SettingError, with names near it, if it cannot be read."""
         if name not in self.topics:
-            raise SettingError(f'bag {self.path} has no topic {name}: it has {self._listing()}')
-        return self.topics[name]
+            nearest = get_close_matches(name, self.topics, _NEAREST, cutoff=0.5)
+            known = f'near it are {self._listing(nearest)}' if nearest else ''
+            known = known or f'it has {self._listing()}'
+            raise SettingError(f'bag {self.path} has no topic {name}: {known}')
+        topic = self.topics[name]
+        if topic.other_kinds:
+            raise SettingError(
+                f'topic {name} of bag {self.path} has messages of several types '
+                f'({", ".join((topic.kind, *topic.other_kinds))}): leave it out, or record each '
+                'type under a name of its own'
+            )
+        return topic
 
     def of_type(self, *kinds: str) -> list[str]:
         """Name the topics of these types that have messages."""
@@ -154,9 +176,10 @@ class BagReader:
         firsts = [next(self.messages([topic])) for topic in images]
         found = [message.topic for message in firsts if is_color(message)]
         if not found:
+            cut = f'; {self.truncated}' if self.truncated else ''
             raise DepthAnythingError(
                 f'bag {self.path} has no colour images: it has {self._listing()}; record a topic '
-                'of type Image or CompressedImage'
+                f'of type Image or CompressedImage{cut}'
             )
         twins = {f'{topic}/compressed' for topic in found}
         return [topic for topic in found if topic not in twins]
@@ -169,8 +192,13 @@ class BagReader:
     def _filled(self) -> list[Storage]:
         return [x for x in self._storages if x.reader.end_time > 0]
 
-    def _listing(self) -> str:
-        rows = [f'{x.name} ({x.kind}, {x.count} messages)' for x in self.topics.values()]
+    def _listing(self, names: Iterable[str] | None = None) -> str:
+        """Say what some topics are, or the first ones of all."""
+        shown = list(self.topics)[:_LISTED] if names is None else names
+        topics = [self.topics[name] for name in shown]
+        rows = [f'{x.name} ({x.kind}, {x.count} messages)' for x in topics]
+        if names is None and len(self.topics) > _LISTED:
+            rows.append(f'and {len(self.topics) - _LISTED} more')
         return ', '.join(rows) or 'no topics at all'
 
     def _messages(
@@ -216,7 +244,8 @@ def _topics(connections: list[Connection]) -> dict[str, BagTopic]:
         joined.setdefault(connection.topic, []).append(connection)
     topics = {}
     for name in sorted(joined):
-        same = joined[name]
+        # Of several types those count that have messages.
+        same = sorted(joined[name], key=lambda x: not x.msgcount)
         extras = [x.ext for x in same if isinstance(x.ext, ConnectionExtRosbag2)]
         qos = {profile: None for extra in extras for profile in extra.offered_qos_profiles}
         topics[name] = BagTopic(
@@ -227,5 +256,6 @@ def _topics(connections: list[Connection]) -> dict[str, BagTopic]:
             same[0].msgdef,
             next((x.digest for x in same if x.digest), ''),
             extras[0].serialization_format,
+            tuple(sorted({x.msgtype for x in same if x.msgcount} - {same[0].msgtype})),
         )
     return topics

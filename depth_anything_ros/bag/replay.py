@@ -27,9 +27,10 @@ from depth_anything_ros.messages.surroundings import Surroundings
 from depth_anything_ros.messages.transforms import put_transforms
 from depth_anything_ros.pipeline import DepthPipeline
 
-__all__ = ['BagReplay', 'CameraTopics', 'ReplayedImage', 'beside']
+__all__ = ['BagReplay', 'CameraTopics', 'ReplayedImage', 'beside', 'check_topics']
 
 _TF, _TF_STATIC = '/tf', '/tf_static'
+_TF_TYPE = 'tf2_msgs/msg/TFMessage'
 _TRANSPORT = '/compressed'
 
 # A publisher of bad messages may never send the same one twice.
@@ -121,13 +122,7 @@ class BagReplay:
     def _listen(self, topics: CameraTopics) -> dict[str, Callable[[Any], None]]:
         """Give what each topic but the image and tf is for."""
         reader, around = self._reader, self._around
-        image = reader.require(topics.image)
-        if image.kind not in (IMAGE, COMPRESSED_IMAGE):
-            raise SettingError(
-                f'topic {image.name} of bag {reader.path} is {image.kind}: name one of type Image '
-                'or CompressedImage'
-            )
-        self._image = image.name
+        self._image = _image_topic(reader, topics.image)
         listeners: dict[str, Callable[[Any], None]] = {}
         info = _info_topic(reader, topics.camera_info, topics.image)
         if info:
@@ -149,7 +144,12 @@ class BagReplay:
 
     def _listen_to_tf(self) -> None:
         for topic in (_TF, _TF_STATIC):
-            if topic in self._reader.topics:
+            if topic not in self._reader.topics:
+                continue
+            kind = self._reader.require(topic).kind
+            if kind != _TF_TYPE:
+                self._note(f'{topic} is not used: it is {kind}, no TFMessage')
+            else:
                 self._listeners[topic] = self._hear_tf if topic == _TF else self._hear_static
         if _TF_STATIC not in self._listeners:
             return
@@ -196,9 +196,27 @@ class BagReplay:
             self.notes.append(text)
 
 
+def check_topics(reader: BagReader, topics: CameraTopics, asked: str) -> None:
+    """SettingError for topics that BagReplay would refuse; `asked` is reference.type."""
+    _image_topic(reader, topics.image)
+    _info_topic(reader, topics.camera_info, topics.image)
+    if _reference_kind(reader, topics.reference, asked) is ReferenceKind.DEPTH_IMAGE:
+        _info_topic(reader, topics.reference_info, topics.reference)
+
+
 def beside(image: str) -> str:
     """Give the camera_info topic beside an image topic, as image_transport finds it."""
     return image.removesuffix(_TRANSPORT).rpartition('/')[0] + '/camera_info'
+
+
+def _image_topic(reader: BagReader, name: str) -> str:
+    found = reader.require(name)
+    if found.kind not in (IMAGE, COMPRESSED_IMAGE):
+        raise SettingError(
+            f'topic {name} of bag {reader.path} is {found.kind}: name one of type Image or '
+            'CompressedImage'
+        )
+    return name
 
 
 def _info_topic(reader: BagReader, named: str, image: str) -> str:
@@ -210,7 +228,10 @@ def _info_topic(reader: BagReader, named: str, image: str) -> str:
     if found.kind == 'sensor_msgs/msg/CameraInfo':
         return topic
     if named:
-        raise SettingError(f'topic {topic} of bag {reader.path} is {found.kind}, no CameraInfo')
+        raise SettingError(
+            f'topic {topic} of bag {reader.path} is {found.kind}, no CameraInfo: name one of type '
+            f'CameraInfo, or none to take the one beside {image}'
+        )
     return ''
 
 

@@ -10,29 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rosbags.interfaces import (
-    Qos,
-    QosDurability,
-    QosHistory,
-    QosLiveliness,
-    QosReliability,
-    QosTime,
-)
-from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.rosbag2 import CompressionFormat, Writer
 
+from depth_anything_ros.bag.formats import LATCHED, RELIABLE, STORAGES
 from depth_anything_ros.bag.sample_messages import SampleMessages
-from depth_anything_ros.bag.sample_topics import START_NS, Topic, groups, moments
+from depth_anything_ros.bag.sample_topics import START_NS, groups, moments
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.synthetic.scenes import SCENES
 from depth_anything_ros.synthetic.world import World
 
-__all__ = ['STORAGES', 'SampleSummary', 'write_sample_bag']
-
-STORAGES: dict[str, tuple[StoragePlugin, CompressionMode]] = {
-    'mcap': (StoragePlugin.MCAP, CompressionMode.STORAGE),
-    'sqlite3': (StoragePlugin.SQLITE3, CompressionMode.MESSAGE),
-}
-"""How rosbag2 itself would write each with zstd: MCAP packs its chunks, SQLite its messages."""
+__all__ = ['SampleSummary', 'write_sample_bag']
 
 _SIDE_PX = (32, 4096)
 _MAX_SECONDS = 3600.0
@@ -105,7 +92,7 @@ def _write(
                 topic.name,
                 topic.kind,
                 typestore=make.store,
-                offered_qos_profiles=[_offered(topic)],
+                offered_qos_profiles=[LATCHED if topic.latched else RELIABLE],
             )
             for group in sensors
             for topic in group.topics
@@ -121,23 +108,6 @@ def _write(
             if on_progress is not None:
                 on_progress(done, len(plan))
     return counts
-
-
-def _offered(topic: Topic) -> Qos:
-    """Give the profile of a driver: reliable, so that any subscriber matches on playback."""
-    unset = QosTime(0, 0)
-    durability = QosDurability.TRANSIENT_LOCAL if topic.latched else QosDurability.VOLATILE
-    return Qos(
-        QosHistory.KEEP_LAST,
-        1 if topic.latched else 10,
-        QosReliability.RELIABLE,
-        durability,
-        unset,
-        unset,
-        QosLiveliness.AUTOMATIC,
-        unset,
-        False,
-    )
 
 
 def _check(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from depth_anything_ros.bag.sample_messages import SampleMessages
+from depth_anything_ros.bag.topic_names import TRUTH
 from depth_anything_ros.synthetic.rig import BASE_HEIGHT_M, OPTICAL, Mount, Pose
 from depth_anything_ros.synthetic.world import World
 
@@ -106,7 +107,7 @@ def groups(world: World, rate_hz: float, make: SampleMessages) -> list[Group]:
         Topic('/camera/image_raw', image_type),
         Topic('/camera/image_raw/compressed', 'sensor_msgs/msg/CompressedImage'),
         Topic('/camera/camera_info', info_type),
-        Topic('/ground_truth/depth/image', image_type),
+        Topic(TRUTH, image_type),
         Topic('/ground_truth/depth/camera_info', info_type),
     )
     depth_topics = (

@@ -7,52 +7,24 @@ disk) is removed: half a chunk is no bag.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import MappingProxyType
 
-from rosbags.interfaces import (
-    Connection,
-    MessageDefinitionFormat,
-    Qos,
-    QosDurability,
-    QosHistory,
-    QosLiveliness,
-    QosReliability,
-    QosTime,
-)
-from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer, WriterError
+from rosbags.interfaces import Connection, MessageDefinitionFormat
+from rosbags.rosbag2 import CompressionFormat, Writer, WriterError
 from rosbags.typesys.store import Typestore
 
-from depth_anything_ros.bag.parts import bag_files, join_parts
+from depth_anything_ros.bag.formats import RELIABLE, STORAGES
+from depth_anything_ros.bag.parts import METADATA, bag_files, join_parts
+from depth_anything_ros.bag.processing.interruption import undisturbed
 from depth_anything_ros.bag.reading import BagTopic
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 
-__all__ = ['RELIABLE', 'STORAGES', 'BagWriter', 'check_free', 'partial_of', 'storage_of']
-
-STORAGES: Mapping[str, tuple[StoragePlugin, CompressionMode]] = MappingProxyType(
-    {
-        'mcap': (StoragePlugin.MCAP, CompressionMode.STORAGE),
-        'sqlite3': (StoragePlugin.SQLITE3, CompressionMode.MESSAGE),
-    }
-)
-"""Each storage with what rosbag2 compresses in it: chunks, or messages one by one."""
-
-RELIABLE = Qos(
-    QosHistory.KEEP_LAST,
-    10,
-    QosReliability.RELIABLE,
-    QosDurability.VOLATILE,
-    QosTime(0, 0),
-    QosTime(0, 0),
-    QosLiveliness.AUTOMATIC,
-    QosTime(0, 0),
-    False,
-)
-"""What a node that publishes depth offers; any subscriber matches it on playback."""
+__all__ = ['BagWriter', 'check_free', 'check_outside', 'is_finished', 'partial_of', 'storage_of']
 
 # Left free for the end of the bag, and for whatever else runs on the machine.
 _RESERVE_BYTES = 64 * 2**20
@@ -78,6 +50,7 @@ class BagWriter:
 
         SettingError where there is something at `out` already, or it cannot be created.
         """
+        check_free(out, resume=begun is not None)
         self.out = out
         self.closed = False
         self._begun = begun
@@ -85,7 +58,6 @@ class BagWriter:
         self._folder = self._work / f'{out.name}_{len(bag_files(begun)) if begun else 0}'
         self._largest = 0
         self._connections: dict[tuple[str, str], Connection] = {}
-        check_free(out)
         plugin, packed = STORAGES[storage]
         self._writer = Writer(self._folder, version=9, storage_plugin=plugin)
         if compress:
@@ -94,9 +66,7 @@ class BagWriter:
             self._writer.open()
         except OSError as err:
             shutil.rmtree(self._work, ignore_errors=True)
-            raise SettingError(
-                f'{out} cannot be written ({err.strerror}): name another output'
-            ) from err
+            raise _cannot(out, err.strerror) from err
 
     def add_output(self, topic: str, kind: str, store: Typestore) -> None:
         """Announce a topic that is new."""
@@ -129,8 +99,10 @@ class BagWriter:
     def write(self, topic: str, kind: str, receive_ns: int, raw: bytes | memoryview) -> None:
         """Write one serialised message of an announced topic."""
         try:
-            self._writer.write(self._connections[topic, kind], receive_ns, raw)
-        except BaseException as err:
+            # Half a message would cost the whole file.
+            with undisturbed():
+                self._writer.write(self._connections[topic, kind], receive_ns, raw)
+        except Exception as err:
             self._fail(err)
             raise
         self._largest = max(self._largest, len(raw))
@@ -153,29 +125,43 @@ class BagWriter:
 
     def discard(self) -> None:
         """Remove what was written; what was begun before stays."""
-        if not self.closed:
-            self.closed = True
+        if self.closed:
+            return
+        self.closed = True
+        with undisturbed(last=True):
             # A full disk refuses the last buffer too.
             with suppress(OSError, sqlite3.Error):
                 self._writer.abort()
             shutil.rmtree(self._work, ignore_errors=True)
 
     def _end(self, target: Path, notes: Mapping[str, bytes]) -> Path:
-        try:
-            self._writer.close()
-            for name, content in notes.items():
-                (self._folder / name).write_bytes(content)
-            if self._begun is not None:
-                join_parts(self._begun, self._folder)
-        except BaseException as err:
-            self._fail(err)
-            raise
-        self.closed = True
-        if self._begun is not None:
-            shutil.rmtree(self._begun, ignore_errors=True)
-        self._folder.rename(target)
-        self._work.rmdir()
+        # It is short, and done by the time an interruption that was held back would be told.
+        with undisturbed(last=True):
+            try:
+                self._writer.close()
+                for name, content in notes.items():
+                    (self._folder / name).write_bytes(content)
+                if self._begun is not None:
+                    join_parts(self._begun, self._folder)
+            except BaseException as err:
+                self._fail(err)
+                raise
+            self.closed = True
+            self._rename(target)
         return target
+
+    def _rename(self, target: Path) -> None:
+        """Give the bag, which is whole by now, its name."""
+        try:
+            if self._begun is not None:
+                shutil.rmtree(self._begun)
+            self._folder.rename(target)
+            self._work.rmdir()
+        except OSError as err:
+            raise DepthAnythingError(
+                f'{self._folder} holds the whole bag, and cannot become {target} '
+                f'({err.strerror}): move it there by hand'
+            ) from err
 
     def _fail(self, err: BaseException) -> None:
         """Discard, and say it where the disk is to blame."""
@@ -200,16 +186,51 @@ def storage_of(bag: Path) -> str:
     return 'sqlite3' if any('.db3' in file.suffixes for file in files) else 'mcap'
 
 
-def check_free(out: Path) -> None:
-    """SettingError where something is in the way of a bag at `out`."""
-    work = _work_of(out)
-    if out.exists():
+def is_finished(out: Path) -> bool:
+    """Say whether there is a bag at `out` that was written to its end."""
+    return (out / METADATA).is_file()
+
+
+def check_free(out: Path, *, resume: bool = False) -> None:
+    """SettingError where no bag can be written at `out`, or something is in the way.
+
+    A part of it that is there already is in the way unless it is to be gone on with.
+    """
+    if out.name in ('', '..'):
+        raise SettingError(
+            f"output '{out}' names no new folder: give the name of the bag to write"
+        )
+    work, partial = _work_of(out), partial_of(out)
+    try:
+        taken = [path for path in (out, work, partial) if path.exists()]
+        parent = next(path for path in out.absolute().parents if path.exists())
+    except OSError as err:
+        raise _cannot(out, err.strerror) from err
+    if out in taken:
         raise SettingError(f'{out} is already there: give another name or remove it')
-    if work.exists():
+    if work in taken:
         raise SettingError(
             f'{work} is there: another run writes it, or it is left of one that was killed; '
             'remove it then'
         )
+    if partial in taken and not resume:
+        raise SettingError(
+            f'{partial} is left of a run that was stopped: go on with --resume, or remove it'
+        )
+    if not parent.is_dir():
+        raise _cannot(out, f'{parent} is no folder')
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise _cannot(out, f'no permission to write into {parent}')
+
+
+def check_outside(bag: Path, out: Path) -> None:
+    """SettingError where what is written would become part of the bag that is read."""
+    if bag.is_dir() and out.resolve().is_relative_to(bag.resolve()):
+        raise SettingError(f'{out} lies inside of the bag {bag}: name an output beside it')
+
+
+def _cannot(out: Path, reason: str | None) -> SettingError:
+    return SettingError(f'{out} cannot be written ({reason}): name another output')
 
 
 def _work_of(out: Path) -> Path:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from rosbags.highlevel import AnyReader
 
+from depth_anything_ros.bag.topic_names import TRUTH
 from depth_anything_ros.core.colour import COLORMAPS, colorize
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.messages.depth_images import depth_from_image
@@ -17,7 +18,6 @@ from depth_anything_ros.messages.images import bgr_from_image
 
 __all__ = ['contact_sheet']
 
-_TRUTH_TOPIC = '/ground_truth/depth/image'
 _IMAGE_TOPIC = '/camera/image_raw'
 _COLOR_TOPIC = '/depth_anything/relative/image_color'
 _DEPTH_TOPIC = '/depth_anything/depth/image'
@@ -46,7 +46,7 @@ def contact_sheet(bags: Mapping[Path, Path], columns: int, colormap: str) -> Bgr
             (bag, _IMAGE_TOPIC),
             (recorded, _COLOR_TOPIC),
             (recorded, _DEPTH_TOPIC),
-            (bag, _TRUTH_TOPIC),
+            (bag, TRUTH),
         )
         answered = sorted(set.intersection(*(_times_ns(*source) for source in sources)))
         if not answered:

@@ -11,6 +11,7 @@ import numpy as np
 from depth_anything_ros.backends import DepthBackend
 from depth_anything_ros.bag.reading import IMAGE, BagReader, is_color
 from depth_anything_ros.bag.replay import BagReplay, CameraTopics, ReplayedImage
+from depth_anything_ros.bag.topic_names import TRUTH
 from depth_anything_ros.core.alignment import ReferenceKind
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.frame import Wanted
@@ -23,9 +24,8 @@ from depth_anything_ros.messages.references import REFERENCE_TYPES
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.studies.degraded_truth import DegradedTruthBackend
 
-__all__ = ['TRUTH', 'Proof', 'degraded_truth_of', 'prove']
+__all__ = ['Proof', 'degraded_truth_of', 'prove']
 
-TRUTH = '/ground_truth/depth/image'
 # Every fourth pixel either way says as much as all of them.
 _STRIDE = 4
 

@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 from written_bag import MAKE, write_bag
 
-from depth_anything_ros.bag.compare import TRUTH, compare_bags
+from depth_anything_ros.bag.compare import compare_bags
 from depth_anything_ros.bag.comparison.limits import Limits
 from depth_anything_ros.bag.comparison.results import Comparison, seconds
+from depth_anything_ros.bag.topic_names import TRUTH
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
+from depth_anything_ros.core.types import CameraModel
+from depth_anything_ros.synthetic.sensors import RangeNoise, Scanner
 
 Messages = list[tuple[str, int, Any]]
 Array = np.ndarray[Any, Any]
@@ -27,6 +30,7 @@ HEIGHT, WIDTH = 24, 32
 FRAME = 'camera_optical_frame'
 NODE = '/depth_anything'
 DEPTH, POINTS = f'{NODE}/depth/image', f'{NODE}/points'
+SIGMA, INFO, SCAN = f'{NODE}/depth/sigma', f'{NODE}/depth/camera_info', f'{NODE}/scan'
 IMAGE, RAW, COLOR = (f'{NODE}/relative/{name}' for name in ('image', 'raw', 'image_color'))
 
 
@@ -139,7 +143,7 @@ def test_another_colormap_is_no_difference(compare: Compare) -> None:
 
 def test_a_scale_error_of_metric_depth_is_caught(compare: Compare) -> None:
     found = compare(outputs(), outputs(change=lambda depth: depth * np.float32(1.05)))
-    assert failed(found) == {(DEPTH, 'abs_rel'), (POINTS, 'cloud_m')}
+    assert failed(found) == {(DEPTH, 'abs_rel'), (POINTS, 'cloud_m'), (POINTS, 'cloud_rel')}
     (failure,) = (each for each in found.failures if each.topic == DEPTH)
     assert len(failure.worst) == 3
     for stamp, value in failure.worst:
@@ -147,6 +151,108 @@ def test_a_scale_error_of_metric_depth_is_caught(compare: Compare) -> None:
         assert value == pytest.approx(0.05, rel=1e-3)
     assert f'{DEPTH} abs_rel is beyond 0.01 in 8 of 8 frames, mean 0.05, worst: 17' in str(failure)
     assert str(failure) in found.table()
+
+
+def test_a_scale_error_of_a_near_cloud_is_caught_by_its_range(compare: Compare) -> None:
+    near = outputs(content=lambda index: scene(index) / 20)
+    found = compare(only(POINTS, near), only(POINTS, outputs(content=lambda x: scene(x) / 19)))
+    assert failed(found) == {(POINTS, 'cloud_rel')}
+    assert found.topics[0].figures['cloud_m'].worst[0][1] < 0.05
+
+
+def scans(change: Callable[[Array], Array] = lambda ranges: ranges, **geometry: Any) -> Messages:
+    """A scan of one row per frame: the box, nothing beyond 4 m, and two beams not known."""
+    messages: Messages = []
+    for index in range(FRAMES):
+        stamp, ranges = START + index * PERIOD, scene(index)[HEIGHT // 3]
+        ranges = np.where(ranges > 4.0, np.float32(np.inf), ranges)
+        ranges[-2:] = np.nan
+        ranges = change(ranges).astype(np.float32)
+        scanner = Scanner(ranges.size, 0.1, 8.0, RangeNoise(0.0, 0.0), 10.0)
+        message = MAKE.scan(stamp, 'camera_scan', scanner, ranges)
+        for name, value in geometry.items():
+            setattr(message, name, value)
+        messages.append((SCAN, stamp + LATE, message))
+    return messages
+
+
+def test_a_scale_error_of_a_scan_is_caught(compare: Compare) -> None:
+    found = compare(scans(), scans(lambda ranges: ranges * 1.05))
+    assert failed(found) == {(SCAN, 'abs_rel')}
+    (topic,) = found.topics
+    assert (topic.measured, topic.figures['coverage'].mean) == ('scan', 1.0)
+    assert topic.figures['abs_rel'].mean == pytest.approx(0.05, rel=1e-3)
+    assert compare_bags(found.a, found.a).failures == ()
+
+
+@pytest.mark.parametrize(
+    ('change', 'lost'),
+    [
+        (lambda x: np.where(np.isinf(x), np.nan, x), np.isinf),
+        (lambda x: np.where(np.isinf(x), -x, x), np.isinf),
+        (lambda x: np.where(np.isfinite(x), np.inf, x), np.isfinite),
+        (lambda x: np.where(np.isnan(x), 3.0, x), np.isnan),
+    ],
+)
+def test_beams_that_changed_in_kind_are_caught(
+    compare: Compare, change: Callable[[Array], Array], lost: Callable[[Array], Array]
+) -> None:
+    found = compare(scans(), scans(change))
+    assert failed(found) == {(SCAN, 'coverage')}
+    share = np.mean([np.mean(lost(message.ranges)) for _, _, message in scans()])
+    assert found.topics[0].figures['coverage'].mean == pytest.approx(1.0 - share)
+    assert f'{SCAN} coverage is below 0.95 in 8 of 8 frames' in found.table()
+
+
+def test_scans_of_other_bearings_cannot_be_compared(compare: Compare) -> None:
+    found = compare(scans(), scans(angle_min=0.0))
+    assert failed(found) == {(SCAN, 'unreadable')}
+    assert 'A has 32 beams from -180.00 by 11.25 degrees, and B 32 beams from 0.00' in str(
+        found.failures[0]
+    )
+
+
+def sigmas(by: float) -> Messages:
+    pixels = np.full((HEIGHT, WIDTH), 0.1 * by, np.float32)
+    pixels[:3] = np.nan
+    return [(SIGMA, START, MAKE.metres(START, FRAME, pixels))]
+
+
+@pytest.mark.parametrize('by', [0.2, 1.06, 5.0])
+def test_another_sigma_is_caught(compare: Compare, by: float) -> None:
+    found = compare(sigmas(1.0), sigmas(by))
+    assert failed(found) == {(SIGMA, 'sigma_rel')}
+    figures = found.topics[0].figures
+    assert figures.keys() == {'coverage', 'sigma_rel'}
+    assert figures['sigma_rel'].mean == pytest.approx(abs(by - 1.0), rel=1e-4)
+    assert compare_bags(found.a, found.b, Limits(sigma_rel=9.0)).failures == ()
+
+
+@pytest.mark.parametrize(
+    ('changes', 'what', 'said'),
+    [
+        ({'k': np.arange(9.0)}, {'K'}, "K '0 1 2 3 4 5 6 7 8' and not '30 0 16 0 30 12 0 0 1'"),
+        ({'p': np.arange(12.0)}, {'P'}, "P '0 1 2 3"),
+        ({'d': np.full(5, 0.125)}, {'D'}, "D '0.125 0.125 0.125 0.125 0.125' and not '0 0 0 0 0'"),
+        ({'width': 64, 'height': 48}, {'size'}, "size '64x48' and not '32x24'"),
+        ({'distortion_model': 'equidistant'}, {'distortion_model'}, "model 'equidistant'"),
+        ({}, set(), 'B is as good as A'),
+    ],
+)
+def test_another_calibration_is_caught(
+    compare: Compare, changes: dict[str, Any], what: set[str], said: str
+) -> None:
+    def bag(changes: dict[str, Any]) -> Messages:
+        camera = CameraModel(WIDTH, HEIGHT, 30.0, 30.0, 16.0, 12.0)
+        message = MAKE.camera_info(START, FRAME, camera)
+        for name, value in changes.items():
+            setattr(message, name, value)
+        return [(INFO, START, message)]
+
+    found = compare(bag({}), bag(changes))
+    assert failed(found) == {(INFO, name) for name in what}
+    assert found.topics[0].measured == 'calibration'
+    assert said in found.table()
 
 
 def test_millimetres_are_compared_as_metres(compare: Compare) -> None:
@@ -323,17 +429,26 @@ def test_depth_that_became_unknown_is_caught(compare: Compare, share: float) -> 
     assert compare_bags(found.b, found.b).failures == ()
 
 
-def test_sigma_and_pictures_are_not_measured(compare: Compare) -> None:
+def test_what_was_not_measured_is_said_above_the_verdict(compare: Compare, tmp_path: Path) -> None:
     def bag(value: float) -> Messages:
         pixels = np.full((HEIGHT, WIDTH), value, np.float32)
-        return [
-            (topic, START, MAKE.metres(START, FRAME, pixels))
-            for topic in (f'{NODE}/depth/sigma', '/thermal/image')
-        ]
+        text = MAKE._make('std_msgs/msg/String', str(value))
+        thermal = '/thermal/image', START, MAKE.metres(START, FRAME, pixels)
+        return [thermal, ('/mode', START, text), *only((COLOR, IMAGE), outputs())]
 
     found = compare(bag(1.0), bag(2.0))
     assert found.failures == ()
-    assert [each.measured for each in found.topics] == ['', '']
+    assert found.table().splitlines()[-3:] == [
+        f'only stamps compared: {COLOR}, /thermal/image',
+        'only counted: /mode',
+        'B is as good as A, within the limits',
+    ]
+    measured = compare_bags(found.a, found.b, topics=[IMAGE]).table()
+    assert 'only' not in measured
+    # What failed is no part of the verdict that it is good.
+    b = write_bag(tmp_path / 'dropped', bag(1.0)[:1])
+    dropped = compare_bags(found.a, b).table()
+    assert 'only stamps compared: /thermal/image\n3 checks failed' in dropped
 
 
 def test_frames_that_cannot_be_compared_are_named(compare: Compare) -> None:
@@ -345,7 +460,9 @@ def test_frames_that_cannot_be_compared_are_named(compare: Compare) -> None:
     found = compare(only((DEPTH, POINTS), outputs()), b)
     assert failed(found) == {(DEPTH, 'unreadable'), (POINTS, 'unreadable')}
     texts = [str(failure) for failure in found.failures]
-    assert any('have 32x24 and 16x12 pixels; first: 1700000000.000000000' in x for x in texts)
+    assert any(
+        'A has 32x24 pixels, and B 16x12 pixels; first: 1700000000.000000000' in x for x in texts
+    )
     assert any('step is 3 bytes' in x and '1700000000.100000000' in x for x in texts)
     assert any("no field 'z'" in x for x in texts)
     assert found.topics[0].figures['abs_rel'].frames == FRAMES - 2
@@ -379,6 +496,8 @@ def test_topics_without_stamps_are_counted_and_may_not_be_dropped(compare: Compa
     assert (state.frames_a, state.frames_b, state.missing) == (5, 1, None)
     assert found.notes == ('only B has /new: nothing in A to compare with',)
     assert '/rosout' not in found.table()
+    named = compare_bags(found.a, found.b, topics=['/rosout'])
+    assert failed(named) == {('/rosout', 'dropped')}
 
 
 def test_diagnostics_are_counted(compare: Compare) -> None:
@@ -404,7 +523,7 @@ def test_better_against_the_truth_is_no_failure_and_worse_is(compare: Compare) -
     def scaled(by: float) -> Messages:
         return outputs(change=lambda depth: depth * np.float32(by)) + truth()
 
-    loose = {'abs_rel': 1.0, 'cloud_m': 9.0}
+    loose = {'abs_rel': 1.0, 'cloud_m': 9.0, 'cloud_rel': 9.0}
     found = compare(scaled(1.04), scaled(1.08), limits=Limits(**loose), truth=TRUTH)
     assert failed(found) == {(DEPTH, 'truth_worse')}
     (failure,) = found.failures

@@ -61,15 +61,18 @@ depth_anything: {ros__parameters: {cloud: {stride: 4}}}
     [
         ('/other: {ros__parameters: {a: 1}}', r'say nothing to /depth_anything \(it has /other\)'),
         ('variant: demo', 'it has no ros__parameters'),
-        ('{', 'cannot be read: while parsing'),
+        ('{', r'params.yaml are no YAML \(while parsing .*: mend the file there'),
         ('', 'it has no ros__parameters'),
     ],
 )
 def test_files_of_no_use_are_named(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(SettingError, match=message):
         parameters_from_file(written(tmp_path, text))
-    with pytest.raises(SettingError, match=r'nowhere\.yaml cannot be read'):
-        parameters_from_file(tmp_path / 'nowhere.yaml')
+    path = tmp_path / 'nowhere.yaml'
+    with pytest.raises(SettingError) as caught:
+        parameters_from_file(path)
+    reason = '(No such file or directory): check the path'
+    assert str(caught.value) == f'parameters {path} cannot be read {reason}'
 
 
 def test_settings_have_the_type_of_their_parameter() -> None:
@@ -87,7 +90,9 @@ def test_settings_have_the_type_of_their_parameter() -> None:
 
 @pytest.mark.parametrize('setting', ['variant', '=demo', 'cloud.stride=[1'])
 def test_settings_that_set_nothing_are_named(setting: str) -> None:
-    with pytest.raises(SettingError, match=r"'.*' (sets nothing|has no value)"):
+    with pytest.raises(
+        SettingError, match=r"'.*' (sets nothing: write|has a value that is no YAML: write)"
+    ):
         parameters_from_settings([setting])
 
 

@@ -33,6 +33,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, Range
 from written_bag import MAKE, write_bag
 
+from depth_anything_ros import cli
 from depth_anything_ros.bag.play import PlayOptions, PlaySummary, play
 from depth_anything_ros.bag.play.timeline import Span, Timeline, span_of
 from depth_anything_ros.bag.reading import BagMessage, BagReader
@@ -196,9 +197,12 @@ def test_an_image_without_an_answer_is_told_and_the_rest_goes_on(
     ('options', 'said'),
     [
         (PlayOptions(lockstep=ANSWERS, timeout_s=0.3), 'the first one: choose by topics'),
-        (PlayOptions(lockstep='/nobody', wait_s=0.3), 'nobody publishes /nobody after 0.3 s'),
+        (
+            PlayOptions(lockstep='/nobody', wait_s=0.3),
+            rf'nobody publishes /nobody after 0.3 s \(others publish {ANSWERS}\): start',
+        ),
         (PlayOptions(wait_for=(DEPTH,), wait_s=0.3), 'nobody subscribes to /depth/image'),
-        (PlayOptions(wait_for=('/no',)), r"/no is not played: wait for one of \['/camera"),
+        (PlayOptions(wait_for=('/no',)), f'/no is not played: wait for one of {INFO}, {IMAGE}, '),
         (PlayOptions(lockstep='/clock', clock_hz=1.0), 'type rosgraph_msgs/msg/Clock: name'),
         (PlayOptions(topics=('/no',)), 'has no topic /no: it has /camera/camera_info'),
         (PlayOptions(remap={'/no': '/yes'}), 'has no topic /no'),
@@ -217,6 +221,41 @@ def test_what_cannot_be_played_is_said(tmp_path: Path, options: PlayOptions, sai
         pytest.raises(DepthAnythingError, match=said),
     ):
         play(bag, options)
+
+
+@pytest.mark.parametrize(
+    ('options', 'said'),
+    [
+        (
+            PlayOptions(lockstep='/nobody', wait_s=0.6),
+            f'nobody publishes /nobody yet (others publish {ANSWERS}): waiting for up to 0.6 s',
+        ),
+        (
+            PlayOptions(wait_for=(DEPTH,), wait_s=0.6),
+            'nobody subscribes to /depth/image yet: waiting for up to 0.6 s',
+        ),
+    ],
+)
+def test_a_wait_is_told_soon(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    options: PlayOptions,
+    said: str,
+) -> None:
+    monkeypatch.setattr('depth_anything_ros.bag.play.player._PATIENCE_S', 0.3)
+    bag = record(tmp_path / 'bag', images=2)
+    with Peer(), pytest.raises(DepthAnythingError, match=r'after 0.6 s'):
+        play(bag, options)
+    assert caplog.messages == [said]
+
+
+def test_the_command_line_sets_how_long_to_wait(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = record(tmp_path / 'bag', images=1)
+    assert cli.main(['bag', 'play', str(bag), '--wait-for', RANGE, '--wait', '0.2']) == 2
+    assert 'nobody subscribes to /range after 0.2 s: start' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('name', ['rate', 'timeout_s', 'wait_s', 'duration_s', 'clock_hz'])
@@ -307,6 +346,8 @@ def test_types_that_are_not_installed_are_skipped_with_one_line(
     assert len(caplog.messages) == 1
     assert caplog.messages[0].startswith('not played: /tf, /tf_static, because tf2_msgs is not')
     assert 'install ros-$ROS_DISTRO-tf2-msgs' in caplog.messages[0]
+    with pytest.raises(DepthAnythingError, match='no topic to play: it has /range, /tf, /tf_stat'):
+        play(bag, PlayOptions(topics=('/tf',)))
 
 
 def late_subscriber(kind: type, topic: str) -> Iterator[bytes]:

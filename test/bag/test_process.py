@@ -28,14 +28,17 @@ from rosbags.rosbag2.storage_mcap import McapWriter
 from rosbags.rosbag2.storage_sqlite3 import Sqlite3Writer
 from written_bag import write_bag
 
+from depth_anything_ros.bag import process as process_module
+from depth_anything_ros.bag.formats import RELIABLE
 from depth_anything_ros.bag.process import process_bag
+from depth_anything_ros.bag.processing import jobs as jobs_module
 from depth_anything_ros.bag.processing.blank_messages import output_store
 from depth_anything_ros.bag.processing.jobs import process_bags
 from depth_anything_ros.bag.processing.plan import Choice
 from depth_anything_ros.bag.processing.results import BagSummary, State, json_text, table
 from depth_anything_ros.bag.processing.resume import RESUME_FILE, STATE_FILE
 from depth_anything_ros.bag.reading import BagReader, BagTopic
-from depth_anything_ros.bag.writing import RELIABLE, BagWriter, storage_of
+from depth_anything_ros.bag.writing import BagWriter, storage_of
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.parameters import Parameters, parameters_from_flat
 from depth_anything_ros.messages.camera_info import camera_from_info
@@ -287,18 +290,72 @@ def test_images_that_are_refused_are_counted(room: Drive, tmp_path: Path) -> Non
     source = write_bag(tmp_path / 'in', messages)
     summary = process_bag(source, tmp_path / 'out', room.backend(), Parameters())
     assert (summary.images, summary.frames) == (IMAGES, IMAGES - 1)
-    assert summary.refused == (('bad_data_size', 1),)
-    assert '1 images refused: bad_data_size' in table([summary])
+    (refused,) = summary.refused
+    assert (refused.name, refused.count) == ('bad_data_size', 1)
+    # The words of the decoder, with the sizes.
+    assert f'1 of {IMAGES} images refused: {refused.message}' in table([summary])
+    assert '9' in refused.message
+    assert summary.good
+
+
+def test_a_bag_of_which_every_image_is_refused_is_not_good(room: Drive, tmp_path: Path) -> None:
+    messages = [
+        (topic, ns, replace(message, data=np.zeros(9, np.uint8)) if topic == IMAGE else message)
+        for topic, ns, message in recorded(room)
+    ]
+    choice = Choice(images=(IMAGE,))
+    source = write_bag(tmp_path / 'in', messages)
+    summary = process_bag(source, tmp_path / 'out', room.backend(), Parameters(), choice)
+    assert (summary.state, summary.good) == (State.DONE, False)
+    silent = (('/silent/image', 'sensor_msgs/msg/Image'),)
+    source = write_bag(tmp_path / 'silent', recorded(room), extra_topics=silent)
+    summary = process_bag(
+        source, tmp_path / 'none', room.backend(), Parameters(), Choice(images=('/silent/image',))
+    )
+    assert not summary.good
+    assert 'it has no images: name a topic that has some (--image)' in table([summary])
+
+
+@pytest.mark.parametrize(
+    ('missing', 'choice', 'kind', 'reason'),
+    [
+        ('/tf_static', BY_LIDAR, 'auto', 'no_transform'),
+        (INFO, BY_LIDAR, 'auto', 'no_camera_info'),
+        ('/tf_static', Choice(), 'ground_plane', 'no_transform'),
+    ],
+)
+def test_a_reference_that_never_works_is_told_and_not_good(
+    room: Drive, tmp_path: Path, missing: str, choice: Choice, kind: str, reason: str
+) -> None:
+    source = write_bag(tmp_path / 'in', [each for each in recorded(room) if each[0] != missing])
+    parameters = parameters_from_flat({'reference.type': kind})
+    summary = process_bag(source, tmp_path / 'out', room.backend(), parameters, choice)
+    assert (summary.state, summary.metric, summary.good) == (State.DONE, 0, False)
+    (why,) = summary.no_metres
+    assert (why.name, why.count) == (reason, IMAGES)
+    assert f'{IMAGES} of {IMAGES} frames without metres: {why.message}' in table([summary])
+    (row,) = json.loads(json_text([summary]))
+    assert row['good'] is False
+    assert row['no_metres'] == [{'name': reason, 'count': IMAGES, 'message': why.message}]
+
+
+def test_frames_without_metres_are_counted_on_by_the_run_that_goes_on(
+    room: Drive, tmp_path: Path
+) -> None:
+    source = write_bag(tmp_path / 'in', [x for x in recorded(room) if x[0] != '/tf_static'])
+    stopped(source, room, tmp_path / 'out')
+    summary = process_bag(
+        source, tmp_path / 'out', room.backend(), Parameters(), replace(BY_LIDAR, resume=True)
+    )
+    assert [each.count for each in summary.no_metres] == [IMAGES]
 
 
 @pytest.mark.parametrize(
     ('choice', 'message'),
     [
         (Choice(outputs=('depth',)), "output 'depth/image' needs metres: name a reference"),
-        (Choice(outputs=('deep',)), "output 'deep' is not known: choose from relative"),
         (Choice(images=('/nowhere',)), 'has no topic /nowhere: it has'),
         (Choice(copy=('/nowhere',)), 'has no topic /nowhere: it has'),
-        (Choice(storage='tape'), "storage 'tape' is not known: choose one of mcap, sqlite3"),
         (
             Choice(images=(IMAGE, COMPRESSED), camera_info=INFO),
             'is one topic for 2 image topics',
@@ -311,6 +368,47 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(
     with pytest.raises(SettingError, match=message):
         process_bag(bag, tmp_path / 'out', room.backend(), Parameters(), choice)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ('choice', 'message'),
+    [
+        ({'outputs': ('deep',)}, "output 'deep' is not known: choose from relative"),
+        ({'storage': 'tape'}, "storage 'tape' is not known: choose one of mcap, sqlite3"),
+        ({'copy': ('none', SCAN)}, 'says two things: all and none stand alone'),
+    ],
+)
+def test_a_choice_that_fits_no_bag_is_none(choice: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        Choice(**choice)
+
+
+@pytest.mark.parametrize('out', ['.', '/', '', '..', 'x' * 255, 'file/out', 'in/out'])
+def test_outputs_that_cannot_be_are_refused_before_there_is_a_network(
+    bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    def never(_: Parameters) -> None:
+        raise AssertionError
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'file').touch()
+    (tmp_path / 'in').symlink_to(bag)
+    before = sorted(bag.iterdir())
+    with pytest.raises(SettingError, match=r'names no new folder|cannot be written|inside of the'):
+        process_bags([Path('in')], Path(out), FAST, fetch=never)
+    with pytest.raises(DepthAnythingError, match='has no topic /nowhere'):
+        process_bags([Path('in')], Path('out'), FAST, Choice(reference='/nowhere'), fetch=never)
+    assert sorted(bag.iterdir()) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['file', 'in']
+
+
+def test_a_bag_is_named_by_its_folder_where_it_is_given_as_a_dot(
+    bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(bag)
+    assert '\nroom  ' in table(process_bags([Path()], tmp_path / 'out', FAST))
+    again = process_bags([Path(), tmp_path / 'out'], tmp_path / 'two', FAST)
+    assert [each.out for each in again] == [tmp_path / 'two/room', tmp_path / 'two/out']
 
 
 def test_nothing_is_overwritten(bag: Path, room: Drive, tmp_path: Path) -> None:
@@ -360,6 +458,12 @@ def test_an_interrupted_run_leaves_a_valid_bag_and_another_goes_on_to_the_same_e
     assert [path.name for path in tmp_path.iterdir()] == ['out']
     assert not [path for path in out.iterdir() if path.name.startswith('resume')]
     assert process_bag(bag, out, room.backend(), Parameters(), choice).state is State.WAS_THERE
+    # Only what is a bag was made by an earlier run, and only of a bag.
+    with pytest.raises(SettingError, match='does not exist'):
+        process_bag(tmp_path / 'gone', out, room.backend(), Parameters(), choice)
+    (out / 'metadata.yaml').unlink()
+    with pytest.raises(SettingError, match='is already there'):
+        process_bag(bag, out, room.backend(), Parameters(), choice)
 
 
 def test_the_network_answers_no_image_twice(bag: Path, room: Drive, tmp_path: Path) -> None:
@@ -410,21 +514,91 @@ def test_outside_of_the_main_thread_signals_are_left_alone(
     assert [each.state for each in found] == [State.DONE]
 
 
-def test_a_second_ctrl_c_ends_at_once_and_leaves_nothing(
-    bag: Path, room: Drive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize('begun', [False, True])
+def test_a_second_ctrl_c_ends_at_once_and_says_what_is_left(
+    bag: Path, room: Drive, tmp_path: Path, begun: bool
 ) -> None:
-    def press_twice(*_: object) -> None:
+    def press_twice() -> None:
         interrupt()
         interrupt()
 
-    def get_stuck() -> None:
-        monkeypatch.setattr(McapWriter, 'write', press_twice)
-
-    with pytest.raises(KeyboardInterrupt):
+    partial, choice = tmp_path / 'out.partial', replace(BY_LIDAR, resume=begun)
+    before = content(stopped(bag, room, tmp_path / 'out')) if begun else []
+    expected = r'stays as it was' if begun else r'holds the 5 frames .* --resume cannot go on'
+    with pytest.raises(KeyboardInterrupt, match=rf'interrupted; .*out\.partial {expected}'):
         process_bag(
-            bag, tmp_path / 'out', room.backend(), Parameters(), on_images=After(3, get_stuck)
+            bag, tmp_path / 'out', room.backend(), Parameters(), choice, After(5, press_twice)
         )
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ['out.partial']
+    found = content(partial)
+    assert found == before if begun else len([x for x in found if x[0] == RELATIVE]) == 5
+
+
+@pytest.mark.parametrize('stage', ['stopped', 'finished', 'writing'])
+def test_ctrl_c_while_a_bag_is_closed_or_written_to_costs_nothing(
+    bag: Path,
+    room: Drive,
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+) -> None:
+    method = 'write' if stage == 'writing' else 'close'
+    true = getattr(McapWriter, method)
+
+    # Twice would end a run that is not being closed.
+    presses = ['once'] if stage == 'writing' else ['once', 'twice', 'thrice']
+
+    def press(*arguments: object) -> None:
+        while presses:
+            interrupt()
+            presses.pop()
+        true(*arguments)
+
+    def act() -> None:
+        monkeypatch.setattr(McapWriter, method, press)
+        if stage == 'stopped':
+            interrupt()
+
+    out = tmp_path / 'out'
+    summary = process_bag(bag, out, room.backend(), Parameters(), BY_LIDAR, After(4, act))
+    monkeypatch.undo()
+    assert summary.state is (State.DONE if stage == 'finished' else State.STOPPED)
+    if summary.state is State.STOPPED:
+        process_bag(bag, out, room.backend(), Parameters(), replace(BY_LIDAR, resume=True))
+    assert content(out) == content(whole)
+    assert [path.name for path in tmp_path.iterdir()] == ['out']
+
+
+@pytest.mark.parametrize('error', [OSError(errno.ENOSPC, 'No space left'), KeyboardInterrupt()])
+def test_an_error_while_two_parts_are_joined_leaves_the_first_as_it_was(
+    bag: Path,
+    room: Drive,
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+) -> None:
+    partial = stopped(bag, room, tmp_path / 'out')
+    before = content(partial)
+    true, metadata = Path.replace, iter(range(9))
+
+    def refuse(self: Path, target: Path) -> Path:
+        # The first is written by rosbags, the second is of both parts.
+        if self.name == 'metadata.yaml.tmp' and next(metadata) == 1:
+            raise error
+        return true(self, target)
+
+    choice = replace(BY_LIDAR, resume=True)
+    arguments = bag, tmp_path / 'out', room.backend(), Parameters(), choice
+    monkeypatch.setattr(Path, 'replace', refuse)
+    with pytest.raises((DepthAnythingError, KeyboardInterrupt), match=r'partial stays as it was'):
+        process_bag(*arguments)
+    monkeypatch.undo()
+    assert content(partial) == before
+    assert [path.name for path in tmp_path.iterdir()] == ['out.partial']
+    process_bag(*arguments)
+    assert content(tmp_path / 'out') == content(whole)
 
 
 def stopped(bag: Path, room: Drive, out: Path) -> Path:
@@ -437,12 +611,16 @@ def test_going_on_with_other_settings_is_refused(bag: Path, room: Drive, tmp_pat
     before = content(partial)
     other = parameters_from_flat({'relative.smoothing_s': 2.0})
     choice = replace(BY_LIDAR, resume=True)
-    with pytest.raises(SettingError, match=r'with relative.smoothing_s 0.5, which is now 2.0'):
+    with pytest.raises(SettingError, match=r'\(relative.smoothing_s 0.5 then, 2.0 now\)'):
         process_bag(bag, tmp_path / 'out', room.backend(), other, choice)
-    with pytest.raises(SettingError, match='was begun with outputs'):
+    with pytest.raises(
+        SettingError, match=r"outputs \['relative/image', .*\] then, \['scan'\] now"
+    ):
         process_bag(
             bag, tmp_path / 'out', room.backend(), Parameters(), replace(choice, outputs=('scan',))
         )
+    with pytest.raises(SettingError, match=r"reference '/lidar/points' then, '' now"):
+        process_bag(bag, tmp_path / 'out', room.backend(), Parameters(), Choice(resume=True))
     assert content(partial) == before
 
 
@@ -623,6 +801,70 @@ def test_stopping_a_crew_stops_every_process(ten: list[Path], tmp_path: Path) ->
     assert len(found) == len(many)
     assert State.STOPPED in states
     assert set(states) <= {State.STOPPED, State.DONE}
+    for each in found:
+        if each.out is not None:
+            content(each.out)
+
+
+@pytest.mark.parametrize('jobs', [1, 2])
+def test_what_nobody_foresaw_costs_its_own_bag_only(
+    ten: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
+) -> None:
+    broken = tmp_path / 'broken'
+    shutil.copytree(ten[0], broken)
+    real = process_module.make_plan
+
+    def stumble(reader: BagReader, *arguments: Any) -> Any:
+        if reader.path == broken:
+            raise KeyError('odd')
+        return real(reader, *arguments)
+
+    monkeypatch.setattr(process_module, 'make_plan', stumble)
+    found = process_bags([broken, *ten[1:3]], tmp_path / 'out', FAST, jobs=jobs)
+    assert [each.state for each in found] == [State.FAILED, State.DONE, State.DONE]
+    assert f'bag {broken}: unforeseen KeyError in ' in found[0].why
+    with pytest.raises(DepthAnythingError, match='broken: unforeseen KeyError'):
+        process_bags([broken], tmp_path / 'alone', FAST)
+
+
+def test_an_error_in_the_network_costs_its_own_bag_only(
+    ten: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = jobs_module.process_bag
+
+    def stumble(bag: Path, *arguments: Any) -> BagSummary:
+        if bag == ten[1]:
+            raise RuntimeError('out of memory')
+        return real(bag, *arguments)
+
+    monkeypatch.setattr(jobs_module, 'process_bag', stumble)
+    found = process_bags(ten[:3], tmp_path / 'out', FAST)
+    assert [each.state for each in found] == [State.DONE, State.FAILED, State.DONE]
+    assert 'unforeseen RuntimeError in' in found[1].why
+
+
+def test_a_second_ctrl_c_stops_the_bag_at_hand_and_begins_no_other(
+    ten: list[Path], tmp_path: Path
+) -> None:
+    def press_twice() -> None:
+        interrupt()
+        interrupt()
+
+    found = process_bags(ten[:2], tmp_path / 'out', FAST, on_progress=once(press_twice))
+    assert [each.state for each in found] == [State.STOPPED, State.STOPPED]
+    assert 'holds the 1 frames before it' in found[0].why
+    assert found[1].why == 'stopped by SIGINT before it began'
+
+
+def test_a_second_ctrl_c_lets_a_crew_close_its_bags(ten: list[Path], tmp_path: Path) -> None:
+    def press_twice() -> None:
+        interrupt()
+        interrupt()
+
+    found = process_bags(ten[:3], tmp_path / 'out', FAST, jobs=2, on_progress=once(press_twice))
+    assert len(found) == 3
+    assert {each.state for each in found} <= {State.STOPPED, State.DONE}
+    assert not [path for path in (tmp_path / 'out').iterdir() if path.suffix == '.writing']
     for each in found:
         if each.out is not None:
             content(each.out)

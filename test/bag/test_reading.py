@@ -22,7 +22,7 @@ from rosbags.interfaces import (
     QosReliability,
     QosTime,
 )
-from rosbags.rosbag2 import CompressionMode, Reader
+from rosbags.rosbag2 import CompressionMode, Reader, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from written_bag import MAKE, write_bag
 
@@ -553,9 +553,60 @@ def test_bytes_of_another_type_are_said(tmp_path: Path) -> None:
 def test_a_topic_that_is_not_there(tmp_path: Path) -> None:
     with (
         BagReader(write_bag(tmp_path / 'bag', two_topics())) as bag,
-        pytest.raises(SettingError, match=r'no topic /camera: it has /camera/image_raw \(sensor_'),
+        pytest.raises(
+            SettingError, match=r'no topic /camera: near it are /camera/image_raw \(sens'
+        ),
     ):
         bag.messages(['/camera'])
+
+
+def test_of_many_topics_ten_are_named(tmp_path: Path) -> None:
+    many = tuple((f'/silent/{number:02}', 'std_msgs/msg/String') for number in range(30))
+    with (
+        BagReader(write_bag(tmp_path / 'bag', two_topics(), extra_topics=many)) as bag,
+        pytest.raises(SettingError) as caught,
+    ):
+        bag.messages(['/xyz'])
+    assert str(caught.value).count('messages)') == 10
+    assert str(caught.value).endswith(', and 22 more')
+    with BagReader(tmp_path / 'bag') as bag, pytest.raises(SettingError) as caught:
+        bag.messages(['/silent/0'])
+    assert str(caught.value).count('messages)') == 3
+
+
+def test_a_topic_of_two_types_is_refused_by_name(tmp_path: Path) -> None:
+    path = two_typed(tmp_path / 'bag')
+    with BagReader(path) as bag:
+        assert len(list(bag.messages(['/camera/image_raw']))) == 6
+        with pytest.raises(SettingError) as caught:
+            bag.messages(['/range'])
+    assert 'types (sensor_msgs/msg/Range, std_msgs/msg/Header): leave it out' in str(caught.value)
+
+
+def two_typed(path: Path) -> Path:
+    """A bag with two types on /range."""
+    with Writer(path, version=9) as writer:
+        connections = {
+            (topic, kind): writer.add_connection(topic, kind, typestore=MAKE.store)
+            for topic, kind in (
+                ('/camera/image_raw', 'sensor_msgs/msg/Image'),
+                ('/range', 'sensor_msgs/msg/Range'),
+                ('/range', 'std_msgs/msg/Header'),
+            )
+        }
+        for topic, time_ns, message in [
+            *two_topics(),
+            ('/range', START + SECOND, MAKE.header(START, 'cone')),
+        ]:
+            kind = message.__msgtype__
+            data = MAKE.store.serialize_cdr(message, kind)
+            writer.write(connections[topic, kind], time_ns, data)
+    return path
+
+
+def test_a_path_that_the_system_refuses_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DepthAnythingError, match=r'opened \(File name too long\): check the path'):
+        read(tmp_path / ('x' * 300))
 
 
 GREY = np.zeros(SIZE, np.uint8)
@@ -607,6 +658,16 @@ def test_a_bag_without_pictures_says_what_it_has(tmp_path: Path) -> None:
     text = str(caught.value)
     assert 'bag has no colour images: it has /depth/image_raw (sensor_msgs/msg/Image, 1 m' in text
     assert '/range (sensor_msgs/msg/Range, 1 messages)' in text
+
+
+def test_a_recording_cut_in_its_first_chunk_says_why_it_has_no_pictures(tmp_path: Path) -> None:
+    file = mcap_file(tmp_path / 'bag', two_topics(), 'mcap', CompressionMode.STORAGE)
+    file.write_bytes(file.read_bytes()[:5000])
+    with (
+        BagReader(file) as bag,
+        pytest.raises(DepthAnythingError, match=r'no topics at all; .* in the middle of a record'),
+    ):
+        bag.color_topics()
 
 
 @pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])

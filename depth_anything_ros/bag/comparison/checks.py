@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from depth_anything_ros.bag.comparison.frames import Match, TopicFrames
+from depth_anything_ros.bag.comparison.frames import Label, Match, TopicFrames
 from depth_anything_ros.bag.comparison.limits import Limits
-from depth_anything_ros.bag.comparison.results import Failure, seconds
+from depth_anything_ros.bag.comparison.results import NAMED, Failure, seconds
 
 __all__ = ['check_labels', 'check_latency', 'check_presence', 'latencies_ms']
 
 # Beyond this the stamps and the receiver have different clocks, as in the node's diagnostics.
 _SAME_CLOCK_MS = 10_000.0
-_NAMED = 3
 
 
 def check_presence(
@@ -30,21 +29,21 @@ def check_presence(
     ):
         if len(lacking) > limit:
             text = f'has {len(lacking)} of {len(frames.stamps_ns)} frames only in {bag}, first'
-            yield Failure(topic, what, text, _named(frames, lacking[:_NAMED].tolist()))
+            yield Failure(topic, what, text, _named(frames, lacking[:NAMED].tolist()))
 
 
 def check_labels(topic: str, a: TopicFrames, b: TopicFrames, places: Match) -> Iterator[Failure]:
-    """Find changes of frame_id and encoding."""
+    """Find changes of frame_id, encoding and calibration."""
     both = zip(places.a.tolist(), places.b.tolist(), strict=True)
     pairs = [(at, a.label(at), b.label(other)) for at, other in both]
-    for field in ('frame_id', 'encoding'):
+    for field in Label._fields:
         values = [(at, getattr(was, field), getattr(now, field)) for at, was, now in pairs]
         changed = [each for each in values if each[1] != each[2]]
         if changed:
             _, was, now = changed[0]
             share = f'{len(changed)} of {len(pairs)} frames'
             text = f'has {field} {now!r} and not {was!r} in {share}, first'
-            yield Failure(topic, field, text, _named(a, [at for at, _, _ in changed[:_NAMED]]))
+            yield Failure(topic, field, text, _named(a, [at for at, _, _ in changed[:NAMED]]))
 
 
 def latencies_ms(a: TopicFrames, b: TopicFrames) -> tuple[float, float] | None:

@@ -7,15 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from depth_anything_ros.bag.comparison.frames import Match, TopicFrames, paired
-from depth_anything_ros.bag.comparison.limits import Limits
+from depth_anything_ros.bag.comparison.limits import Limits, is_floor
 from depth_anything_ros.bag.comparison.progress import Progress
-from depth_anything_ros.bag.comparison.results import Failure, Tally
+from depth_anything_ros.bag.comparison.results import NAMED, Failure, Tally
 from depth_anything_ros.bag.reading import BagReader
 from depth_anything_ros.core.errors import FrameError
 
 __all__ = ['Content', 'Side', 'compare_content']
-
-_NAMED = 3
 
 
 class Side(NamedTuple):
@@ -37,12 +35,13 @@ class Content:
         """Give a failure for each figure beyond its limit and each reason."""
         for reason, stamps in self.unread.items():
             text = f'cannot be compared in {len(stamps)} frames: {reason}; first'
-            named = tuple((stamp, None) for stamp in stamps[:_NAMED])
+            named = tuple((stamp, None) for stamp in stamps[:NAMED])
             yield Failure(topic, 'unreadable', text, named)
         for name, tally in self.tallies.items():
             figure = tally.figure()
             if figure.beyond:
-                text = f'{name} is beyond {figure.limit:g} in {figure.beyond} of {figure.frames} '
+                where = 'below' if is_floor(name) else 'beyond'
+                text = f'{name} is {where} {figure.limit:g} in {figure.beyond} of {figure.frames} '
                 text += f'frames, mean {figure.mean:.4g}, worst'
                 yield Failure(topic, name, text, figure.worst)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,9 @@ from depth_anything_ros.bag.comparison.progress import Progress
 from depth_anything_ros.bag.reading import BagMessage, BagReader
 from depth_anything_ros.messages.stamps import ns_from_stamp
 
-__all__ = ['Label', 'Match', 'TopicFrames', 'index_frames', 'match', 'paired']
+__all__ = ['CAMERA_INFO', 'Label', 'Match', 'TopicFrames', 'index_frames', 'match', 'paired']
+
+CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
 
 Integers = npt.NDArray[np.int64]
 
@@ -26,10 +28,18 @@ _HEADER = ('header', (Nodetype.NAME, 'std_msgs/msg/Header'))
 
 
 class Label(NamedTuple):
-    """What a frame says of itself; `encoding` is '' for what is no image."""
+    """What a frame says of itself; '' where it does not.
+
+    Only images have an `encoding`, and only a camera_info the rest: its numbers to six digits.
+    """
 
     frame_id: str
     encoding: str
+    size: str = ''
+    distortion_model: str = ''
+    K: str = ''
+    D: str = ''
+    P: str = ''
 
 
 @dataclass
@@ -47,7 +57,8 @@ class TopicFrames:
         content = message.read()
         header = content.header
         encoding = getattr(content, 'encoding', None) or getattr(content, 'format', '')
-        label = Label(str(header.frame_id), str(encoding))
+        calibration = _calibration(content) if self.kind == CAMERA_INFO else ()
+        label = Label(str(header.frame_id), str(encoding), *calibration)
         if label not in self.names:
             self.names.append(label)
         self.stamps_ns.append(ns_from_stamp(header.stamp))
@@ -130,6 +141,12 @@ def paired(
             if other in wanted:
                 held[other] = candidate
         yield place, message, held.pop(partner)
+
+
+def _calibration(info: Any) -> tuple[str, ...]:
+    """Give size, distortion model, K, D and P as words."""
+    numbers = (' '.join(f'{x:.6g}' for x in values) for values in (info.k, info.d, info.p))
+    return f'{info.width}x{info.height}', str(info.distortion_model), *numbers
 
 
 def _keys(stamps_ns: Integers) -> npt.NDArray[np.void]:

@@ -24,13 +24,19 @@ class Limits:
     Infinity allows anything, and so does 0 where more is better.
     """
 
-    abs_rel: float = _limit(0.01, 'metric depth: mean |error| / depth')
-    rmse_m: float = _limit(_OFF, 'metric depth: root mean square error in metres')
-    delta1: float = _limit(0.98, 'metric depth: least share within a factor of 1.25', floor=True)
+    abs_rel: float = _limit(0.01, 'metric depth and scans: mean |error| / depth')
+    rmse_m: float = _limit(_OFF, 'metric depth and scans: root mean square error, metres')
+    delta1: float = _limit(
+        0.98, 'metric depth and scans: least share within a factor of 1.25', floor=True
+    )
+    sigma_rel: float = _limit(0.05, 'sigma: mean |difference| / sigma')
     ssi_error: float = _limit(0.05, 'relative depth: rest of the best affine fit, per spread')
     rank_correlation: float = _limit(0.98, "relative depth: least of Spearman's", floor=True)
     cloud_m: float = _limit(0.1, 'clouds: mean distance to the nearest point, metres')
-    coverage: float = _limit(0.95, 'least share of known pixels or points in common', floor=True)
+    cloud_rel: float = _limit(0.01, 'clouds: the same per mean range')
+    coverage: float = _limit(
+        0.95, 'least share of known pixels, points or beams in common', floor=True
+    )
     missing: float = _limit(0, 'frames of a topic that only A has')
     extra: float = _limit(0, 'frames of a topic that only B has')
     latency_ms: float = _limit(50.0, 'growth of the median from stamp to receipt, ms')

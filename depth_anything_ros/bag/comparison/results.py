@@ -6,15 +6,27 @@ import dataclasses
 import heapq
 import json
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from depth_anything_ros.bag.comparison.limits import beyond, is_floor
+from depth_anything_ros.core.text_table import aligned
 
-__all__ = ['Comparison', 'Failure', 'Figure', 'Tally', 'TopicResult', 'TruthResult', 'seconds']
+__all__ = [
+    'NAMED',
+    'Comparison',
+    'Failure',
+    'Figure',
+    'Tally',
+    'TopicResult',
+    'TruthResult',
+    'seconds',
+]
 
-_NAMED = 3
+NAMED = 3
+"""How many frames a failure names."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +104,7 @@ class Tally:
         badness = -value if is_floor(self._name) else value
         # Of equally bad frames the first is the one to look at.
         heapq.heappush(self._worst, (badness, -stamp_ns, value))
-        if len(self._worst) > _NAMED:
+        if len(self._worst) > NAMED:
             heapq.heappop(self._worst)
 
     def figure(self) -> Figure:
@@ -144,21 +156,30 @@ class Comparison:
             )
             for each in self.topics
         ]
-        lines = _aligned([head, *rows])
+        lines = aligned([head, *rows])
         if self.truth:
             titles = ('against the truth', 'measured', 'frames', 'A', 'B')
             judged = [
                 (x.topic, x.measured, str(x.frames), _means(x.a), _means(x.b)) for x in self.truth
             ]
-            lines += ['', *_aligned([titles, *judged])]
+            lines += ['', *aligned([titles, *judged])]
         lines += ['', *(f'FAIL  {failure}' for failure in self.failures)]
         lines += [f'note  {note}' for note in self.notes]
+        lines += self._unmeasured(bad)
         count = len(self.failures)
         checks = 'check' if count == 1 else 'checks'
         lines.append(
             f'{count} {checks} failed' if count else 'B is as good as A, within the limits'
         )
         return '\n'.join(lines)
+
+    def _unmeasured(self, bad: Collection[str]) -> list[str]:
+        """Say of which topics that did not fail the verdict knows no content."""
+        rest = [x for x in self.topics if not x.measured and x.topic not in bad]
+        stamped = [x.topic for x in rest if x.missing is not None]
+        counted = [x.topic for x in rest if x.missing is None]
+        told = ('only stamps compared', stamped), ('only counted', counted)
+        return [f'{what}: {", ".join(names)}' for what, names in told if names]
 
     def to_json(self) -> str:
         """Give everything as JSON, with null for what is not finite."""
@@ -170,14 +191,6 @@ def seconds(stamp_ns: int) -> str:
     """Write a stamp as seconds with all of its nanoseconds."""
     whole, rest = divmod(stamp_ns, 10**9)
     return f'{whole}.{rest:09d}'
-
-
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        '  '.join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
 
 
 def _number(value: int | None) -> str:

@@ -16,10 +16,7 @@ from depth_anything_ros.bag.comparison.measures import METRIC, RELATIVE, Measure
 from depth_anything_ros.bag.comparison.progress import Progress
 from depth_anything_ros.bag.comparison.results import Failure, Figure, TruthResult
 
-__all__ = ['TRUTH', 'is_truth', 'judge_by_truth']
-
-TRUTH = '/ground_truth/depth/image'
-"""Where sample bags have the true depth."""
+__all__ = ['is_truth', 'judge_by_truth']
 
 _DEPTH = (METRIC.name, RELATIVE.name)
 

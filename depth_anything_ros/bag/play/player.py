@@ -31,6 +31,9 @@ OnProgress = Callable[[float, float], None]
 
 _POLL_S = 0.05
 _DRAIN_S = 2.0
+_PATIENCE_S = 2.0
+
+_ROS = {'/clock', '/rosout', '/parameter_events'}
 
 _UNREAD = 5
 """In lockstep nobody has more messages of one topic to read: queues of 10 are usual."""
@@ -135,7 +138,8 @@ class Player:
 
     def _sleep_until(self, bag_ns: int) -> None:
         while (left_s := self._timeline.due_s(bag_ns) - time.monotonic()) > 0:
-            tick_s = self._clock.tick(self._timeline.bag_ns(time.monotonic()))
+            # A busy machine may have slept past it, and the clock is not to jump back.
+            tick_s = self._clock.tick(min(bag_ns, self._timeline.bag_ns(time.monotonic())))
             time.sleep(max(0.0, min(left_s, tick_s)))
         self._time_ns = bag_ns
         self._clock.tick(bag_ns)
@@ -191,7 +195,8 @@ class Player:
         published = {x.topic_name: x for x in self._publishers.values()}
         for name in self._options.wait_for:
             if name not in published:
-                raise SettingError(f'{name} is not played: wait for one of {[*published]}')
+                names = ', '.join(published)
+                raise SettingError(f'{name} is not played: wait for one of {names}')
             self._await(published[name].get_subscription_count, f'nobody subscribes to {name}')
         met = set(self._options.wait_for)
         if self._options.lockstep:
@@ -208,7 +213,7 @@ class Player:
             found: list[Any] = self._node.get_publishers_info_by_topic(topic)
             return found
 
-        self._await(senders, f'nobody publishes {topic}')
+        self._await(senders, f'nobody publishes {topic}', self._published)
         kind = senders()[0].topic_type
         answer = message_class(kind)
         fields = [*answer.get_fields_and_field_types().items()] if answer else [('', '')]
@@ -242,11 +247,26 @@ class Player:
         found = read()
         return [x for x in found if x.removesuffix('/compressed') not in {*found} - {x}]
 
-    def _await(self, there: Callable[[], Any], missing: str) -> None:
-        if not self._spin_until(there, time.monotonic() + self._options.wait_s):
+    def _published(self) -> str:
+        """Say what others publish: the topic that was meant may be among it."""
+        own = {x.topic_name for x in self._publishers.values()} | _ROS
+        names = [name for name, _ in self._node.get_topic_names_and_types()]
+        found = [x for x in names if x not in own and self._node.count_publishers(x)]
+        return f' (others publish {", ".join(found) or "nothing"})'
+
+    def _await(
+        self, there: Callable[[], Any], missing: str, hint: Callable[[], str] = str
+    ) -> None:
+        """Wait for a peer, and tell soon what for; `hint` adds what may be wrong."""
+        wait_s, start_s = self._options.wait_s, time.monotonic()
+        if self._spin_until(there, start_s + min(wait_s, _PATIENCE_S)):
+            return
+        if wait_s > _PATIENCE_S:
+            _log.warning('%s yet%s: waiting for up to %g s', missing, hint(), wait_s)
+        if not self._spin_until(there, start_s + wait_s):
             raise DepthAnythingError(
-                f'{missing} after {self._options.wait_s:g} s: start the node that does, in the '
-                'same ROS_DOMAIN_ID'
+                f'{missing} after {wait_s:g} s{hint()}: start the node that does, in the same '
+                'ROS_DOMAIN_ID, or wait longer'
             )
 
     def _spin_until(self, done: Callable[[], Any], limit_s: float) -> bool:

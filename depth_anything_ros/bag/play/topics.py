@@ -40,7 +40,8 @@ def playable(bag: BagReader, options: PlayOptions) -> dict[str, type]:
     for obstacle, names in missing.items():
         _log.warning('not played: %s, because %s', ', '.join(names), obstacle)
     if not classes:
-        raise DepthAnythingError(f'{bag.path} has no topic to play: it has {[*bag.topics]}')
+        there = ', '.join(bag.topics) or 'none'
+        raise DepthAnythingError(f'{bag.path} has no topic to play: it has {there}')
     return classes
 
 

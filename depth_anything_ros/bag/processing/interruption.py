@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ['interruption']
+__all__ = ['interruption', 'undisturbed']
 
 
 @contextmanager
@@ -34,3 +34,27 @@ def interruption() -> Iterator[Callable[[], str]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def undisturbed(*, last: bool = False) -> Iterator[None]:
+    """Hold SIGINT back to the end of something that must not stop half way.
+
+    What was held back comes then, and may raise KeyboardInterrupt, unless this is the `last`
+    thing to do, which needs no interruption any more. After an error it is dropped.
+    """
+    held: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, lambda number, frame: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    for number in held:
+        try:
+            signal.raise_signal(number)
+        except KeyboardInterrupt:
+            if not last:
+                raise

@@ -9,25 +9,32 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Sequence
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
-from depth_anything_ros.bag.process import process_bag
+from depth_anything_ros.backends import DepthBackend
+from depth_anything_ros.bag.process import check_bag, process_bag
 from depth_anything_ros.bag.processing.interruption import interruption
-from depth_anything_ros.bag.processing.plan import Choice, find_images
-from depth_anything_ros.bag.processing.results import BagSummary, State
-from depth_anything_ros.bag.reading import BagReader
-from depth_anything_ros.bag.writing import check_free
+from depth_anything_ros.bag.processing.plan import Choice
+from depth_anything_ros.bag.processing.results import BagSummary, State, bag_name
+from depth_anything_ros.bag.writing import check_outside
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.parameters import Parameters
-from depth_anything_ros.pipeline import load_backend
+from depth_anything_ros.pipeline import fetch_weights, load_backend
 
 __all__ = ['process_bags']
 
+Job: TypeAlias = tuple[Path, Path]
+"""A bag, and where its output goes."""
+
+Found = TypeVar('Found')
 OnProgress = Callable[[int, int], None]
 
 _PATIENCE_S = 0.5
@@ -44,47 +51,99 @@ def process_bags(
     choice: Choice | None = None,
     jobs: int = 1,
     on_progress: OnProgress = lambda done, total: None,
+    fetch: Callable[[Parameters], None] = fetch_weights,
 ) -> list[BagSummary]:
     """Process one bag into `out`, or several into bags of their names in the folder `out`.
 
     A single bag that cannot be processed is a DepthAnythingError; of several it is named in its
-    summary, and the rest go on. `on_progress` hears how many of how many images are done.
+    summary, and the rest go on. `on_progress` hears how many of how many images are done. `fetch`
+    brings the weights, once it is known that there is something to do.
     """
     choice = choice or Choice()
     if jobs < 1:
         raise SettingError(f'jobs is {jobs}: give 1 or more')
+    out = out.expanduser()
     work = _outputs(bags, out)
-    images = sum(_count(bag, choice) for bag in bags)
-    done = 0
+    results: dict[int, BagSummary] = {}
+    images = 0
+    for number, job in enumerate(work):
+        found = _attempt(job, partial(_look_at, job, parameters, choice), alone=len(work) == 1)
+        if isinstance(found, BagSummary):
+            results[number] = found
+        else:
+            images += found
+    waiting = {number: job for number, job in enumerate(work) if number not in results}
+    if waiting:
+        done = 0
 
-    def on_images(count: int) -> None:
-        nonlocal done
-        done += count
-        on_progress(done, max(images, done))
+        def on_images(count: int) -> None:
+            nonlocal done
+            done += count
+            on_progress(done, max(images, done))
 
-    if jobs > 1 and len(work) > 1:
-        return _Crew(parameters, choice, on_images).process(work, min(jobs, len(work)))
-    if len(work) == 1 and not choice.resume:
-        # Before a network is loaded, which takes its time.
-        check_free(out)
+        if len(work) > 1:
+            _make_folder(out)
+        fetch(parameters)
+        if jobs > 1 and len(waiting) > 1:
+            crew = _Crew(parameters, choice, on_images)
+            results |= crew.process(waiting, min(jobs, len(waiting)))
+        else:
+            alone = len(work) == 1
+            results |= _one_by_one(waiting, parameters, choice, on_images, alone)
+    return [results[number] for number in range(len(work))]
+
+
+def _one_by_one(
+    waiting: Mapping[int, Job],
+    parameters: Parameters,
+    choice: Choice,
+    on_images: Callable[[int], None],
+    alone: bool,
+) -> dict[int, BagSummary]:
+    """Give what came of each, by number."""
     backend = load_backend(parameters)
+    results: dict[int, BagSummary] = {}
     try:
         with interruption() as stop:
-            results = []
-            for bag, target in work:
-                if stop():
-                    results.append(_not_begun(bag, stop()))
+            for number, job in waiting.items():
+                if asked := stop():
+                    results[number] = _not_begun(job, asked)
                     continue
-                try:
-                    result = process_bag(bag, target, backend, parameters, choice, on_images, stop)
-                except DepthAnythingError as err:
-                    if len(work) == 1:
-                        raise
-                    result = _failed(bag, str(err))
-                results.append(result)
+                process = partial(process_bag, *job, backend, parameters, choice, on_images, stop)
+                results[number] = _attempt(job, process, alone=alone)
     finally:
         backend.close()
     return results
+
+
+def _attempt(job: Job, act: Callable[[], Found], *, alone: bool = False) -> Found | BagSummary:
+    """Do something with a bag; what goes wrong is its own, or an error where it is `alone`."""
+    try:
+        return act()
+    except KeyboardInterrupt as err:
+        if not err.args:
+            raise
+        return _stopped(job, str(err))
+    except DepthAnythingError as err:
+        if alone:
+            raise
+        return _failed(job, str(err))
+    except Exception as err:
+        where = traceback.extract_tb(err.__traceback__)[-1]
+        why = (
+            f'bag {job[0]}: unforeseen {type(err).__name__} in {where.filename}, line '
+            f'{where.lineno} ({" ".join(str(err).split())}): please report it'
+        )
+        if alone:
+            raise DepthAnythingError(why) from err
+        return _failed(job, why)
+
+
+def _look_at(job: Job, parameters: Parameters, choice: Choice) -> int | BagSummary:
+    """Count the images of a bag that can be processed, unless it was before."""
+    bag, out = job
+    count = check_bag(bag, out, parameters, choice)
+    return BagSummary(bag, out, State.WAS_THERE) if count is None else count
 
 
 @dataclass
@@ -107,26 +166,26 @@ class _Crew:
         self._workers: list[_Worker] = []
         self._results: dict[int, BagSummary] = {}
 
-    def process(self, work: list[tuple[Path, Path]], size: int) -> list[BagSummary]:
-        """Give what came of each, in the order of `work`."""
-        waiting = list(enumerate(work))[::-1]
+    def process(self, work: Mapping[int, Job], size: int) -> dict[int, BagSummary]:
+        """Give what came of each, by number."""
+        waiting = list(work.items())[::-1]
         told = False
         with interruption() as stop:
             try:
                 while len(self._results) < len(work):
                     if stop() and not told:
                         told = True
-                        self._tell_to_stop()
-                        for number, (bag, _) in waiting:
-                            self._results[number] = _not_begun(bag, stop())
-                        waiting.clear()
+                        self._stop(waiting, stop())
                     self._hand_out(waiting, size)
                     self._listen(work)
+            except KeyboardInterrupt:
+                self._stop(waiting, stop())
+                self._hear_out(work)
             finally:
                 self._dismiss()
-        return [self._results[number] for number in range(len(work))]
+        return self._results
 
-    def _hand_out(self, waiting: list[tuple[int, tuple[Path, Path]]], size: int) -> None:
+    def _hand_out(self, waiting: list[tuple[int, Job]], size: int) -> None:
         while waiting:
             idle = next((each for each in self._workers if each.number is None), None)
             if idle is None:
@@ -148,7 +207,7 @@ class _Crew:
         self._workers.append(worker)
         return worker
 
-    def _listen(self, work: list[tuple[Path, Path]]) -> None:
+    def _listen(self, work: Mapping[int, Job]) -> None:
         """Take what the processes say, for half a second at most: signals want to be heard."""
         ready = wait([each.connection for each in self._workers], _PATIENCE_S)
         for worker in [each for each in self._workers if each.connection in ready]:
@@ -163,23 +222,35 @@ class _Crew:
             else:
                 self._on_images(said)
 
-    def _bury(self, worker: _Worker, work: list[tuple[Path, Path]]) -> None:
+    def _bury(self, worker: _Worker, work: Mapping[int, Job]) -> None:
         """Name the bag at which a process died; another one takes the next bag."""
         self._workers.remove(worker)
         worker.connection.close()
         worker.process.join(_PATIENCE_S)
         if worker.number is not None:
             self._results[worker.number] = _failed(
-                work[worker.number][0],
+                work[worker.number],
                 f'its process ended with status {worker.process.exitcode}: see above, or look '
                 'whether memory ran out; then try fewer jobs',
             )
 
-    def _tell_to_stop(self) -> None:
+    def _stop(self, waiting: list[tuple[int, Job]], asked: str) -> None:
+        """Begin no other bag, and tell the processes."""
+        for number, job in waiting:
+            self._results[number] = _not_begun(job, asked)
+        waiting.clear()
         # A terminal sends Ctrl-C to all of them, `kill` and a supervisor to this one alone.
         for worker in self._workers:
             with suppress(OSError):
                 os.kill(worker.process.pid, signal.SIGTERM)
+
+    def _hear_out(self, work: Mapping[int, Job]) -> None:
+        """Take the last words of processes that heard the interruption as well."""
+        end_s = time.monotonic() + _LAST_WORDS_S
+        while len(self._results) < len(work) and time.monotonic() < end_s:
+            self._listen(work)
+        for number in work.keys() - self._results.keys():
+            self._results[number] = _stopped(work[number], 'interrupted')
 
     def _dismiss(self) -> None:
         for worker in self._workers:
@@ -194,51 +265,53 @@ class _Crew:
 
 def _serve(connection: Connection, parameters: Parameters, choice: Choice) -> None:
     """Process the bags that come, in a process of its own, until None comes."""
-    backend = None
-    with interruption() as stop, suppress(EOFError):
+    backend: DepthBackend | None = None
+
+    def process(job: Job) -> BagSummary:
+        nonlocal backend
+        backend = backend or load_backend(parameters)
+        return process_bag(*job, backend, parameters, choice, connection.send, stop)
+
+    with interruption() as stop, suppress(EOFError, OSError):
         while (job := connection.recv()) is not None:
-            bag, out = job
-            try:
-                backend = backend or load_backend(parameters)
-                result = process_bag(bag, out, backend, parameters, choice, connection.send, stop)
-            except DepthAnythingError as err:
-                result = _failed(bag, str(err))
-            connection.send(result)
+            connection.send(_attempt(job, partial(process, job)))
 
 
-def _outputs(bags: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
+def _outputs(bags: Sequence[Path], out: Path) -> list[Job]:
     """Pair each bag with where its output goes."""
     if len(bags) == 1:
         return [(bags[0], out)]
-    work = [(bag, out / (bag.name if bag.is_dir() else bag.stem)) for bag in bags]
-    for number, (bag, target) in enumerate(work):
-        for other, same in work[:number]:
+    work: list[Job] = []
+    for bag in bags:
+        check_outside(bag, out)
+        name = bag_name(bag)
+        target = out / (name if bag.is_dir() else Path(name).stem)
+        for other, same in work:
             if target == same:
                 raise SettingError(
                     f'{bag} and {other} would both become {target}: rename one, or process them '
                     'one after the other'
                 )
+        work.append((bag, target))
+    return work
+
+
+def _make_folder(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as err:
         raise SettingError(
             f'{out} cannot be a folder ({err.strerror}): name another output'
         ) from err
-    return work
 
 
-def _count(bag: Path, choice: Choice) -> int:
-    """Count the images of a bag; 0 where it cannot be read, which is told in its turn."""
-    try:
-        with BagReader(bag) as reader:
-            return sum(reader.topics[name].count for name in find_images(reader, choice))
-    except DepthAnythingError:
-        return 0
+def _failed(job: Job, why: str) -> BagSummary:
+    return BagSummary(job[0], None, State.FAILED, why=why)
 
 
-def _failed(bag: Path, why: str) -> BagSummary:
-    return BagSummary(bag, None, State.FAILED, why=why)
+def _stopped(job: Job, why: str) -> BagSummary:
+    return BagSummary(job[0], None, State.STOPPED, why=why)
 
 
-def _not_begun(bag: Path, signal_name: str) -> BagSummary:
-    return BagSummary(bag, None, State.STOPPED, why=f'stopped by {signal_name} before it began')
+def _not_begun(job: Job, signal_name: str) -> BagSummary:
+    return _stopped(job, f'stopped by {signal_name} before it began')

@@ -7,16 +7,18 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from depth_anything_ros.backends import Output as NetworkOutput
+from depth_anything_ros.bag.formats import STORAGES
 from depth_anything_ros.bag.reading import BagReader
-from depth_anything_ros.bag.replay import CameraTopics
-from depth_anything_ros.bag.writing import STORAGES, storage_of
+from depth_anything_ros.bag.replay import CameraTopics, check_topics
+from depth_anything_ros.bag.writing import storage_of
 from depth_anything_ros.core.alignment import ReferenceKind
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.frame import Wanted
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.messages.outputs import OUTPUTS, Output
+from depth_anything_ros.model.variants import Checkpoint
 
-__all__ = ['GROUPS', 'NODE', 'CameraPlan', 'Choice', 'Plan', 'find_images', 'make_plan']
+__all__ = ['GROUPS', 'NODE', 'CameraPlan', 'Choice', 'Plan', 'expected_output', 'make_plan']
 
 NODE = '/depth_anything'
 """The node whose topics are written."""
@@ -29,6 +31,8 @@ GROUPS = {
     'depth': _METRIC,
 }
 """Short names for what is mostly asked for."""
+
+_ALL, _NONE = _WORDS = ('all', 'none')
 
 
 @dataclass(frozen=True)
@@ -43,10 +47,24 @@ class Choice:
     camera_info: str = ''
     reference: str = ''
     outputs: tuple[str, ...] = ()
-    copy: tuple[str, ...] = ('all',)
+    copy: tuple[str, ...] = (_ALL,)
     storage: str = ''
     compress: bool = False
     resume: bool = False
+
+    def __post_init__(self) -> None:
+        """SettingError for what fits no bag."""
+        _spelled_out(self.outputs)
+        if self.storage and self.storage not in STORAGES:
+            raise SettingError(
+                f"storage '{self.storage}' is not known: choose one of {', '.join(STORAGES)}"
+            )
+        alone = [word for word in _WORDS if word in self.copy and self.copy != (word,)]
+        if alone:
+            raise SettingError(
+                f"copy '{' '.join(self.copy)}' says two things: {' and '.join(_WORDS)} stand "
+                'alone, or else give topics only'
+            )
 
 
 @dataclass(frozen=True)
@@ -76,11 +94,7 @@ def make_plan(
     reader: BagReader, choice: Choice, parameters: Parameters, network: NetworkOutput
 ) -> Plan:
     """Settle what was left open; SettingError for what cannot be done."""
-    if choice.storage and choice.storage not in STORAGES:
-        raise SettingError(
-            f"storage '{choice.storage}' is not known: choose one of {', '.join(STORAGES)}"
-        )
-    images = find_images(reader, choice)
+    images = _find_images(reader, choice)
     if choice.camera_info and len(images) > 1:
         raise SettingError(
             f'camera_info {choice.camera_info} is one topic for {len(images)} image topics '
@@ -95,6 +109,8 @@ def make_plan(
         CameraPlan(CameraTopics(image, choice.camera_info, choice.reference), prefix)
         for image, prefix in zip(images, _prefixes(images), strict=True)
     )
+    for camera in cameras:
+        check_topics(reader, camera.topics, kind)
     wanted = Wanted.NONE
     for output in outputs:
         wanted |= output.wanted
@@ -103,7 +119,13 @@ def make_plan(
     return Plan(cameras, outputs, wanted, copied, choice.storage or storage_of(reader.path))
 
 
-def find_images(reader: BagReader, choice: Choice) -> tuple[str, ...]:
+def expected_output(parameters: Parameters) -> NetworkOutput:
+    """Say what the network will give, before it is loaded."""
+    relative = Checkpoint(parameters.checkpoint).max_depth_m is None
+    return NetworkOutput.INVERSE_DEPTH if relative else NetworkOutput.METRES
+
+
+def _find_images(reader: BagReader, choice: Choice) -> tuple[str, ...]:
     """Give the topics of the pictures: the chosen ones, or all but those that were made here."""
     if choice.images:
         return tuple(reader.require(name).name for name in dict.fromkeys(choice.images))
@@ -139,11 +161,10 @@ def _spelled_out(names: Collection[str]) -> list[str]:
 
 
 def _copied(reader: BagReader, copy: tuple[str, ...]) -> frozenset[str]:
-    if copy == ('none',):
+    if copy == (_NONE,):
         return frozenset()
-    if copy == ('all',):
-        return frozenset(reader.topics)
-    return frozenset(reader.require(name).name for name in copy)
+    names = reader.topics if copy == (_ALL,) else copy
+    return frozenset(reader.require(name).name for name in names)
 
 
 def _prefixes(images: tuple[str, ...]) -> list[str]:

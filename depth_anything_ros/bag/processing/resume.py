@@ -12,7 +12,7 @@ import io
 import json
 import pickle
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,9 @@ __all__ = [
 
 RESUME_FILE = 'resume.json'
 STATE_FILE = 'resume.pickle'
+
+# Of settings that differ, so many are named.
+_TOLD = 3
 
 _OWN = ('depth_anything_ros', 'numpy', 'collections', 'pathlib')
 _BUILTINS = frozenset(('complex', 'frozenset', 'set', 'slice'))
@@ -75,8 +78,10 @@ def settings_of(
     return {
         **flatten(parameters),
         'version': __version__,
-        'bag': {name: topic.count for name, topic in reader.topics.items()},
-        'cameras': [asdict(camera) for camera in plan.cameras],
+        **{f'messages on {name}': topic.count for name, topic in reader.topics.items()},
+        'images': [camera.topics.image for camera in plan.cameras],
+        'camera_info': choice.camera_info,
+        'reference': choice.reference,
         'outputs': [output.name for output in plan.outputs],
         'copied': sorted(plan.copied),
         'storage': plan.storage,
@@ -100,12 +105,18 @@ def load_point(partial: Path, settings: dict[str, Any]) -> ResumePoint:
         ) from err
     # As JSON keeps it: tuples are lists there.
     now = json.loads(json.dumps(settings))
-    for name in sorted({*now, *point.settings}):
-        if now.get(name) != point.settings.get(name):
-            raise SettingError(
-                f'{partial} was begun with {name} {point.settings.get(name)!r}, which is now '
-                f'{now.get(name)!r}: give the same, or remove it and start again'
-            )
+    then = point.settings
+    changed = [
+        f'{name} {_said(then, name)} then, {_said(now, name)} now'
+        for name in sorted({*now, *then})
+        if now.get(name) != then.get(name)
+    ]
+    if changed:
+        more = f' and {len(changed) - _TOLD} more' if len(changed) > _TOLD else ''
+        raise SettingError(
+            f'{partial} was begun with other settings ({"; ".join(changed[:_TOLD])}{more}): give '
+            'the same, or remove it and start again'
+        )
     return point
 
 
@@ -166,3 +177,7 @@ class _Unpickler(pickle.Unpickler):
 
 def _line(err: Exception) -> str:
     return ' '.join(str(err).split()) or type(err).__name__
+
+
+def _said(settings: dict[str, Any], name: str) -> str:
+    return json.dumps(settings[name]).replace('"', "'") if name in settings else 'not there'
