@@ -14,7 +14,7 @@ import numpy as np
 
 from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.types import BgrImage
-from depth_anything_ros.pipeline import DepthFrame, DepthPipeline
+from depth_anything_ros.pipeline import DepthFrame, DepthPipeline, Wanted
 
 Write = Callable[[str, int, BgrImage, DepthFrame], None]
 """Takes name, stamp in nanoseconds, image and depth."""
@@ -98,7 +98,8 @@ def run(
             for name, stamp_ns, read in source.frames:
                 try:
                     bgr = read()
-                    write(name, stamp_ns, bgr, pipeline.process(bgr, stamp_ns))
+                    frame = pipeline.process(bgr, stamp_ns, Wanted.RELATIVE)
+                    write(name, stamp_ns, bgr, frame)
                     summary.written += 1
                 except FrameError as error:
                     summary.failed[name] = str(error)

@@ -53,10 +53,12 @@ def markdown_text() -> str:
         '|---|---|---|---|---|---|',
     ]
     for entry in entries():
-        allowed = entry.allowed.replace('|', r'\|')
+        allowed, description = (
+            text.replace('|', r'\|') for text in (entry.allowed, entry.description)
+        )
         lines.append(
             f'| `{entry.name}` | {entry.kind.__name__} | `{_yaml(entry.default)}` | {allowed} '
-            f'| {entry.description} | {entry.change.value} |'
+            f'| {description} | {entry.change.value} |'
         )
     return '\n'.join(lines) + '\n'
 
