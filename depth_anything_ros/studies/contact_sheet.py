@@ -12,6 +12,7 @@ from rosbags.highlevel import AnyReader
 
 from depth_anything_ros.bag.topic_names import TRUTH
 from depth_anything_ros.core.colour import COLORMAPS, colorize
+from depth_anything_ros.core.metrics import metric_figures
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.messages.depth_images import depth_from_image
 from depth_anything_ros.messages.images import bgr_from_image
@@ -96,8 +97,7 @@ def _drawn(depth_m: FloatImage, truth_m: FloatImage, colormap: str) -> tuple[Bgr
         for each in (near, true)
     ]
     pictures[0][np.isnan(depth_m)] = _PAPER
-    both = np.isfinite(depth_m) & np.isfinite(truth_m)
-    error = float(np.mean(np.abs(depth_m - truth_m)[both] / truth_m[both]))
+    error = metric_figures(truth_m, depth_m).get('abs_rel', float('nan'))
     _write(pictures[0], f'mean error {100.0 * error:.1f} %')
     return pictures[0], pictures[1]
 

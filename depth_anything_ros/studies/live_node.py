@@ -17,12 +17,11 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, Image
 
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.parameters import Parameters, flatten
-from depth_anything_ros.messages.stamps import ns_from_stamp
+from depth_anything_ros.messages.stamps import ns_from_cdr
 from depth_anything_ros.ros.qos import LATCHED
 from depth_anything_ros.studies.camera_views import View
 
@@ -177,9 +176,7 @@ class Peer:
         answers = self.answers[topic]
 
         def note(data: bytes, info: dict[str, int]) -> None:
-            # CDR: four bytes of encapsulation, then the stamp of the header.
-            stamp_ns = ns_from_stamp(deserialize_message(data[:12], Time))
-            answers[stamp_ns] = info['source_timestamp']
+            answers[ns_from_cdr(data)] = info['source_timestamp']
 
         return note
 

@@ -16,7 +16,6 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
-from rclpy.serialization import deserialize_message
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
@@ -29,7 +28,7 @@ from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
 from depth_anything_ros.core.geometry.transforms import extrinsics_text
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import Window
-from depth_anything_ros.messages.stamps import ns_from_stamp
+from depth_anything_ros.messages.stamps import ns_from_cdr
 from depth_anything_ros.messages.transforms import put_transforms
 from depth_anything_ros.ros.isolation import isolated_domain
 from depth_anything_ros.ros.qos import LATCHED, REFERENCE, SENSOR
@@ -157,7 +156,7 @@ class _Player:
                     rclpy.spin_once(self.node, timeout_sec=min(wait_s, _CLOCK_PERIOD_S))
                 self._tick(time_ns)
                 if connection.topic == IMAGE_TOPIC:
-                    self._sent_s[_stamp_ns(bytes(data))] = time.monotonic()
+                    self._sent_s[ns_from_cdr(bytes(data))] = time.monotonic()
                 self._inputs[connection.topic].publish(bytes(data))
         # What the node says while images flow; later it rightly says that they have ceased.
         self._totals.diagnostics = self._diagnostics
@@ -203,7 +202,7 @@ class _Player:
         self._clock.publish(Clock(clock=Time(sec=seconds, nanosec=nanoseconds)))
 
     def _record(self, topic: str, data: bytes) -> None:
-        stamp_ns = _stamp_ns(data)
+        stamp_ns = ns_from_cdr(data)
         if stamp_ns not in self._sent_s or topic not in self._recorders:
             return
         self._recorders[topic](stamp_ns, data)
@@ -220,9 +219,3 @@ class _Player:
 
     def _on_diagnostics(self, array: DiagnosticArray) -> None:
         self._diagnostics = tuple(array.status)
-
-
-def _stamp_ns(data: bytes) -> int:
-    """Read the stamp of a serialized message that begins with a header."""
-    # CDR: four bytes of encapsulation, then the stamp.
-    return ns_from_stamp(deserialize_message(data[:12], Time))

@@ -18,9 +18,10 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from depth_anything_ros.bag.play.peers import Peers, SimClock
 from depth_anything_ros.bag.play.timeline import PlayOptions, PlaySummary, Span, Timeline
-from depth_anything_ros.bag.play.topics import message_class, profile_of, stamp_ns
+from depth_anything_ros.bag.play.topics import message_class, profile_of
 from depth_anything_ros.bag.reading import COMPRESSED_IMAGE, IMAGE, BagMessage, BagReader, is_color
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
+from depth_anything_ros.messages.stamps import ns_from_cdr
 
 __all__ = ['OnProgress', 'Player']
 
@@ -157,7 +158,7 @@ class Player:
         start_s = time.monotonic()
         self._clock.tick(message.receive_ns, now=True)
         self._settle()
-        asked_ns = stamp_ns(message.raw)
+        asked_ns = ns_from_cdr(message.raw)
         self._answered_ns = None
         self._publishers[message.topic].publish(bytes(message.raw))
         self._messages += 1
@@ -227,7 +228,7 @@ class Player:
         self._node.create_subscription(answer, topic, self._on_answer, profile, raw=True)
 
     def _on_answer(self, raw: bytes) -> None:
-        self._answered_ns = stamp_ns(raw)
+        self._answered_ns = ns_from_cdr(raw)
         self._answers += 1
 
     def _color_images(self) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import struct
 from typing import Any
 
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -14,7 +13,7 @@ from depth_anything_ros.bag.play.timeline import PlayOptions
 from depth_anything_ros.bag.reading import BagReader, BagTopic
 from depth_anything_ros.core.errors import DepthAnythingError
 
-__all__ = ['message_class', 'playable', 'profile_of', 'stamp_ns']
+__all__ = ['message_class', 'playable', 'profile_of']
 
 _log = logging.getLogger(__name__)
 
@@ -89,10 +88,3 @@ def profile_of(topic: BagTopic, lockstep: bool) -> QoSProfile:
         else ReliabilityPolicy.RELIABLE,
         durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
     )
-
-
-def stamp_ns(raw: bytes) -> int:
-    """Read the stamp of a message that begins with a header."""
-    # CDR: four bytes of encapsulation, whose second says the byte order, then the stamp.
-    seconds, nanoseconds = struct.unpack_from('<iI' if raw[1] & 1 else '>iI', raw, 4)
-    return int(seconds) * 10**9 + int(nanoseconds)

@@ -13,7 +13,7 @@ from depth_anything_ros.core.alignment.robust_fit import MAD, TUKEY, AffineFit, 
 from depth_anything_ros.core.alignment.sample_gate import GatedSamples
 from depth_anything_ros.core.types import FloatImage
 
-__all__ = ['LocalError', 'corrected_error', 'predicted_error']
+__all__ = ['corrected_error', 'predicted_error']
 
 Floats = npt.NDArray[np.float64]
 
