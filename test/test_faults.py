@@ -193,7 +193,8 @@ class Robot:
         return self.rig.until(there)
 
     def values(self, part: str = 'throughput') -> dict[str, str]:
-        return values_of(self.told(part))
+        """The figures of `part`; the first report after an activation may still be without."""
+        return self.rig.until(lambda: values_of(self.told(part)))
 
     def count(self, reason: str) -> int:
         return int(self.values().get(f'dropped_invalid_{reason}', 0))
