@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -20,10 +21,15 @@ from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from std_srvs.srv import Trigger
 
-from depth_anything_ros.backends import DepthBackend, Output
+from depth_anything_ros.backends import Output
 from depth_anything_ros.core.errors import DepthAnythingError, WeightsError
 from depth_anything_ros.core.parameters import Parameters
-from depth_anything_ros.pipeline import DepthPipeline, fetch_weights, load_backend
+from depth_anything_ros.pipeline import (
+    DepthPipeline,
+    SharedNetwork,
+    fetch_weights,
+    load_backend,
+)
 from depth_anything_ros.ros.camera import Camera, ReceivedImage
 from depth_anything_ros.ros.parameters import NodeParameters
 from depth_anything_ros.ros.reporter import Reporter, Snapshot
@@ -37,7 +43,7 @@ SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FA
 
 
 class DepthNode(LifecycleNode):
-    """Depth of a camera's images; see docs/topics.md for what goes in and out.
+    """Depth of the images of one camera or several; docs/topics.md says what goes in and out.
 
     The executor's thread receives and answers services; the worker's owns the network.
     """
@@ -50,21 +56,16 @@ class DepthNode(LifecycleNode):
         self._progress = ''
         self._fetching: Future[None] | None = None
         self._worker: Worker[ReceivedImage] = Worker(self._process, self._log_error)
-        self._backend: DepthBackend | None = None
-        self._pipeline: DepthPipeline | None = None
+        self._network: SharedNetwork | None = None
+        self._pipelines: dict[str, DepthPipeline] = {}
         self._settings = NodeParameters(self, self._state, self._apply)
-        self._camera = Camera(
-            self,
-            lambda image: self._worker.offer('', image),
-            lambda: self.parameters,
-            self._need_transforms,
-            self._tell_scale,
-        )
+        self._cameras = {name: self._camera(name) for name in self.parameters.cameras}
         self._transforms: LiveTransforms | None = None
         self._reporter = Reporter(self, self._snapshot)
         self._fetched = self.create_guard_condition(self._start)
         self._scale_changed = self.create_guard_condition(self._reporter.report_status)
-        self.create_service(Trigger, '~/reset_alignment', self._reset_alignment)
+        for name in {'', *self._cameras}:
+            self._offer_reset(name)
         self._reporter.report()
         # rclpy lets a request that does not fit the state end the executor.
         answer = self._service_change_state.callback
@@ -75,8 +76,22 @@ class DepthNode(LifecycleNode):
 
     @property
     def parameters(self) -> Parameters:
-        """The parameters in force."""
+        """The parameters in force; where cameras have names, each has its own besides."""
         return self._settings.current
+
+    def _camera(self, name: str) -> Camera:
+        return Camera(
+            self,
+            name,
+            partial(self._worker.offer, name),
+            lambda: self._settings.cameras[name],
+            self._need_transforms,
+            self._tell_scale,
+        )
+
+    def _offer_reset(self, camera: str) -> None:
+        topic = f'~/{camera}/reset_alignment' if camera else '~/reset_alignment'
+        self.create_service(Trigger, topic, partial(self._reset_alignment, camera))
 
     # Transitions. What they raise would end in rclpy unlogged.
 
@@ -138,13 +153,15 @@ class DepthNode(LifecycleNode):
         if self._fetching is not None and not self._fetching.done():
             raise WeightsError('the weights are still being fetched: configure again after that')
         # On the thread that owns the network, behind a frame that may still be in the last one.
-        self._backend = self._worker.submit(partial(load_backend, self.parameters)).result()
+        backend = self._worker.submit(partial(load_backend, self.parameters)).result()
+        self._network = SharedNetwork(backend, self.get_logger().warning)
         try:
-            self._camera.outputs.open()
+            for camera in self._cameras.values():
+                camera.outputs.open()
         except Exception:
             self._cleanup()
             raise
-        info = self._backend.info
+        info = backend.info
         self.get_logger().info(
             f'{info.variant} {info.weights.checkpoint.value} through {info.name} on '
             f'{info.device}, {info.precision}, input size {info.input_size}'
@@ -153,32 +170,38 @@ class DepthNode(LifecycleNode):
             self.get_logger().warning(warning)
 
     def _activate(self) -> None:
-        assert self._backend is not None
-        around = self._camera.surroundings
-        self._pipeline = DepthPipeline(self._backend, self.parameters, around)
+        assert self._network is not None
+        backend = self._network.backend
         try:
-            if self._backend.output is Output.METRES:
+            if backend.output is Output.METRES:
                 # Clouds and scans may ask for a level frame without any reference.
                 self._need_transforms()
-            self._camera.open_inputs(self._pipeline.process)
+            for name, camera in self._cameras.items():
+                pipeline = DepthPipeline(
+                    backend, self._settings.cameras[name], camera.surroundings
+                )
+                self._pipelines[name] = pipeline
+                camera.open_inputs(pipeline.answer)
         except Exception:
             self._deactivate()
             raise
 
     def _deactivate(self) -> None:
-        self._camera.close_inputs()
+        for camera in self._cameras.values():
+            camera.close_inputs()
         self._worker.clear()
-        self._pipeline = None
+        self._pipelines = {}
         transforms, self._transforms = self._transforms, None
         if transforms is not None:
             transforms.close()
 
     def _cleanup(self) -> None:
-        self._camera.outputs.close()
-        backend, self._backend = self._backend, None
-        if backend is not None:
+        for camera in self._cameras.values():
+            camera.outputs.close()
+        network, self._network = self._network, None
+        if network is not None:
             # On its own thread, behind the frame that may still be in the network.
-            self._worker.submit(backend.close)
+            self._worker.submit(network.backend.close)
 
     def _shutdown(self) -> None:
         self._deactivate()
@@ -213,7 +236,8 @@ class DepthNode(LifecycleNode):
 
     def close(self) -> bool:
         """Stop the worker and destroy the node; False if the network still runs."""
-        self._camera.close_inputs()
+        for camera in self._cameras.values():
+            camera.close_inputs()
         stopped = self._worker.stop(timeout_s=0.5)
         self.destroy_node()
         # Else its services stay visible until the garbage collector comes by.
@@ -223,32 +247,48 @@ class DepthNode(LifecycleNode):
     # Frames and reports.
 
     def _process(self, images: Mapping[str, ReceivedImage]) -> None:
-        for image in images.values():
-            self._camera.process(image)
+        start_s = time.monotonic()
+        taken = {name: self._cameras[name].take(image) for name, image in images.items()}
+        shots = {name: shot for name, shot in taken.items() if shot is not None}
+        network = self._network
+        if network is None or not shots:
+            return
+        pixels, times = zip(*((shot.bgr, shot.times) for shot in shots.values()), strict=True)
+        found = network.infer(pixels, times)
+        for (name, shot), disparity in zip(shots.items(), found, strict=True):
+            self._cameras[name].answer(shot, disparity)
+        input_hz = max(self._cameras[name].telemetry.input_hz() for name in shots)
+        network.answered(time.monotonic() - start_s, input_hz, self.parameters.overload)
 
     def _need_transforms(self) -> None:
         """Listen to tf from now on, which costs time wherever tf is busy."""
         if self._transforms is None:
             self._transforms = create_transforms(self)
-            self._camera.surroundings.transforms = self._transforms
+            for camera in self._cameras.values():
+                camera.surroundings.transforms = self._transforms
 
     def _tell_scale(self) -> None:
         # The node may have gone meanwhile.
         with suppress(rclpy_implementation.InvalidHandle):
             self._scale_changed.trigger()
 
-    def _reset_alignment(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success = self._pipeline is not None
-        if self._pipeline is None:
-            response.message = f'the node is {self._state()}: there is no alignment'
-        else:
-            self._pipeline.reset_alignment()
+    def _reset_alignment(
+        self, camera: str, _: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        pipelines = self._pipelines
+        response.success = bool(pipelines)
+        if pipelines:
+            for name, pipeline in pipelines.items():
+                if camera in ('', name):
+                    pipeline.reset_alignment()
             response.message = 'the next frame starts without a scale'
+        else:
+            response.message = f'the node is {self._state()}: there is no alignment'
         return response
 
-    def _apply(self, parameters: Parameters) -> None:
-        if self._pipeline is not None:
-            self._pipeline.parameters = parameters
+    def _apply(self) -> None:
+        for name, pipeline in self._pipelines.items():
+            pipeline.parameters = self._settings.cameras[name]
 
     def _log_error(self, error: BaseException) -> None:
         if isinstance(error, DepthAnythingError):
@@ -260,13 +300,15 @@ class DepthNode(LifecycleNode):
         return str(self._state_machine.current_state[1])
 
     def _snapshot(self) -> Snapshot:
+        network = self._network
         return Snapshot(
             state=self._state(),
             failure=self._failure,
             progress=self._progress,
             parameters=self.parameters,
-            backend=self._backend.info if self._backend else None,
-            camera=self._camera,
+            backend=network.backend.info if network else None,
+            degraded=network.degraded if network else '',
+            cameras=self._cameras,
         )
 
 

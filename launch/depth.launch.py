@@ -41,8 +41,19 @@ PARAMETERS = {
 # Where an argument and its parameter differ.
 NAMES = {'colormap': 'color.map', 'reference_type': 'reference.type'}
 
+BESIDE = ('camera_info_topic', 'reference_topic')
+
 OTHERS = {
-    'image_topic': ('/camera/image_raw', 'Base topic of the image, without /compressed.'),
+    'cameras': (
+        '',
+        'Names of the cameras that share the network, as in front,rear; the topics below then '
+        "hold '{camera}' where the name belongs ('' = one camera without a name).",
+    ),
+    'image_topic': (
+        '',
+        'Base topic of the image, without /compressed (default /camera/image_raw, or '
+        '/{camera}/image_raw for cameras with names).',
+    ),
     'camera_info_topic': ('', "Topic of the camera_info ('' = camera_info beside the image)."),
     'reference_topic': ('', 'Topic of the metric reference: depth image, cloud, scan or range.'),
     'params_file': ('', 'YAML file of parameters; the arguments above win over it.'),
@@ -73,19 +84,15 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     def value(name: str) -> str:
         return str(LaunchConfiguration(name).perform(context))
 
-    image_topic = value('image_topic')
-    info_topic = value('camera_info_topic')
-    if not info_topic:
-        info_topic = image_topic.rpartition('/')[0] + '/camera_info'
-        info_topic = info_topic if '/' in image_topic else 'camera_info'
+    cameras = [name.strip() for name in value('cameras').split(',') if name.strip()]
     given = {
         NAMES.get(name, name): ParameterValue(LaunchConfiguration(name), value_type=kind)
         for name, (kind, _) in PARAMETERS.items()
         if value(name)
     }
-    remappings = [('image', image_topic), ('camera_info', info_topic)]
-    if value('reference_topic'):
-        remappings.append(('reference', value('reference_topic')))
+    if cameras:
+        given['cameras'] = cameras
+    remappings = _topics(cameras, *map(value, ('image_topic', *BESIDE)))
     files = [str(Path(value('params_file')).expanduser())] if value('params_file') else []
     logger = '.'.join([*filter(None, value('namespace').split('/')), 'depth_anything'])
     node = Node(
@@ -102,6 +109,27 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         on_exit=[Shutdown(reason='the depth node ended')],
     )
     return [*_fastdds(value('fastdds_profile')), node]
+
+
+def _topics(cameras: list[str], image: str, info: str, reference: str) -> list[tuple[str, str]]:
+    """Give what is remapped, for each camera."""
+    image = image or ('/{camera}/image_raw' if cameras else '/camera/image_raw')
+    if not info:
+        info = image.rpartition('/')[0] + '/camera_info' if '/' in image else 'camera_info'
+    topics = {'image': image, 'camera_info': info}
+    if reference:
+        topics['reference'] = reference
+    for name, topic in topics.items():
+        if len(cameras) > 1 and '{camera}' not in topic:
+            raise ValueError(
+                f"{name}: all of {', '.join(cameras)} would share {topic}: write '{{camera}}' "
+                'where the name of each belongs'
+            )
+    return [
+        (f'{camera}/{name}' if camera else name, topic.replace('{camera}', camera))
+        for camera in cameras or ['']
+        for name, topic in topics.items()
+    ]
 
 
 def _fastdds(profile: str) -> list[LaunchDescriptionEntity]:

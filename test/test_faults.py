@@ -85,7 +85,7 @@ class Robot:
         for topic, kind in OUTPUTS.items():
             rig.listen(kind, topic)
         rig.until_state('active')
-        self._around = rig.node._camera.surroundings
+        self._around = rig.node._cameras[''].surroundings
         self.meet()
 
     def meet(self) -> None:
@@ -684,9 +684,9 @@ def test_a_network_that_fails_once(
     robot.good()
     stamp_ns = robot.tick()
     with monkeypatch.context() as patch:
-        patch.setattr(robot.rig.node._backend, 'infer', answer)
+        patch.setattr(robot.rig.node._network.backend, 'infer', answer)
         robot.refused(robot.image(stamp_ns), reason)
-    assert text in robot.rig.node._camera.telemetry.last_invalid
+    assert text in robot.rig.node._cameras[''].telemetry.last_invalid
     robot.good()
     assert not robot.published(stamp_ns)
 

@@ -130,6 +130,27 @@ def test_depth_arrives(tmp_path: Path, arguments: list[str], name: str, topic: s
         assert (answer.height, answer.width, answer.encoding) == (120, 160, '32FC1')
 
 
+def test_each_camera_has_its_topics(tmp_path: Path) -> None:
+    log = tmp_path / 'log'
+    with launched(log, 'cameras:=front,rear', 'reference_topic:=/{camera}/scan') as process:
+        peer = Peer('/depth_anything')
+        peer.until_active(process, log)
+        for camera in ('front', 'rear'):
+            topic = f'/{camera}/image_raw'
+            answer = peer.until_answered(topic, image(), f'{camera}/relative/image')
+            assert (answer.height, answer.width) == (120, 160)
+            assert peer.node.count_subscribers(f'/{camera}/camera_info') == 1
+
+
+def test_cameras_cannot_share_a_topic() -> None:
+    command = ['ros2', 'launch', 'depth_anything_ros', 'depth.launch.py', 'cameras:=front,rear']
+    ran = subprocess.run(
+        [*command, 'image_topic:=/rgb'], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode != 0
+    assert "all of front, rear would share /rgb: write '{camera}'" in ran.stdout + ran.stderr
+
+
 def test_compressed_images(tmp_path: Path) -> None:
     log = tmp_path / 'log'
     with launched(log, 'image_transport:=compressed') as process:

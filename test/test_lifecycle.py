@@ -137,14 +137,14 @@ def test_a_reactivated_node_starts_clean() -> None:
         rig.listen(Image, topic)
         rig.until_state('active')
         rig.until_answered(topic)
-        first, pipeline = rig.node._camera.telemetry, rig.node._pipeline
+        first, pipeline = rig.node._cameras[''].telemetry, rig.node._pipelines['']
         rig.change_state(Transition.TRANSITION_DEACTIVATE)
         rig.until_state('inactive')
         rig.change_state(Transition.TRANSITION_ACTIVATE)
         rig.until_state('active')
-        assert rig.node._camera.telemetry is not first
+        assert rig.node._cameras[''].telemetry is not first
         # A new pipeline has no past to normalise by.
-        assert rig.node._pipeline is not pipeline
+        assert rig.node._pipelines[''] is not pipeline
         rig.until_answered(topic)
 
 
@@ -196,7 +196,7 @@ def test_a_network_that_raises_is_told_everywhere_and_ends_nothing(
             raise RuntimeError('CUDA out of memory')
 
         with monkeypatch.context() as patch:
-            patch.setattr(rig.node._backend, 'infer', fail)
+            patch.setattr(rig.node._network.backend, 'infer', fail)
 
             def told() -> bool:
                 rig.publish(rig.image())

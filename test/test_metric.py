@@ -63,7 +63,7 @@ class Replay:
         rig.listen(Image, RELATIVE)
         rig.listen(DiagnosticArray, STATS)
         rig.until_state('active')
-        self._around = rig.node._camera.surroundings
+        self._around = rig.node._cameras[''].surroundings
 
     def run(self, change: Change | None = None, until: int = 10**9) -> None:
         """Send what is left up to image number `until`; `change(image, reference)` alters it.
@@ -430,7 +430,7 @@ def test_reset_alignment_starts_again(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_auto_takes_the_type_of_what_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
     with replay(monkeypatch, SCAN, **{'reference.type': 'auto'}) as run:
         rig = run.rig
-        assert rig.node._camera.surroundings.kind is None
+        assert rig.node._cameras[''].surroundings.kind is None
         rig.publish(String(data='no reference'), REFERENCE)
         rig.until(lambda: 'std_msgs/msg/String' in alignment(rig).message)
         rig.peer.destroy_publisher(rig._publishers.pop(REFERENCE))
@@ -475,9 +475,8 @@ def test_a_metric_checkpoint_needs_no_reference_and_is_corrected_by_one(
 ) -> None:
     with replay(monkeypatch, LIDAR, **{'metric.prior_relative_sigma': 0.4}) as run:
         metric = OffByAFifth(run.drive)
-        run.rig.node._pipeline = None
         run.rig.change_state(Transition.TRANSITION_DEACTIVATE)
-        run.rig.node._backend = metric
+        run.rig.node._network.backend = metric
         run.rig.change_state(Transition.TRANSITION_ACTIVATE)
         run.rig.listen(Image, NODE + 'depth/sigma')
         run.run(lambda image, message: message if image >= 10 else None)

@@ -67,6 +67,9 @@ class BackendSettings:
 class DepthBackend(Protocol):
     """A network ready to run. It belongs to the thread that created it."""
 
+    input_size: int
+    """Shorter side of the network's input in pixels, as `info` says at first; may be set."""
+
     @property
     def info(self) -> BackendInfo:
         """What runs."""

@@ -54,6 +54,7 @@ class TorchBackend:
             output=output_of(settings.weights.checkpoint),
             weights=settings.weights,
         )
+        self.input_size = settings.input_size
 
     @property
     def output(self) -> Output:
@@ -110,7 +111,7 @@ class TorchBackend:
 
     def _fill_input(self, images: list[BgrImage]) -> Tensor:
         """Give the batch's input (N, 3, h, w) in host memory that is kept for its shape."""
-        height, width = network_size(images[0].shape[0], images[0].shape[1], self.info.input_size)
+        height, width = network_size(images[0].shape[0], images[0].shape[1], self.input_size)
         shape = (len(images), 3, height, width)
         host = self._inputs.get(shape)
         if host is None:

@@ -60,6 +60,7 @@ class UpstreamBackend:
             output=Output.INVERSE_DEPTH,
             weights=settings.weights,
         )
+        self.input_size = settings.input_size
 
     @property
     def output(self) -> Output:
@@ -73,7 +74,7 @@ class UpstreamBackend:
         check_bgr(bgr)
         self._refuse_thin(bgr)
         with (times or StageTimes()).stage('infer'):
-            disparity: FloatImage = self._network.infer_image(bgr, self.info.input_size)
+            disparity: FloatImage = self._network.infer_image(bgr, self.input_size)
         return disparity
 
     def infer_batch(
@@ -91,7 +92,7 @@ class UpstreamBackend:
     def _refuse_thin(self, bgr: BgrImage) -> None:
         """Refuse an image that upstream would blow up until memory is gone."""
         height, width = bgr.shape[:2]
-        size = self.info.input_size
+        size = self.input_size
         if network_size(height, width, size) != network_size(height, width, size, sys.maxsize):
             raise FrameError(
                 'too_thin',

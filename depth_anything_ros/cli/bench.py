@@ -35,7 +35,8 @@ def add(verbs: Verbs) -> None:
         'metric: milliseconds of the stages behind the network; over DDS, in a process of its '
         'own: soak: pace and memory of the node with the demo network over --frames; overload: '
         'too many images for a network of 100 ms, beside a naive subscriber; services: how soon '
-        'they answer while the network runs',
+        'they answer while the network runs; cameras: three of them on one network, one unplugged '
+        'and back',
     )
     bench.add_argument('--baseline', choices=('upstream', 'torch'), default='upstream')
     bench.add_argument(
@@ -48,9 +49,16 @@ def add(verbs: Verbs) -> None:
     bench.add_argument('--rounds', type=int, default=100, help='of metric (default: 100)')
     bench.add_argument('--frames', type=int, default=10_000, help='of soak (default: 10000)')
     bench.add_argument(
-        '--rate', type=positive, help='Hz of soak; by default the next comes after the answer'
+        '--rate',
+        type=positive,
+        help='Hz of soak, where by default the next comes after the answer, or cameras (10)',
     )
-    bench.add_argument('--seconds', type=positive, default=30.0, help='of overload (default: 30)')
+    bench.add_argument(
+        '--seconds',
+        type=positive,
+        default=30.0,
+        help='of overload, or of each phase of cameras (default: 30)',
+    )
     bench.add_argument('--calls', type=int, default=200, help='of services (default: 200)')
     bench.add_argument('--json', action='store_true', help='print JSON')
     timed = ('variant', 'weights', 'allow_download', 'device', 'input_size', 'threads')
@@ -161,6 +169,22 @@ def _bench_services(options: argparse.Namespace) -> int:
     return print_rows(rows, columns, options.json)
 
 
+def _bench_cameras(options: argparse.Namespace) -> int:
+    from depth_anything_ros.studies.bench_cameras import CameraRun, bench_cameras
+
+    parameters = parameters_of(options)
+    fetch(parameters)
+    with tqdm(unit='s', disable=None, leave=False) as bar:
+        rows = bench_cameras(
+            parameters,
+            rate_hz=options.rate or 10.0,
+            seconds=options.seconds,
+            size=options.size,
+            on_progress=follow(bar),
+        )
+    return print_rows(rows, [field.name for field in dataclasses.fields(CameraRun)], options.json)
+
+
 _BENCHES = {
     'network': _bench_network,
     'alignment': _bench_alignment,
@@ -168,6 +192,7 @@ _BENCHES = {
     'soak': _bench_soak,
     'overload': _bench_overload,
     'services': _bench_services,
+    'cameras': _bench_cameras,
 }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 __all__ = [
     'BackendError',
     'DepthAnythingError',
+    'DeviceMemoryError',
     'FrameError',
     'SettingError',
     'WeightsError',
@@ -28,6 +29,10 @@ class WeightsError(DepthAnythingError):
 
 class BackendError(DepthAnythingError):
     """A backend or its device is not there, or does not do what it should."""
+
+
+class DeviceMemoryError(BackendError):
+    """The memory of the device does not hold a frame; a smaller input size may fit."""
 
 
 class FrameError(DepthAnythingError):

@@ -13,7 +13,7 @@ from enum import Enum, auto
 from depth_anything_ros.core.scale import NO_SCALE, Scale
 from depth_anything_ros.core.timing import Jitter, Rate, Window
 
-__all__ = ['CLOCKS_DISAGREE_S', 'Outcome', 'Telemetry']
+__all__ = ['CLOCKS_DISAGREE_S', 'Numbers', 'Outcome', 'Telemetry']
 
 _FIGURES = re.compile(r'[\d.]+')
 
@@ -38,8 +38,22 @@ class _Totals:
     skipped_idle: int = 0
     superseded: int = 0
     too_old: int = 0
+    lost: int = 0
     invalid: Counter[str] = field(default_factory=Counter)
     unscaled: Counter[str] = field(default_factory=Counter)
+
+
+class Numbers:
+    """The numbers that one publisher gives its messages, counting on from the first one seen."""
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+
+    def missed(self, number: int | None) -> int:
+        """Tell how many messages are missing before `number`; None is no number."""
+        last, self._last = self._last, number
+        # A smaller one is that of a publisher which began anew.
+        return max(0, number - last - 1) if number is not None and last is not None else 0
 
 
 class Telemetry:
@@ -75,6 +89,11 @@ class Telemetry:
             self._totals.frames_in += 1
             self._input.tick(now_s)
             self._last_received_s = now_s
+
+    def lost(self, count: int) -> None:
+        """Count images that a publisher sent and this node never saw."""
+        with self._lock:
+            self._totals.lost += count
 
     def skipped_idle(self) -> None:
         """Count an image that nobody wanted an answer for."""
@@ -159,6 +178,11 @@ class Telemetry:
         """The message of the image refused last; '' if none was."""
         return self._last_invalid
 
+    def input_hz(self) -> float:
+        """Images per second that arrive."""
+        with self._lock:
+            return self._input.hz(time.monotonic())
+
     def throughput(self) -> dict[str, float]:
         """Rates in Hz and counts."""
         with self._lock:
@@ -173,6 +197,7 @@ class Telemetry:
                 'dropped_superseded': totals.superseded,
                 'dropped_too_old': totals.too_old,
                 'dropped_invalid': sum(totals.invalid.values()),
+                'lost_in_transport': totals.lost,
             }
             for reason, count in sorted(totals.invalid.items()):
                 figures[f'dropped_invalid_{reason}'] = count

@@ -56,11 +56,23 @@ class DepthPipeline:
         Raises FrameError for an image, or an answer of the network, that means nothing.
         """
         times = times or StageTimes()
-        parameters = self.parameters
         with times.stage('preprocess'):
             check_image(bgr)
-        view = View(frame_id, stamp_ns, (bgr.shape[1], bgr.shape[0]), self._around, parameters)
         disparity = self.backend.infer(bgr, times)
+        return self.answer(disparity, bgr, stamp_ns, wanted, times, frame_id)
+
+    def answer(
+        self,
+        disparity: FloatImage,
+        bgr: BgrImage,
+        stamp_ns: int,
+        wanted: Wanted,
+        times: StageTimes,
+        frame_id: str,
+    ) -> DepthFrame:
+        """Do the rest of `process`, where the network ran on its own: `disparity` of `bgr`."""
+        parameters = self.parameters
+        view = View(frame_id, stamp_ns, (bgr.shape[1], bgr.shape[0]), self._around, parameters)
         with times.stage('postprocess'):
             disparity = _bounded(disparity, parameters.output.max_side)
             check_disparity(disparity)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,21 +14,29 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.frame import DepthFrame, Wanted
+from depth_anything_ros.core.normalization import check_image
 from depth_anything_ros.core.parameters import Parameters
-from depth_anything_ros.core.telemetry import CLOCKS_DISAGREE_S, Telemetry
+from depth_anything_ros.core.telemetry import CLOCKS_DISAGREE_S, Numbers, Telemetry
 from depth_anything_ros.core.timing import StageTimes
-from depth_anything_ros.core.types import BgrImage
+from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.messages.images import bgr_from_compressed, bgr_from_image
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.messages.surroundings import Surroundings
 from depth_anything_ros.ros.outputs import Outputs
-from depth_anything_ros.ros.qos import SENSOR, create_subscriber, input_problem, type_name
+from depth_anything_ros.ros.qos import (
+    SENSOR,
+    create_subscriber,
+    input_problem,
+    is_remapped,
+    type_name,
+)
 from depth_anything_ros.ros.references import ReferenceInput
 
-__all__ = ['Camera', 'Process', 'ReceivedImage']
+__all__ = ['Answer', 'Camera', 'ReceivedImage', 'Shot']
 
-Process = Callable[[BgrImage, int, Wanted, StageTimes, str], DepthFrame]
-"""DepthPipeline.process: image, stamp in nanoseconds, wanted parts, times to add to, frame."""
+Answer = Callable[[FloatImage, BgrImage, int, Wanted, StageTimes, str], DepthFrame]
+"""DepthPipeline.answer: what the network gave, its image, the stamp in nanoseconds, wanted parts,
+times to add to, the frame."""
 
 
 @dataclass(frozen=True)
@@ -39,53 +48,69 @@ class ReceivedImage:
     epoch: int
 
 
+@dataclass(frozen=True)
+class Shot:
+    """An image ready for the network, and what came of it so far."""
+
+    image: ReceivedImage
+    bgr: BgrImage
+    stamp_ns: int
+    times: StageTimes
+
+
 class Camera:
     """The topics of one camera.
 
-    Subscriptions run on the executor's thread and only hand over; `process` runs on the worker's.
+    Subscriptions run on the executor's thread and only hand over; `take` and `answer`, before and
+    after the network, run on the worker's.
     """
 
     def __init__(
         self,
         node: LifecycleNode,
+        name: str,
         offer: Callable[[ReceivedImage], bool],
         parameters: Callable[[], Parameters],
         need_transforms: Callable[[], None],
         on_scale: Callable[[], None],
     ) -> None:
-        """`offer` leaves an image for the worker and says whether it replaced a waiting one.
+        """`name` goes before every topic, '' for a camera without one.
 
+        `offer` leaves an image for the worker and says whether it replaced a waiting one.
         `need_transforms` is called before tf is needed, `on_scale`, on the worker's thread, when
         there are metres for the first time or no more, or for another reason.
         """
         self._node = node
+        self._prefix = f'{name}/' if name else ''
         self._offer = offer
         self._parameters = parameters
         self._on_scale = on_scale
         self.telemetry = Telemetry()
         self.surroundings = Surroundings()
-        self.outputs = Outputs(node)
-        self.reference = ReferenceInput(node, self.surroundings, need_transforms)
+        self.outputs = Outputs(node, self._prefix)
+        self.reference = ReferenceInput(node, self._prefix, self.surroundings, need_transforms)
         self._bad_camera_info = ''
         self._inputs: list[Any] = []  # of Subscriber
-        self._answer: Process | None = None
+        self._numbers = Numbers()
+        self._answer: Answer | None = None
         self._epoch = 0
 
-    def open_inputs(self, answer: Process) -> None:
+    def open_inputs(self, answer: Answer) -> None:
         """Subscribe, with nothing remembered from an earlier activation."""
         self._epoch += 1
         self._answer = answer
         self.telemetry = Telemetry()
+        self._numbers = Numbers()
         self.surroundings.forget()
         self._bad_camera_info = ''
-        compressed = self._parameters().image_transport == 'compressed'
+        compressed = self.parameters.image_transport == 'compressed'
         self._subscribe(
             CompressedImage if compressed else Image,
             self._image_topic(compressed),
             self._on_image,
         )
-        self._subscribe(CameraInfo, 'camera_info', self._on_camera_info)
-        self.reference.open(self._parameters().reference.type)
+        self._subscribe(CameraInfo, f'{self._prefix}camera_info', self._on_camera_info)
+        self.reference.open(self.parameters.reference.type)
 
     def close_inputs(self) -> None:
         """Unsubscribe; a frame still in the network is not published any more."""
@@ -95,6 +120,11 @@ class Camera:
         for subscriber in inputs:
             self._node.destroy_subscription(subscriber.sub)
         self.reference.close()
+
+    @property
+    def parameters(self) -> Parameters:
+        """Those of this camera, in force."""
+        return self._parameters()
 
     def problem(self) -> str:
         """Say what keeps this camera from receiving or from being heard; '' if nothing does."""
@@ -117,41 +147,64 @@ class Camera:
         """Give the full name of the image topic; '' while not subscribed."""
         return str(self._inputs[0].sub.topic_name) if self._inputs else ''
 
-    def process(self, image: ReceivedImage) -> None:
-        """Answer one image, on the worker's thread."""
-        answer = self._answer
-        if answer is None or image.epoch != self._epoch:
-            return
-        header = image.message.header
-        stamp_ns = ns_from_stamp(header.stamp)
+    def take(self, image: ReceivedImage) -> Shot | None:
+        """Make one image ready for the network; None if it is not to be answered."""
+        if image.epoch != self._epoch:
+            return None
+        stamp_ns = ns_from_stamp(image.message.header.stamp)
+        limit_s = self.parameters.max_image_age_s
+        # Beyond that the clocks disagree, and an age by them means nothing.
+        if limit_s and limit_s < self._age_s(stamp_ns) < CLOCKS_DISAGREE_S:
+            self.telemetry.too_old()
+            return None
         times = StageTimes()
         times.add('wait', (time.monotonic() - image.received_s) * 1e3)
-        try:
+        shot: Shot | None = None
+        with self._guard(image):
             with times.stage('convert'):
                 bgr = self._decode(image.message)
+            with times.stage('preprocess'):
+                check_image(bgr)
             self._check_camera_info(bgr.shape[1], bgr.shape[0])
-            frame = answer(bgr, stamp_ns, self.outputs.wanted(), times, header.frame_id)
+            shot = Shot(image, bgr, stamp_ns, times)
+        return shot  # noqa: RET504  the guard may have ended the block before
+
+    def answer(self, shot: Shot, disparity: FloatImage | Exception) -> None:
+        """Publish what follows from what the network gave, or refuse the image for its error."""
+        image, answer, times = shot.image, self._answer, shot.times
+        if answer is None or image.epoch != self._epoch:
+            return
+        with self._guard(image):
+            if isinstance(disparity, Exception):
+                raise disparity
+            header = image.message.header
+            wanted = self.outputs.wanted()
+            frame = answer(disparity, shot.bgr, shot.stamp_ns, wanted, times, header.frame_id)
             info = self.surroundings.camera_info
             self.outputs.publish(
-                frame, header, info, self._parameters(), lambda: image.epoch == self._epoch
+                frame, header, info, self.parameters, lambda: image.epoch == self._epoch
             )
+            if image.epoch != self._epoch:
+                return
+            if self.telemetry.scaled(frame.scale, frame.missing):
+                self._on_scale()
+            self.telemetry.published(
+                image.received_s, shot.stamp_ns * 1e-9, self._age_s(shot.stamp_ns), times.ms
+            )
+
+    @contextmanager
+    def _guard(self, image: ReceivedImage) -> Iterator[None]:
+        """Refuse the image for whatever is raised: one bad frame must not end the stream."""
+        try:
+            yield
         except FrameError as error:
             self._refuse(error)
-            return
-        except Exception as error:  # noqa: BLE001  one bad frame must not end the stream
+        except Exception as error:  # noqa: BLE001  see above
             # Topics that went away under a last frame are no fault: rclpy's own signal handler
             # ends the context before anybody here hears of it.
             if image.epoch == self._epoch and self._node.context.ok():
                 told = FrameError('internal_error', f'{type(error).__name__}: {error}')
                 self._refuse(told, traceback.format_exc())
-            return
-        if image.epoch != self._epoch:
-            return
-        if self.telemetry.scaled(frame.scale, frame.missing):
-            self._on_scale()
-        self.telemetry.published(
-            image.received_s, stamp_ns * 1e-9, self._age_s(stamp_ns), times.ms
-        )
 
     def _subscribe(self, message_type: type, topic: str, callback: Callable[..., None]) -> None:
         subscriber = create_subscriber(self._node, message_type, topic, SENSOR)
@@ -160,32 +213,31 @@ class Camera:
 
     def _image_topic(self, compressed: bool) -> str:
         """Follow image_transport: the transport's name goes behind the remapped base topic."""
+        topic = f'{self._prefix}image'
         if not compressed:
-            return 'image'
-        own = self._node.resolve_topic_name('image/compressed')
-        if own != self._node.resolve_topic_name('image/compressed', only_expand=True):
-            return 'image/compressed'
-        return self._node.resolve_topic_name('image') + '/compressed'
+            return topic
+        own = f'{topic}/compressed'
+        if is_remapped(self._node, own):
+            return own
+        return self._node.resolve_topic_name(topic) + '/compressed'
 
     def _on_image(self, message: Any) -> None:
+        subscriber = self._inputs[0]
+        if subscriber.sub.get_publisher_count() == 1:
+            self.telemetry.lost(self._numbers.missed(subscriber.number))
+        else:
+            self._numbers = Numbers()
         self.telemetry.received()
         if not self.outputs.wanted():
             self.telemetry.skipped_idle()
-            return
-        stamp_ns = ns_from_stamp(message.header.stamp)
-        limit_s = self._parameters().max_image_age_s
-        # Beyond that the clocks disagree, and an age by them means nothing.
-        if limit_s and limit_s < self._age_s(stamp_ns) < CLOCKS_DISAGREE_S:
-            self.telemetry.too_old()
-            return
-        if self._offer(ReceivedImage(message, time.monotonic(), self._epoch)):
+        elif self._offer(ReceivedImage(message, time.monotonic(), self._epoch)):
             self.telemetry.superseded()
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         self.surroundings.camera_info = message
 
     def _decode(self, message: Any) -> BgrImage:
-        max_pixels = round(self._parameters().max_image_megapixels * 1e6)
+        max_pixels = round(self.parameters.max_image_megapixels * 1e6)
         if isinstance(message, CompressedImage):
             return bgr_from_compressed(message, max_pixels=max_pixels)
         return bgr_from_image(message, max_pixels=max_pixels)
@@ -194,7 +246,7 @@ class Camera:
         if self.surroundings.camera_info is None:
             return
         try:
-            rectified = self._parameters().rectified
+            rectified = self.parameters.rectified
             self.surroundings.camera(width, height, rectified)
             self._bad_camera_info = self._distortion_doubt() if rectified else ''
         except FrameError as error:

@@ -91,9 +91,14 @@ def throughput_verdict(
         return Verdict(level, why.replace('no image', silence, 1), values)
     if why:
         return Verdict(level, why, values)
+    in_hz, out_hz = values['input_hz'], values['output_hz']
     if telemetry.last_outcome is Outcome.IDLE:
-        return Verdict(OK, f'{values["input_hz"]:.1f} Hz in, nothing asked for', values)
-    return Verdict(OK, f'{values["input_hz"]:.1f} Hz in, {values["output_hz"]:.1f} Hz out', values)
+        return Verdict(OK, f'{in_hz:.1f} Hz in, nothing asked for', values)
+    rates = f'{in_hz:.1f} Hz in, {out_hz:.1f} Hz out'
+    if out_hz < min(limits.min_output_hz, in_hz):
+        mend = 'lower input_size, take a smaller variant, or set overload.policy'
+        return Verdict(WARN, f'{rates}: under diagnostics.min_output_hz, {mend}', values)
+    return Verdict(OK, rates, values)
 
 
 def metric_verdict(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rclpy.node import Node
 
-__all__ = ['OwnSubscriber', 'Subscriber']
+__all__ = ['OwnSubscriber', 'Subscriber', 'numbered']
 
 
 class OwnSubscriber:
@@ -46,4 +46,21 @@ def _available() -> type:
     return Installed if takes_options else OwnSubscriber
 
 
-Subscriber: Any = _available()
+class _Numbered:
+    """Keeps the number that the publisher gave the message which is being handed on."""
+
+    number: int | None = None
+    """None where the middleware does not tell."""
+
+    def callback(self, message: Any, info: Mapping[str, Any]) -> None:
+        """Hand one message on; rclpy looks at this signature to know that `info` is wanted."""
+        self.number = info['publication_sequence_number']
+        super().callback(message)  # type: ignore[misc]
+
+
+def numbered(subscriber: type) -> type:
+    """Give the class that also knows the `number` of the message it hands on."""
+    return type('Subscriber', (_Numbered, subscriber), {})
+
+
+Subscriber: Any = numbered(_available())

@@ -39,8 +39,10 @@ _TYPES: dict[str, type] = {
 class Outputs:
     """Publishers that stay silent until the node is active."""
 
-    def __init__(self, node: LifecycleNode) -> None:
+    def __init__(self, node: LifecycleNode, prefix: str) -> None:
+        """`prefix` goes before every topic, '' or that of a camera as in 'front/'."""
         self._node = node
+        self._prefix = prefix
         self._publishers: dict[str, LifecyclePublisher] = {}
         self._writer = OutputWriter(_TYPES, node.get_fully_qualified_name())
 
@@ -48,7 +50,7 @@ class Outputs:
         """Create the publishers."""
         for output in OUTPUTS:
             self._publishers[output.name] = create_managed_publisher(
-                self._node, _TYPES[output.type], f'~/{output.name}', OUTPUT
+                self._node, _TYPES[output.type], f'~/{self._prefix}{output.name}', OUTPUT
             )
 
     def close(self) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from rcl_interfaces.msg import (
     FloatingPointRange,
@@ -47,42 +48,61 @@ def descriptor_from_entry(entry: Entry) -> ParameterDescriptor:
 
 
 class NodeParameters:
-    """The parameters of a node; `current` is the tree in force.
+    """The parameters of a node, and of each of its cameras; both trees are those in force.
 
     A value that is wrong, or that may not change in the node's present state, is refused with
     the reason before it is stored.
     """
 
     def __init__(
-        self,
-        node: Node,
-        state: Callable[[], str],
-        on_change: Callable[[Parameters], None],
+        self, node: Node, state: Callable[[], str], on_change: Callable[[], None]
     ) -> None:
         """Declare everything; raises SettingError for a bad value given at start-up.
 
-        `state` gives the label of the lifecycle state; `on_change` gets the new tree once it is
+        `state` gives the label of the lifecycle state; `on_change` is called once a new value is
         stored.
         """
         self._node = node
         self._state = state
         self._on_change = on_change
         self._entries = {entry.name: entry for entry in entries()}
-        overrides = node._parameter_overrides
-        flat: dict[str, Value] = {}
-        for entry in self._entries.values():
-            # Checked before rclpy does, whose message names neither the range nor the mend; and
-            # converted, because YAML and command lines write 1 for 1.0.
-            if entry.name in overrides:
-                value = entry.check(overrides[entry.name].value)
-                overrides[entry.name] = Parameter(entry.name, value=value)
-            descriptor = descriptor_from_entry(entry)
-            declared = node.declare_parameter(entry.name, entry.default, descriptor)
-            flat[entry.name] = declared.value
-        self.current = parameters_from_flat(flat)
-        self._flat = flat
+        self._flat = {entry.name: self._declare(entry) for entry in entries()}
+        self.current = parameters_from_flat(self._flat)
+        self._named = [name for name in self.current.cameras if name]
+        for name in self._named:
+            # What a camera does not say for itself, the node says for all.
+            for entry in entries():
+                if entry.per_camera:
+                    own = replace(
+                        entry, name=f'{name}.{entry.name}', default=self._flat[entry.name]
+                    )
+                    self._entries[own.name] = own
+                    self._flat[own.name] = self._declare(own)
+        self.cameras = self._by_camera(self._flat)
         node.add_on_set_parameters_callback(self._check)
         node.add_post_set_parameters_callback(self._store)
+
+    def _declare(self, entry: Entry) -> Value:
+        overrides = self._node._parameter_overrides
+        # Checked before rclpy does, whose message names neither the range nor the mend; and
+        # converted, because YAML and command lines write 1 for 1.0.
+        if entry.name in overrides:
+            value = entry.check(overrides[entry.name].value)
+            overrides[entry.name] = Parameter(entry.name, value=value)
+        descriptor = descriptor_from_entry(entry)
+        return entry.check(
+            self._node.declare_parameter(entry.name, entry.default, descriptor).value
+        )
+
+    def _by_camera(self, flat: Mapping[str, Value]) -> dict[str, Parameters]:
+        """Build the tree of each camera; raises SettingError for values that do not fit."""
+        base = {entry.name: flat[entry.name] for entry in entries()}
+        return {
+            name: parameters_from_flat(
+                {own: flat.get(f'{name}.{own}', value) for own, value in base.items()}
+            )
+            for name in parameters_from_flat(base).cameras
+        }
 
     def _check(self, changes: list[Parameter]) -> SetParametersResult:
         try:
@@ -91,12 +111,15 @@ class NodeParameters:
                     entry = self._entries[change.name]
                     if entry.check(change.value) != self._flat[change.name]:
                         self._check_state(entry)
-            parameters_from_flat(self._flat | self._ours(changes))
+            self._by_camera(self._flat | self._ours(changes))
         except SettingError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
 
     def _check_state(self, entry: Entry) -> None:
+        if self._named and entry.per_camera and entry in entries():
+            own = ', '.join(f'{name}.{entry.name}' for name in self._named)
+            raise SettingError(f'{entry.name} is for cameras that start: set {own}')
         state = self._state()
         allowed = {
             Change.LIVE: True,
@@ -118,8 +141,15 @@ class NodeParameters:
         ours = self._ours(changes)
         if ours:
             self._flat |= ours
-            self.current = parameters_from_flat(self._flat)
-            self._on_change(self.current)
+            self.current = parameters_from_flat(
+                {entry.name: self._flat[entry.name] for entry in entries()}
+            )
+            self.cameras = self._by_camera(self._flat)
+            self._on_change()
 
     def _ours(self, changes: list[Parameter]) -> dict[str, Value]:
-        return {change.name: change.value for change in changes if change.name in self._entries}
+        return {
+            change.name: self._entries[change.name].check(change.value)
+            for change in changes
+            if change.name in self._entries
+        }

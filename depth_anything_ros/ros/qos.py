@@ -33,6 +33,7 @@ __all__ = [
     'create_publisher',
     'create_subscriber',
     'input_problem',
+    'is_remapped',
     'output_problem',
     'type_name',
 ]
@@ -106,6 +107,12 @@ def type_name(message_type: Any) -> str:
     """Give the name of a message's class as the graph tells it: 'sensor_msgs/msg/Image'."""
     package = message_type.__module__.split('.')[0]
     return f'{package}/msg/{message_type.__name__}'
+
+
+def is_remapped(node: Node, topic: str) -> bool:
+    """Whether `topic` itself was given another name."""
+    resolved = node.resolve_topic_name(topic)
+    return bool(resolved != node.resolve_topic_name(topic, only_expand=True))
 
 
 def input_problem(node: Node, topic: str, type_name: str) -> str:

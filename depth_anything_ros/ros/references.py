@@ -18,6 +18,7 @@ from depth_anything_ros.ros.qos import (
     SENSOR,
     create_subscriber,
     input_problem,
+    is_remapped,
     type_name,
 )
 
@@ -31,10 +32,18 @@ class ReferenceInput:
     """Feeds the reference to `surroundings`; with 'auto' as soon as somebody publishes it."""
 
     def __init__(
-        self, node: Node, surroundings: Surroundings, need_transforms: Callable[[], None]
+        self,
+        node: Node,
+        prefix: str,
+        surroundings: Surroundings,
+        need_transforms: Callable[[], None],
     ) -> None:
-        """`need_transforms` is called before the first message that needs them."""
+        """`prefix` goes before every topic, '' or that of a camera as in 'front/'.
+
+        `need_transforms` is called before the first message that needs them.
+        """
         self._node = node
+        self._name = f'{prefix}reference'
         self._surroundings = surroundings
         self._need_transforms = need_transforms
         self._subscribers: list[Any] = []
@@ -65,7 +74,7 @@ class ReferenceInput:
     @property
     def topic(self) -> str:
         """The full name of the reference topic."""
-        return self._node.resolve_topic_name('reference')
+        return self._node.resolve_topic_name(self._name)
 
     def problem(self, needed: bool) -> str:
         """Say what keeps the reference from arriving; '' if nothing does.
@@ -103,7 +112,7 @@ class ReferenceInput:
         self._surroundings.kind = kind
         names = {kind: name for name, kind in REFERENCE_TYPES.items()}
         if kind in names:
-            self._subscribe(_CLASSES[names[kind]], 'reference', self._surroundings.add_reference)
+            self._subscribe(_CLASSES[names[kind]], self._name, self._surroundings.add_reference)
         if kind is ReferenceKind.DEPTH_IMAGE:
             self._subscribe(CameraInfo, self._info_topic(), self._on_info)
 
@@ -124,9 +133,9 @@ class ReferenceInput:
 
     def _info_topic(self) -> str:
         """Give the camera_info beside the depth image, unless one is remapped to."""
-        own = self._node.resolve_topic_name('reference/camera_info')
-        if own != self._node.resolve_topic_name('reference/camera_info', only_expand=True):
-            return 'reference/camera_info'
+        own = f'{self._name}/camera_info'
+        if is_remapped(self._node, own):
+            return own
         return self.topic.rpartition('/')[0] + '/camera_info'
 
     def _undecided(self, needed: bool) -> str:

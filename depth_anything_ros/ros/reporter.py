@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +35,8 @@ __all__ = ['Reporter', 'Snapshot']
 class Snapshot:
     """What the node is at this moment.
 
-    `failure` is why the last transition or download failed, `progress` how far a download is.
+    `failure` is why the last transition or download failed, `progress` how far a download is,
+    `degraded` why the network runs at less than was asked for, each '' for nothing.
     """
 
     state: str
@@ -43,19 +44,28 @@ class Snapshot:
     progress: str
     parameters: Parameters
     backend: BackendInfo | None
-    camera: Camera
+    degraded: str
+    cameras: Mapping[str, Camera]
 
 
 class Reporter:
-    """Publishes /diagnostics at its period, and ~/status whenever it changes."""
+    """Publishes /diagnostics at its period, and ~/status whenever it changes.
+
+    Where cameras have names, each has a status of its own too.
+    """
 
     def __init__(self, node: Node, snapshot: Callable[[], Snapshot]) -> None:
-        """Advertise both topics on `node` and start the timer."""
+        """Advertise the topics on `node` and start the timer."""
         self._node = node
         self._snapshot = snapshot
-        self._last: Verdict | None = None
-        self._problem = ''
-        self._status = create_publisher(node, DiagnosticStatus, '~/status', LATCHED)
+        self._last: dict[str, Verdict] = {}
+        self._problems: dict[str, str] = {}
+        self._statuses = {
+            name: create_publisher(
+                node, DiagnosticStatus, f'~/{name}/status' if name else '~/status', LATCHED
+            )
+            for name in ('', *filter(None, snapshot().cameras))
+        }
         self._diagnostics = create_publisher(node, DiagnosticArray, '/diagnostics', RECENT)
         # Steady time: a paused bag must not silence the node.
         node.create_timer(
@@ -66,24 +76,21 @@ class Reporter:
 
     def report_status(self) -> None:
         """Publish ~/status if it changed, by what the graph told at the last report."""
-        self._report_status(self._snapshot(), self._problem)
+        self._report_status(self._snapshot())
 
     def report(self) -> None:
         """Say how things stand now."""
         now = self._snapshot()
-        self._problem = problem = now.camera.problem() if now.state == 'active' else ''
-        self._report_status(now, problem)
+        active = now.state == 'active'
+        self._problems = {
+            name: camera.problem() if active else '' for name, camera in now.cameras.items()
+        }
+        self._report_status(now)
         verdicts = {'model': _model_verdict(now)}
-        if now.state == 'active':
-            camera, limits = now.camera, now.parameters.diagnostics
-            verdicts['throughput'] = throughput_verdict(
-                camera.telemetry, limits, camera.input_topic(), problem
-            )
-            verdicts['latency'] = latency_verdict(camera.telemetry, limits)
-            verdicts['alignment'] = _metric_verdict(now)
-        else:
-            silent = Verdict(STALE, f'the node is {now.state}')
-            verdicts |= dict.fromkeys(('throughput', 'latency', 'alignment'), silent)
+        for name, camera in now.cameras.items():
+            prefix = f'{name} ' if name else ''
+            for part, verdict in self._stream_verdicts(now, camera, self._problems[name]).items():
+                verdicts[prefix + part] = verdict
         array = DiagnosticArray(
             status=[
                 status_message(f'{self._name}: {part}', _hardware_id(now), verdict)
@@ -93,13 +100,33 @@ class Reporter:
         array.header.stamp = self._node.get_clock().now().to_msg()
         self._diagnostics.publish(array)
 
-    def _report_status(self, now: Snapshot, problem: str) -> None:
-        status = _status_verdict(now, problem)
-        if status != self._last:
-            self._last = status
-            self._status.publish(
-                status_message(f'{self._name}: status', _hardware_id(now), status)
-            )
+    def _stream_verdicts(self, now: Snapshot, camera: Camera, problem: str) -> dict[str, Verdict]:
+        if now.state != 'active':
+            silent = Verdict(STALE, f'the node is {now.state}')
+            return dict.fromkeys(('throughput', 'latency', 'alignment'), silent)
+        limits = camera.parameters.diagnostics
+        return {
+            'throughput': throughput_verdict(
+                camera.telemetry, limits, camera.input_topic(), problem
+            ),
+            'latency': latency_verdict(camera.telemetry, limits),
+            'alignment': _metric_verdict(now, camera),
+        }
+
+    def _report_status(self, now: Snapshot) -> None:
+        verdicts = {
+            name: _status_verdict(now, camera, self._problems.get(name, ''))
+            for name, camera in now.cameras.items()
+        }
+        if '' not in verdicts:
+            verdicts[''] = _joint_verdict(verdicts)
+        for name, verdict in verdicts.items():
+            if verdict != self._last.get(name):
+                self._last[name] = verdict
+                part = f'{name} status' if name else 'status'
+                self._statuses[name].publish(
+                    status_message(f'{self._name}: {part}', _hardware_id(now), verdict)
+                )
 
     @property
     def _name(self) -> str:
@@ -110,16 +137,32 @@ def _hardware_id(now: Snapshot) -> str:
     return now.backend.device if now.backend else now.parameters.device
 
 
-def _status_verdict(now: Snapshot, problem: str) -> Verdict:
-    idle = now.state == 'active' and not now.camera.outputs.wanted()
-    metric = _metric_verdict(now)
+def _joint_verdict(cameras: Mapping[str, Verdict]) -> Verdict:
+    """Sum up the status of every camera."""
+    verdicts = [*cameras.values()]
+    if len({verdict.message for verdict in verdicts}) == 1:
+        message = verdicts[0].message
+    else:
+        message = '; '.join(f'{name}: {verdict.message}' for name, verdict in cameras.items())
+    values = {
+        'state': verdicts[0].values['state'],
+        'idle': all(verdict.values['idle'] for verdict in verdicts),
+        'degraded': verdicts[0].values['degraded'],
+    }
+    return Verdict(max(verdict.level for verdict in verdicts), message, values)
+
+
+def _status_verdict(now: Snapshot, camera: Camera, problem: str) -> Verdict:
+    idle = now.state == 'active' and not camera.outputs.wanted()
+    metric = _metric_verdict(now, camera)
     values: dict[str, object] = {
         'state': now.state,
         'idle': idle,
+        'degraded': bool(now.degraded),
         'metric_valid': metric.values['metric_valid'] and now.state == 'active' and not idle,
         'metric_source': metric.values['metric_source'],
         'metric_reason': metric.values['metric_reason'],
-        'camera_info': now.camera.camera_info_problem() or 'ok',
+        'camera_info': camera.camera_info_problem() or 'ok',
     }
     if now.progress:
         return Verdict(OK, now.progress, values)
@@ -127,10 +170,14 @@ def _status_verdict(now: Snapshot, problem: str) -> Verdict:
         return Verdict(ERROR, now.failure, values)
     if now.state != 'active':
         return Verdict(OK, f'{now.state}: no depth before configure and activate', values)
-    topic, limits = now.camera.input_topic(), now.parameters.diagnostics
-    level, trouble = stream_trouble(now.camera.telemetry, limits, topic, problem)
+    topic, limits = camera.input_topic(), camera.parameters.diagnostics
+    level, trouble = stream_trouble(camera.telemetry, limits, topic, problem)
     random = now.backend is not None and now.backend.weights.random
-    warnings = [trouble, 'random weights: the output means nothing' if random else '']
+    warnings = [
+        trouble,
+        'random weights: the output means nothing' if random else '',
+        now.degraded,
+    ]
     if metric.level == WARN and not idle:
         warnings.append(metric.message)
     if values['metric_valid'] and values['camera_info'] != 'ok':
@@ -142,11 +189,11 @@ def _status_verdict(now: Snapshot, problem: str) -> Verdict:
     return Verdict(OK, metric.message if values['metric_valid'] else 'relative depth', values)
 
 
-def _metric_verdict(now: Snapshot) -> Verdict:
-    camera, limits = now.camera, now.parameters.diagnostics
+def _metric_verdict(now: Snapshot, camera: Camera) -> Verdict:
     by_training = now.backend is not None and now.backend.output is Output.METRES
     needed = bool(camera.outputs.wanted() & Wanted.METRIC) and not by_training
     problem = camera.reference.problem(needed)
+    limits = camera.parameters.diagnostics
     return metric_verdict(camera.telemetry, limits, camera.surroundings.kind, problem)
 
 
@@ -166,6 +213,8 @@ def _model_verdict(now: Snapshot) -> Verdict:
         'precision': now.backend.precision,
         'input_size': now.backend.input_size,
     }
+    if now.degraded:
+        return Verdict(WARN, now.degraded, values)
     if not now.backend.weights.known:
         return Verdict(WARN, now.backend.weights.notices()[0], values)
     return Verdict(OK, f'{now.backend.variant} on {now.backend.device}', values)

@@ -35,9 +35,9 @@ _PARAMETERS = {
 class Overload:
     """How one subscriber fared; latency is from the stamp of an image to its publication.
 
-    `superseded`, `too_old` and `invalid` are the drops that it counted by cause, `untold` the
-    images that nobody accounts for. `holds`: it ran at the network's rate, with a p99 under 1.3
-    times p50 and under two network times.
+    `superseded`, `too_old` and `invalid` are the drops that it counted by cause, `lost` the images
+    that it knows never to have seen, `untold` those that nobody accounts for. `holds`: it ran at
+    the network's rate, with a p99 under 1.3 times p50 and under two network times.
     """
 
     subscriber: str
@@ -52,6 +52,7 @@ class Overload:
     superseded: int
     too_old: int
     invalid: int
+    lost: int
     untold: int
     holds: bool
 
@@ -116,6 +117,7 @@ def _row(
     superseded, too_old, invalid = (
         counts.get(f'dropped_{cause}', 0) for cause in ('superseded', 'too_old', 'invalid')
     )
+    lost = counts.get('lost_in_transport', 0)
     network_ms = network_s * 1e3
     return Overload(
         subscriber=subscriber,
@@ -130,7 +132,8 @@ def _row(
         superseded=superseded,
         too_old=too_old,
         invalid=invalid,
-        untold=len(sent_ns) - answered - superseded - too_old - invalid,
+        lost=lost,
+        untold=len(sent_ns) - answered - superseded - too_old - invalid - lost,
         # A tenth for what comes before and after the network.
         holds=output_hz > 0.9 / network_s and p99 < min(1.3 * p50, 2 * network_ms),
     )

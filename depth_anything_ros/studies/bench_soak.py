@@ -19,7 +19,15 @@ from depth_anything_ros.ros.isolation import isolated_domain
 from depth_anything_ros.studies.camera_views import views
 from depth_anything_ros.studies.live_node import NODE, Peer, node_arguments, process
 
-__all__ = ['MemorySample', 'Soak', 'bench_soak', 'json_text', 'print_table', 'robust_slope']
+__all__ = [
+    'MemorySample',
+    'Soak',
+    'bench_soak',
+    'json_text',
+    'measured',
+    'print_table',
+    'robust_slope',
+]
 
 _COLOR = f'{NODE}/relative/image_color'
 _OUTPUTS = {
@@ -99,7 +107,7 @@ def bench_soak(
         peer.until_answered([child], lambda: peer.send(pictures[0]))
         before = peer.counts()
         answers = peer.answers[_COLOR]
-        memory = [_measured(child.pid, 0)]
+        memory = [measured(child.pid, 0)]
         sent_ns = []
         start_s = time.monotonic()
         for index in range(frames):
@@ -110,7 +118,7 @@ def bench_soak(
             if rate_hz is None:
                 peer.until(partial(answers.__contains__, stamp_ns), _ANSWER_S)
             if (index + 1) % every == 0:
-                memory.append(_measured(child.pid, index + 1))
+                memory.append(measured(child.pid, index + 1))
             on_progress(index + 1, frames)
         seconds = time.monotonic() - start_s
         after = peer.counts()
@@ -180,7 +188,8 @@ def print_table(soak: Soak) -> None:
         )
 
 
-def _measured(pid: int, frame: int) -> MemorySample:
+def measured(pid: int, frame: int) -> MemorySample:
+    """Look at a process of this machine."""
     process_files = Path(f'/proc/{pid}')
     lines = (process_files / 'status').read_text().splitlines()
     status = dict(line.split(':', 1) for line in lines)

@@ -47,6 +47,7 @@ class DegradedTruthBackend:
             output=Output.INVERSE_DEPTH,
             weights=weights,
         )
+        self.input_size = 0
 
     @property
     def output(self) -> Output:

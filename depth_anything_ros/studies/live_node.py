@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image
 
 from depth_anything_ros.core.errors import DepthAnythingError
@@ -32,15 +34,19 @@ _START_S = 120.0
 """Longest wait for the first answer, in seconds: a large network on a slow machine."""
 
 _QUIET_S = 1.0
+_INPUTS = {
+    'info': (CameraInfo, 'camera_info'),
+    'depth': (Image, 'reference'),
+    'image': (Image, 'image'),
+}
 
 
 def node_arguments(parameters: Parameters) -> list[str]:
     """Give the command-line arguments that start the node with `parameters`."""
     arguments = ['--ros-args']
     for name, value in flatten(parameters).items():
-        # YAML: an empty or numeric text must stay a text.
-        text = f"'{value}'" if isinstance(value, str) else str(value).lower()
-        arguments += ['-p', f'{name}:={text}']
+        # JSON is YAML in which an empty or numeric text stays a text.
+        arguments += ['-p', f'{name}:={json.dumps(value)}']
     return arguments
 
 
@@ -63,21 +69,24 @@ def process(module: str, arguments: Sequence[str]) -> Iterator[subprocess.Popen[
 class Peer:
     """A camera and a subscriber of `outputs`, full topic names with their message types.
 
-    With `reference` a depth camera goes along, whose images are metric truth for the node. Use it
-    as a context manager, inside `isolated_domain`. `answers[topic]` maps the stamp of a frame to
+    With `reference` a depth camera goes along, whose images are metric truth for the node;
+    `camera` is its name where several share the node. Use it as a context manager, inside
+    `isolated_domain`. `answers[topic]` maps the stamp of a frame to
     when its answer was published, both in nanoseconds of this machine's clock.
     """
 
-    def __init__(self, outputs: Mapping[str, type], *, reference: bool = False) -> None:
+    def __init__(
+        self, outputs: Mapping[str, type], *, reference: bool = False, camera: str = ''
+    ) -> None:
         self._context = Context()
         rclpy.init(context=self._context)
-        self.node = Node('camera', context=self._context)
+        self.node = Node(camera or 'camera', context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
-        # Reliable, with a queue: what camera drivers offer, and any subscriber can take.
-        self._image = self.node.create_publisher(Image, 'image', 10)
-        self._info = self.node.create_publisher(CameraInfo, 'camera_info', 10)
-        self._depth = self.node.create_publisher(Image, 'reference', 10) if reference else None
+        self._camera = camera
+        self._publishers: dict[str, Publisher] = {}
+        self._sent = ('info', 'depth', 'image') if reference else ('info', 'image')
+        self.plug_in()
         self.answers: dict[str, dict[int, int]] = {topic: {} for topic in outputs}
         for topic, message_type in outputs.items():
             # Any: the annotation in rclpy does not know callbacks that take the info as well.
@@ -102,19 +111,29 @@ class Peer:
         self.node.destroy_node()
         self._context.try_shutdown()
 
+    def plug_in(self) -> None:
+        """Have publishers, as a camera has that is there."""
+        prefix = f'{self._camera}/' if self._camera else ''
+        for part in self._sent:
+            kind, topic = _INPUTS[part]
+            # Reliable, with a queue: what camera drivers offer, and any subscriber can take.
+            self._publishers[part] = self.node.create_publisher(kind, prefix + topic, 10)
+
+    def unplug(self) -> None:
+        """Take the publishers away."""
+        publishers, self._publishers = self._publishers, {}
+        for publisher in publishers.values():
+            self.node.destroy_publisher(publisher)
+
     def send(self, view: View) -> int:
         """Publish a picture, stamped now, behind what belongs to it; give the stamp."""
         self._last_ns = stamp_ns = max(time.time_ns(), self._last_ns + 1)
         seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
         # The image last: whatever it needs has then been on its way for longer.
-        for publisher, message in (
-            (self._info, view.info),
-            (self._depth, view.depth),
-            (self._image, view.image),
-        ):
-            if publisher is not None:
-                message.header.stamp = Time(sec=seconds, nanosec=nanoseconds)
-                publisher.publish(message)
+        for part in self._sent:
+            message = getattr(view, part)
+            message.header.stamp = Time(sec=seconds, nanosec=nanoseconds)
+            self._publishers[part].publish(message)
         return stamp_ns
 
     def until(self, done: Callable[[], Any], limit_s: float) -> bool:
@@ -153,19 +172,19 @@ class Peer:
         # What was sent here must be through before anyone counts.
         self.spin_until(time.monotonic() + _QUIET_S)
 
-    def figures(self, part: str) -> dict[str, str]:
-        """Give the values of `part` of /diagnostics, at least one whole period from now."""
+    def told(self, part: str) -> DiagnosticStatus:
+        """Give `part` of /diagnostics, at least one whole period from now."""
         for _ in range(2):
             self._diagnostics = None
             if not self.until(lambda: self._diagnostics is not None, 10.0):
                 raise DepthAnythingError('nothing came on /diagnostics for 10 s')
         assert self._diagnostics is not None
-        return {
-            pair.key: pair.value
-            for status in self._diagnostics.status
-            if status.name == f'{NODE}: {part}'
-            for pair in status.values
-        }
+        name = f'{NODE}: {self._camera} {part}' if self._camera else f'{NODE}: {part}'
+        return next(status for status in self._diagnostics.status if status.name == name)
+
+    def figures(self, part: str) -> dict[str, str]:
+        """Give the values of `told`."""
+        return {pair.key: pair.value for pair in self.told(part).values}
 
     def counts(self) -> dict[str, int]:
         """Give the counters of the node's throughput."""

@@ -29,7 +29,7 @@ NAIVE_OUTPUT = '/naive/image'
 
 
 class FixedDelay:
-    """Stands for a network that takes `delay_s` seconds for an image; see DepthBackend."""
+    """Stands for a network that takes `delay_s` for an image at full size; see DepthBackend."""
 
     def __init__(self, delay_s: float, settings: BackendSettings) -> None:
         self._delay_s = delay_s
@@ -42,6 +42,7 @@ class FixedDelay:
             output=Output.INVERSE_DEPTH,
             weights=settings.weights,
         )
+        self.input_size = settings.input_size
 
     @property
     def output(self) -> Output:
@@ -52,7 +53,7 @@ class FixedDelay:
         """Give the green channel, later."""
         with (times or StageTimes()).stage('infer'):
             # Sleeping frees the interpreter, as a network does, and costs the other node nothing.
-            time.sleep(self._delay_s)
+            time.sleep(self._delay_s * (self.input_size / self.info.input_size) ** 2)
         return bgr[..., 1].astype(np.float32)
 
     def infer_batch(

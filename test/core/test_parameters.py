@@ -60,7 +60,8 @@ def test_yaml_holds_every_default() -> None:
             flat |= {f'{name}.{inner}': v for inner, v in value.items()}
         else:
             flat[name] = value
-    assert flat == flatten(Parameters())
+    assert parameters_from_flat(flat) == Parameters()
+    assert list(flat) == list(flatten(Parameters()))
 
 
 @pytest.mark.parametrize(

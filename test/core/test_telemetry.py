@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from depth_anything_ros.core.scale import Scale
-from depth_anything_ros.core.telemetry import CLOCKS_DISAGREE_S, Outcome, Telemetry
+from depth_anything_ros.core.telemetry import CLOCKS_DISAGREE_S, Numbers, Outcome, Telemetry
 
 
 def published(telemetry: Telemetry, stamp_s: float, age_s: float = 0.02) -> None:
@@ -90,3 +90,9 @@ def test_a_text_changes_with_its_matter_and_not_with_its_figures() -> None:
     assert not note('nothing received', scan='tf is 0.3 s late')
     assert note('nothing received')
     assert telemetry.unscaled() == {'refused_no_reference': 6}
+
+
+def test_numbers_tell_what_was_missed_of_one_publisher() -> None:
+    numbers = Numbers()
+    seen = [7, 8, 11, 12, 3, 4, None, 9, 10]
+    assert [numbers.missed(number) for number in seen] == [0, 0, 2, 0, 0, 0, 0, 0, 0]

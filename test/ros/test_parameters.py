@@ -20,6 +20,7 @@ OTHER = {
     'precision': 'fp32',
     'input_size': 252,
     'threads': 2,
+    'cameras': [''],
     'image_transport': 'compressed',
     'rectified': False,
     'max_image_age_s': 3.5,
@@ -65,9 +66,12 @@ OTHER = {
     'scan.min_range_m': 0.5,
     'scan.max_range_m': 5.0,
     'scan.step_rad': 0.02,
+    'overload.policy': 'downscale',
+    'overload.target_hz': 5.0,
     'diagnostics.period_s': 2.0,
     'diagnostics.stale_after_s': 9.0,
     'diagnostics.max_latency_s': 0.25,
+    'diagnostics.min_output_hz': 3.0,
 }
 
 ALLOWED = {

@@ -13,6 +13,7 @@ from depth_anything_ros.core.parameters.metric import (
 )
 from depth_anything_ros.core.parameters.tree import (
     DiagnosticsParameters,
+    OverloadParameters,
     Parameters,
     entries,
     parameters_from_flat,
@@ -24,6 +25,7 @@ __all__ = [
     'CloudParameters',
     'DiagnosticsParameters',
     'Entry',
+    'OverloadParameters',
     'Parameters',
     'ReferenceParameters',
     'ScanParameters',

@@ -57,7 +57,7 @@ def markdown_text() -> str:
             text.replace('|', r'\|') for text in (entry.allowed, entry.description)
         )
         lines.append(
-            f'| `{entry.name}` | {entry.kind.__name__} | `{_yaml(entry.default)}` | {allowed} '
+            f'| `{entry.name}` | {entry.type_name} | `{_yaml(entry.default)}` | {allowed} '
             f'| {description} | {entry.change.value} |'
         )
     return '\n'.join(lines) + '\n'

@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 from depth_anything_ros.core.errors import SettingError
 
 __all__ = ['Change', 'Entry', 'Value', 'built', 'entries_of', 'flatten', 'param', 'require_order']
 
-Value = bool | int | float | str
+Value = bool | int | float | str | tuple[str, ...]
 Tree = TypeVar('Tree')
 
 
@@ -27,7 +27,7 @@ class Change(Enum):
 
 @dataclass(frozen=True)
 class Entry:
-    """One parameter: `name` is dotted, `kind` is bool, int, float or str."""
+    """One parameter: `name` is dotted, `kind` is bool, int, float, str or tuple, of texts."""
 
     name: str
     kind: type
@@ -37,8 +37,20 @@ class Entry:
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
-    form: Callable[[str], object] | None = None
-    """Raises SettingError for a text that does not have the form it needs."""
+    form: Callable[[Any], object] | None = None
+    """Raises SettingError for a value that does not have the form it needs."""
+    shared: bool = False
+    """It belongs to the node, however many cameras there are."""
+
+    @property
+    def per_camera(self) -> bool:
+        """Whether each of several cameras has a value of its own."""
+        return not self.shared and self.change in (Change.LIVE, Change.INACTIVE)
+
+    @property
+    def type_name(self) -> str:
+        """Name the type as a person would."""
+        return 'list of str' if self.kind is tuple else self.kind.__name__
 
     @property
     def allowed(self) -> str:
@@ -53,9 +65,12 @@ class Entry:
         """Return `value` as the entry's type, or raise a SettingError that says what is wrong."""
         if self.kind is float and type(value) is int:
             value = float(value)
+        if self.kind is tuple and isinstance(value, list | tuple):
+            texts = all(isinstance(each, str) for each in value)
+            value = tuple(value) if texts else list(value)
         if type(value) is not self.kind:
             raise SettingError(
-                f'{self.name} is {value!r}, a {type(value).__name__}: give a {self.kind.__name__}'
+                f'{self.name} is {value!r}, a {type(value).__name__}: give a {self.type_name}'
             )
         if self.choices and value not in self.choices:
             raise SettingError(
@@ -66,7 +81,7 @@ class Entry:
             raise SettingError(f'{self.name} is {value}: it must lie in {self.allowed}')
         if self.form is not None:
             try:
-                self.form(value)  # type: ignore[arg-type]
+                self.form(value)
             except SettingError as error:
                 raise SettingError(f'{self.name} is {error}') from error
         return value  # type: ignore[return-value]
@@ -79,9 +94,10 @@ def param(
     *,
     between: tuple[float, float] | None = None,
     choices: tuple[str, ...] = (),
-    form: Callable[[str], object] | None = None,
+    form: Callable[[Any], object] | None = None,
+    shared: bool = False,
 ) -> Any:
-    """Declare one field; `between` is both bounds, `form` as in `Entry`."""
+    """Declare one field; `between` is both bounds, `form` and `shared` as in `Entry`."""
     low, high = between or (None, None)
     rest = {
         'description': description,
@@ -90,6 +106,7 @@ def param(
         'maximum': high,
         'choices': choices,
         'form': form,
+        'shared': shared,
     }
     return field(default=default, metadata=rest)
 
@@ -114,6 +131,7 @@ def entries_of(tree: type, prefix: str = '') -> list[Entry]:
             found += entries_of(kind, f'{prefix}{item.name}.')
         else:
             default: Any = item.default
+            kind = get_origin(kind) or kind
             found.append(Entry(prefix + item.name, kind, default, **item.metadata))
     return found
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from depth_anything_ros.core.colour import COLORMAPS
+from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.normalization import Normalization
 from depth_anything_ros.core.parameters.entries import Change, Entry, built, entries_of, param
 from depth_anything_ros.core.parameters.metric import (
@@ -20,11 +22,29 @@ __all__ = [
     'ColorParameters',
     'DiagnosticsParameters',
     'OutputParameters',
+    'OverloadParameters',
     'Parameters',
     'RelativeParameters',
     'entries',
     'parameters_from_flat',
 ]
+
+NO_NAME = ('',)
+"""ROS cannot tell the type of an empty list in a file."""
+
+_CAMERA = re.compile(r'[a-z][a-z0-9_]*')
+
+
+def camera_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Give `names` if cameras can be called that; SettingError if not."""
+    if names != NO_NAME and not (
+        names and all(_CAMERA.fullmatch(name) for name in names) and len(set(names)) == len(names)
+    ):
+        raise SettingError(
+            f'{list(names)}: give names of lower-case letters, digits and underscores, each once, '
+            'or [""] for a single camera without a name'
+        )
+    return names
 
 
 @dataclass(frozen=True)
@@ -67,6 +87,25 @@ class ColorParameters:
 
 
 @dataclass(frozen=True)
+class OverloadParameters:
+    """What to do where the network is too slow."""
+
+    policy: str = param(
+        'none',
+        'Where overload.target_hz is missed for two seconds: none keeps input_size, downscale '
+        'lowers it step by step, to no less than half, and raises it again once there is time.',
+        choices=('none', 'downscale'),
+        shared=True,
+    )
+    target_hz: float = param(
+        10.0,
+        'Answers per second and camera that overload.policy is to hold.',
+        between=(0.1, 1000.0),
+        shared=True,
+    )
+
+
+@dataclass(frozen=True)
 class DiagnosticsParameters:
     """When /diagnostics warns."""
 
@@ -82,6 +121,12 @@ class DiagnosticsParameters:
         1.0,
         'Median receive-to-publish latency in seconds above which latency is a warning.',
         between=(0.001, 3600.0),
+    )
+    min_output_hz: float = param(
+        0.0,
+        'Answers per second below which throughput is a warning while more images come in; 0 '
+        'warns of none.',
+        between=(0.0, 1000.0),
     )
 
 
@@ -141,6 +186,14 @@ class Parameters:
         Change.UNCONFIGURED,
         between=(0, 1024),
     )
+    cameras: tuple[str, ...] = param(
+        NO_NAME,
+        'Names of the cameras that share the network; each has topics, outputs and parameters of '
+        'its own behind its name: front/image, ~/front/depth/image, front.reference.type. [""] is '
+        'a single camera without a name.',
+        Change.START,
+        form=camera_names,
+    )
     image_transport: str = param(
         'raw',
         'raw subscribes to image (sensor_msgs/Image), compressed to image/compressed '
@@ -155,7 +208,7 @@ class Parameters:
     )
     max_image_age_s: float = param(
         0.0,
-        'Images older than this many seconds when they arrive are dropped; 0 drops none for its '
+        'Images older than this many seconds are dropped before the network; 0 drops none for its '
         'age. Beyond 10 s the clocks disagree, and nothing is dropped.',
         between=(0.0, 10.0),
     )
@@ -177,6 +230,7 @@ class Parameters:
     metric: MetricParameters = field(default_factory=MetricParameters)
     cloud: CloudParameters = field(default_factory=CloudParameters)
     scan: ScanParameters = field(default_factory=ScanParameters)
+    overload: OverloadParameters = field(default_factory=OverloadParameters)
     diagnostics: DiagnosticsParameters = field(default_factory=DiagnosticsParameters)
 
 
