@@ -129,7 +129,7 @@ $(READY):
 $(GROUP)-run: $(READY)
 	@rm -f $(STAMPS)/$(MODE)-* $(STAMPS)/share-*
 	$(PIP_INSTALL) --constraint $(PINS) 'setuptools>=70.1,<80'
-	$(PIP_INSTALL) --constraint $(PINS) $(ROS_WHEELS) $(EDITABLE) '.[bag]'
+	$(PIP_INSTALL) --constraint $(PINS) $(ROS_WHEELS) $(EDITABLE) '.[bag,openvino]'
 	touch $@
 
 $(GROUP)-test $(GROUP)-lint $(GROUP)-build: $(GROUP)-%: $(GROUP)-run

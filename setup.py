@@ -45,6 +45,7 @@ setup(
     # rclpy and the messages come with ROS; the Makefile adds wheels of them where there is none.
     # The lower bounds are what Ubuntu 24.04, the home of Jazzy, brings.
     install_requires=[
+        'filelock>=3.13',
         'huggingface_hub>=1.1',
         'numpy>=1.26',
         'opencv-python-headless>=4.6',
@@ -55,11 +56,16 @@ setup(
     ],
     extras_require={
         'bag': ['rosbags'],
+        # Faster than torch on a CPU; `backend: auto` takes it where it is installed.
+        'openvino': ['openvino>=2025.0'],
+        'onnxruntime': ['onnx>=1.16', 'onnxruntime>=1.17'],
         # Parity with upstream also wants jkp-depth-anything-v2, installed with --no-deps.
         'test': [
             'catkin_pkg',
             'hypothesis',
             'matplotlib',
+            'onnx>=1.16',
+            'onnxruntime>=1.17',
             'packaging',
             'pytest>=7.4',
             'rosbags',

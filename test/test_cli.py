@@ -13,11 +13,15 @@ from rosbags.highlevel import AnyReader
 
 from depth_anything_ros import cli
 from depth_anything_ros.bag.topic_names import TRUTH
+from depth_anything_ros.model.cache import Format, find_export
+from depth_anything_ros.model.variants import Checkpoint
+from depth_anything_ros.model.weights import find
 
 VERBS = [
     'demo',
     'run',
     'bench',
+    'export',
     'prove',
     'bag sample',
     'bag process',
@@ -146,3 +150,45 @@ def test_the_demo_ends_in_a_picture_of_what_the_node_answered(tmp_path: Path) ->
     assert sheet.shape[1] > 300
     with AnyReader([tmp_path / 'depth_room']) as reader:
         assert reader.message_count > 0
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'said'),
+    [
+        ('', 'give the file to write, OUT, or --cache'),
+        ('a.xml --cache', 'give the file to write, OUT, or --cache'),
+        ('--cache --size 640x480', '--size has no use with --cache'),
+        ('a.pth', 'a.pth is no name for openvino: let it end in .xml'),
+        ('a.onnx --format openvino', 'let it end in .xml'),
+        ('/nowhere/a/b.onnx --variant demo', 'cannot write /nowhere/a/b.onnx'),
+    ],
+)
+def test_an_export_that_cannot_be_is_one_line(
+    arguments: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip('onnx')
+    assert cli.main(['export', *arguments.split()]) == 2
+    error = capsys.readouterr().err.splitlines()
+    assert said in error[-1]
+
+
+def test_export_writes_a_network_that_onnx_runtime_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onnxruntime = pytest.importorskip('onnxruntime')
+    out = tmp_path / 'demo.onnx'
+    assert cli.main(['export', str(out), '--variant', 'demo', '--size', '640x480']) == 0
+    printed = capsys.readouterr()
+    assert printed.out == f'{out}\n' and 'not for robots' in printed.err
+    session = onnxruntime.InferenceSession(out, providers=['CPUExecutionProvider'])
+    assert session.get_inputs()[0].shape == [1, 3, 126, 168]
+
+
+def test_export_fills_the_cache_that_the_backends_read(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip('openvino')
+    arguments = ['export', '--cache', '--variant', 'demo', '--weights', 'random']
+    assert cli.main(arguments) == 0
+    weights = find('demo', Checkpoint.RELATIVE, 'random')
+    assert capsys.readouterr().out == f'{find_export(weights, Format.OPENVINO)}\n'

@@ -6,11 +6,13 @@ An implementation is imported when it is asked for, so that a robot needs only w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
 
+from depth_anything_ros.backends.choice import AUTO, fastest, prepare
 from depth_anything_ros.core.errors import BackendError, SettingError
+from depth_anything_ros.core.processor import default_threads
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.model.variants import Checkpoint, Variant, get_variant
@@ -24,9 +26,8 @@ __all__ = [
     'DepthBackend',
     'Output',
     'create_backend',
+    'prepare',
 ]
-
-AUTO = 'auto'
 
 
 class Output(str, Enum):
@@ -50,11 +51,13 @@ class BackendInfo:
     input_size: int
     output: Output
     weights: WeightsFile
+    why: str = ''
+    """Why this backend, where 'auto' chose it."""
 
 
 @dataclass(frozen=True)
 class BackendSettings:
-    """What is asked for; `create_backend` describes the fields."""
+    """What is asked for; `create_backend` describes the fields. `threads` is at least 1."""
 
     variant: Variant
     weights: WeightsFile
@@ -67,13 +70,11 @@ class BackendSettings:
 class DepthBackend(Protocol):
     """A network ready to run. It belongs to the thread that created it."""
 
+    info: BackendInfo
+    """What runs."""
+
     input_size: int
     """Shorter side of the network's input in pixels, as `info` says at first; may be set."""
-
-    @property
-    def info(self) -> BackendInfo:
-        """What runs."""
-        ...
 
     @property
     def output(self) -> Output:
@@ -105,6 +106,18 @@ def _torch(settings: BackendSettings) -> DepthBackend:
     return TorchBackend(settings)
 
 
+def _openvino(settings: BackendSettings) -> DepthBackend:
+    from depth_anything_ros.backends import openvino
+
+    return openvino.create(settings)
+
+
+def _onnxruntime(settings: BackendSettings) -> DepthBackend:
+    from depth_anything_ros.backends import onnxruntime
+
+    return onnxruntime.create(settings)
+
+
 def _upstream(settings: BackendSettings) -> DepthBackend:
     from depth_anything_ros.backends.upstream import UpstreamBackend
 
@@ -113,9 +126,13 @@ def _upstream(settings: BackendSettings) -> DepthBackend:
 
 BACKENDS: dict[str, Callable[[BackendSettings], DepthBackend]] = {
     'torch': _torch,
+    'openvino': _openvino,
+    'onnxruntime': _onnxruntime,
     'upstream': _upstream,
 }
-"""Backends by name, the ones that 'auto' prefers first."""
+"""Backends by name."""
+
+_PACKAGES = ('torch', 'openvino', 'onnxruntime')
 
 
 def create_backend(
@@ -131,13 +148,15 @@ def create_backend(
 ) -> DepthBackend:
     """Load a network.
 
-    name: 'auto' or a key of `BACKENDS`.
+    name: 'auto' for the fastest one that is installed and needs no preparation, or a key of
+        `BACKENDS`; `prepare` does what 'openvino' and 'onnxruntime' need done before.
     weights: '' for the released file in the cache, a path, or 'random'.
-    device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
+    device: 'auto', 'cpu', 'cuda' or 'cuda:N'; for 'openvino' also 'gpu' or 'gpu:N' (Intel's),
+        for 'onnxruntime' whichever provider it has, like 'tensorrt'.
     precision: 'auto', 'fp32', 'fp16' or 'bf16'.
     input_size: shorter side of the network's input, in pixels; a variant that is pinned to
         one size takes that instead, and `info` says so.
-    threads: of the CPU; 0 leaves the number to the library.
+    threads: of the CPU; 0 takes `default_threads()`.
 
     Raises SettingError for a value that means nothing, WeightsError for weights that cannot
     be used, BackendError for what this machine cannot do.
@@ -146,7 +165,7 @@ def create_backend(
         known = ', '.join((AUTO, *BACKENDS))
         raise SettingError(f"backend '{name}' is not known: choose one of {known}")
     if threads < 0:
-        raise SettingError(f'threads {threads} is negative: give 0 to leave it to the library')
+        raise SettingError(f'threads {threads} is negative: give 0 to take the number of cores')
     row = get_variant(variant)
     settings = BackendSettings(
         row,
@@ -154,14 +173,16 @@ def create_backend(
         device,
         precision,
         row.input_size or input_size,
-        threads,
+        threads or default_threads(),
     )
-    chosen = next(iter(BACKENDS)) if name == AUTO else name
+    chosen, why = fastest(device, settings.weights) if name == AUTO else (name, '')
     try:
-        return BACKENDS[chosen](settings)
+        backend = BACKENDS[chosen](settings)
     except ModuleNotFoundError as err:
-        if err.name != 'torch':
+        if err.name not in _PACKAGES:
             raise
         raise BackendError(
-            f"backend '{chosen}' needs torch, which is not installed: pip install torch"
+            f"backend '{chosen}' needs {err.name}, which is not installed: pip install {err.name}"
         ) from err
+    backend.info = replace(backend.info, why=why)
+    return backend

@@ -7,6 +7,8 @@ import json
 import os
 from pathlib import Path
 
+from depth_anything_ros.model.user_cache import user_cache
+
 __all__ = ['sha256_of']
 
 _BLOCK_BYTES = 1 << 20
@@ -41,14 +43,11 @@ def sha256_of(path: Path, *, use_record: bool = True) -> str:
 
 
 def _record_path(real: Path) -> Path | None:
-    try:
-        root = Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache').expanduser()
-    except RuntimeError:  # a user without a home
-        return None
-    if not root.is_absolute():
+    root = user_cache()
+    if root is None:
         return None
     name = hashlib.sha256(os.fsencode(real)).hexdigest()[:32]
-    return root / 'depth_anything_ros' / 'sha256' / f'{name}.json'
+    return root / 'sha256' / f'{name}.json'
 
 
 def _recall(record: Path | None, key: dict[str, str | int]) -> str | None:

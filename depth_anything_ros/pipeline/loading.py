@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from depth_anything_ros.backends import DepthBackend, create_backend
+from depth_anything_ros.backends import DepthBackend, create_backend, prepare
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.model.hub import OnProgress
 from depth_anything_ros.model.variants import Checkpoint
@@ -14,17 +14,19 @@ __all__ = ['fetch_weights', 'load_backend']
 
 
 def fetch_weights(parameters: Parameters, on_progress: OnProgress | None = None) -> None:
-    """See that the weights that `parameters` name are on disk; this may take minutes.
+    """See that all that `parameters` name is on disk; this may take minutes.
 
-    Raises WeightsError, also where a download would be needed and is not allowed.
+    That is the weights, and the network exported from them where the backend runs that. Raises
+    WeightsError, also where a download would be needed and is not allowed, and BackendError.
     """
-    locate(
+    weights = locate(
         parameters.variant,
         Checkpoint(parameters.checkpoint),
         parameters.weights,
         parameters.allow_download,
         on_progress,
     )
+    prepare(parameters.backend, parameters.device, weights)
 
 
 def load_backend(parameters: Parameters) -> DepthBackend:

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from depth_anything_ros import backends
-from depth_anything_ros.backends import BACKENDS, DepthBackend, Output, create_backend
+from depth_anything_ros.backends import AUTO, BACKENDS, DepthBackend, Output, create_backend
 from depth_anything_ros.backends.torch import (
     choose_device,
     choose_precision,
@@ -22,6 +21,7 @@ from depth_anything_ros.core.errors import (
     SettingError,
     WeightsError,
 )
+from depth_anything_ros.core.parameters import entries
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.model.network import random_network
@@ -62,7 +62,7 @@ def test_a_frame_has_the_size_of_its_image_and_three_stages() -> None:
 
 
 def test_the_info_says_what_runs() -> None:
-    info = _backend(name='auto', precision='auto').info
+    info = _backend().info
     assert (info.name, info.variant, info.device, info.precision) == (
         'torch',
         'tiny',
@@ -142,7 +142,7 @@ def test_what_is_no_image_is_refused_and_the_next_frame_runs() -> None:
 @pytest.mark.parametrize(
     ('changes', 'named'),
     [
-        ({'name': 'tensorflow'}, 'tensorflow.*torch, upstream'),
+        ({'name': 'tensorflow'}, 'tensorflow.*torch, openvino'),
         ({'variant': 'vitx'}, 'vitx'),
         ({'device': 'tpu'}, 'tpu'),
         ({'device': 'cuda:x'}, 'cuda:x'),
@@ -204,9 +204,9 @@ def test_missing_torch_is_a_backend_error(monkeypatch: pytest.MonkeyPatch) -> No
         _backend()
 
 
-def test_the_table_is_what_auto_chooses_from() -> None:
-    assert set(backends.BACKENDS) == {'torch', 'upstream'}
-    assert next(iter(BACKENDS)) == 'torch'
+def test_the_parameter_offers_what_the_table_holds() -> None:
+    (parameter,) = (entry for entry in entries() if entry.name == 'backend')
+    assert parameter.choices == (AUTO, *BACKENDS)
 
 
 @pytest.mark.cuda

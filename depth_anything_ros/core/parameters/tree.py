@@ -158,18 +158,21 @@ class Parameters:
     allow_download: bool = param(True, 'Fetch missing weights from the hub.', Change.UNCONFIGURED)
     device: str = param(
         'auto',
-        'Where the network runs: cpu, cuda, cuda:N, or auto for CUDA where there is one.',
+        'Where the network runs: cpu, cuda, cuda:N, or auto for CUDA where there is one; gpu is '
+        "Intel's, through openvino; onnxruntime takes any provider it has, like tensorrt.",
         Change.UNCONFIGURED,
     )
     backend: str = param(
         'auto',
-        'What runs the network; auto takes the fastest one installed for the device.',
+        'What runs the network; auto takes the fastest one installed for the device: torch on '
+        'CUDA, openvino on a CPU.',
         Change.UNCONFIGURED,
-        choices=('auto', 'torch', 'upstream'),
+        choices=('auto', 'torch', 'openvino', 'onnxruntime', 'upstream'),
     )
     precision: str = param(
         'auto',
-        'Arithmetic of the network; auto is fp16 on CUDA and fp32 on a CPU.',
+        'Arithmetic of the network; auto is fp16 on a GPU, and on a CPU fp32, or bf16 through '
+        'openvino where the CPU has instructions for it.',
         Change.UNCONFIGURED,
         choices=('auto', 'fp32', 'fp16', 'bf16'),
     )
@@ -182,7 +185,8 @@ class Parameters:
     )
     threads: int = param(
         0,
-        'CPU threads the network may use; 0 leaves it to the backend.',
+        'CPU threads the network may use; 0 takes the physical cores, less one for the rest of '
+        'the robot where there are more than two.',
         Change.UNCONFIGURED,
         between=(0, 1024),
     )

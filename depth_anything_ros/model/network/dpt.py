@@ -99,7 +99,7 @@ class DptHead(nn.Module):
         levels = []
         for tokens, project, resize in zip(tapped, self.projects, self.resize_layers, strict=True):
             # Tokens are rows of channels: seen as an image they already are channels-last.
-            image = tokens.reshape(len(tokens), rows, columns, -1).permute(0, 3, 1, 2)
+            image = tokens.reshape(tokens.shape[0], rows, columns, -1).permute(0, 3, 1, 2)
             levels.append(resize(project(image)))
         level1 = scratch.layer1_rn(levels[0])
         level2 = scratch.layer2_rn(levels[1])

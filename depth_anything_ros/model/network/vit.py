@@ -158,7 +158,7 @@ class VisionTransformer(nn.Module):
                 'size its input with core.preprocess.network_size'
             )
         tokens = self.patch_embed(x)
-        cls_token = self.cls_token.expand(len(tokens), -1, -1)
+        cls_token = self.cls_token.expand(tokens.shape[0], -1, -1)
         tokens = torch.cat((cls_token, tokens), dim=1)
         tokens = tokens + self.positions(height // PATCH_PX, width // PATCH_PX)
         tapped = []

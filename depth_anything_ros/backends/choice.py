@@ -1,0 +1,71 @@
+"""What 'auto' means for a backend, and what each needs on disk beside the weights."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+from importlib.util import find_spec
+
+from depth_anything_ros.core.errors import BackendError
+from depth_anything_ros.model.cache import Format, find_export
+from depth_anything_ros.model.weights import WeightsFile
+
+__all__ = ['AUTO', 'fastest', 'prepare']
+
+AUTO = 'auto'
+
+FORMATS = {'openvino': Format.OPENVINO, 'onnxruntime': Format.ONNX}
+"""What each backend that runs an exported network loads."""
+
+_log = logging.getLogger(__name__)
+
+
+def fastest(device: str, weights: WeightsFile) -> tuple[str, str]:
+    """Give the fastest backend that can run `weights` on `device` at once, and why it is."""
+    from depth_anything_ros.backends.exported import export_command
+
+    name, why = _preferred(device)
+    form = FORMATS.get(name)
+    # torch runs anywhere but on Intel's GPUs.
+    if form is not None and device in ('auto', 'cpu') and find_export(weights, form) is None:
+        return 'torch', f'{name} is faster, once `{export_command(weights, form)}` was run'
+    return name, why
+
+
+def prepare(name: str, device: str, weights: WeightsFile) -> None:
+    """Export the network where backend `name` needs that and it was not done; takes seconds.
+
+    Raises BackendError where it cannot be exported, and WeightsError as loading does; 'auto'
+    warns instead, since it can do without.
+    """
+    from depth_anything_ros.backends.exported import build_export
+
+    form = FORMATS.get(_preferred(device)[0] if name == AUTO else name)
+    if form is None:
+        return
+    try:
+        build_export(weights, form)
+    except BackendError as err:
+        if name != AUTO:
+            raise
+        _log.warning('%s; until then torch runs the network', err)
+
+
+def _preferred(device: str) -> tuple[str, str]:
+    if device.startswith('cuda') or (device == 'auto' and _cuda_is_there()):
+        return 'torch', 'fastest installed on CUDA'
+    if device.startswith('gpu'):
+        return 'openvino', "it runs Intel's GPUs"
+    if find_spec('openvino') is None:
+        return 'torch', 'openvino, faster on a CPU, is not installed'
+    return 'openvino', 'fastest installed on a CPU'
+
+
+def _cuda_is_there() -> bool:
+    """Ask torch, but only where there is a driver: importing torch takes a second."""
+    try:
+        ctypes.CDLL('libcuda.so.1')
+        from depth_anything_ros.backends.torch import choose_device
+    except (OSError, ModuleNotFoundError):
+        return False
+    return choose_device('auto').type == 'cuda'

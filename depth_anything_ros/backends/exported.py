@@ -1,0 +1,147 @@
+"""What the runtimes of exported networks share: the export itself, and frames around it."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.backends import BackendInfo, BackendSettings, Output
+from depth_anything_ros.backends.frames import infer_by_size, inverse_of_metres, output_of
+from depth_anything_ros.core.errors import BackendError
+from depth_anything_ros.core.preprocess import network_input, network_size, upsample
+from depth_anything_ros.core.timing import StageTimes
+from depth_anything_ros.core.types import BgrImage, FloatImage
+from depth_anything_ros.model.cache import Format, find_export, keep_export
+from depth_anything_ros.model.weights import RANDOM, WeightsFile
+
+__all__ = ['ExportedBackend', 'Run', 'build_export', 'existing_export', 'export_command']
+
+Run = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
+"""Maps the network's input (N, 3, h, w) to a new array (N, h, w)."""
+
+KEPT_INPUTS = 8
+"""Input buffers kept, one per shape: a robot has a few cameras."""
+
+_log = logging.getLogger(__name__)
+
+
+def build_export(weights: WeightsFile, form: Format) -> Path:
+    """Give the network exported from `weights`, from the cache or by torch; this takes seconds.
+
+    Raises BackendError where it cannot be exported, WeightsError as loading does.
+    """
+    found = find_export(weights, form)
+    if found is not None:
+        return found
+    try:
+        from depth_anything_ros.model.export import export
+    except ModuleNotFoundError as err:
+        if err.name != 'torch':
+            raise
+        raise BackendError(
+            f'exporting {weights.variant} to {form.value} needs torch, which is not installed:'
+            ' pip install torch, or copy the cache of a machine that has it'
+        ) from err
+    _log.info('exporting %s to %s, once for these weights', weights.variant, form.value)
+    try:
+        return keep_export(weights, form, partial(export, weights, form))
+    except OSError as err:
+        raise BackendError(
+            f'the exported {weights.variant} cannot be written anywhere ({err}): free some space,'
+            ' or set TMPDIR to a folder that can be written'
+        ) from err
+
+
+def existing_export(weights: WeightsFile, form: Format) -> Path:
+    """Give the network exported before; BackendError names the command that does it."""
+    found = find_export(weights, form)
+    if found is not None:
+        return found
+    raise BackendError(
+        f'{weights.variant} {weights.checkpoint.value} was not exported to {form.value} yet: run'
+        f" `{export_command(weights, form)}` and configure again, or set backend to 'torch'"
+    )
+
+
+def export_command(weights: WeightsFile, form: Format) -> str:
+    """Give the command that exports `weights` into the cache."""
+    words = ['depth_anything export --cache --format', form.value]
+    words += ['--variant', weights.variant, '--checkpoint', weights.checkpoint.value]
+    if weights.random or not weights.known:
+        words += ['--weights', shlex.quote(str(weights.path or RANDOM))]
+    return ' '.join(words)
+
+
+class ExportedBackend:
+    """A loaded network of any runtime; see DepthBackend for what it does."""
+
+    def __init__(
+        self, settings: BackendSettings, name: str, device: str, precision: str, run: Run
+    ) -> None:
+        # A bad input size must not wait for the first frame.
+        network_size(1, 1, settings.input_size)
+        self._run: Run | None = run
+        self._inputs: dict[tuple[int, ...], npt.NDArray[np.float32]] = {}
+        self.info = BackendInfo(
+            name=name,
+            variant=settings.variant.name,
+            device=device,
+            precision=precision,
+            input_size=settings.input_size,
+            output=output_of(settings.weights.checkpoint),
+            weights=settings.weights,
+        )
+        self.input_size = settings.input_size
+
+    @property
+    def output(self) -> Output:
+        """What the numbers mean."""
+        return self.info.output
+
+    def infer(self, bgr: BgrImage, times: StageTimes | None = None) -> FloatImage:
+        """Give float32 (H, W) for a uint8 (H, W, 3) image, larger = nearer."""
+        return self.infer_batch([bgr], times)[0]
+
+    def infer_batch(
+        self, images: Sequence[BgrImage], times: StageTimes | None = None
+    ) -> list[FloatImage]:
+        """Do `infer` for each image; those of equal size run together."""
+        return infer_by_size(images, partial(self._infer_equal, times=times or StageTimes()))
+
+    def close(self) -> None:
+        """Free the memory; the backend cannot run again."""
+        self._run = None
+        self._inputs.clear()
+
+    def _infer_equal(self, images: list[BgrImage], times: StageTimes) -> list[FloatImage]:
+        if self._run is None:
+            raise BackendError(f'the {self.info.name} backend was closed: create another one')
+        size = images[0].shape[0], images[0].shape[1]
+        with times.stage('preprocess'):
+            batch = self._fill_input(images)
+        with times.stage('infer'):
+            values = self._run(batch)
+        with times.stage('postprocess'):
+            maps = [upsample(value, size) for value in values]
+            if self.output is Output.METRES:
+                maps = [inverse_of_metres(metres) for metres in maps]
+        return maps
+
+    def _fill_input(self, images: list[BgrImage]) -> npt.NDArray[np.float32]:
+        """Give the batch's input (N, 3, h, w) in memory that is kept for its shape."""
+        height, width = network_size(images[0].shape[0], images[0].shape[1], self.input_size)
+        shape = (len(images), 3, height, width)
+        batch = self._inputs.get(shape)
+        if batch is None:
+            if len(self._inputs) == KEPT_INPUTS:
+                self._inputs.clear()
+            batch = self._inputs[shape] = np.empty(shape, np.float32)
+        for image, target in zip(images, batch, strict=True):
+            network_input(image, (height, width), out=target)
+        return batch

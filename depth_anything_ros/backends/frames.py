@@ -1,0 +1,43 @@
+"""What is the same around a network, whatever runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from depth_anything_ros.backends import Output
+from depth_anything_ros.core.preprocess import check_bgr
+from depth_anything_ros.core.types import BgrImage, FloatImage
+from depth_anything_ros.model.variants import Checkpoint
+
+__all__ = ['infer_by_size', 'inverse_of_metres', 'output_of']
+
+
+def infer_by_size(
+    images: Sequence[BgrImage], infer_equal: Callable[[list[BgrImage]], list[FloatImage]]
+) -> list[FloatImage]:
+    """Have `infer_equal` run the images of each size together, and give all in their order.
+
+    Raises FrameError for what is no image.
+    """
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for index, image in enumerate(images):
+        check_bgr(image)
+        groups.setdefault(image.shape, []).append(index)
+    found: dict[int, FloatImage] = {}
+    for indices in groups.values():
+        group = infer_equal([images[index] for index in indices])
+        found.update(zip(indices, group, strict=True))
+    return [found[index] for index in range(len(images))]
+
+
+def output_of(checkpoint: Checkpoint) -> Output:
+    """Say what a network of that checkpoint gives."""
+    return Output.INVERSE_DEPTH if checkpoint.max_depth_m is None else Output.METRES
+
+
+def inverse_of_metres(metres: FloatImage) -> FloatImage:
+    """Give 1/z per pixel, 0 where `metres` is no depth."""
+    known = np.isfinite(metres) & (metres > 0)
+    return np.divide(1.0, metres, out=np.zeros_like(metres), where=known)

@@ -1,0 +1,104 @@
+"""The exported network, run by ONNX Runtime on whichever of its providers is installed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from depth_anything_ros.backends import BackendSettings
+from depth_anything_ros.backends.exported import ExportedBackend, existing_export
+from depth_anything_ros.core.errors import BackendError, SettingError
+from depth_anything_ros.model.cache import Format
+from depth_anything_ros.model.user_cache import user_cache
+
+__all__ = ['choose_precision', 'choose_provider', 'create']
+
+_ENDING = 'ExecutionProvider'
+_ERRORS_ONLY = 3
+"""Of its log: it warns of every operator that one provider leaves to the next."""
+
+
+def create(settings: BackendSettings) -> ExportedBackend:
+    """Load the export of the network; BackendError where there is none yet."""
+    onnxruntime.disable_telemetry_events()
+    provider, index = choose_provider(settings.device, onnxruntime.get_available_providers())
+    kind = provider.removesuffix(_ENDING).lower()
+    precision = choose_precision(settings.precision, kind)
+    path = existing_export(settings.weights, Format.ONNX)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = settings.threads
+    options.log_severity_level = _ERRORS_ONLY
+    providers: list[Any] = [(provider, _provider_options(kind, index, precision))]
+    if kind != 'cpu':
+        providers.append(f'CPU{_ENDING}')
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers)
+    # Its exceptions have no common root of their own.
+    except Exception as err:
+        raise BackendError(
+            f'ONNX Runtime cannot load {path} ({str(err).splitlines()[0]}): delete that folder and'
+            " export again, or set backend to 'torch'"
+        ) from err
+    # A provider whose libraries are missing is left out without an error.
+    if session.get_providers()[0] != provider:
+        raise BackendError(
+            f'{provider} does not start, probably for want of its libraries: install what'
+            f' onnxruntime {onnxruntime.__version__} needs for it, or set device to cpu'
+        )
+
+    def run(batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        answer: npt.NDArray[np.float32] = session.run(None, {'image': batch})[0]
+        return answer
+
+    device = kind if index is None else f'{kind}:{index}'
+    return ExportedBackend(settings, 'onnxruntime', device, precision, run)
+
+
+def choose_provider(device: str, available: list[str]) -> tuple[str, int | None]:
+    """Turn 'auto' or PROVIDER[:N], like 'cuda:0' or 'tensorrt', into a provider that is there.
+
+    The name is that of the provider without its ending, in any case. 'auto' is CUDA where it is
+    installed, else the CPU.
+    """
+    if device == 'auto':
+        return (f'{"CUDA" if f"CUDA{_ENDING}" in available else "CPU"}{_ENDING}', None)
+    kind, colon, index = device.partition(':')
+    if colon and not index.isdecimal():
+        raise SettingError(
+            f"device '{device}' is not known: give a name and a number, like cuda:0"
+        )
+    names = {each.removesuffix(_ENDING).lower(): each for each in available}
+    if kind not in names:
+        mend = 'install onnxruntime-gpu, or ' if kind in ('cuda', 'tensorrt') else ''
+        raise BackendError(
+            f"device '{device}' is not among the providers of this onnxruntime"
+            f' ({", ".join(names)}): {mend}set device to one of them'
+        )
+    return names[kind], int(index) if colon else None
+
+
+def choose_precision(name: str, kind: str) -> str:
+    """Decide 'auto': TensorRT alone can compute a float32 network in fp16."""
+    able = ('fp32', 'fp16') if kind == 'tensorrt' else ('fp32',)
+    if name == 'auto':
+        return able[-1]
+    if name not in able:
+        raise SettingError(
+            f"precision '{name}' cannot run on backend 'onnxruntime' on {kind}: choose"
+            f' {" or ".join(able)}'
+        )
+    return name
+
+
+def _provider_options(kind: str, index: int | None, precision: str) -> dict[str, str]:
+    options = {} if index is None else {'device_id': str(index)}
+    root = user_cache()
+    if kind == 'tensorrt':
+        options['trt_fp16_enable'] = str(precision == 'fp16')
+        if root is not None:
+            options['trt_engine_cache_enable'] = 'True'
+            options['trt_engine_cache_path'] = str(root / 'tensorrt')
+    return options

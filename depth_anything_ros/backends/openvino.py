@@ -1,0 +1,89 @@
+"""The exported network, run by OpenVINO on a CPU or an Intel GPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import openvino
+
+from depth_anything_ros.backends import BackendSettings
+from depth_anything_ros.backends.exported import ExportedBackend, existing_export
+from depth_anything_ros.core.errors import BackendError, SettingError
+from depth_anything_ros.core.processor import multiplies_bfloat16
+from depth_anything_ros.model.cache import Format
+
+__all__ = ['choose_device', 'choose_precision', 'create']
+
+PRECISIONS = {'fp32': 'FP32', 'fp16': 'FP16', 'bf16': 'BF16'}
+"""OpenVINO's names in OPTIMIZATION_CAPABILITIES."""
+
+
+def create(settings: BackendSettings) -> ExportedBackend:
+    """Compile the export of the network; BackendError where there is none yet."""
+    core = openvino.Core()
+    device = choose_device(settings.device, core.available_devices)
+    capabilities = set(core.get_property(device, 'OPTIMIZATION_CAPABILITIES'))
+    if device == 'CPU' and not multiplies_bfloat16():
+        # OpenVINO lists it wherever it can emulate it.
+        capabilities.discard('BF16')
+    precision = choose_precision(settings.precision, device, capabilities)
+    path = existing_export(settings.weights, Format.OPENVINO)
+    config: dict[str, Any] = {
+        'PERFORMANCE_HINT': 'LATENCY',
+        'INFERENCE_PRECISION_HINT': {'fp32': 'f32', 'fp16': 'f16', 'bf16': 'bf16'}[precision],
+    }
+    if device == 'CPU':
+        config['INFERENCE_NUM_THREADS'] = settings.threads
+        # Pinned, the networks of `bag process --jobs 2` would all sit on the same cores.
+        config['ENABLE_CPU_PINNING'] = False
+    try:
+        request = core.compile_model(path, device, config).create_infer_request()
+    except RuntimeError as err:
+        detail = (str(err).splitlines() or [''])[-1]
+        raise BackendError(
+            f'OpenVINO cannot load {path} on {device} ({detail}): delete that folder and export'
+            " again, or set backend to 'torch'"
+        ) from err
+
+    def run(batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        # Not copied on the way in: the request ends before the next image is written there.
+        answer: npt.NDArray[np.float32] = request.infer(batch, share_inputs=True)[0]
+        return answer
+
+    return ExportedBackend(settings, 'openvino', device.lower().replace('.', ':'), precision, run)
+
+
+def choose_device(name: str, available: list[str]) -> str:
+    """Turn 'auto', 'cpu', 'gpu' or 'gpu:N' into OpenVINO's name of a device that is there."""
+    if name in ('auto', 'cpu'):
+        return 'CPU'
+    kind, _, index = name.partition(':')
+    if kind != 'gpu' or (name != 'gpu' and not index.isdecimal()):
+        raise SettingError(
+            f"device '{name}' is not known to openvino: give auto, cpu, gpu or gpu:N (Intel's)"
+        )
+    found = [each for each in available if each.partition('.')[0] == 'GPU']
+    if int(index or 0) >= len(found):
+        raise BackendError(
+            f"device '{name}' is not there: OpenVINO sees {', '.join(available)}; install Intel's"
+            ' compute runtime for its GPU, or set device to cpu'
+        )
+    return f'GPU.{int(index)}' if index else 'GPU'
+
+
+def choose_precision(name: str, device: str, capabilities: set[str]) -> str:
+    """Decide 'auto', and refuse what the device has no instructions for."""
+    if name == 'auto':
+        half = 'bf16' if device == 'CPU' else 'fp16'
+        return half if PRECISIONS[half] in capabilities else 'fp32'
+    if name not in PRECISIONS:
+        known = ', '.join(('auto', *PRECISIONS))
+        raise SettingError(f"precision '{name}' is not known to openvino: choose one of {known}")
+    if PRECISIONS[name] not in capabilities:
+        able = ', '.join(each for each, title in PRECISIONS.items() if title in capabilities)
+        raise SettingError(
+            f'precision {name} is not what this {device} computes in: choose {able}'
+        )
+    return name

@@ -1,0 +1,102 @@
+"""`export`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from depth_anything_ros.cli.options import Verbs, add_parameters, size
+from depth_anything_ros.cli.terminal import follow_download
+from depth_anything_ros.core.errors import BackendError, SettingError
+
+if TYPE_CHECKING:
+    from depth_anything_ros.model.cache import Format
+    from depth_anything_ros.model.weights import WeightsFile
+
+__all__ = ['add']
+
+
+def add(verbs: Verbs) -> None:
+    """Declare the verb and its options."""
+    export = verbs.add_parser('export', help='the network as a file for OpenVINO or ONNX runtimes')
+    export.add_argument('output', metavar='OUT', type=Path, nargs='?', help='.xml or .onnx file')
+    export.add_argument(
+        '--cache', action='store_true', help='into the cache, where the backends look for it'
+    )
+    export.add_argument(
+        '--format',
+        choices=('openvino', 'onnx'),
+        help='default: onnx for an OUT that ends so, else openvino',
+    )
+    export.add_argument(
+        '--size',
+        type=size,
+        metavar='WxH',
+        help='for one image of that size, scaled by --input-size (default: any batch and size)',
+    )
+    names = ('variant', 'checkpoint', 'weights', 'allow_download', 'input_size')
+    add_parameters(export, names, {})
+    export.set_defaults(verb=_export)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from depth_anything_ros.backends.exported import build_export
+    from depth_anything_ros.core.preprocess import network_size
+    from depth_anything_ros.model.export import export
+    from depth_anything_ros.model.variants import get_variant
+
+    form = _format(options)
+    weights = _located(options)
+    for notice in weights.notices():
+        print(f'warning: {notice}', file=sys.stderr)
+    if options.cache:
+        print(build_export(weights, form))
+        return 0
+    shape = None
+    if options.size is not None:
+        width, height = options.size
+        own = get_variant(options.variant).input_size
+        shape = network_size(height, width, own or options.input_size)
+    try:
+        export(weights, form, options.output, shape)
+    except OSError as err:
+        raise BackendError(
+            f'cannot write {options.output} ({err.strerror or err}): give a file in a folder that'
+            ' exists and has room'
+        ) from err
+    print(options.output)
+    return 0
+
+
+def _format(options: argparse.Namespace) -> Format:
+    """Check what was asked for, and give the format."""
+    from depth_anything_ros.model.cache import Format
+
+    output: Path | None = options.output
+    if (output is None) is not options.cache:
+        raise SettingError('give the file to write, OUT, or --cache')
+    if options.cache and options.size is not None:
+        raise SettingError('--size has no use with --cache: the network there takes any size')
+    ends_so = output is not None and output.suffix == Format.ONNX.suffix
+    form = Format(options.format or ('onnx' if ends_so else 'openvino'))
+    if output is not None and output.suffix != form.suffix:
+        raise SettingError(f'{output} is no name for {form.value}: let it end in {form.suffix}')
+    return form
+
+
+def _located(options: argparse.Namespace) -> WeightsFile:
+    from depth_anything_ros.model.variants import Checkpoint
+    from depth_anything_ros.model.weights import locate
+
+    with tqdm(unit='B', unit_scale=True, disable=None, leave=False) as bar:
+        return locate(
+            options.variant,
+            Checkpoint(options.checkpoint),
+            options.weights,
+            options.allow_download,
+            follow_download(bar),
+        )

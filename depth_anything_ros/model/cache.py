@@ -1,0 +1,153 @@
+"""Exported networks on disk: found whole, or written once for all processes. No torch here.
+
+They lie in folders under $XDG_CACHE_HOME/depth_anything_ros/exports, which may be deleted at any
+time. A name holds everything that the content depends on, so a folder is never out of date.
+"""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from enum import Enum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from tempfile import mkdtemp
+
+from filelock import FileLock
+
+from depth_anything_ros.model.checksum import sha256_of
+from depth_anything_ros.model.user_cache import user_cache
+from depth_anything_ros.model.variants import get_variant
+from depth_anything_ros.model.weights import WeightsFile
+
+__all__ = ['Format', 'find_export', 'keep_export']
+
+EXPORT_VERSION = 1
+"""To be raised when model/export.py writes another network for the same weights."""
+
+_LIST = 'sha256.json'
+"""Written last: the name and sha256 of every other file of an entry."""
+
+_log = logging.getLogger(__name__)
+_unkept: dict[str, Path] = {}
+"""Exports of this process, by name, for which the cache had no room."""
+
+
+class Format(str, Enum):
+    """What an exported network is written as."""
+
+    OPENVINO = 'openvino'
+    ONNX = 'onnx'
+
+    @property
+    def suffix(self) -> str:
+        """Ending of the file's name."""
+        return {'openvino': '.xml', 'onnx': '.onnx'}[self.value]
+
+    @property
+    def runtime(self) -> str:
+        """The package that loads it; another version of that gets another export."""
+        return {'openvino': 'openvino', 'onnx': 'onnxruntime'}[self.value]
+
+
+def find_export(weights: WeightsFile, form: Format) -> Path | None:
+    """Give the network exported from `weights`; None where there is none, or it is damaged.
+
+    Takes milliseconds once it was checked, else as long as hashing it.
+    """
+    name = _name(weights, form)
+    unkept = _unkept.get(name)
+    if unkept is not None:
+        return unkept
+    root = user_cache()
+    if root is None or not _is_whole(root / 'exports' / name):
+        return None
+    return root / 'exports' / name / ('network' + form.suffix)
+
+
+def keep_export(weights: WeightsFile, form: Format, write: Callable[[Path], None]) -> Path:
+    """Give the network exported from `weights`; where there is none, have `write` write it.
+
+    One process writes while others that want the same wait. Where the cache cannot be written,
+    the export lasts as long as this process, with a warning. `write` is called with the path of
+    the file and raises OSError where it cannot be written; what it raises comes through.
+    """
+    name = _name(weights, form)
+    root = user_cache()
+    try:
+        if root is None:
+            raise OSError('this user has no home, and XDG_CACHE_HOME is not set to a folder')
+        folder = root / 'exports'
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f'{name}.lock'):
+            found = find_export(weights, form)
+            if found is None:
+                _write_entry(folder, name, form, write)
+                found = folder / name / ('network' + form.suffix)
+            return found
+    except OSError as err:
+        _log.warning(
+            'the exported network cannot be kept in %s (%s): it is made anew at every start until'
+            ' that folder can be written',
+            'a cache' if root is None else root,
+            err.strerror or err,
+        )
+    unkept = Path(mkdtemp(prefix='depth_anything_ros-'), 'network' + form.suffix)
+    atexit.register(shutil.rmtree, unkept.parent, ignore_errors=True)
+    write(unkept)
+    _unkept[name] = unkept
+    return unkept
+
+
+def _name(weights: WeightsFile, form: Format) -> str:
+    # Seeded, so the same for the same torch.
+    content = weights.sha256 or f'random {_version("torch")}'
+    whole = repr(
+        (
+            EXPORT_VERSION,
+            get_variant(weights.variant),
+            weights.checkpoint.value,
+            content,
+            form.value,
+            _version(form.runtime),
+        )
+    )
+    digest = hashlib.sha256(whole.encode()).hexdigest()[:16]
+    return f'{weights.variant}-{weights.checkpoint.value}-{form.value}-{digest}'
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ''
+
+
+def _is_whole(entry: Path) -> bool:
+    try:
+        listed = json.loads((entry / _LIST).read_text(encoding='utf-8'))
+        return bool(listed) and all(
+            sha256_of(entry / name) == sha256 for name, sha256 in listed.items()
+        )
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _write_entry(folder: Path, name: str, form: Format, write: Callable[[Path], None]) -> None:
+    """Write beside and rename. Under the lock, so what is already there is of no use."""
+    for left in folder.glob(f'{name}*.tmp'):
+        shutil.rmtree(left, ignore_errors=True)
+    draft = Path(mkdtemp(prefix=f'{name}-', suffix='.tmp', dir=folder))
+    try:
+        write(draft / ('network' + form.suffix))
+        listed = {path.name: sha256_of(path, use_record=False) for path in draft.iterdir()}
+        (draft / _LIST).write_text(json.dumps(listed), encoding='utf-8')
+        if (folder / name).exists():
+            shutil.rmtree(folder / name)
+        draft.rename(folder / name)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
