@@ -260,17 +260,25 @@ READERS = {
     'transforms': Reader(GOOD[TF], heard, check_transforms),
 }
 
-many = partial(
-    settings,
-    deadline=None,
-    # Large messages are large, and a drive is made once.
-    suppress_health_check=[HealthCheck.data_too_large, HealthCheck.too_slow],
-)
+
+def many(cases: int) -> Callable[[Any], Any]:
+    """Try so many examples of each; docs/reliability.md tells how many."""
+
+    def decorate(test: Any) -> Any:
+        test.cases = cases
+        return settings(
+            max_examples=cases,
+            deadline=None,
+            # Large messages are large, and a drive is made once.
+            suppress_health_check=[HealthCheck.data_too_large, HealthCheck.too_slow],
+        )(test)
+
+    return decorate
 
 
 @pytest.mark.parametrize('name', READERS)
 @given(data=st.data())
-@many(max_examples=200)
+@many(200)
 def test_any_message_gives_its_value_or_a_frame_error(name: str, data: st.DataObject) -> None:
     reader = READERS[name]
     message = data.draw(spoilt(reader.good))
@@ -293,7 +301,7 @@ def test_any_message_gives_its_value_or_a_frame_error(name: str, data: st.DataOb
 
 
 @given(picture=st.sampled_from([each.tobytes() for each in PICTURES]), data=st.data())
-@many(max_examples=200)
+@many(200)
 def test_any_picture_is_decoded_or_refused(picture: bytes, data: st.DataObject) -> None:
     message = replace(COMPRESSED, format='', data=data.draw(bytes_like(picture)))
     header = read_header(bytes(message.data))
@@ -379,7 +387,7 @@ CAMERA = drive('room').world.camera
 
 @pytest.mark.parametrize('topic', KINDS)
 @given(data=st.data())
-@many(max_examples=60)
+@many(60)
 def test_any_reference_gives_samples_in_the_image(topic: str, data: st.DataObject) -> None:
     message = data.draw(spoilt(GOOD[topic]))
     info = data.draw(st.none() | st.just(GOOD[DEPTH_INFO]) | spoilt(GOOD[DEPTH_INFO]))
@@ -416,7 +424,7 @@ def asked(topic: str, reference: Any, info: Any, reference_info: Any) -> Any:
 
 @pytest.mark.parametrize('topic', KINDS)
 @given(data=st.data())
-@many(max_examples=60)
+@many(60)
 def test_nothing_around_an_image_costs_the_frame(topic: str, data: st.DataObject) -> None:
     reference = data.draw(spoilt(GOOD[topic]))
     info = data.draw(st.just(GOOD[INFO]) | spoilt(GOOD[INFO]))
@@ -458,7 +466,7 @@ def garbage(topic: str, value: float) -> Any:
 
 @pytest.mark.parametrize('topic', KINDS)
 @given(value=GARBAGE)
-@many(max_examples=40)
+@many(40)
 def test_garbage_gives_no_metres(topic: str, value: float) -> None:
     frame = asked(topic, garbage(topic, value), GOOD[INFO], GOOD[DEPTH_INFO])
     assert frame.depth_m is None
