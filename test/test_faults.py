@@ -181,8 +181,12 @@ JPEG = bytearray(cv2.imencode('.jpg', picture())[1].tobytes())
 SIZE = JPEG.index(b'\xff\xc0') + 5
 HALF = len(JPEG) // 2
 SCRAMBLED = JPEG[:HALF] + bytes(byte ^ 0x55 for byte in JPEG[HALF:-2]) + JPEG[-2:]
+TILES = {256: 16, 257: 16, 322: 12_000, 323: 12_000}  # width and length of image and tile
+TILED = struct.pack('<4sIH', b'II*\0', 8, len(TILES)) + b''.join(
+    struct.pack('<HHII', tag, 4, 1, side) for tag, side in TILES.items()
+)
 TIFF = cv2.imencode('.tiff', picture())[1].tobytes()
-JP2 = cv2.imencode('.jp2', picture())[1].tobytes()
+JP2 = b'\0\0\0\x0cjP  \r\n\x87\n' + bytes(1000)
 
 
 def holding(data: bytes) -> Callable[[Any], None]:
@@ -208,6 +212,12 @@ def holding(data: bytes) -> Callable[[Any], None]:
         holding(JPEG[:SIZE] + struct.pack('>HH', 65500, 65500) + JPEG[SIZE + 4 :]),
     ),
     refused('half a TIFF', 'bad_compressed', 'no whole header', holding(TIFF[: len(TIFF) // 2])),
+    refused(
+        'a TIFF of 16 x 16 pixels in one tile of 144 megapixels',
+        'image_too_large',
+        '12000 x 12000 pixels',
+        holding(TILED),
+    ),
     refused(
         'a format whose header is not read, JPEG 2000',
         'bad_compressed',

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable
@@ -33,6 +34,8 @@ _ANSWER_S = 3.5
 """Wait for the hub's first answer, seconds; HF_HUB_ETAG_TIMEOUT replaces it where it is set."""
 
 _COPY = 'set weights to a copy of the file'
+
+_PLAIN = re.compile(r'[0-9A-Za-z_-]+')
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """How a file says that it cannot grow: disk, quota, limit of the process."""
@@ -125,7 +128,8 @@ def _await_hub(row: Release) -> None:
     answer = outcome[0]
     if isinstance(answer, Exception):
         raise _explained(answer, row, f'cannot reach {endpoint()}') from answer
-    if not (answer.commit_hash and answer.etag):
+    # huggingface_hub makes paths of both: '../../x' as an etag would be written to.
+    if not all(_PLAIN.fullmatch(name or '') for name in (answer.commit_hash, answer.etag)):
         raise WeightsError(
             f'{endpoint()} does not answer like a Hugging Face hub: get past the login page or'
             f' proxy that may be in between, mend HF_ENDPOINT if it is set, or {_COPY}'

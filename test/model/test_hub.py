@@ -182,6 +182,14 @@ def test_a_login_page_is_no_hub(hub: FakeHub, user: User) -> None:
     assert hub.requests == ['HEAD']
 
 
+@pytest.mark.parametrize('field', ['etag', 'commit'])
+def test_a_hub_cannot_name_a_place_outside_the_cache(hub: FakeHub, user: User, field: str) -> None:
+    setattr(hub, field, '../../../../witness')
+    assert 'does not answer like a Hugging Face hub' in user.fetch(hub.url)['error']
+    assert hub.requests == ['HEAD']
+    assert _cached_files(user.home) == []
+
+
 def test_other_bytes_of_the_right_size_are_refused_and_replaced(hub: FakeHub, user: User) -> None:
     hub.content = b'x' + CONTENT[1:]
     fetched, found = user.run(hub.url, 'fetch', 'find')
