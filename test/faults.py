@@ -30,11 +30,12 @@ COMMAND = (
 
 _WORDS = {NOTHING: 'nothing', NO_METRES: 'relative', ALL: 'all'}
 _INTRODUCTION = """\
-One node meets these faults one after the other. During a fault nothing else is published and
-nothing else is counted than what stands here. After each, a good frame with its reference is
-answered on every topic, its depth agrees with the truth, every image that came in was answered or
-is counted under a reason, and `~/status` is OK again. What is counted stands in `/diagnostics`,
-what is said in `~/status`: see [topics.md](topics.md). The test subscribes to these outputs:"""
+One node meets these faults one after the other, and another one the full disk. During a fault
+nothing else is published and nothing else is counted than what stands here. After each, a good
+frame with its reference is answered on every topic, its depth agrees with the truth, every image
+that came in was answered or is counted under a reason, and `~/status` is OK again. What is
+counted stands in `/diagnostics`, what is said in `~/status`: see [topics.md](topics.md). The test
+subscribes to these outputs:"""
 
 Test = Callable[..., None]
 
