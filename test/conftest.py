@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from faults import PageWriter
 
 # Read when the message classes are first imported.
 os.environ['ROS_PYTHON_CHECK_FIELDS'] = '1'
@@ -15,8 +16,20 @@ os.environ['ROS_PYTHON_CHECK_FIELDS'] = '1'
 _SESSION = ExitStack()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a run of the faults write docs/reliability.md."""
+    parser.addoption(
+        '--reliability',
+        metavar='FILE',
+        type=Path,
+        help='write the faults of this run and what became of them (docs/reliability.md)',
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Claim the domain before anything imports rclpy."""
+    if config.option.reliability is not None:
+        config.pluginmanager.register(PageWriter(config.option.reliability))
     from depth_anything_ros.ros.isolation import isolated_domain
 
     _SESSION.enter_context(isolated_domain())

@@ -35,6 +35,7 @@ class FakeHub(ThreadingHTTPServer):
     def __init__(self, row: Release, content: bytes) -> None:
         super().__init__(('127.0.0.1', 0), Handler)
         self.commit = row.revision
+        self.etag = '0123'
         self.file_path = f'/{row.repo_id}/resolve/{row.revision}/{row.filename}'
         self.content = content
         self.status = 200
@@ -102,7 +103,7 @@ class Handler(BaseHTTPRequestHandler):
         size = len(hub.content)
         if hub.is_hub:
             self.send_header('X-Repo-Commit', hub.commit)
-            self.send_header('ETag', '"0123"')
+            self.send_header('ETag', f'"{hub.etag}"')
         if status == 404:
             self.send_header('X-Error-Code', 'EntryNotFound')
         if status == 206:

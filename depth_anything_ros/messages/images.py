@@ -17,7 +17,7 @@ from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.messages.buffers import bytes_of, stored
 from depth_anything_ros.messages.encodings import DEPTH_ENCODINGS, ENCODINGS, RawImage
-from depth_anything_ros.messages.image_headers import read_header
+from depth_anything_ros.messages.image_headers import FORMATS, read_header
 
 __all__ = [
     'MAX_PIXELS',
@@ -33,6 +33,7 @@ MAX_PIXELS = 100_000_000
 """Pixels beyond which an image is taken for a damaged header."""
 
 _DEPTH_HINT = 'that is a depth image: remap it to the reference topic (reference:=), not to image'
+_UNREADABLE = 'cannot be decoded by OpenCV'
 _FILLED: dict[str, tuple[type[np.generic], int]] = {
     '32FC1': (np.float32, 1),
     '16UC1': (np.uint16, 1),
@@ -82,34 +83,34 @@ def bgr_from_image(msg: ImageMessage, max_pixels: int = MAX_PIXELS) -> BgrImage:
 def bgr_from_compressed(msg: CompressedImageMessage, max_pixels: int = MAX_PIXELS) -> BgrImage:
     """Decode `msg` to uint8 (H, W, 3), channels blue, green, red.
 
-    Every format that OpenCV decodes is taken, whatever `format` says of it; grey and 16-bit
-    images become bgr8. EXIF orientation is ignored, since camera_info describes the sensor.
-    FrameError says what is wrong. The size is checked before decoding for JPEG, PNG, GIF, BMP
-    and WebP, and afterwards for the rest.
+    The data decide on the format, whatever `format` says of it; grey and 16-bit images become
+    bgr8. EXIF orientation is ignored, since camera_info describes the sensor. FrameError says
+    what is wrong. Nothing is decoded whose header was not read: a small file can promise
+    gigabytes.
     """
     kind = msg.format
     if 'compresseddepth' in kind.lower() or kind.split(';')[0].strip() in DEPTH_ENCODINGS:
         raise FrameError('depth_image', f'the image has format {kind[:60]!r}: {_DEPTH_HINT}')
     data = _bytes_of(msg.data)
     header = read_header(data.tobytes())
-    if header is not None:
-        _check_size(header.width, header.height, max_pixels)
-        # OpenCV 4.6 paints the missing part of a JPEG grey and calls it an image.
-        if not header.complete:
-            raise FrameError(
-                'bad_compressed',
-                f'the compressed image of {data.size} bytes (format {kind[:60]!r}) ends before '
-                'its end marker: the publisher or the transport cuts messages',
-            )
+    if header is None:
+        raise _undecodable(kind, data, f'has no whole header of a {FORMATS}')
+    _check_size(header.width, header.height, max_pixels)
+    # OpenCV 4.6 paints the missing part of a JPEG grey and calls it an image.
+    if not header.complete:
+        raise FrameError(
+            'bad_compressed',
+            f'the compressed image of {data.size} bytes (format {kind[:60]!r}) ends before '
+            'its end marker: the publisher or the transport cuts messages',
+        )
     try:
         # To be read as the file says: the 'rgb8' or 'bgr8' that image_transport writes in front
         # names the raw topic's order, not that of the compressed pixels.
         image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as err:
-        raise _undecodable(kind, data) from err
+        raise _undecodable(kind, data, _UNREADABLE) from err
     if image is None:
-        raise _undecodable(kind, data)
-    _check_size(image.shape[1], image.shape[0], max_pixels)
+        raise _undecodable(kind, data, _UNREADABLE)
     return np.asarray(image, np.uint8)
 
 
@@ -159,11 +160,11 @@ def _bytes_of(data: Any) -> npt.NDArray[np.uint8]:
     return flat
 
 
-def _undecodable(kind: str, data: npt.NDArray[np.uint8]) -> FrameError:
+def _undecodable(kind: str, data: npt.NDArray[np.uint8], why: str) -> FrameError:
     return FrameError(
         'bad_compressed',
-        f'OpenCV cannot decode the compressed image (format {kind[:60]!r}, {data.size} bytes, '
-        f'starting with {data[:4].tobytes().hex(" ")}): publish jpeg or png, or use the raw image',
+        f'the compressed image {why} (format {kind[:60]!r}, {data.size} bytes, starting with '
+        f'{data[:4].tobytes().hex(" ")}): publish jpeg or png, or use the raw image',
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from depth_anything_ros.model.user_cache import user_cache
@@ -71,4 +72,6 @@ def _remember(record: Path | None, entry: dict[str, str | int]) -> None:
         draft.write_text(json.dumps(entry), encoding='utf-8')
         draft.replace(record)
     except OSError:
-        return
+        # A full disk leaves half a draft.
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)

@@ -7,9 +7,13 @@ It is imported only when used. Nothing here looks at what a file holds: see weig
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import shutil
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +34,11 @@ _ANSWER_S = 3.5
 """Wait for the hub's first answer, seconds; HF_HUB_ETAG_TIMEOUT replaces it where it is set."""
 
 _COPY = 'set weights to a copy of the file'
+
+_PLAIN = re.compile(r'[0-9A-Za-z_-]+')
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""How a file says that it cannot grow: disk, quota, limit of the process."""
 
 
 def endpoint() -> str:
@@ -70,6 +79,7 @@ def download(row: Release, on_progress: OnProgress | None = None, *, force: bool
     from huggingface_hub import hf_hub_download
 
     _await_hub(row)
+    _check_room(row)
     try:
         return Path(
             hf_hub_download(
@@ -118,11 +128,29 @@ def _await_hub(row: Release) -> None:
     answer = outcome[0]
     if isinstance(answer, Exception):
         raise _explained(answer, row, f'cannot reach {endpoint()}') from answer
-    if not (answer.commit_hash and answer.etag):
+    # huggingface_hub makes paths of both: '../../x' as an etag would be written to.
+    if not all(_PLAIN.fullmatch(name or '') for name in (answer.commit_hash, answer.etag)):
         raise WeightsError(
             f'{endpoint()} does not answer like a Hugging Face hub: get past the login page or'
             f' proxy that may be in between, mend HF_ENDPOINT if it is set, or {_COPY}'
         )
+
+
+def _check_room(row: Release) -> None:
+    """Refuse to fill a disk to the brim, which would harm more than this download."""
+    from huggingface_hub import constants
+
+    cache = Path(constants.HF_HUB_CACHE)
+    # What cannot be looked at is for the download to say.
+    with suppress(OSError):
+        there = next(folder for folder in (cache, *cache.parents) if folder.exists())
+        free = shutil.disk_usage(there).free
+        if free < row.size_bytes:
+            raise WeightsError(
+                f'{row.filename} has {row.size_bytes / 1e6:.0f} MB and the disk of the cache'
+                f' {cache} has {free / 1e6:.0f} MB left: make room, or set HF_HOME to a folder on'
+                ' another disk'
+            )
 
 
 def _explained(err: Exception, row: Release, failed: str) -> WeightsError:
@@ -150,9 +178,14 @@ def _explained(err: Exception, row: Release, failed: str) -> WeightsError:
             )
         return WeightsError(f'{failed}: it answered HTTP {status}; try again later, or {_COPY}')
     if isinstance(err, OSError) and err.errno is not None and not isinstance(err, ConnectionError):
+        mend = (
+            f'make room there for {row.size_bytes / 1e6:.0f} MB, run `{row.fetch_command}`'
+            if err.errno in _FULL
+            else 'mend that folder'
+        )
         return WeightsError(
             f'cannot write {row.filename} into the cache {constants.HF_HUB_CACHE}:'
-            f' {err.strerror}; mend that folder, or set HF_HOME to one that can be written'
+            f' {err.strerror}; {mend}, or set HF_HOME to one that can be written'
         )
     detail = (str(err).splitlines() or [type(err).__name__])[0]
     return WeightsError(

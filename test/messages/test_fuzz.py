@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import struct
 import time
 import tracemalloc
 from array import array
@@ -31,6 +32,7 @@ from depth_anything_ros.core.types import CameraModel
 from depth_anything_ros.messages.camera_info import camera_from_info, fill_camera_info
 from depth_anything_ros.messages.depth_images import depth_from_image, disparity_from_image
 from depth_anything_ros.messages.encodings import DEPTH_ENCODINGS, ENCODINGS
+from depth_anything_ros.messages.image_headers import read_header
 from depth_anything_ros.messages.images import bgr_from_compressed, bgr_from_image
 from depth_anything_ros.messages.point_clouds import points_from_cloud
 from depth_anything_ros.messages.references import REFERENCE_TYPES, measurement_from
@@ -61,8 +63,7 @@ GOOD = by_topic()
 KINDS = {topic: REFERENCE_TYPES[GOOD[topic].__msgtype__] for topic in (DEPTH, LIDAR, SCAN, RANGE)}
 BGR = bgr_from_image(GOOD[IMAGE])
 PICTURES = [
-    cv2.imencode(extension, BGR)[1]
-    for extension in ('.jpg', '.png', '.bmp', '.webp', '.tiff', '.ppm')
+    cv2.imencode(extension, BGR)[1] for extension in ('.jpg', '.png', '.bmp', '.webp', '.tiff')
 ]
 COMPRESSED = SampleMessages().store.types['sensor_msgs/msg/CompressedImage'](
     GOOD[IMAGE].header, 'jpeg', PICTURES[0].ravel()
@@ -259,17 +260,25 @@ READERS = {
     'transforms': Reader(GOOD[TF], heard, check_transforms),
 }
 
-many = partial(
-    settings,
-    deadline=None,
-    # Large messages are large, and a drive is made once.
-    suppress_health_check=[HealthCheck.data_too_large, HealthCheck.too_slow],
-)
+
+def many(cases: int) -> Callable[[Any], Any]:
+    """Try so many examples of each; docs/reliability.md tells how many."""
+
+    def decorate(test: Any) -> Any:
+        test.cases = cases
+        return settings(
+            max_examples=cases,
+            deadline=None,
+            # Large messages are large, and a drive is made once.
+            suppress_health_check=[HealthCheck.data_too_large, HealthCheck.too_slow],
+        )(test)
+
+    return decorate
 
 
 @pytest.mark.parametrize('name', READERS)
 @given(data=st.data())
-@many(max_examples=200)
+@many(200)
 def test_any_message_gives_its_value_or_a_frame_error(name: str, data: st.DataObject) -> None:
     reader = READERS[name]
     message = data.draw(spoilt(reader.good))
@@ -292,15 +301,19 @@ def test_any_message_gives_its_value_or_a_frame_error(name: str, data: st.DataOb
 
 
 @given(picture=st.sampled_from([each.tobytes() for each in PICTURES]), data=st.data())
-@many(max_examples=200)
+@many(200)
 def test_any_picture_is_decoded_or_refused(picture: bytes, data: st.DataObject) -> None:
     message = replace(COMPRESSED, format='', data=data.draw(bytes_like(picture)))
+    header = read_header(bytes(message.data))
     start_s = time.thread_time()
     try:
         bgr = bgr_from_compressed(message, max_pixels=1_000_000)
     except FrameError as error:
         assert error.reason in ('bad_compressed', 'empty_image', 'image_too_large')
     else:
+        # The header said so beforehand, hence its limit holds for what is decoded.
+        assert header is not None
+        assert bgr.shape == (header.height, header.width, 3)
         check_compressed(message, bgr)
     assert time.thread_time() - start_s < MOST_S
 
@@ -316,6 +329,8 @@ def test_no_format_promises_more_than_the_limit() -> None:
     header = b'GIF89a' + 2 * wide + bytes(20)
     extended = b'RIFF\0\0\0\0WEBPVP8X' + bytes(8) + 2 * (wide + b'\0')
     bits = (12_999 | 12_999 << 14).to_bytes(4, 'little')
+    sides, long_sides = {256: 13_000, 257: 13_000}, {256: 13_000, 257: 4, 322: 16, 323: 13_000}
+    tile = {256: 16, 257: 16, 322: 13_000, 323: 13_000}
     bombs = {
         'GIF': header,
         'BMP': bmp[:18] + 2 * (wide + b'\0\0') + bmp[26:],
@@ -323,17 +338,48 @@ def test_no_format_promises_more_than_the_limit() -> None:
         'WebP': lossy[:26] + 2 * wide + lossy[30:],
         'lossless WebP': lossless[:21] + bits + lossless[25:],
         'extended WebP': extended,
+        'TIFF': tiff('<', sides),
+        'TIFF of the other end': tiff('>', sides),
+        'one tile': tiff('<', tile),
+        'tall tiles': tiff('>', long_sides),
     }
     for name, bomb in bombs.items():
         data = bomb + bytes(100)
         with pytest.raises(FrameError, match=r'1300[01] x 1300[01]') as raised:
             bgr_from_compressed(replace(COMPRESSED, format='', data=data))
         assert raised.value.reason == 'image_too_large', name
-    for whole in (bmp, lossy, lossless):
+    for whole in (bmp, lossy, lossless, cv2.imencode('.tiff', small)[1].tobytes()):
         message = replace(COMPRESSED, format='', data=whole)
         assert bgr_from_compressed(message, max_pixels=2000).shape == (40, 50, 3)
         with pytest.raises(FrameError, match='the image is 50 x 40 pixels'):
             bgr_from_compressed(message, max_pixels=1999)
+
+
+def tiff(order: str, sides: dict[int, int]) -> bytes:
+    """The header of a TIFF with these tags as long words."""
+    mark = b'II*\0' if order == '<' else b'MM\0*'
+    entries = [struct.pack(f'{order}HHII', tag, 4, 1, side) for tag, side in sides.items()]
+    return mark + struct.pack(f'{order}IH', 8, len(entries)) + b''.join(entries)
+
+
+@pytest.mark.parametrize(
+    'data',
+    [
+        # A comment of a PPM that reads like a small WebP, were the first four bytes not looked at.
+        b'P6\n#    WEBPVP8 ' + bytes(10) + struct.pack('<HH', 4, 4) + b'\n13000 13000\n255\n',
+        tiff('<', dict.fromkeys(range(1001), 1)),
+        tiff('<', {256: 4, 257: 4}).replace(
+            struct.pack('<HH', 257, 4), struct.pack('<HH', 257, 16)
+        ),
+        tiff('>', {256: 4, 257: 4})[:-1],
+        struct.pack('<4sI', b'II*\0', 2**32 - 1),
+    ],
+    ids=['a PPM like a WebP', 'many tags', 'a long side', 'half a tag', 'a directory far away'],
+)
+def test_a_header_that_hides_its_size_is_refused(data: bytes) -> None:
+    with pytest.raises(FrameError, match='no whole header') as raised:
+        bgr_from_compressed(replace(COMPRESSED, format='', data=data))
+    assert raised.value.reason == 'bad_compressed'
 
 
 CAMERA = drive('room').world.camera
@@ -341,7 +387,7 @@ CAMERA = drive('room').world.camera
 
 @pytest.mark.parametrize('topic', KINDS)
 @given(data=st.data())
-@many(max_examples=60)
+@many(60)
 def test_any_reference_gives_samples_in_the_image(topic: str, data: st.DataObject) -> None:
     message = data.draw(spoilt(GOOD[topic]))
     info = data.draw(st.none() | st.just(GOOD[DEPTH_INFO]) | spoilt(GOOD[DEPTH_INFO]))
@@ -378,7 +424,7 @@ def asked(topic: str, reference: Any, info: Any, reference_info: Any) -> Any:
 
 @pytest.mark.parametrize('topic', KINDS)
 @given(data=st.data())
-@many(max_examples=60)
+@many(60)
 def test_nothing_around_an_image_costs_the_frame(topic: str, data: st.DataObject) -> None:
     reference = data.draw(spoilt(GOOD[topic]))
     info = data.draw(st.just(GOOD[INFO]) | spoilt(GOOD[INFO]))
@@ -420,7 +466,7 @@ def garbage(topic: str, value: float) -> Any:
 
 @pytest.mark.parametrize('topic', KINDS)
 @given(value=GARBAGE)
-@many(max_examples=40)
+@many(40)
 def test_garbage_gives_no_metres(topic: str, value: float) -> None:
     frame = asked(topic, garbage(topic, value), GOOD[INFO], GOOD[DEPTH_INFO])
     assert frame.depth_m is None

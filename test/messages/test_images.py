@@ -395,7 +395,7 @@ def test_jpeg_under_any_name(make_compressed: Callable[..., Any], format_: str) 
     assert np.abs(bgr.astype(int) - picture()).mean() < 3.0
 
 
-@pytest.mark.parametrize('extension', ['.png', '.bmp', '.ppm', '.tiff', '.ras', '.webp', '.jp2'])
+@pytest.mark.parametrize('extension', ['.png', '.bmp', '.tiff', '.webp'])
 def test_every_lossless_format_is_exact(
     make_compressed: Callable[..., Any], extension: str
 ) -> None:
@@ -454,17 +454,20 @@ PNG = encoded('.png', picture())
 SOF = JPEG.index(b'\xff\xc0')
 JPEG_BOMB = JPEG[: SOF + 5] + struct.pack('>HH', 65500, 65500) + JPEG[SOF + 9 :]
 PNG_BOMB = PNG[:16] + struct.pack('>II', 100_000, 100_000) + PNG[24:]
+# A byte of the compressed pixels, so that the checksums no longer hold.
+DAMAGED_PNG = PNG[:60] + bytes([PNG[60] ^ 0xFF]) + PNG[61:]
 BROKEN = [
     pytest.param(b'', 'empty_image', 'no data', id='empty'),
-    pytest.param(b'\0' * 100, 'bad_compressed', 'cannot decode', id='zeros'),
+    pytest.param(b'\0' * 100, 'bad_compressed', 'no whole header', id='zeros'),
     pytest.param(b'\0\0\0\1\x67rest', 'bad_compressed', '00 00 00 01', id='h264'),
     pytest.param(JPEG[:-2], 'bad_compressed', 'end marker', id='JPEG without its end'),
     pytest.param(JPEG[: len(JPEG) // 2], 'bad_compressed', 'end marker', id='half a JPEG'),
-    pytest.param(JPEG[:10], 'bad_compressed', 'cannot decode', id='a JPEG of ten bytes'),
-    pytest.param(b'\xff' * 5000, 'bad_compressed', 'cannot decode', id='fill bytes'),
-    pytest.param(b'\xff\xd8' + b'\xff' * 5000, 'bad_compressed', 'cannot decode', id='fill'),
+    pytest.param(JPEG[:10], 'bad_compressed', 'no whole header', id='a JPEG of ten bytes'),
+    pytest.param(b'\xff' * 5000, 'bad_compressed', 'no whole header', id='fill bytes'),
+    pytest.param(b'\xff\xd8' + b'\xff' * 5000, 'bad_compressed', 'no whole header', id='fill'),
     pytest.param(PNG[: len(PNG) // 2], 'bad_compressed', 'end marker', id='half a PNG'),
-    pytest.param(PNG[:20], 'bad_compressed', 'cannot decode', id='a PNG of twenty bytes'),
+    pytest.param(PNG[:20], 'bad_compressed', 'no whole header', id='a PNG of twenty bytes'),
+    pytest.param(DAMAGED_PNG, 'bad_compressed', 'cannot be decoded', id='a damaged PNG'),
     pytest.param(JPEG_BOMB, 'image_too_large', '65500 x 65500', id='JPEG bomb'),
     pytest.param(PNG_BOMB, 'image_too_large', '100000 x 100000', id='PNG bomb'),
 ]
@@ -481,13 +484,31 @@ def test_broken_compressed_images_are_refused(
     assert '\n' not in str(raised.value)
 
 
+@pytest.mark.parametrize('extension', ['.ppm', '.ras', '.jp2', '.hdr', '.pam'])
+def test_a_format_whose_header_is_not_read_is_never_decoded(
+    extension: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encoded(extension, picture().astype(np.float32) if extension == '.hdr' else picture())
+    monkeypatch.delattr(cv2, 'imdecode')
+    with pytest.raises(FrameError, match='no whole header of a JPEG, PNG, TIFF, WebP') as raised:
+        bgr_from_compressed(BagCompressed('', data))
+    assert raised.value.reason == 'bad_compressed'
+
+
+def test_rubbish_between_the_segments_of_a_jpeg_is_passed_over() -> None:
+    # As libjpeg does, with a warning: some cameras pad so.
+    padded = JPEG[:2] + b'\xff\0\0\x05' + JPEG[2:]
+    bgr = bgr_from_compressed(BagCompressed('jpeg', padded))
+    np.testing.assert_array_equal(bgr, bgr_from_compressed(BagCompressed('jpeg', JPEG)))
+
+
 def test_padding_behind_a_jpeg_is_no_fault() -> None:
     # Drivers send the whole buffer of the camera.
     bgr = bgr_from_compressed(BagCompressed('jpeg', JPEG + bytes(5000)))
     np.testing.assert_array_equal(bgr, bgr_from_compressed(BagCompressed('jpeg', JPEG)))
 
 
-@pytest.mark.parametrize('extension', ['.jpg', '.png', '.bmp'])
+@pytest.mark.parametrize('extension', ['.jpg', '.png', '.bmp', '.tiff', '.webp'])
 def test_the_limit_of_pixels_holds_for_every_format(extension: str) -> None:
     msg = BagCompressed('', encoded(extension, picture(10, 10)))
     assert bgr_from_compressed(msg, max_pixels=100).shape == (10, 10, 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,21 @@ def test_hashes_again_where_the_cache_cannot_be_written(
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'file' / 'cache'))
     (tmp_path / 'a').write_bytes(b'first')
     assert sha256_of(tmp_path / 'a') == hashlib.sha256(b'first').hexdigest()
+
+
+def test_a_full_disk_keeps_no_half_record(tmp_path: Path, cache: Path) -> None:
+    path = tmp_path / 'a'
+    path.write_bytes(b'first')
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # What a full disk is to a file: it cannot grow.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        assert sha256_of(path) == hashlib.sha256(b'first').hexdigest()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [each for each in cache.rglob('*') if each.is_file()] == []
+    sha256_of(path)
+    assert len(list(cache.rglob('*.json'))) == 1
 
 
 def test_a_relative_cache_folder_is_not_used(

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,11 @@ class User:
         }
         self.env = {**kept, 'HF_HOME': str(home / 'hf'), 'XDG_CACHE_HOME': str(home / 'xdg')}
 
-    def start(self, url: str, *verbs: str, **env: str) -> subprocess.Popen[str]:
+    def start(
+        self, url: str, *verbs: str, row: Release = ROW, **env: str
+    ) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, '-c', CHILD, json.dumps(vars(ROW)), *verbs],
+            [sys.executable, '-c', CHILD, json.dumps(vars(row)), *verbs],
             env={**self.env, 'HF_ENDPOINT': url, **env},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -179,6 +182,14 @@ def test_a_login_page_is_no_hub(hub: FakeHub, user: User) -> None:
     assert hub.requests == ['HEAD']
 
 
+@pytest.mark.parametrize('field', ['etag', 'commit'])
+def test_a_hub_cannot_name_a_place_outside_the_cache(hub: FakeHub, user: User, field: str) -> None:
+    setattr(hub, field, '../../../../witness')
+    assert 'does not answer like a Hugging Face hub' in user.fetch(hub.url)['error']
+    assert hub.requests == ['HEAD']
+    assert _cached_files(user.home) == []
+
+
 def test_other_bytes_of_the_right_size_are_refused_and_replaced(hub: FakeHub, user: User) -> None:
     hub.content = b'x' + CONTENT[1:]
     fetched, found = user.run(hub.url, 'fetch', 'find')
@@ -226,6 +237,15 @@ def test_a_cache_that_cannot_be_written(hub: FakeHub, user: User) -> None:
     assert f'into the cache {user.home}/file/hf/hub: Not a directory' in message
     assert 'set HF_HOME' in message
     assert hub.count('GET') == 0
+
+
+def test_a_disk_without_room_is_not_filled(hub: FakeHub, user: User) -> None:
+    # No disk has a billion gigabytes.
+    (result,) = results_of(user.start(hub.url, 'fetch', row=replace(ROW, size_bytes=10**18)))
+    assert f'{ROW.filename} has 1000000000000 MB and the disk of the cache' in result['error']
+    assert 'make room' in result['error'] and 'set HF_HOME' in result['error']
+    assert hub.count('GET') == 0
+    assert _cached_files(user.home) == []
 
 
 def test_two_processes_share_one_download(hub: FakeHub, user: User) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,8 +42,19 @@ STATE_FILE = 'resume.pickle'
 # Of settings that differ, so many are named.
 _TOLD = 3
 
-_OWN = ('depth_anything_ros', 'numpy', 'collections', 'pathlib')
-_BUILTINS = frozenset(('complex', 'frozenset', 'set', 'slice'))
+# What a pipeline consists of, beside the classes of the packages that it is made of.
+_OWN = re.compile(r'depth_anything_ros\.(backends|core|messages|model|pipeline)(\.|$)')
+_FOREIGN = frozenset(
+    (
+        *(('builtins', name) for name in ('complex', 'frozenset', 'set', 'slice')),
+        *(('collections', name) for name in ('OrderedDict', 'defaultdict', 'deque')),
+        *(('pathlib', name) for name in ('Path', 'PosixPath')),
+        *(('numpy', name) for name in ('dtype', 'ndarray')),
+        # NumPy 2, and before.
+        *((f'numpy.{core}.multiarray', '_reconstruct') for core in ('_core', 'core')),
+        *((f'numpy.{core}.multiarray', 'scalar') for core in ('_core', 'core')),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -157,7 +169,10 @@ class _Pickler(pickle.Pickler):
 
 
 class _Unpickler(pickle.Unpickler):
-    """Puts back what was left out, and makes nothing that a pipeline does not consist of."""
+    """Puts back what was left out, and makes nothing that a pipeline does not consist of.
+
+    Else a partial bag from elsewhere could run any code.
+    """
 
     def __init__(
         self, packed: bytes, backend: DepthBackend, surroundings: Sequence[Surroundings]
@@ -169,9 +184,13 @@ class _Unpickler(pickle.Unpickler):
         return self._backend if pid == 'network' else self._surroundings[pid]
 
     def find_class(self, module: str, name: str) -> Any:
-        top = module.partition('.')[0]
-        if top in _OWN or (top == 'builtins' and name in _BUILTINS):
+        if (module, name) in _FOREIGN:
             return super().find_class(module, name)
+        # A dot in the name, or a name that was imported, leads out of this package.
+        if _OWN.match(module) and '.' not in name:
+            found = super().find_class(module, name)
+            if isinstance(found, type) and found.__module__ == module:
+                return found
         raise pickle.UnpicklingError(f'{module}.{name} is no part of a pipeline')
 
 

@@ -1,0 +1,199 @@
+"""What is said in docs/security.md, and the examples in config/ that it names."""
+
+from __future__ import annotations
+
+import ast
+import pickle
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rig import Rig
+
+from depth_anything_ros.bag.processing.resume import unpack_pipelines
+from depth_anything_ros.core.errors import DepthAnythingError, WeightsError
+from depth_anything_ros.model.manifest import MANIFEST
+from depth_anything_ros.model.network.loading import read_state_dict
+
+ROOT = Path(__file__).resolve().parents[1]
+CODE = [*(ROOT / 'depth_anything_ros').rglob('*.py'), *(ROOT / 'launch').glob('*.py')]
+POLICY = ROOT / 'config' / 'sros2_policy.xml'
+
+# What runs text as code, hands it to a shell, or makes objects of any kind from bytes.
+UNSAFE = {
+    'compile',
+    'eval',
+    'exec',
+    'os.popen',
+    'os.system',
+    'pickle.load',
+    'pickle.loads',
+    'subprocess.getoutput',
+    'subprocess.getstatusoutput',
+    'yaml.full_load',
+    'yaml.load',
+    'yaml.unsafe_load',
+}
+
+
+def calls(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Every call in a file: what is called, and its keyword arguments, as text."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            keywords = {each.arg or '**': ast.unparse(each.value) for each in node.keywords}
+            yield ast.unparse(node.func), keywords
+
+
+def test_no_shell_and_no_code_from_text() -> None:
+    found = [
+        (path.name, name)
+        for path in CODE
+        for name, keywords in calls(path)
+        if name in UNSAFE or 'shell' in keywords
+    ]
+    assert not found
+    loads = [keywords for path in CODE for name, keywords in calls(path) if name == 'torch.load']
+    assert loads
+    assert all(keywords.get('weights_only') == 'True' for keywords in loads)
+
+
+def test_the_search_for_unsafe_calls_finds_them(tmp_path: Path) -> None:
+    path = tmp_path / 'unsafe.py'
+    path.write_text("subprocess.run('x', shell=True)\nos.system('x')\nmodel.eval()\n")
+    assert list(calls(path)) == [
+        ('subprocess.run', {'shell': 'True'}),
+        ('os.system', {}),
+        ('model.eval', {}),
+    ]
+
+
+class Gadget:
+    """What pickle turns into a call of `function` when it is loaded."""
+
+    def __init__(self, function: Callable[..., Any], *arguments: object) -> None:
+        self._call = function, arguments
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[object, ...]]:
+        return self._call
+
+
+def test_weights_run_no_code(tmp_path: Path) -> None:
+    witness = tmp_path / 'witness'
+    path = tmp_path / 'weights.pth'
+    torch.save({'a': torch.zeros(1), 'b': Gadget(Path.touch, witness)}, path)
+    with pytest.raises(WeightsError, match='contains code'):
+        read_state_dict(path)
+    assert not witness.exists()
+    torch.load(path, weights_only=False)
+    assert witness.exists()
+
+
+def gadget(module: str, name: str, argument: str) -> bytes:
+    """A pickle that calls `module`.`name` with a text."""
+    texts = [b'\x8c' + bytes([len(text)]) + text.encode() for text in (module, name, argument)]
+    return b'\x80\x04' + texts[0] + texts[1] + b'\x93' + texts[2] + b'\x85R.'
+
+
+@pytest.mark.parametrize(
+    ('module', 'name'),
+    [
+        ('os', 'mkdir'),
+        ('builtins', 'eval'),
+        # Through a module of this package to what it imports.
+        ('depth_anything_ros.model.hub', 'os.mkdir'),
+        ('depth_anything_ros.core.parameters.docs', 'Path'),
+        ('depth_anything_ros.model.hub', 'endpoint'),
+        ('depth_anything_ros.node', 'DepthNode'),
+        ('numpy', 'fromfile'),
+        ('pathlib', 'os.mkdir'),
+    ],
+)
+def test_a_partial_bag_runs_no_code(module: str, name: str, tmp_path: Path) -> None:
+    packed = gadget(module, name, str(tmp_path / 'witness'))
+    with pytest.raises(DepthAnythingError, match='is no part of a pipeline'):
+        unpack_pipelines(packed, None, [])  # type: ignore[arg-type]
+    assert not (tmp_path / 'witness').exists()
+
+
+def test_the_gadget_of_these_tests_works(tmp_path: Path) -> None:
+    pickle.loads(gadget('os', 'mkdir', str(tmp_path / 'witness')))
+    assert (tmp_path / 'witness').is_dir()
+
+
+def test_no_name_in_the_manifest_leads_out_of_the_cache() -> None:
+    for row in MANIFEST:
+        assert row.filename == Path(row.filename).name
+        owner, repo = row.repo_id.split('/')
+        for part in (owner, repo, row.filename, row.revision):
+            assert part.replace('-', '').replace('_', '').replace('.', '').isalnum()
+            assert '..' not in part
+
+
+@pytest.mark.parametrize('path', sorted((ROOT / 'config').glob('*.xml')), ids=lambda p: p.name)
+def test_examples_are_well_formed(path: Path) -> None:
+    assert len(ET.parse(path).getroot())
+
+
+# Who may hold what, by SROS 2's schema of policies.
+PARTS = {
+    'policy': {'enclaves'},
+    'enclaves': {'enclave'},
+    'enclave': {'profiles'},
+    'profiles': {'profile'},
+    'profile': {'topics', 'services'},
+    'topics': {'topic'},
+    'services': {'service'},
+    'topic': set(),
+    'service': set(),
+}
+
+
+def test_the_policy_keeps_to_the_schema() -> None:
+    root = ET.parse(POLICY).getroot()
+    assert (root.tag, root.get('version')) == ('policy', '0.2.0')
+    for element in root.iter():
+        assert {child.tag for child in element} <= PARTS[element.tag]
+        rules = {name: value for name, value in element.items() if value in ('ALLOW', 'DENY')}
+        assert len(rules) == (element.tag in ('topics', 'services'))
+        assert set(rules) <= {'topics': {'publish', 'subscribe'}, 'services': {'reply'}}.get(
+            element.tag, set()
+        )
+
+
+def allowed(right: str) -> set[str]:
+    """The full names that the policy allows for `right`, as SROS 2 expands them."""
+    (profile,) = ET.parse(POLICY).getroot().iter('profile')
+    namespace, node = profile.get('ns', ''), profile.get('node', '')
+    names = [item.text or '' for group in profile if group.get(right) for item in group]
+    assert len(names) == len(set(names))
+    return {
+        name
+        if name.startswith('/')
+        else f'{namespace}{node}{name[1:]}'
+        if name.startswith('~')
+        else f'{namespace}{name}'
+        for name in names
+    }
+
+
+def test_the_policy_names_what_the_node_has() -> None:
+    subscribed = set()
+    for transport in ('raw', 'compressed'):
+        given = {'image_transport': transport, 'reference.type': 'range', 'use_sim_time': True}
+        with Rig(given) as rig:
+            rig.until_state('active')
+            node = rig.node
+            who = node.get_name(), node.get_namespace()
+            assert who == ('depth_anything', '/')
+            # What a node has itself is in the graph at once.
+            published = {name for name, _ in node.get_publisher_names_and_types_by_node(*who)}
+            subscribed |= {name for name, _ in node.get_subscriber_names_and_types_by_node(*who)}
+            services = {name for name, _ in node.get_service_names_and_types_by_node(*who)}
+            assert not node.get_client_names_and_types_by_node(*who)
+        assert published == allowed('publish')
+        assert services == allowed('reply')
+    # Heard where tf2_ros is installed.
+    assert subscribed | {'/tf', '/tf_static'} == allowed('subscribe')
