@@ -32,7 +32,8 @@ def add(verbs: Verbs) -> None:
         choices=tuple(_BENCHES),
         default='network',
         help='network: ratios to --baseline, in turn; alignment: accuracy on simulated scenes; '
-        'metric: milliseconds of the stages behind the network; over DDS, in a process of its '
+        'metric: milliseconds of the stages behind the network; stages: of every stage of a frame '
+        'from message to messages, with and without metres; over DDS, in a process of its '
         'own: soak: pace and memory of the node with the demo network over --frames; overload: '
         'too many images for a network of 100 ms, beside a naive subscriber; services: how soon '
         'they answer while the network runs; cameras: three of them on one network, one unplugged '
@@ -46,7 +47,9 @@ def add(verbs: Verbs) -> None:
     bench.add_argument('--pairs', type=int, default=9, help='rounds (default: 9)')
     bench.add_argument('--scenes', type=int, default=32, help='per cell (default: 32)')
     bench.add_argument('--samples', type=int, default=4096, help='of metric (default: 4096)')
-    bench.add_argument('--rounds', type=int, default=100, help='of metric (default: 100)')
+    bench.add_argument(
+        '--rounds', type=int, default=100, help='of metric and stages (default: 100)'
+    )
     bench.add_argument('--frames', type=int, default=10_000, help='of soak (default: 10000)')
     bench.add_argument(
         '--rate',
@@ -129,6 +132,19 @@ def _bench_metric(options: argparse.Namespace) -> int:
     return print_rows(costs, ('stage', 'min_ms', 'p50_ms', 'p95_ms', 'budget_ms'), options.json)
 
 
+def _bench_stages(options: argparse.Namespace) -> int:
+    from depth_anything_ros.studies.bench_stages import StageCost, bench_stages
+
+    if options.rounds < 1:
+        raise SettingError(f'--rounds is {options.rounds}: give 1 or more')
+    parameters = parameters_of(options)
+    fetch(parameters)
+    with tqdm(unit='frame', disable=None, leave=False) as bar:
+        costs = bench_stages(parameters, options.rounds, options.size, follow(bar))
+    columns = [field.name for field in dataclasses.fields(StageCost)]
+    return print_rows(costs, columns, options.json)
+
+
 def _bench_soak(options: argparse.Namespace) -> int:
     from depth_anything_ros.studies import bench_soak
 
@@ -189,6 +205,7 @@ _BENCHES = {
     'network': _bench_network,
     'alignment': _bench_alignment,
     'metric': _bench_metric,
+    'stages': _bench_stages,
     'soak': _bench_soak,
     'overload': _bench_overload,
     'services': _bench_services,

@@ -48,13 +48,16 @@ def fill_depth_image(msg: ImageMessage, depth_m: FloatImage, encoding: str = '32
     32FC1 keeps NaN, 16UC1 has 0 in its place and where millimetres do not fit. A depth of zero
     becomes unknown: depth_image_proc would put a point into the camera.
     """
-    known = depth_m > 0.0
     if encoding == '16UC1':
-        known &= depth_m < _MOST_MM * 0.001
+        known = (depth_m > 0.0) & (depth_m < _MOST_MM * 0.001)
         millimetres = np.rint(np.where(known, depth_m, 0.0) * 1000.0)
         fill_image(msg, millimetres.astype(np.uint16), encoding)
-    else:
-        fill_image(msg, np.where(known, depth_m, np.float32(np.nan)), encoding)
+        return
+    empty = depth_m <= 0.0
+    # Hardly ever: what is copied otherwise is the message alone.
+    if empty.any():
+        depth_m = np.where(empty, np.float32(np.nan), depth_m)
+    fill_image(msg, depth_m, encoding)
 
 
 def _pixels(msg: ImageMessage, max_pixels: int) -> tuple[npt.NDArray[Any], float]:

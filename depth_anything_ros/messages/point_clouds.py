@@ -8,11 +8,13 @@ from __future__ import annotations
 import sys
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.geometry.cloud import Cloud
+from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.messages.buffers import bytes_of, stored
 
 __all__ = ['MAX_POINTS', 'CloudWriter', 'PointCloudMessage', 'points_from_cloud']
@@ -122,8 +124,8 @@ class CloudWriter:
             point_field(name=name, offset=4 * place, datatype=_FLOAT32, count=1)
             for place, name in enumerate(names)
         ]
-        self._place = {name: place for place, name in enumerate(names)}
-        self._buffer = np.zeros((0, len(names)), np.float32)
+        self._color, self._sigma = color, sigma
+        self._buffer = np.zeros((0, 0, len(names)), np.float32)
 
     def fill(self, msg: PointCloudMessage, cloud: Cloud) -> None:
         """Write `cloud` into `msg`; everything but the header is set.
@@ -132,25 +134,33 @@ class CloudWriter:
         """
         *size, _ = cloud.points.shape
         height, width = size if cloud.is_organised else (1, *size)
-        points = cloud.points.reshape(-1, 3)
-        if len(self._buffer) != len(points):
-            self._buffer = np.zeros((len(points), self._buffer.shape[1]), np.float32)
-        self._buffer[:, :3] = points
-        if 'rgb' in self._place:
+        shape = height, width, len(self._fields)
+        if self._buffer.shape != shape:
+            self._buffer = np.zeros(shape, np.float32)
+        planes = [cloud.points.reshape(height, width, 3)]
+        if self._color:
             if cloud.bgr is None:
                 raise ValueError('the layout has colours, and the cloud has none')
-            # 0x00RRGGBB in the four bytes of the float.
-            packed = self._buffer.view(np.uint8)[:, 12:16]
-            order = slice(0, 3) if sys.byteorder == 'little' else slice(3, 0, -1)
-            packed[:, order] = cloud.bgr.reshape(-1, 3)
-        if 'sigma' in self._place:
+            planes.append(_packed(cloud.bgr.reshape(height, width, 3)))
+        if self._sigma:
             if cloud.sigma_m is None:
                 raise ValueError('the layout has sigma, and the cloud has none')
-            self._buffer[:, self._place['sigma']] = cloud.sigma_m.reshape(-1)
-        step = self._buffer.shape[1] * 4
+            planes.append(cloud.sigma_m.reshape(height, width, 1))
+        if self._buffer.size:
+            # Every plane to its place in one pass, its bits as they are.
+            cv2.mixChannels(planes, [self._buffer], [i // 2 for i in range(2 * shape[2])])
+        step = shape[2] * 4
         msg.height, msg.width = height, width
         msg.fields = self._fields
         msg.is_bigendian = sys.byteorder == 'big'
         msg.point_step, msg.row_step = step, step * width
         msg.is_dense = not cloud.is_organised
         msg.data = stored(self._buffer, msg.data)
+
+
+def _packed(bgr: BgrImage) -> npt.NDArray[np.float32]:
+    """Give 0x00RRGGBB in the four bytes of a float, (h, w, 1)."""
+    if not bgr.size:
+        return np.zeros((*bgr.shape[:2], 1), np.float32)
+    opaque = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2BGRA)).view('<u4')
+    return (opaque & np.uint32(0xFFFFFF)).view(np.float32)

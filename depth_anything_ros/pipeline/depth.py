@@ -32,6 +32,9 @@ class DepthPipeline:
         around: Surroundings | None = None,
     ) -> None:
         """`around` knows the reference and the intrinsics; without it there is no scale."""
+        # For the whole process: of what is done here, every step takes less than a millisecond,
+        # and on a busy machine a second thread comes later than that.
+        cv2.setNumThreads(1)
         self.backend = backend
         self.parameters = parameters
         self._around = around or Surroundings()
@@ -75,7 +78,6 @@ class DepthPipeline:
         view = View(frame_id, stamp_ns, (bgr.shape[1], bgr.shape[0]), self._around, parameters)
         with times.stage('postprocess'):
             disparity = _bounded(disparity, parameters.output.max_side)
-            check_disparity(disparity)
             normalized, color = self._pictures(disparity, stamp_ns, wanted, parameters)
         with times.stage('align'):
             metric = self._scale.unsaturated(disparity)
@@ -99,11 +101,12 @@ class DepthPipeline:
     def _pictures(
         self, disparity: FloatImage, stamp_ns: int, wanted: Wanted, parameters: Parameters
     ) -> tuple[FloatImage | None, BgrImage | None]:
-        """Give what shows relative depth."""
+        """Give what shows relative depth; FrameError for an answer that means nothing."""
         if parameters.relative != self._normalizer_of:
             self._normalizer = _normalizer(parameters)
             self._normalizer_of = parameters.relative
         if not wanted & (Wanted.NORMALIZED | Wanted.COLOR):
+            check_disparity(disparity)
             return None, None
         normalized = self._normalizer.normalize(disparity, stamp_ns)
         if not wanted & Wanted.COLOR:

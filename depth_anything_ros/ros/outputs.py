@@ -21,9 +21,9 @@ from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.messages.outputs import OUTPUTS, OutputWriter
 from depth_anything_ros.ros.qos import OUTPUT, create_managed_publisher, output_problem
 
-__all__ = ['Outputs']
+__all__ = ['TYPES', 'Outputs']
 
-_TYPES: dict[str, type] = {
+TYPES: dict[str, type] = {
     'diagnostic_msgs/msg/DiagnosticArray': DiagnosticArray,
     'diagnostic_msgs/msg/DiagnosticStatus': DiagnosticStatus,
     'diagnostic_msgs/msg/KeyValue': KeyValue,
@@ -34,6 +34,7 @@ _TYPES: dict[str, type] = {
     'sensor_msgs/msg/PointCloud2': PointCloud2,
     'sensor_msgs/msg/PointField': PointField,
 }
+"""What makes the messages, by type name."""
 
 
 class Outputs:
@@ -44,13 +45,13 @@ class Outputs:
         self._node = node
         self._prefix = prefix
         self._publishers: dict[str, LifecyclePublisher] = {}
-        self._writer = OutputWriter(_TYPES, node.get_fully_qualified_name())
+        self._writer = OutputWriter(TYPES, node.get_fully_qualified_name())
 
     def open(self) -> None:
         """Create the publishers."""
         for output in OUTPUTS:
             self._publishers[output.name] = create_managed_publisher(
-                self._node, _TYPES[output.type], f'~/{self._prefix}{output.name}', OUTPUT
+                self._node, TYPES[output.type], f'~/{self._prefix}{output.name}', OUTPUT
             )
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from depth_anything_ros.messages.depth_images import fill_depth_image
 from depth_anything_ros.messages.images import fill_image
 from depth_anything_ros.synthetic.world import World
 
-__all__ = ['View', 'views']
+__all__ = ['View', 'camera_info', 'views']
 
 _FRAME = 'camera_optical_frame'
 
@@ -35,7 +35,7 @@ def views(count: int, size: tuple[int, int]) -> list[View]:
     for index in range(count):
         world = worlds[index % 2]
         bgr, depth_m = world.picture(world.seconds * index / count)
-        view = View(Image(), Image(), _camera_info(world.camera))
+        view = View(Image(), Image(), camera_info(world.camera))
         fill_image(view.image, bgr, 'bgr8')
         fill_depth_image(view.depth, depth_m)
         for message in (view.image, view.depth, view.info):
@@ -44,7 +44,8 @@ def views(count: int, size: tuple[int, int]) -> list[View]:
     return taken
 
 
-def _camera_info(camera: CameraModel) -> CameraInfo:
+def camera_info(camera: CameraModel) -> CameraInfo:
+    """Give the message of a camera without distortion; the header is the caller's."""
     fx, fy, cx, cy = camera.fx, camera.fy, camera.cx, camera.cy
     return CameraInfo(
         width=camera.width,

@@ -86,8 +86,12 @@ class Alignment:
         variance += _stretched(constant, depth.shape)
         # Never less than the samples nearby show.
         np.maximum(variance, _stretched(self.local.variance, depth.shape), out=variance)
-        variance += np.square(np.float32(_EDGE_SHARE) * self._blur(depth))
-        return np.asarray(np.sqrt(variance) * depth, np.float32)
+        blur = self._blur(depth)
+        blur *= np.float32(_EDGE_SHARE)
+        variance += np.square(blur, out=blur)
+        sigma: FloatImage = np.sqrt(variance, out=variance)
+        sigma *= depth
+        return sigma
 
     def _variance_in_depth(self, local: LocalError) -> tuple[FloatImage, FloatImage, float]:
         """Give c0 (rows, columns), c1 (rows, columns), c2 of the variance c0 + c1 z + c2 z^2.
@@ -111,7 +115,8 @@ class Alignment:
         A slope stays as it is: inverse depth is linear on a plane.
         """
         # What is unknown is taken to be far: next to it lies an edge.
-        inverse = np.reciprocal(np.nan_to_num(depth, nan=self.max_depth_m))
+        inverse = np.reciprocal(depth)
+        cv2.patchNaNs(inverse, 1.0 / self.max_depth_m)
         smooth = cv2.blur(inverse, (3, 3))
         change = np.asarray(cv2.blur(smooth, (_EDGE_PX, _EDGE_PX)), np.float32)
         change /= np.asarray(smooth, np.float32)

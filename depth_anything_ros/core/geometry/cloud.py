@@ -8,13 +8,20 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.core.geometry.projection import Points, points_from_depth
+from depth_anything_ros.core.geometry.projection import (
+    Points,
+    lengths_of,
+    points_along,
+    rays_of,
+)
 from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.types import BgrImage, CameraModel, FloatImage
 
 __all__ = ['Cloud', 'CloudFilter', 'cloud_from_depth', 'compacted', 'depth_edges', 'thinned']
 
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
+# Infinity is no range, whatever the limit.
+_FARTHEST = float(np.finfo(np.float32).max)
 # Keys of voxels have 21 bits for each coordinate: a million voxels either way.
 _KEY_BITS = 21
 _KEY_HALF = 1 << (_KEY_BITS - 1)
@@ -70,34 +77,46 @@ def cloud_from_depth(
     `depth_m`, `sigma_m` float32 (H, W), metres along Z, and `bgr` (H, W, 3) have the size of
     `camera`. Heights are filtered only where `level_from_camera` gives the frame they are of.
     """
-    points = points_from_depth(depth_m, camera, stride)
-    cut = _outside(points, keep)
+    if depth_m.shape != (camera.height, camera.width):
+        raise ValueError(
+            f'depth has shape {depth_m.shape}, its camera {(camera.height, camera.width)}'
+        )
+    depth = np.array(depth_m[::stride, ::stride])
+    rays = rays_of(camera, stride)
+    # What is not known is not within: a comparison with NaN is false.
+    with np.errstate(invalid='ignore', over='ignore'):
+        distance = depth * lengths_of(camera, stride)
+        kept = (distance >= keep.min_range_m) & (distance <= min(keep.max_range_m, _FARTHEST))
+        if sigma_m is not None:
+            sigma_m = np.ascontiguousarray(sigma_m[::stride, ::stride])
+            kept &= sigma_m <= np.float32(keep.max_relative_sigma) * depth
+        if level_from_camera is not None:
+            x, y, z = level_from_camera.rotation[2].astype(np.float32)
+            height = (rays[0] * x + rays[1] * y + z) * depth
+            height += np.float32(level_from_camera.translation[2])
+            kept &= (height >= keep.min_height_m) & (height <= keep.max_height_m)
     if keep.edge_share > 0.0:
-        cut |= depth_edges(depth_m, keep.edge_share)[::stride, ::stride]
-    if sigma_m is not None:
-        sigma_m = np.ascontiguousarray(sigma_m[::stride, ::stride])
-        with np.errstate(invalid='ignore'):
-            cut |= ~(sigma_m <= keep.max_relative_sigma * points[..., 2])
-    if level_from_camera is not None:
-        up = level_from_camera.rotation[2].astype(np.float32)
-        height = points @ up + np.float32(level_from_camera.translation[2])
-        cut |= ~((height >= keep.min_height_m) & (height <= keep.max_height_m))
-    points[cut] = np.nan
-    if bgr is not None:
-        bgr = np.ascontiguousarray(bgr[::stride, ::stride])
-    return Cloud(points, bgr, sigma_m)
+        kept &= ~depth_edges(depth_m, keep.edge_share, stride)
+    # Cut before projecting: one plane is masked in place of three interleaved ones.
+    depth[~kept] = np.nan
+    return Cloud(points_along(rays, depth), None if bgr is None else _every(bgr, stride), sigma_m)
 
 
-def depth_edges(depth_m: FloatImage, share: float) -> npt.NDArray[np.bool_]:
-    """Mark pixels (H, W) where depth changes by more than `share` to a neighbour.
+def depth_edges(depth_m: FloatImage, share: float, stride: int = 1) -> npt.NDArray[np.bool_]:
+    """Mark, of every `stride`-th pixel, where depth changes by more than `share` to a neighbour.
 
     The network draws an edge as a ramp of a few pixels, and what lies on it is on no surface.
     Unknown neighbours count as infinitely far: towards the sky there is a ramp as well.
     """
     with np.errstate(divide='ignore'):
-        nearness = np.nan_to_num(1.0 / depth_m, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
-    farthest = cv2.erode(nearness, _NEIGHBOURS, borderType=cv2.BORDER_REPLICATE)
-    nearest = cv2.dilate(nearness, _NEIGHBOURS, borderType=cv2.BORDER_REPLICATE)
+        nearness = np.reciprocal(depth_m)
+    nearness[~(depth_m > 0.0)] = 0.0
+    farthest, nearest = (
+        np.asarray(find(nearness, _NEIGHBOURS, borderType=cv2.BORDER_REPLICATE))[
+            ::stride, ::stride
+        ]
+        for find in (cv2.erode, cv2.dilate)
+    )
     return np.asarray(nearest > farthest * np.float32(1.0 + share))
 
 
@@ -136,8 +155,9 @@ def thinned(cloud: Cloud, voxel_m: float) -> Cloud:
     )
 
 
-def _outside(points: Points, keep: CloudFilter) -> npt.NDArray[np.bool_]:
-    """Mark points (h, w) out of range, and those that are not known."""
-    square = np.einsum('ijk,ijk->ij', points, points)
-    inside = (square >= keep.min_range_m**2) & (square <= keep.max_range_m**2)
-    return np.asarray(~(inside & np.isfinite(square)))
+def _every(bgr: BgrImage, stride: int) -> BgrImage:
+    """Copy every `stride`-th pixel."""
+    rows = np.ascontiguousarray(bgr[::stride])
+    # As items of three bytes: twice as fast as byte by byte.
+    pixels = np.ascontiguousarray(rows.view('V3')[:, ::stride])
+    return np.asarray(pixels.view(np.uint8))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -17,9 +18,11 @@ from depth_anything_ros.core.types import CameraModel, FloatImage
 
 __all__ = [
     'Points',
+    'lengths_of',
     'lens_of',
     'pixels_from_directions',
     'pixels_from_points',
+    'points_along',
     'points_from_depth',
     'rays_of',
 ]
@@ -48,6 +51,15 @@ def rays_of(camera: CameraModel, stride: int = 1) -> npt.NDArray[np.float32]:
     return rays
 
 
+@lru_cache(maxsize=8)
+def lengths_of(camera: CameraModel, stride: int = 1) -> FloatImage:
+    """Give the distance of a point over its depth along Z for each of `rays_of`, read-only."""
+    x, y = rays_of(camera, stride)
+    lengths: FloatImage = np.sqrt(x * x + y * y + np.float32(1.0))
+    lengths.flags.writeable = False
+    return lengths
+
+
 def points_from_depth(depth_m: FloatImage, camera: CameraModel, stride: int = 1) -> Points:
     """Give the points of every `stride`-th pixel, float32 (h, w, 3); NaN where depth is.
 
@@ -57,15 +69,17 @@ def points_from_depth(depth_m: FloatImage, camera: CameraModel, stride: int = 1)
         raise ValueError(
             f'depth has shape {depth_m.shape}, its camera {(camera.height, camera.width)}'
         )
-    x, y = rays_of(camera, stride)
-    depth = depth_m[::stride, ::stride]
-    points = np.empty((*depth.shape, 3), np.float32)
+    depth = np.ascontiguousarray(depth_m[::stride, ::stride])
+    return points_along(rays_of(camera, stride), depth)
+
+
+def points_along(rays: npt.NDArray[np.float32], depth: FloatImage) -> Points:
+    """Give the points (h, w, 3) at `depth` (h, w) along `rays` (2, h, w) as of `rays_of`."""
     # Infinity times a ray through the centre is no number: such a pixel has no point anyway.
     with np.errstate(invalid='ignore'):
-        np.multiply(x, depth, out=points[..., 0])
-        np.multiply(y, depth, out=points[..., 1])
-    points[..., 2] = depth
-    return points
+        x, y = rays * depth
+    # Interleaved by OpenCV, twice as fast as NumPy writes every third float.
+    return np.asarray(cv2.merge((x, y, depth)), np.float32)
 
 
 def pixels_from_points(

@@ -63,7 +63,7 @@ def scan_from_depth(
         x, y, z = (eye[i] + directions[i] * depth for i in range(3))
     reach, bearing = np.hypot(x, y), np.arctan2(y, x)
     floor = config.min_height_m + reach * math.tan(config.floor_slope_rad)
-    flying = depth_edges(depth_m, config.edge_share)[:: config.stride, :: config.stride]
+    flying = depth_edges(depth_m, config.edge_share, config.stride)
     standing = (z >= floor) & (z <= config.max_height_m) & ~flying
     standing &= (reach >= config.min_range_m) & (reach <= config.max_range_m)
     # Lower than the floor can be is a ledge, or an error: no proof of anything to drive on.

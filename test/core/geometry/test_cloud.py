@@ -96,6 +96,21 @@ def test_slanted_surfaces_are_no_edges_and_the_sky_is_one() -> None:
     assert found.min() == 39
 
 
+def test_edges_of_some_pixels_are_those_of_all() -> None:
+    _, depth = World('road', 2, size=(161, 121)).picture(1.0)
+    depth[:5, :5] = np.nan
+    depth[50, 60] = 0.0
+    for stride in (2, 3):
+        some = depth_edges(depth, 0.08, stride)
+        assert np.array_equal(some, depth_edges(depth, 0.08)[::stride, ::stride])
+
+
+def test_every_third_pixel_keeps_its_own_colour() -> None:
+    colors = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    cloud = cloud_from_depth(wall(), CAMERA, CloudFilter(), stride=3, bgr=colors[:, :, ::-1])
+    assert np.array_equal(cloud.bgr, colors[::3, ::3, ::-1])
+
+
 def test_most_of_a_real_scene_stays_and_its_flying_pixels_go() -> None:
     _, depth = World('room', 4).picture(1.0)
     camera = World('room', 4).camera

@@ -1,0 +1,49 @@
+"""What is kept around a camera."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from depth_anything_ros.core.errors import FrameError
+from depth_anything_ros.messages.surroundings import Surroundings
+
+
+def info(focal: float) -> SimpleNamespace:
+    """Give a CameraInfo of 64 x 48 pixels, rectified to twice the focal length."""
+    return SimpleNamespace(
+        width=64,
+        height=48,
+        distortion_model='plumb_bob',
+        d=[],
+        k=[focal, 0.0, 32.0, 0.0, focal, 24.0, 0.0, 0.0, 1.0],
+        r=[],
+        p=[2 * focal, 0.0, 32.0, 0.0, 0.0, 2 * focal, 24.0, 0.0, 0.0, 0.0, 1.0, 0.0],
+        binning_x=0,
+        binning_y=0,
+        roi=SimpleNamespace(x_offset=0, y_offset=0, width=0, height=0),
+    )
+
+
+def test_a_camera_info_is_read_once_and_a_new_one_anew() -> None:
+    around = Surroundings()
+    around.camera_info = info(50.0)
+    first = around.camera(64, 48, rectified=True)
+    assert around.camera(64, 48, rectified=True) is first
+    assert around.camera(64, 48, rectified=False).fx == 50.0
+    assert around.camera(64, 48, rectified=True) == first
+    around.camera_info = info(60.0)
+    assert around.camera(64, 48, rectified=True).fx == 120.0
+
+
+def test_a_camera_info_that_does_not_fit_is_refused_again_and_again() -> None:
+    around = Surroundings()
+    around.camera_info = info(50.0)
+    around.camera(64, 48, rectified=True)
+    for _ in range(2):
+        with pytest.raises(FrameError, match='50 x 40'):
+            around.camera(50, 40, rectified=True)
+    around.forget()
+    with pytest.raises(FrameError, match='no camera_info yet'):
+        around.camera(64, 48, rectified=True)
