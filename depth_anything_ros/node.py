@@ -181,7 +181,7 @@ class DepthNode(LifecycleNode):
                     backend, self._settings.cameras[name], camera.surroundings
                 )
                 self._pipelines[name] = pipeline
-                camera.open_inputs(pipeline.answer)
+                camera.open_inputs(pipeline)
         except Exception:
             self._deactivate()
             raise

@@ -59,23 +59,25 @@ class DepthPipeline:
         Raises FrameError for an image, or an answer of the network, that means nothing.
         """
         times = times or StageTimes()
+        view = self.look(bgr, stamp_ns, times, frame_id)
+        disparity = self.backend.infer(bgr, times)
+        return self.answer(view, disparity, bgr, wanted, times)
+
+    def look(self, bgr: BgrImage, stamp_ns: int, times: StageTimes, frame_id: str) -> View:
+        """Do what `process` does before the network: judge the image, see what is around it.
+
+        Raises FrameError for an image that means nothing.
+        """
         with times.stage('preprocess'):
             check_image(bgr)
-        disparity = self.backend.infer(bgr, times)
-        return self.answer(disparity, bgr, stamp_ns, wanted, times, frame_id)
+        size = bgr.shape[1], bgr.shape[0]
+        return View(frame_id, stamp_ns, size, self._around, self.parameters)
 
     def answer(
-        self,
-        disparity: FloatImage,
-        bgr: BgrImage,
-        stamp_ns: int,
-        wanted: Wanted,
-        times: StageTimes,
-        frame_id: str,
+        self, view: View, disparity: FloatImage, bgr: BgrImage, wanted: Wanted, times: StageTimes
     ) -> DepthFrame:
-        """Do the rest of `process`, where the network ran on its own: `disparity` of `bgr`."""
-        parameters = self.parameters
-        view = View(frame_id, stamp_ns, (bgr.shape[1], bgr.shape[0]), self._around, parameters)
+        """Do the rest: `disparity` is what the network gives of `bgr`."""
+        parameters, stamp_ns = view.parameters, view.stamp_ns
         with times.stage('postprocess'):
             disparity = _bounded(disparity, parameters.output.max_side)
             normalized, color = self._pictures(disparity, stamp_ns, wanted, parameters)

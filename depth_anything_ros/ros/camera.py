@@ -7,14 +7,13 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.frame import DepthFrame, Wanted
-from depth_anything_ros.core.normalization import check_image
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.telemetry import CLOCKS_DISAGREE_S, Numbers, Telemetry
 from depth_anything_ros.core.timing import StageTimes
@@ -32,11 +31,21 @@ from depth_anything_ros.ros.qos import (
 )
 from depth_anything_ros.ros.references import ReferenceInput
 
-__all__ = ['Answer', 'Camera', 'ReceivedImage', 'Shot']
+__all__ = ['Camera', 'Pipeline', 'ReceivedImage', 'Shot']
 
-Answer = Callable[[FloatImage, BgrImage, int, Wanted, StageTimes, str], DepthFrame]
-"""DepthPipeline.answer: what the network gave, its image, the stamp in nanoseconds, wanted parts,
-times to add to, the frame."""
+
+class Pipeline(Protocol):
+    """What DepthPipeline does on either side of the network, which cameras share."""
+
+    def look(self, bgr: BgrImage, stamp_ns: int, times: StageTimes, frame_id: str) -> Any:
+        """Give what `answer` wants to know of the image; FrameError if it means nothing."""
+        ...
+
+    def answer(
+        self, view: Any, disparity: FloatImage, bgr: BgrImage, wanted: Wanted, times: StageTimes
+    ) -> DepthFrame:
+        """Turn what the network gave into a frame; FrameError if that means nothing."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,7 @@ class Shot:
 
     image: ReceivedImage
     bgr: BgrImage
+    view: Any
     stamp_ns: int
     times: StageTimes
 
@@ -92,13 +102,13 @@ class Camera:
         self._bad_camera_info = ''
         self._inputs: list[Any] = []  # of Subscriber
         self._numbers = Numbers()
-        self._answer: Answer | None = None
+        self._pipeline: Pipeline | None = None
         self._epoch = 0
 
-    def open_inputs(self, answer: Answer) -> None:
+    def open_inputs(self, pipeline: Pipeline) -> None:
         """Subscribe, with nothing remembered from an earlier activation."""
         self._epoch += 1
-        self._answer = answer
+        self._pipeline = pipeline
         self.telemetry = Telemetry()
         self._numbers = Numbers()
         self.surroundings.forget()
@@ -115,7 +125,7 @@ class Camera:
     def close_inputs(self) -> None:
         """Unsubscribe; a frame still in the network is not published any more."""
         self._epoch += 1
-        self._answer = None
+        self._pipeline = None
         inputs, self._inputs = self._inputs, []
         for subscriber in inputs:
             self._node.destroy_subscription(subscriber.sub)
@@ -149,9 +159,10 @@ class Camera:
 
     def take(self, image: ReceivedImage) -> Shot | None:
         """Make one image ready for the network; None if it is not to be answered."""
-        if image.epoch != self._epoch:
+        pipeline, header = self._pipeline, image.message.header
+        if pipeline is None or image.epoch != self._epoch:
             return None
-        stamp_ns = ns_from_stamp(image.message.header.stamp)
+        stamp_ns = ns_from_stamp(header.stamp)
         limit_s = self.parameters.max_image_age_s
         # Beyond that the clocks disagree, and an age by them means nothing.
         if limit_s and limit_s < self._age_s(stamp_ns) < CLOCKS_DISAGREE_S:
@@ -163,26 +174,27 @@ class Camera:
         with self._guard(image):
             with times.stage('convert'):
                 bgr = self._decode(image.message)
-            with times.stage('preprocess'):
-                check_image(bgr)
             self._check_camera_info(bgr.shape[1], bgr.shape[0])
-            shot = Shot(image, bgr, stamp_ns, times)
+            view = pipeline.look(bgr, stamp_ns, times, header.frame_id)
+            shot = Shot(image, bgr, view, stamp_ns, times)
         return shot  # noqa: RET504  the guard may have ended the block before
 
     def answer(self, shot: Shot, disparity: FloatImage | Exception) -> None:
         """Publish what follows from what the network gave, or refuse the image for its error."""
-        image, answer, times = shot.image, self._answer, shot.times
-        if answer is None or image.epoch != self._epoch:
+        image, pipeline, times = shot.image, self._pipeline, shot.times
+        if pipeline is None or image.epoch != self._epoch:
             return
         with self._guard(image):
             if isinstance(disparity, Exception):
                 raise disparity
-            header = image.message.header
             wanted = self.outputs.wanted()
-            frame = answer(disparity, shot.bgr, shot.stamp_ns, wanted, times, header.frame_id)
-            info = self.surroundings.camera_info
+            frame = pipeline.answer(shot.view, disparity, shot.bgr, wanted, times)
             self.outputs.publish(
-                frame, header, info, self.parameters, lambda: image.epoch == self._epoch
+                frame,
+                image.message.header,
+                self.surroundings.camera_info,
+                self.parameters,
+                lambda: image.epoch == self._epoch,
             )
             if image.epoch != self._epoch:
                 return

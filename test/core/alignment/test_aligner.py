@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -311,20 +310,6 @@ def test_thresholds_are_checked() -> None:
         AlignmentConfig(hold_s=0.0)
     with pytest.raises(SettingError, match='min_depth_m'):
         AlignmentConfig(min_depth_m=90.0)
-
-
-def test_4096_samples_in_a_few_milliseconds() -> None:
-    depth = true_depth(width=640)
-    disparity = degraded(depth, seed=9)
-    reference = samples(depth, 4096)
-    aligner = ScaleAligner()
-    times: list[float] = []
-    for frame in range(15):
-        start = time.perf_counter()
-        assert aligner.update(disparity, reference, frame * PERIOD).accepted
-        times.append(time.perf_counter() - start)
-    # 5 ms is the budget (design section 7); the rest is for a busy machine.
-    assert np.median(times) < 0.015
 
 
 def test_a_hundred_thousand_samples_are_thinned() -> None:
