@@ -165,6 +165,7 @@ class DepthNode(LifecycleNode):
         self.get_logger().info(
             f'{info.variant} {info.weights.checkpoint.value} through {info.name} on '
             f'{info.device}, {info.precision}, input size {info.input_size}'
+            + (f' ({info.why})' if info.why else '')
         )
         for warning in info.weights.notices():
             self.get_logger().warning(warning)

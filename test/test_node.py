@@ -261,3 +261,17 @@ def test_images_too_old_are_dropped_and_said_to_be() -> None:
         assert not rig.received[RELATIVE]
         assert rig.set_parameter('max_image_age_s', 9.0)[0]
         rig.until_answered(RELATIVE, image)
+
+
+def test_auto_exports_the_network_before_it_configures() -> None:
+    pytest.importorskip('openvino')
+    with Rig({'backend': 'auto', 'weights': ''}) as rig:
+        rig.until_state('active')
+
+        def backend() -> str | None:
+            part = rig.diagnostics('model')
+            return values_of(part).get('backend') if part else None
+
+        assert rig.until(backend) == 'openvino'
+        rig.listen(Image, RELATIVE)
+        rig.until_answered(RELATIVE)

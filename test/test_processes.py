@@ -83,7 +83,7 @@ def test_a_signal_ends_it_while_the_network_runs(
 ) -> None:
     log = tmp_path / 'log'
     # vitb at 518 takes seconds a frame here: the signal finds the worker inside it.
-    process = start(log, 'weights:=random', 'device:=cpu', 'variant:=vitb')
+    process = start(log, 'weights:=random', 'device:=cpu', 'variant:=vitb', 'backend:=torch')
     try:
         wait_until_busy(peer, process)
         process.send_signal(number)
@@ -100,7 +100,7 @@ def test_sigterm_during_configure(peer: Node, tmp_path: Path) -> None:
     peer.create_subscription(DiagnosticStatus, '/depth_anything/status', statuses.append, LATCHED)
     log = tmp_path / 'log'
     # Loading this takes seconds, and begins as soon as the node speaks.
-    process = start(log, 'weights:=random', 'device:=cpu', 'variant:=vitb')
+    process = start(log, 'weights:=random', 'device:=cpu', 'variant:=vitb', 'backend:=torch')
     try:
         deadline = time.monotonic() + 60.0
         while not statuses and time.monotonic() < deadline:
@@ -115,7 +115,7 @@ def test_sigterm_during_configure(peer: Node, tmp_path: Path) -> None:
 
 def test_the_lifecycle_shutdown_ends_it(peer: Node, tmp_path: Path) -> None:
     log = tmp_path / 'log'
-    process = start(log, 'weights:=random', 'device:=cpu', 'input_size:=56')
+    process = start(log, 'weights:=random', 'device:=cpu', 'input_size:=56', 'backend:=torch')
     try:
         wait_until_busy(peer, process)
         client = peer.create_client(ChangeState, '/depth_anything/change_state')

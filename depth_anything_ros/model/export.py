@@ -76,8 +76,7 @@ def export(
 def _write_openvino(
     traced: torch.jit.ScriptModule, example: Tensor, path: Path, size: tuple[int, int] | None
 ) -> None:
-    # Not openvino.convert_model, which reports its use over the network and takes several times
-    # as long.
+    # openvino.convert_model does this too, and much that takes several times as long.
     import openvino
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder

@@ -19,7 +19,7 @@ from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
 from depth_anything_ros.core.geometry.transforms import extrinsics_text
 from depth_anything_ros.core.parameters import parameters_from_flat
 from depth_anything_ros.messages.transforms import put_transforms
-from depth_anything_ros.pipeline import load_backend
+from depth_anything_ros.pipeline import fetch_weights, load_backend
 
 NODE = '/depth_anything/'
 OUTPUTS: dict[str, Any] = {
@@ -44,6 +44,7 @@ def extrinsics(bag: Path) -> str:
 
 def processed(bag: Path, out: Path, given: dict[str, Any]) -> dict[str, list[bytes]]:
     parameters = parameters_from_flat(given)
+    fetch_weights(parameters)
     backend = load_backend(parameters)
     choice = Choice(reference=LIDAR, outputs=tuple(OUTPUTS), copy=('none',))
     process_bag(bag, out, backend, parameters, choice)
@@ -78,7 +79,7 @@ def live(bag: Path, given: dict[str, Any]) -> dict[str, list[bytes]]:
 def test_live_in_lockstep_and_from_the_bag_are_the_same_bytes(tmp_path: Path) -> None:
     bag = tmp_path / 'room'
     write_sample_bag(bag, 'room', 1.2, 10.0, (320, 240))
-    given = {'variant': 'demo', 'weights': '', 'device': 'cpu'}
+    given = {'variant': 'demo', 'weights': '', 'device': 'cpu', 'backend': 'auto'}
     given['reference.extrinsics'] = extrinsics(bag)
     first = processed(bag, tmp_path / 'first', given)
     assert len(first['relative/image']) == 12
