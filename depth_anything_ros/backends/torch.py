@@ -177,11 +177,11 @@ def load(variant: Variant, weights: WeightsFile) -> DepthAnythingV2:
 
 def prepare(network: DepthAnythingV2, device: torch.device, dtype: torch.dtype) -> DepthAnythingV2:
     """Move a network to where it runs and make it fast there."""
-    network = network.eval().requires_grad_(False).to(device, dtype)
+    network = network.eval().requires_grad_(False)
     if device.type == 'cpu':
-        tune_for_cpu(network)
+        tune_for_cpu(network, dtype)
         return network
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return network.to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def inverse_of_metres(metres: FloatImage) -> FloatImage:
