@@ -49,9 +49,10 @@ class Frames(Protocol):
 class TorchBackend:
     """The network in torch; see DepthBackend for what it does."""
 
-    def __init__(self, settings: BackendSettings) -> None:
+    def __init__(self, settings: BackendSettings, *, plain: bool = False) -> None:
+        """`plain` runs float32 without what was done for speed: the truth of the self-check."""
         device = choose_device(settings.device)
-        precision = choose_precision(settings.precision, device)
+        precision = choose_precision('fp32' if plain else settings.precision, device)
         torch.set_num_threads(settings.threads or DEFAULT_THREADS)
         self.info = BackendInfo(
             name='torch',
@@ -67,7 +68,7 @@ class TorchBackend:
         self.input_size = settings.input_size
         network = load(settings.variant, settings.weights)
         make = HostFrames if device.type == 'cpu' else GpuFrames
-        self._frames: Frames | None = make(network, device, PRECISIONS[precision])
+        self._frames: Frames | None = make(network, device, PRECISIONS[precision], plain)
 
     @property
     def output(self) -> Output:

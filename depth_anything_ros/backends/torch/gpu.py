@@ -93,13 +93,19 @@ class _Plan:
 class GpuFrames:
     """See Frames. The network moves to `device`."""
 
-    def __init__(self, network: DepthAnythingV2, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        network: DepthAnythingV2,
+        device: torch.device,
+        dtype: torch.dtype,
+        plain: bool = False,
+    ) -> None:
         network = network.eval().requires_grad_(False).to(device, dtype)
         self._network: DepthAnythingV2 = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._normalizer = Normalizer(device)
         self._device, self._dtype = device, dtype
         self._plans: dict[tuple[int, ...], _Plan] = {}
-        self._captures = True
+        self._captures = not plain
         self._pool = torch.cuda.graph_pool_handle()
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         # The weights come by the stream that everybody shares.

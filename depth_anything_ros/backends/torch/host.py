@@ -22,11 +22,20 @@ KEPT_INPUTS = 8
 class HostFrames:
     """See Frames."""
 
-    def __init__(self, network: DepthAnythingV2, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        network: DepthAnythingV2,
+        device: torch.device,
+        dtype: torch.dtype,
+        plain: bool = False,
+    ) -> None:
         self._network = network.eval().requires_grad_(False)
         self._dtype = dtype
         self._inputs: dict[tuple[int, ...], Tensor] = {}
-        tune_for_cpu(self._network, dtype)
+        if plain:
+            self._network.to(device, dtype)
+        else:
+            tune_for_cpu(self._network, dtype)
 
     def run(
         self, images: Sequence[BgrImage], size: tuple[int, int], times: StageTimes
