@@ -63,7 +63,7 @@ class Changed:
 @pytest.fixture(scope='module')
 def settings() -> BackendSettings:
     return BackendSettings(
-        get_variant('demo'), find('demo', Checkpoint.RELATIVE), 'cpu', 'fp32', 126, 0
+        get_variant('demo'), find('demo', Checkpoint.RELATIVE), 'cpu', 'fp32', 126, 2
     )
 
 
@@ -109,7 +109,7 @@ def test_what_works_is_accepted(
 
 def test_random_weights_pass_in_bfloat16() -> None:
     weights = find('vits', Checkpoint.RELATIVE, 'random')
-    random = BackendSettings(get_variant('vits'), weights, 'cpu', 'bf16', 126, 0)
+    random = BackendSettings(get_variant('vits'), weights, 'cpu', 'bf16', 126, 2)
     agreement = check(TorchBackend(random), reference_disparity(random))
     assert agreement.accepted, agreement
 
@@ -132,7 +132,7 @@ def test_what_is_broken_is_refused_and_named(
 
 def test_noise_around_a_large_value_is_refused() -> None:
     weights = find('vits', Checkpoint.RELATIVE, 'random')
-    random = BackendSettings(get_variant('vits'), weights, 'cpu', 'fp32', 126, 0)
+    random = BackendSettings(get_variant('vits'), weights, 'cpu', 'fp32', 126, 2)
     reference = reference_disparity(random)
     noise = np.random.default_rng(0).normal(reference.mean(), 1e-4, reference.shape)
     agreement = check(Changed(random, lambda _: noise.astype(np.float32)), reference)

@@ -191,7 +191,7 @@ def test_memory_that_ends_in_a_capture_is_no_reason_to_go_without(
 
 def _backend(device: str, precision: str, input_size: int = 56) -> TorchBackend:
     weights = WeightsFile(None, '', 'tiny', Checkpoint.RELATIVE, '', known=False, random=True)
-    return TorchBackend(BackendSettings(TINY, weights, device, precision, input_size, 0))
+    return TorchBackend(BackendSettings(TINY, weights, device, precision, input_size, 2))
 
 
 @pytest.mark.cuda

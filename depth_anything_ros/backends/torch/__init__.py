@@ -26,10 +26,7 @@ from depth_anything_ros.model.network.loading import load_network
 from depth_anything_ros.model.variants import Variant
 from depth_anything_ros.model.weights import WeightsFile
 
-__all__ = ['DEFAULT_THREADS', 'TorchBackend', 'choose_device', 'load']
-
-DEFAULT_THREADS = torch.get_num_threads()
-"""What torch takes by itself; its setting belongs to the thread that makes it."""
+__all__ = ['TorchBackend', 'choose_device', 'load']
 
 
 class Frames(Protocol):
@@ -53,7 +50,7 @@ class TorchBackend:
         """`plain` runs float32 without what was done for speed: the truth of the self-check."""
         device = choose_device(settings.device)
         precision = choose_precision('fp32' if plain else settings.precision, device)
-        torch.set_num_threads(settings.threads or DEFAULT_THREADS)
+        torch.set_num_threads(settings.threads)
         self.info = BackendInfo(
             name='torch',
             variant=settings.variant.name,
