@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from depth_anything_ros.backends import BackendInfo, BackendSettings, Output
-from depth_anything_ros.backends.torch import DEFAULT_THREADS, choose_device, load
+from depth_anything_ros.backends.torch import choose_device, load
 from depth_anything_ros.core.errors import BackendError, FrameError, SettingError
 from depth_anything_ros.core.preprocess import check_bgr, network_size
 from depth_anything_ros.core.timing import StageTimes
@@ -45,7 +45,7 @@ class UpstreamBackend:
             )
         network_size(1, 1, settings.input_size)
         self._device = choose_device(settings.device)
-        torch.set_num_threads(settings.threads or DEFAULT_THREADS)
+        torch.set_num_threads(settings.threads)
         self._network: Any = upstream_network(settings.variant)
         ours = load(settings.variant, settings.weights)
         self._network.load_state_dict(ours.state_dict(), strict=True)

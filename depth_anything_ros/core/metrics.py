@@ -15,6 +15,7 @@ from depth_anything_ros.core.types import FloatImage
 
 __all__ = [
     'cloud_figures',
+    'correlation',
     'metric_figures',
     'relative_figures',
     'scan_figures',
@@ -86,10 +87,10 @@ def relative_figures(disparity: FloatImage, other: FloatImage) -> dict[str, floa
     if given.size:
         # What is left of a linear fit follows from the correlation, and a fit of negative
         # slope is refused: the best of the others is the mean.
-        agreement = max(0.0, _correlation(given, found))
+        agreement = max(0.0, correlation(given, found))
         figures['ssi_error'] = float(np.sqrt(max(0.0, 1.0 - agreement**2)))
         step = -(-given.size // _MOST_RANKED)
-        figures['rank_correlation'] = _correlation(_ranks(given[::step]), _ranks(found[::step]))
+        figures['rank_correlation'] = correlation(_ranks(given[::step]), _ranks(found[::step]))
     return figures
 
 
@@ -114,6 +115,18 @@ def cloud_figures(
     return figures
 
 
+def correlation(first: Values, second: Values) -> float:
+    """Give Pearson's correlation of float64 (N,).
+
+    Of values without spread it is 1 if both have none, or else 0.
+    """
+    first, second = first - first.mean(), second - second.mean()
+    spreads = float(np.sqrt(np.mean(first**2))), float(np.sqrt(np.mean(second**2)))
+    if min(spreads) < _LEAST_SPREAD:
+        return 1.0 if max(spreads) < _LEAST_SPREAD else 0.0
+    return float(np.mean((first / spreads[0]) * (second / spreads[1])))
+
+
 def _common(first: FloatImage, second: FloatImage) -> tuple[float, Values, Values]:
     """Give the coverage, and the values of the pixels known in both, float64 (N,)."""
     known, also = np.isfinite(first), np.isfinite(second)
@@ -121,15 +134,6 @@ def _common(first: FloatImage, second: FloatImage) -> tuple[float, Values, Value
     either = np.count_nonzero(known | also)
     coverage = float(np.count_nonzero(both) / either) if either else 1.0
     return coverage, first[both].astype(np.float64), second[both].astype(np.float64)
-
-
-def _correlation(first: Values, second: Values) -> float:
-    """Give Pearson's correlation; of values without spread 1 if both have none, or else 0."""
-    first, second = first - first.mean(), second - second.mean()
-    spreads = float(np.sqrt(np.mean(first**2))), float(np.sqrt(np.mean(second**2)))
-    if min(spreads) < _LEAST_SPREAD:
-        return 1.0 if max(spreads) < _LEAST_SPREAD else 0.0
-    return float(np.mean((first / spreads[0]) * (second / spreads[1])))
 
 
 def _ranks(values: Values) -> Values:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import threading
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -172,12 +175,38 @@ def test_tuning_for_the_cpu_changes_nothing(
         assert (tuned(image) - expected).abs().max() < 1e-4 * spread
 
 
+@pytest.mark.parametrize('side', [14, 154, 266])
+def test_tokens_are_shared_out_without_a_rest(side: int) -> None:
+    # 2 tokens are one part, 122 are one, and 362 are cut unevenly; each image by itself.
+    image = torch.randn(3, 3, side, side, generator=torch.Generator().manual_seed(0))
+    network, tuned = _with_layer_scales(TINY), _with_layer_scales(TINY)
+    tune_for_cpu(tuned)
+    with torch.inference_mode():
+        expected = network.pretrained(image)
+        for found, wanted in zip(tuned.pretrained(image), expected, strict=True):
+            torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_the_threads_of_a_tuned_network_end_with_it(image: Tensor) -> None:
+    before, count = set(threading.enumerate()), torch.get_num_threads()
+    network = random_network(TINY)
+    tune_for_cpu(network)
+    ours = set(threading.enumerate()) - before
+    assert len(ours) == count == torch.get_num_threads()
+    with torch.inference_mode():
+        network(image)
+    del network
+    gc.collect()
+    for thread in ours:
+        thread.join(10.0)
+        assert not thread.is_alive()
+
+
 def test_tuning_works_in_bfloat16(image: Tensor) -> None:
     network = _with_layer_scales(TINY)
     with torch.inference_mode():
         expected = network(image)
-        network.to(torch.bfloat16)
-        tune_for_cpu(network)
+        tune_for_cpu(network, torch.bfloat16)
         found = network(image.bfloat16()).float()
     # 8 bits of mantissa on values near 1.
     torch.testing.assert_close(found, expected, atol=0.02, rtol=0.02)

@@ -2,7 +2,8 @@
 
 Torch multiplies float32 matrices there with MKL, which on other makers' processors stays
 below half of what oneDNN, also within torch, reaches (measured on two cores of an AMD EPYC with
-AVX-512: 160 against 360 GFLOP/s). Convolutions run on oneDNN anyway, and want channels last.
+AVX-512: 160 against 360 GFLOP/s), and its attention takes as long in bfloat16 as in float32.
+Convolutions run on oneDNN anyway, and want channels last.
 """
 
 from __future__ import annotations
@@ -11,25 +12,32 @@ import torch
 from torch import Tensor, nn
 
 from depth_anything_ros.model.network import DepthAnythingV2
+from depth_anything_ros.model.network.token_parallel import TokenParallel
 from depth_anything_ros.model.network.vit import Block, LayerScale, Mlp
 
 __all__ = ['tune_for_cpu']
 
 
-def tune_for_cpu(network: DepthAnythingV2) -> None:
-    """Rebuild `network` in place for inference on the CPU, after its last change of type.
+def tune_for_cpu(network: DepthAnythingV2, dtype: torch.dtype = torch.float32) -> None:
+    """Rebuild the float32 `network` in place for inference in `dtype` on the CPU.
 
     It can no longer be exported, trained or saved.
     """
-    blocks = [module for module in network.pretrained.modules() if isinstance(module, Block)]
+    encoder = network.pretrained
+    blocks = [block for block in encoder.blocks if isinstance(block, Block)]
+    through_onednn = _onednn_multiplies(dtype)
     with torch.no_grad():
         for block in blocks:
+            # Before rounding to `dtype`, so that a product is rounded once.
             _fold_scales(block)
+            if through_onednn:
+                _fold_temperature(block)
+        network.to(dtype)
         network.depth_head.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if not _onednn_multiplies(network.pretrained.pos_embed.dtype):
-            return
-        for block in blocks:
-            _through_onednn(block)
+        if through_onednn:
+            for block in blocks:
+                _through_onednn(block)
+            network.pretrained = TokenParallel(encoder, _multiply)  # type: ignore[assignment]
 
 
 def _fold_scales(block: Block) -> None:
@@ -42,13 +50,16 @@ def _fold_scales(block: Block) -> None:
     block.ls1 = block.ls2 = nn.Identity()
 
 
-def _through_onednn(block: Block) -> None:
-    """Replace what multiplies matrices by weights in `block`.
+def _fold_temperature(block: Block) -> None:
+    """Multiply the 1 / sqrt(width) of attention into what gives the queries."""
+    qkv, heads = block.attn.qkv, block.attn.heads
+    channels = qkv.in_features
+    for parameter in (qkv.weight, qkv.bias):
+        parameter[:channels].mul_((channels // heads) ** -0.5)
 
-    Attention stays with torch: through `_multiply`, head by head, one layer took 20 ms for 34
-    on idle cores, but on busy ones a whole frame took over twice as long, probably since each
-    of its many steps waits for every thread.
-    """
+
+def _through_onednn(block: Block) -> None:
+    """Replace what multiplies matrices by weights in `block`."""
     attention, mlp = block.attn, block.mlp
     attention.qkv = _Linear(attention.qkv)
     attention.proj = _Linear(attention.proj)
@@ -61,7 +72,9 @@ def _through_onednn(block: Block) -> None:
         mlp.w3 = _Linear(mlp.w3)
 
 
-def _multiply(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str = 'none') -> Tensor:
+def _multiply(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = 'none'
+) -> Tensor:
     """Give x @ weight.T + bias, through oneDNN; `activation` is 'none' or 'gelu'.
 
     This is the operator that torch.compile chooses for a frozen linear layer. `weight` must

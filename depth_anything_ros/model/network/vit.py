@@ -151,6 +151,16 @@ class VisionTransformer(nn.Module):
         x: (N, 3, h, w) with h and w multiples of `PATCH_PX`. Returns four tensors
         (N, h / 14 * w / 14, channels), shallow to deep.
         """
+        tokens = self.embedded(x)
+        tapped = []
+        for index, block in enumerate(self.blocks[: self.taps[-1] + 1]):
+            tokens = block(tokens)
+            if index in self.taps:
+                tapped.append(self.norm(tokens[:, 1:]))
+        return tuple(tapped)
+
+    def embedded(self, x: Tensor) -> Tensor:
+        """Give the tokens (N, 1 + h / 14 * w / 14, channels) that the first block takes."""
         height, width = x.shape[-2:]
         if height % PATCH_PX or width % PATCH_PX:
             raise SettingError(
@@ -160,13 +170,7 @@ class VisionTransformer(nn.Module):
         tokens = self.patch_embed(x)
         cls_token = self.cls_token.expand(tokens.shape[0], -1, -1)
         tokens = torch.cat((cls_token, tokens), dim=1)
-        tokens = tokens + self.positions(height // PATCH_PX, width // PATCH_PX)
-        tapped = []
-        for index, block in enumerate(self.blocks[: self.taps[-1] + 1]):
-            tokens = block(tokens)
-            if index in self.taps:
-                tapped.append(self.norm(tokens[:, 1:]))
-        return tuple(tapped)
+        return tokens + self.positions(height // PATCH_PX, width // PATCH_PX)
 
     def positions(self, rows: int, columns: int) -> Tensor:
         """Give the position embedding (1, 1 + rows * columns, channels) of a grid of patches.

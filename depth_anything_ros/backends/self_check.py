@@ -1,0 +1,187 @@
+"""Whether a fast way to run the network gives what plain float32 gives, on one picture.
+
+Drivers, libraries and processors differ more than tests can: each robot looks for itself, before
+its first frame, and falls back to the next safer way where the answers differ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from depth_anything_ros.backends import BackendSettings, DepthBackend
+from depth_anything_ros.core.errors import DeviceMemoryError, SettingError, WeightsError
+from depth_anything_ros.core.metrics import correlation
+from depth_anything_ros.core.types import BgrImage, FloatImage
+
+__all__ = [
+    'PHOTOGRAPH',
+    'Agreement',
+    'Candidate',
+    'candidates',
+    'check',
+    'checked',
+    'photograph',
+    'reference_disparity',
+]
+
+PHOTOGRAPH = Path(__file__).with_name('self_check.jpg')
+"""World('room').picture(2.0) of `synthetic`, 640x480: a robot's view, free of anybody's rights."""
+
+MOST_MEDIAN = 0.003
+MOST_P99 = 0.02
+"""Relative differences allowed. Half precision that works stays well below (0.1 % and 0.4 % with
+bfloat16, which rounds to 0.2 %), and so much is far less than what a good alignment leaves. One
+limit for all: what counts is the answer, not how it was found."""
+
+LEAST_CORRELATION = 0.99
+"""Catches noise where answers vary little around a large value; random weights in bfloat16, the
+extreme of that, reach 0.9989."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How near two answers are; NaN throughout where that cannot be told.
+
+    `median` and `p99` are of |found - reference| / max(reference, mean of reference): a relative
+    difference that does not explode in the sky, where inverse depth is 0. Nothing is aligned
+    first: the same weights must give the same numbers, and what lies behind takes them so.
+    `correlation` is Pearson's.
+    """
+
+    median: float
+    p99: float
+    correlation: float
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the difference does no harm."""
+        return (
+            self.median <= MOST_MEDIAN
+            and self.p99 <= MOST_P99
+            and self.correlation >= LEAST_CORRELATION
+        )
+
+    def __str__(self) -> str:
+        if math.isnan(self.median):
+            return 'gives an answer that is not finite, or not of the size of the picture'
+        if self.median > MOST_MEDIAN:
+            return f'disagrees with float32 by {_of("half", self.median, MOST_MEDIAN)}'
+        if self.p99 > MOST_P99:
+            return f'disagrees with float32 by {_of("1 %", self.p99, MOST_P99)}'
+        if self.correlation < LEAST_CORRELATION:
+            return (
+                f'correlates with float32 by {self.correlation:.3f} (limit {LEAST_CORRELATION:g})'
+            )
+        return f'agrees with float32: within {100 * self.p99:.2g} % in 99 % of the pixels'
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A way to run the network: what was asked for, and what makes it."""
+
+    title: str
+    create: Callable[[], DepthBackend]
+
+
+def photograph() -> BgrImage:
+    """Give the picture that answers are compared on, uint8 (480, 640, 3)."""
+    return np.asarray(cv2.imread(str(PHOTOGRAPH), cv2.IMREAD_COLOR), np.uint8)
+
+
+def reference_disparity(settings: BackendSettings) -> FloatImage:
+    """Give the answer to `photograph` of plain float32 on the CPU; takes a load and a frame.
+
+    It depends on the weights and the input size only, and may be kept by these.
+    """
+    backend = _plain_torch(replace(settings, device='cpu'))
+    try:
+        return backend.infer(photograph())
+    finally:
+        backend.close()
+
+
+def check(backend: DepthBackend, reference: FloatImage) -> Agreement:
+    """Compare the answer of `backend` to `photograph` with `reference`."""
+    found, given = (x.astype(np.float64) for x in (backend.infer(photograph()), reference))
+    if found.shape != given.shape or not (np.isfinite(found) & np.isfinite(given)).all():
+        return Agreement(math.nan, math.nan, math.nan)
+    scale = np.maximum(given, max(float(given.mean()), 1e-30))
+    median, p99 = np.percentile(np.abs(found - given) / scale, (50.0, 99.0))
+    return Agreement(float(median), float(p99), correlation(given, found))
+
+
+def candidates(
+    name: str,
+    settings: BackendSettings,
+    table: Mapping[str, Callable[[BackendSettings], DepthBackend]],
+) -> list[Candidate]:
+    """List the ways to run what is asked for, the safest last: plain float32 of torch."""
+    precisions = dict.fromkeys((settings.precision, 'fp32'))
+    found = [
+        Candidate(
+            f'{name} {precision}',
+            lambda precision=precision: table[name](replace(settings, precision=precision)),  # type: ignore[misc]
+        )
+        for precision in precisions
+    ]
+    return [*found, Candidate('plain torch fp32', lambda: _plain_torch(settings))]
+
+
+def checked(
+    ways: Sequence[Candidate], reference: Callable[[], FloatImage]
+) -> tuple[DepthBackend, tuple[str, ...]]:
+    """Give the first backend that agrees with `reference()`, and a notice for each before it.
+
+    The last one is what the others are held against, and runs unchecked. SettingError,
+    WeightsError and DeviceMemoryError are raised: no other way would do better.
+    """
+    refusals: list[str] = []
+    for way in ways[:-1]:
+        backend, why = _attempt(way, reference)
+        if backend is not None:
+            return backend, _notices(refusals, f'{backend.info.name} {backend.info.precision}')
+        refusals.append(why)
+    return ways[-1].create(), _notices(refusals, ways[-1].title)
+
+
+def _attempt(
+    way: Candidate, reference: Callable[[], FloatImage]
+) -> tuple[DepthBackend | None, str]:
+    """Give a backend that agrees, or None and what is wrong with it."""
+    with ExitStack() as unwanted:
+        title = way.title
+        try:
+            backend = way.create()
+            unwanted.callback(backend.close)
+            title = f'{backend.info.name} {backend.info.precision}'
+            agreement = check(backend, reference())
+        except (SettingError, WeightsError, DeviceMemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001  whatever a driver or a library may raise
+            first = (str(error).splitlines() or [''])[0]
+            return None, f'{title} fails ({type(error).__name__}: {first})'
+        if not agreement.accepted:
+            return None, f'{title} {agreement}'
+        unwanted.pop_all()
+        return backend, ''
+
+
+def _of(pixels: str, difference: float, limit: float) -> str:
+    return f'{100 * difference:.2g} % or more in {pixels} of the pixels (limit {100 * limit:g} %)'
+
+
+def _notices(refusals: Sequence[str], title: str) -> tuple[str, ...]:
+    return tuple(f'{refusal}: {title} runs instead' for refusal in refusals)
+
+
+def _plain_torch(settings: BackendSettings) -> DepthBackend:
+    from depth_anything_ros.backends.torch import TorchBackend
+
+    return TorchBackend(settings, plain=True)

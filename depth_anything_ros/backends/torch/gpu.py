@@ -1,0 +1,177 @@
+"""Frames on an NVIDIA GPU: bytes go up, inverse depth of the image's size comes down.
+
+All between runs on one stream, as one CUDA graph per shape, so that a frame costs the CPU two
+copies, three launches and one wait. Not run on a GPU yet: see test_torch_backend.py for what is
+checked without one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from depth_anything_ros.backends.torch.devices import is_out_of_memory
+from depth_anything_ros.core.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from depth_anything_ros.core.timing import StageTimes
+from depth_anything_ros.core.types import BgrImage, FloatImage
+from depth_anything_ros.model.network import DepthAnythingV2
+from depth_anything_ros.model.variants import PATCH_PX
+
+__all__ = ['GpuFrames', 'Normalizer', 'whole_frame']
+
+KEPT_PLANS = 4
+"""Shapes kept, each with its buffers and its graph: a robot has a few cameras."""
+
+_WARM_UPS = 2
+"""Runs before a capture, in which libraries choose kernels and allocate what a graph may not."""
+
+_log = logging.getLogger(__name__)
+
+
+class Normalizer:
+    """ImageNet's normalisation of 8-bit colours, as constants on `device`."""
+
+    def __init__(self, device: torch.device) -> None:
+        # Uploaded once: made within a frame, they would be a copy, and a wait, for every one.
+        std = torch.tensor(IMAGENET_STD)
+        self.factor = (1.0 / (255.0 * std)).view(1, 3, 1, 1).to(device)
+        self.offset = (-torch.tensor(IMAGENET_MEAN) / std).view(1, 3, 1, 1).to(device)
+
+    def __call__(self, bgr: Tensor, size: tuple[int, int]) -> Tensor:
+        """Give float32 (N, 3, h, w) as `core.preprocess.network_input` does from (N, H, W, 3)."""
+        rgb = bgr.permute(0, 3, 1, 2).flip(1).float()
+        resized = functional.interpolate(rgb, size, mode='bicubic', align_corners=False)
+        # Last, on fewer pixels as a rule: it commutes with resizing.
+        return resized * self.factor + self.offset
+
+
+def whole_frame(
+    network: DepthAnythingV2,
+    normalizer: Normalizer,
+    dtype: torch.dtype,
+    bgr: Tensor,
+    size: tuple[int, int],
+) -> Tensor:
+    """Give float32 (N, H, W) for uint8 (N, H, W, 3), seen by the network at `size` (h, w)."""
+    x = normalizer(bgr, size).to(dtype, memory_format=torch.channels_last)
+    answer = network(x).float()[:, None]
+    frame = functional.interpolate(answer, bgr.shape[1:3], mode='bilinear', align_corners=True)
+    return frame[:, 0]
+
+
+def captured(
+    compute: Callable[[], None], stream: torch.cuda.Stream, pool: Any
+) -> Callable[[], None]:
+    """Record what `compute` launches on `stream`, and give what launches it again at once.
+
+    Graphs may share the memory `pool` as long as none reads there what another has left.
+    """
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, pool=pool, stream=stream):
+        compute()
+    return graph.replay
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """What is kept for a shape: the same memory each time, as a graph demands."""
+
+    sent: Tensor
+    given: Tensor
+    launch: Callable[[], None]
+    held: Tensor
+    """Position embedding that a graph reads, whether or not the network keeps it."""
+
+
+class GpuFrames:
+    """See Frames. The network moves to `device`."""
+
+    def __init__(
+        self,
+        network: DepthAnythingV2,
+        device: torch.device,
+        dtype: torch.dtype,
+        plain: bool = False,
+    ) -> None:
+        network = network.eval().requires_grad_(False).to(device, dtype)
+        self._network: DepthAnythingV2 = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._normalizer = Normalizer(device)
+        self._device, self._dtype = device, dtype
+        self._plans: dict[tuple[int, ...], _Plan] = {}
+        self._captures = not plain
+        self._pool = torch.cuda.graph_pool_handle()
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        # The weights come by the stream that everybody shares.
+        self._stream.wait_stream(torch.cuda.current_stream(device))
+
+    def run(
+        self, images: Sequence[BgrImage], size: tuple[int, int], times: StageTimes
+    ) -> list[FloatImage]:
+        """Give the answers (H, W) to images of one size, seen by the network at `size` (h, w).
+
+        'preprocess' is the copy to pinned memory: the GPU does the rest within 'infer'.
+        """
+        with torch.inference_mode(), torch.cuda.stream(self._stream):
+            plan = self._plan((len(images), *images[0].shape), size)
+            with times.stage('preprocess'):
+                np.stack(images, out=plan.sent.numpy())
+            with times.stage('infer'):
+                plan.launch()
+                self._stream.synchronize()
+            with times.stage('postprocess'):
+                return list(plan.given.numpy().copy())
+
+    def free(self) -> None:
+        """Give back the memory that is kept for frames to come."""
+        self._stream.synchronize()
+        self._plans.clear()
+        torch.cuda.empty_cache()
+
+    def _plan(self, shape: tuple[int, ...], size: tuple[int, int]) -> _Plan:
+        """Find or make the plan of a batch (N, H, W, 3); the one unused for longest goes."""
+        key = (*shape, *size)
+        plan = self._plans.pop(key, None)
+        if plan is None:
+            while len(self._plans) >= KEPT_PLANS:
+                del self._plans[next(iter(self._plans))]
+            plan = self._make(shape, size)
+        self._plans[key] = plan
+        return plan
+
+    def _make(self, shape: tuple[int, ...], size: tuple[int, int]) -> _Plan:
+        pin = self._device.type == 'cuda'
+        sent = torch.zeros(shape, dtype=torch.uint8, pin_memory=pin)
+        given = torch.empty(shape[:3], pin_memory=pin)
+        bgr = torch.empty(shape, dtype=torch.uint8, device=self._device)
+
+        def compute() -> None:
+            bgr.copy_(sent, non_blocking=True)
+            frame = whole_frame(self._network, self._normalizer, self._dtype, bgr, size)
+            given.copy_(frame, non_blocking=True)
+
+        for _ in range(_WARM_UPS):
+            compute()
+        self._stream.synchronize()
+        held = self._network.pretrained.positions(size[0] // PATCH_PX, size[1] // PATCH_PX)
+        return _Plan(sent, given, self._launcher(compute), held)
+
+    def _launcher(self, compute: Callable[[], None]) -> Callable[[], None]:
+        """Give `compute` as a graph, or as it is where that cannot be."""
+        if not self._captures:
+            return compute
+        try:
+            return captured(compute, self._stream, self._pool)
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            self._captures = False
+            first = (str(error).splitlines() or [''])[0]
+            _log.warning('no CUDA graph (%s): the network runs step by step, a bit slower', first)
+        return compute

@@ -1,0 +1,229 @@
+"""The self-check: what agrees runs, what does not steps aside and says why."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from depth_anything_ros.backends import BACKENDS, BackendSettings, DepthBackend
+from depth_anything_ros.backends.self_check import (
+    Candidate,
+    candidates,
+    check,
+    checked,
+    photograph,
+    reference_disparity,
+)
+from depth_anything_ros.backends.torch import TorchBackend
+from depth_anything_ros.core.errors import (
+    BackendError,
+    DeviceMemoryError,
+    SettingError,
+    WeightsError,
+)
+from depth_anything_ros.core.timing import StageTimes
+from depth_anything_ros.core.types import BgrImage, FloatImage
+from depth_anything_ros.model.variants import Checkpoint, get_variant
+from depth_anything_ros.model.weights import find
+from depth_anything_ros.synthetic.world import World
+
+Change = Callable[[FloatImage], FloatImage]
+
+
+class Changed:
+    """The torch backend with an answer that is not quite its own."""
+
+    def __init__(self, settings: BackendSettings, change: Change) -> None:
+        self._inner = TorchBackend(settings)
+        self._change = change
+        self.info = replace(self._inner.info, name='fast')
+        self.output = self._inner.output
+        self.input_size = self._inner.input_size
+        self.closed = False
+
+    def infer(self, bgr: BgrImage, times: StageTimes | None = None) -> FloatImage:
+        return self._change(self._inner.infer(bgr, times))
+
+    def infer_batch(
+        self, images: Sequence[BgrImage], times: StageTimes | None = None
+    ) -> list[FloatImage]:
+        return [self.infer(image, times) for image in images]
+
+    def close(self) -> None:
+        self.closed = True
+        self._inner.close()
+
+
+@pytest.fixture(scope='module')
+def settings() -> BackendSettings:
+    return BackendSettings(
+        get_variant('demo'), find('demo', Checkpoint.RELATIVE), 'cpu', 'fp32', 126, 2
+    )
+
+
+@pytest.fixture(scope='module')
+def reference(settings: BackendSettings) -> FloatImage:
+    return reference_disparity(settings)
+
+
+def _with_nan(x: FloatImage) -> FloatImage:
+    x[0, 0] = np.nan
+    return x
+
+
+BROKEN: dict[str, tuple[Change, str]] = {
+    'scaled': (lambda x: 1.12 * x, r'disagrees with float32 by 1\d % .* half .*\(limit 0\.3 %\)'),
+    'upside down': (lambda x: x.max() - x, 'half of the pixels'),
+    'negative': (lambda x: -x, 'half of the pixels'),
+    'not finite': (_with_nan, 'not finite'),
+    'constant': (np.zeros_like, 'half of the pixels'),
+    'wrong in a corner': (
+        lambda x: np.where(np.indices(x.shape).sum(0) < 120, 0, x),
+        r'1 % of .*limit 2 %',
+    ),
+    'another size': (lambda x: x[1:], 'not of the size'),
+}
+
+
+def test_the_photograph_is_what_the_simulated_robot_sees() -> None:
+    picture, _ = World('room').picture(2.0)
+    assert photograph().shape == picture.shape
+    # JPEG of quality 85 is within a few grey levels.
+    assert np.abs(photograph().astype(int) - picture).mean() < 4
+
+
+@pytest.mark.parametrize('precision', ['fp32', 'bf16'])
+def test_what_works_is_accepted(
+    settings: BackendSettings, reference: FloatImage, precision: str
+) -> None:
+    agreement = check(TorchBackend(replace(settings, precision=precision)), reference)
+    assert agreement.accepted, agreement
+    assert str(agreement).startswith('agrees')
+
+
+def test_random_weights_pass_in_bfloat16() -> None:
+    weights = find('vits', Checkpoint.RELATIVE, 'random')
+    random = BackendSettings(get_variant('vits'), weights, 'cpu', 'bf16', 126, 2)
+    agreement = check(TorchBackend(random), reference_disparity(random))
+    assert agreement.accepted, agreement
+
+
+@pytest.mark.parametrize('how', BROKEN)
+def test_what_is_broken_is_refused_and_named(
+    settings: BackendSettings, reference: FloatImage, how: str
+) -> None:
+    change, said = BROKEN[how]
+    broken = Changed(settings, change)
+    ways = [
+        Candidate('fast fp32', lambda: broken),
+        Candidate('plain', lambda: TorchBackend(settings, plain=True)),
+    ]
+    backend, (notice,) = checked(ways, lambda: reference)
+    assert isinstance(backend, TorchBackend) and broken.closed
+    assert notice.startswith('fast fp32 ') and notice.endswith(': plain runs instead')
+    assert re.search(said, notice), notice
+
+
+def test_noise_around_a_large_value_is_refused() -> None:
+    weights = find('vits', Checkpoint.RELATIVE, 'random')
+    random = BackendSettings(get_variant('vits'), weights, 'cpu', 'fp32', 126, 2)
+    reference = reference_disparity(random)
+    noise = np.random.default_rng(0).normal(reference.mean(), 1e-4, reference.shape)
+    agreement = check(Changed(random, lambda _: noise.astype(np.float32)), reference)
+    assert not agreement.accepted
+    assert agreement.correlation < 0.1
+
+
+@pytest.mark.parametrize(
+    'error',
+    [ImportError('libfast.so: no such file'), RuntimeError('bad\nlong'), BackendError('x')],
+)
+def test_what_cannot_start_steps_aside(
+    settings: BackendSettings, reference: FloatImage, error: Exception
+) -> None:
+    def failing() -> DepthBackend:
+        raise error
+
+    ways = [
+        Candidate('fast bf16', failing),
+        Candidate('torch fp32', lambda: TorchBackend(settings)),
+        Candidate('never', failing),
+    ]
+    backend, notices = checked(ways, lambda: reference)
+    assert backend.info.name == 'torch'
+    first = str(error).splitlines()[0]
+    assert notices == (
+        f'fast bf16 fails ({type(error).__name__}: {first}): torch fp32 runs instead',
+    )
+
+
+def test_what_fails_on_the_photograph_is_closed(
+    settings: BackendSettings, reference: FloatImage
+) -> None:
+    def failing(_: FloatImage) -> FloatImage:
+        raise RuntimeError('kernel')
+
+    broken = Changed(settings, failing)
+    ways = [Candidate('fast', lambda: broken), Candidate('safe', lambda: TorchBackend(settings))]
+    _, notices = checked(ways, lambda: reference)
+    assert broken.closed and 'fast fp32 fails (RuntimeError: kernel)' in notices[0]
+
+
+@pytest.mark.parametrize('error', [SettingError, WeightsError, DeviceMemoryError])
+def test_what_no_other_way_would_mend_is_raised(
+    settings: BackendSettings, reference: FloatImage, error: type[Exception]
+) -> None:
+    def failing(_: FloatImage) -> FloatImage:
+        raise error('as asked')
+
+    broken = Changed(settings, failing)
+    ways = [Candidate('fast', lambda: broken), Candidate('safe', lambda: TorchBackend(settings))]
+    with pytest.raises(error, match='as asked'):
+        checked(ways, lambda: reference)
+    assert broken.closed
+
+
+def test_a_single_way_costs_no_reference(settings: BackendSettings) -> None:
+    def never() -> FloatImage:
+        raise AssertionError
+
+    backend, notices = checked([Candidate('plain', lambda: TorchBackend(settings))], never)
+    assert backend.info.name == 'torch' and notices == ()
+
+
+def test_the_candidates_go_from_what_is_asked_for_to_plain_float32(
+    settings: BackendSettings, reference: FloatImage
+) -> None:
+    asked: list[str] = []
+
+    def fast(wanted: BackendSettings) -> DepthBackend:
+        asked.append(wanted.precision)
+        bad = wanted.precision == 'auto'
+        return Changed(replace(wanted, precision='fp32'), lambda x: 2 * x if bad else x)
+
+    ways = candidates('fast', replace(settings, precision='auto'), {'fast': fast})
+    assert [way.title for way in ways] == ['fast auto', 'fast fp32', 'plain torch fp32']
+    backend, notices = checked(ways, lambda: reference)
+    assert asked == ['auto', 'fp32'] and backend.info.name == 'fast' and len(notices) == 1
+    assert len(candidates('torch', settings, BACKENDS)) == 2
+
+
+def test_plain_float32_takes_nothing_that_makes_it_faster(settings: BackendSettings) -> None:
+    plain = candidates('torch', settings, BACKENDS)[-1].create()
+    network = vars(vars(plain)['_frames'])['_network']
+    assert type(network.pretrained).__name__ == 'VisionTransformer'
+    assert plain.info.precision == 'fp32'
+
+
+def test_torch_is_imported_only_for_the_reference() -> None:
+    code = (
+        'import sys; import depth_anything_ros.backends.self_check as s; s.photograph();'
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, '-c', code], check=False).returncode == 0
