@@ -167,7 +167,7 @@ class DepthNode(LifecycleNode):
             f'{info.device}, {info.precision}, input size {info.input_size}'
             + (f' ({info.why})' if info.why else '')
         )
-        for warning in info.weights.notices():
+        for warning in (*info.notices, *info.weights.notices()):
             self.get_logger().warning(warning)
 
     def _activate(self) -> None:

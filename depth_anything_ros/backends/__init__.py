@@ -23,9 +23,12 @@ __all__ = [
     'BACKENDS',
     'BackendInfo',
     'BackendSettings',
+    'Choice',
     'DepthBackend',
     'Output',
+    'choose_backend',
     'create_backend',
+    'create_chosen',
     'prepare',
 ]
 
@@ -53,6 +56,8 @@ class BackendInfo:
     weights: WeightsFile
     why: str = ''
     """Why this backend, where 'auto' chose it."""
+    notices: tuple[str, ...] = ()
+    """What was to run and does not, and why."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +140,16 @@ BACKENDS: dict[str, Callable[[BackendSettings], DepthBackend]] = {
 _PACKAGES = ('torch', 'openvino', 'onnxruntime')
 
 
-def create_backend(
+@dataclass(frozen=True)
+class Choice:
+    """Which backend is to run, a key of `BACKENDS`; why, where 'auto' chose it; with what."""
+
+    name: str
+    why: str
+    settings: BackendSettings
+
+
+def choose_backend(
     name: str,
     *,
     variant: str,
@@ -145,22 +159,8 @@ def create_backend(
     input_size: int,
     checkpoint: Checkpoint = Checkpoint.RELATIVE,
     threads: int = 0,
-) -> DepthBackend:
-    """Load a network.
-
-    name: 'auto' for the fastest one that is installed and needs no preparation, or a key of
-        `BACKENDS`; `prepare` does what 'openvino' and 'onnxruntime' need done before.
-    weights: '' for the released file in the cache, a path, or 'random'.
-    device: 'auto', 'cpu', 'cuda' or 'cuda:N'; for 'openvino' also 'gpu' or 'gpu:N' (Intel's),
-        for 'onnxruntime' whichever provider it has, like 'tensorrt'.
-    precision: 'auto', 'fp32', 'fp16' or 'bf16'.
-    input_size: shorter side of the network's input, in pixels; a variant that is pinned to
-        one size takes that instead, and `info` says so.
-    threads: of the CPU; 0 takes `default_threads()`.
-
-    Raises SettingError for a value that means nothing, WeightsError for weights that cannot
-    be used, BackendError for what this machine cannot do.
-    """
+) -> Choice:
+    """Decide what `create_backend` loads, with its arguments; raises as that."""
     if name != AUTO and name not in BACKENDS:
         known = ', '.join((AUTO, *BACKENDS))
         raise SettingError(f"backend '{name}' is not known: choose one of {known}")
@@ -176,13 +176,57 @@ def create_backend(
         threads or default_threads(),
     )
     chosen, why = fastest(device, settings.weights) if name == AUTO else (name, '')
+    return Choice(chosen, why, settings)
+
+
+def create_backend(
+    name: str,
+    *,
+    variant: str,
+    weights: str,
+    device: str,
+    precision: str,
+    input_size: int,
+    checkpoint: Checkpoint = Checkpoint.RELATIVE,
+    threads: int = 0,
+) -> DepthBackend:
+    """Load a network, and take its word: pipeline.load_backend checks what it answers.
+
+    name: 'auto' for the fastest one that is installed and needs no preparation, or a key of
+        `BACKENDS`; `prepare` does what 'openvino' and 'onnxruntime' need done before.
+    weights: '' for the released file in the cache, a path, or 'random'.
+    device: 'auto', 'cpu', 'cuda' or 'cuda:N'; for 'openvino' also 'gpu' or 'gpu:N' (Intel's),
+        for 'onnxruntime' whichever provider it has, like 'tensorrt'.
+    precision: 'auto', 'fp32', 'fp16' or 'bf16'.
+    input_size: shorter side of the network's input, in pixels; a variant that is pinned to
+        one size takes that instead, and `info` says so.
+    threads: of the CPU; 0 takes `default_threads()`.
+
+    Raises SettingError for a value that means nothing, WeightsError for weights that cannot
+    be used, BackendError for what this machine cannot do.
+    """
+    choice = choose_backend(
+        name,
+        variant=variant,
+        weights=weights,
+        device=device,
+        precision=precision,
+        input_size=input_size,
+        checkpoint=checkpoint,
+        threads=threads,
+    )
+    backend = create_chosen(choice.name, choice.settings)
+    backend.info = replace(backend.info, why=choice.why)
+    return backend
+
+
+def create_chosen(name: str, settings: BackendSettings) -> DepthBackend:
+    """Load the network by the backend `name` of `BACKENDS`; raises as `create_backend`."""
     try:
-        backend = BACKENDS[chosen](settings)
+        return BACKENDS[name](settings)
     except ModuleNotFoundError as err:
         if err.name not in _PACKAGES:
             raise
         raise BackendError(
-            f"backend '{chosen}' needs {err.name}, which is not installed: pip install {err.name}"
+            f"backend '{name}' needs {err.name}, which is not installed: pip install {err.name}"
         ) from err
-    backend.info = replace(backend.info, why=why)
-    return backend

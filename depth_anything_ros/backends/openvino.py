@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import openvino
 
 from depth_anything_ros.backends import BackendSettings
 from depth_anything_ros.backends.exported import ExportedBackend, existing_export
 from depth_anything_ros.core.errors import BackendError, SettingError
 from depth_anything_ros.core.processor import multiplies_bfloat16
 from depth_anything_ros.model.cache import Format
+from depth_anything_ros.model.quiet_openvino import openvino
 
 __all__ = ['choose_device', 'choose_precision', 'create']
 

@@ -6,19 +6,25 @@ its first frame, and falls back to the next safer way where the answers differ.
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import cv2
 import numpy as np
 
-from depth_anything_ros.backends import BackendSettings, DepthBackend
-from depth_anything_ros.core.errors import DeviceMemoryError, SettingError, WeightsError
+from depth_anything_ros.backends import BackendSettings, DepthBackend, create_chosen
+from depth_anything_ros.core.errors import DepthAnythingError, FrameError
 from depth_anything_ros.core.metrics import correlation
 from depth_anything_ros.core.types import BgrImage, FloatImage
+from depth_anything_ros.model.cache import content_of
+from depth_anything_ros.model.checksum import sha256_of
+from depth_anything_ros.model.user_cache import user_cache
 
 __all__ = [
     'PHOTOGRAPH',
@@ -27,6 +33,7 @@ __all__ = [
     'candidates',
     'check',
     'checked',
+    'kept_reference',
     'photograph',
     'reference_disparity',
 ]
@@ -107,6 +114,31 @@ def reference_disparity(settings: BackendSettings) -> FloatImage:
         backend.close()
 
 
+def kept_reference(settings: BackendSettings) -> FloatImage:
+    """Give `reference_disparity` from the user's cache, after the first time."""
+    root = user_cache()
+    if root is None:
+        return reference_disparity(settings)
+    whole = (content_of(settings.weights), settings.input_size, sha256_of(PHOTOGRAPH))
+    digest = hashlib.sha256(repr(whole).encode()).hexdigest()[:16]
+    path = root / 'references' / f'{settings.variant.name}-{settings.input_size}-{digest}.npy'
+    with suppress(OSError, ValueError, EOFError):
+        return np.asarray(np.load(path, allow_pickle=False), np.float32)
+    found = reference_disparity(settings)
+    # Without it the next start takes longer: nothing more.
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=path.parent, suffix='.tmp', delete=False) as draft:
+            try:
+                np.save(draft, found)
+                draft.flush()
+                Path(draft.name).rename(path)
+            except OSError:
+                Path(draft.name).unlink()
+                raise
+    return found
+
+
 def check(backend: DepthBackend, reference: FloatImage) -> Agreement:
     """Compare the answer of `backend` to `photograph` with `reference`."""
     found, given = (x.astype(np.float64) for x in (backend.infer(photograph()), reference))
@@ -117,21 +149,17 @@ def check(backend: DepthBackend, reference: FloatImage) -> Agreement:
     return Agreement(float(median), float(p99), correlation(given, found))
 
 
-def candidates(
-    name: str,
-    settings: BackendSettings,
-    table: Mapping[str, Callable[[BackendSettings], DepthBackend]],
-) -> list[Candidate]:
+def candidates(name: str, settings: BackendSettings) -> list[Candidate]:
     """List the ways to run what is asked for, the safest last: plain float32 of torch."""
     precisions = dict.fromkeys((settings.precision, 'fp32'))
     found = [
         Candidate(
             f'{name} {precision}',
-            lambda precision=precision: table[name](replace(settings, precision=precision)),  # type: ignore[misc]
+            partial(create_chosen, name, replace(settings, precision=precision)),
         )
         for precision in precisions
     ]
-    return [*found, Candidate('plain torch fp32', lambda: _plain_torch(settings))]
+    return [*found, Candidate('plain torch fp32', partial(_plain_torch, settings))]
 
 
 def checked(
@@ -139,14 +167,15 @@ def checked(
 ) -> tuple[DepthBackend, tuple[str, ...]]:
     """Give the first backend that agrees with `reference()`, and a notice for each before it.
 
-    The last one is what the others are held against, and runs unchecked. SettingError,
-    WeightsError and DeviceMemoryError are raised: no other way would do better.
+    The last one is what the others are held against, and runs unchecked. What says how to mend
+    it, a DepthAnythingError, is raised: no other way is what was asked for.
     """
     refusals: list[str] = []
     for way in ways[:-1]:
         backend, why = _attempt(way, reference)
         if backend is not None:
-            return backend, _notices(refusals, f'{backend.info.name} {backend.info.precision}')
+            title = f'{backend.info.name} {backend.info.precision}'
+            return backend, (*_notices(refusals, title), *([why] if why else []))
         refusals.append(why)
     return ways[-1].create(), _notices(refusals, ways[-1].title)
 
@@ -154,7 +183,10 @@ def checked(
 def _attempt(
     way: Candidate, reference: Callable[[], FloatImage]
 ) -> tuple[DepthBackend | None, str]:
-    """Give a backend that agrees, or None and what is wrong with it."""
+    """Give a backend that agrees, or None and what is wrong with it.
+
+    Where there is nothing to compare it with, it is taken, and that said.
+    """
     with ExitStack() as unwanted:
         title = way.title
         try:
@@ -162,7 +194,14 @@ def _attempt(
             unwanted.callback(backend.close)
             title = f'{backend.info.name} {backend.info.precision}'
             agreement = check(backend, reference())
-        except (SettingError, WeightsError, DeviceMemoryError):
+        except ModuleNotFoundError as error:
+            if error.name != 'torch':
+                raise
+            unwanted.pop_all()
+            return backend, f'{title} was not compared with float32, which takes torch'
+        except FrameError as error:
+            return None, f'{title} cannot answer the picture ({error})'
+        except DepthAnythingError:
             raise
         except Exception as error:  # noqa: BLE001  whatever a driver or a library may raise
             first = (str(error).splitlines() or [''])[0]

@@ -34,7 +34,7 @@ def load(parameters: Parameters) -> Any:
 
     fetch(parameters)
     backend = load_backend(parameters)
-    for notice in backend.info.weights.notices():
+    for notice in (*backend.info.notices, *backend.info.weights.notices()):
         print(f'warning: {notice}', file=sys.stderr)
     return backend
 

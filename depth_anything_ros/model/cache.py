@@ -24,7 +24,7 @@ from depth_anything_ros.model.user_cache import user_cache
 from depth_anything_ros.model.variants import get_variant
 from depth_anything_ros.model.weights import WeightsFile
 
-__all__ = ['Format', 'find_export', 'keep_export']
+__all__ = ['Format', 'content_of', 'find_export', 'keep_export']
 
 EXPORT_VERSION = 1
 """To be raised when model/export.py writes another network for the same weights."""
@@ -103,19 +103,15 @@ def keep_export(weights: WeightsFile, form: Format, write: Callable[[Path], None
     return unkept
 
 
-def _name(weights: WeightsFile, form: Format) -> str:
+def content_of(weights: WeightsFile) -> tuple[object, ...]:
+    """Give what decides the answers of a network: equal for equal networks, printable."""
     # Seeded, so the same for the same torch.
     content = weights.sha256 or f'random {_version("torch")}'
-    whole = repr(
-        (
-            EXPORT_VERSION,
-            get_variant(weights.variant),
-            weights.checkpoint.value,
-            content,
-            form.value,
-            _version(form.runtime),
-        )
-    )
+    return get_variant(weights.variant), weights.checkpoint.value, content
+
+
+def _name(weights: WeightsFile, form: Format) -> str:
+    whole = repr((EXPORT_VERSION, content_of(weights), form.value, _version(form.runtime)))
     digest = hashlib.sha256(whole.encode()).hexdigest()[:16]
     return f'{weights.variant}-{weights.checkpoint.value}-{form.value}-{digest}'
 

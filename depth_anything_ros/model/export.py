@@ -77,7 +77,7 @@ def _write_openvino(
     traced: torch.jit.ScriptModule, example: Tensor, path: Path, size: tuple[int, int] | None
 ) -> None:
     # openvino.convert_model does this too, and much that takes several times as long.
-    import openvino
+    from depth_anything_ros.model.quiet_openvino import openvino  # isort: skip
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 

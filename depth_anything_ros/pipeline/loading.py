@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
+from functools import partial
 
-from depth_anything_ros.backends import DepthBackend, create_backend, prepare
+from depth_anything_ros.backends import (
+    Choice,
+    DepthBackend,
+    choose_backend,
+    create_chosen,
+    prepare,
+)
+from depth_anything_ros.backends.self_check import (
+    candidates,
+    checked,
+    kept_reference,
+    photograph,
+)
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.model.hub import OnProgress
 from depth_anything_ros.model.variants import Checkpoint
@@ -12,12 +25,15 @@ from depth_anything_ros.model.weights import locate
 
 __all__ = ['fetch_weights', 'load_backend']
 
+_UPSTREAM = 'upstream'
+
 
 def fetch_weights(parameters: Parameters, on_progress: OnProgress | None = None) -> None:
     """See that all that `parameters` name is on disk; this may take minutes.
 
-    That is the weights, and the network exported from them where the backend runs that. Raises
-    WeightsError, also where a download would be needed and is not allowed, and BackendError.
+    That is the weights, the network exported from them where the backend runs that, and the
+    answer of plain float32 that it is compared with. Raises WeightsError, also where a download
+    would be needed and is not allowed, BackendError or SettingError.
     """
     weights = locate(
         parameters.variant,
@@ -27,14 +43,30 @@ def fetch_weights(parameters: Parameters, on_progress: OnProgress | None = None)
         on_progress,
     )
     prepare(parameters.backend, parameters.device, weights)
+    if parameters.backend != _UPSTREAM:
+        kept_reference(_choice(parameters).settings)
 
 
 def load_backend(parameters: Parameters) -> DepthBackend:
     """Load and warm up the network that `parameters` name, from what is on disk.
 
-    Raises WeightsError, BackendError or SettingError.
+    It is compared with plain float32 on one picture; where they differ a safer way runs, and the
+    notices of its `info` say so. Raises WeightsError, BackendError or SettingError.
     """
-    backend = create_backend(
+    choice = _choice(parameters)
+    if choice.name == _UPSTREAM:
+        # What all are compared with in the end.
+        backend = create_chosen(choice.name, choice.settings)
+        backend.infer(photograph())
+        return backend
+    ways = candidates(choice.name, choice.settings)
+    backend, notices = checked(ways, partial(kept_reference, choice.settings))
+    backend.info = replace(backend.info, why=choice.why, notices=notices)
+    return backend
+
+
+def _choice(parameters: Parameters) -> Choice:
+    return choose_backend(
         parameters.backend,
         variant=parameters.variant,
         weights=parameters.weights,
@@ -44,5 +76,3 @@ def load_backend(parameters: Parameters) -> DepthBackend:
         checkpoint=Checkpoint(parameters.checkpoint),
         threads=parameters.threads,
     )
-    backend.infer(np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8))
-    return backend

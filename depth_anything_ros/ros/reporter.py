@@ -213,10 +213,11 @@ def _model_verdict(now: Snapshot) -> Verdict:
         'precision': now.backend.precision,
         'input_size': now.backend.input_size,
     }
-    if now.degraded:
-        return Verdict(WARN, now.degraded, values)
+    troubles = [now.degraded, *now.backend.notices]
     if not now.backend.weights.known:
-        return Verdict(WARN, now.backend.weights.notices()[0], values)
+        troubles.append(now.backend.weights.notices()[0])
+    if any(troubles):
+        return Verdict(WARN, '; '.join(filter(None, troubles)), values)
     return Verdict(OK, f'{now.backend.variant} on {now.backend.device}', values)
 
 

@@ -16,9 +16,12 @@ from rclpy.executors import ExternalShutdownException
 from sensor_msgs.msg import Image
 
 from depth_anything_ros import node
-from depth_anything_ros.backends import BACKENDS, BackendInfo, BackendSettings, Output
+from depth_anything_ros.backends import BackendInfo, Output
+from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
+from depth_anything_ros.model.variants import Checkpoint
+from depth_anything_ros.model.weights import find
 
 __all__ = ['NAIVE_DEPTH', 'NAIVE_OUTPUT', 'FixedDelay', 'main']
 
@@ -31,18 +34,19 @@ NAIVE_OUTPUT = '/naive/image'
 class FixedDelay:
     """Stands for a network that takes `delay_s` for an image at full size; see DepthBackend."""
 
-    def __init__(self, delay_s: float, settings: BackendSettings) -> None:
+    def __init__(self, delay_s: float, parameters: Parameters) -> None:
         self._delay_s = delay_s
+        checkpoint = Checkpoint(parameters.checkpoint)
         self.info = BackendInfo(
             name='fixed_delay',
-            variant=settings.variant.name,
+            variant=parameters.variant,
             device='cpu',
             precision='fp32',
-            input_size=settings.input_size,
+            input_size=parameters.input_size,
             output=Output.INVERSE_DEPTH,
-            weights=settings.weights,
+            weights=find(parameters.variant, checkpoint, parameters.weights),
         )
-        self.input_size = settings.input_size
+        self.input_size = parameters.input_size
 
     @property
     def output(self) -> Output:
@@ -73,8 +77,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _ours(delay_s: float, arguments: list[str]) -> int:
-    # The table is where a backend is put in; 'torch' is a name that the parameters know.
-    BACKENDS['torch'] = partial(FixedDelay, delay_s)
+    node.load_backend = partial(FixedDelay, delay_s)  # type: ignore[attr-defined]
     return node.main(arguments)
 
 

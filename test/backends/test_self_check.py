@@ -7,30 +7,33 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from depth_anything_ros.backends import BACKENDS, BackendSettings, DepthBackend
+from depth_anything_ros.backends import BACKENDS, BackendSettings, DepthBackend, self_check
 from depth_anything_ros.backends.self_check import (
     Candidate,
     candidates,
     check,
     checked,
+    kept_reference,
     photograph,
     reference_disparity,
 )
 from depth_anything_ros.backends.torch import TorchBackend
 from depth_anything_ros.core.errors import (
     BackendError,
-    DeviceMemoryError,
     SettingError,
     WeightsError,
 )
+from depth_anything_ros.core.parameters import parameters_from_flat
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.model.variants import Checkpoint, get_variant
 from depth_anything_ros.model.weights import find
+from depth_anything_ros.pipeline import load_backend
 from depth_anything_ros.synthetic.world import World
 
 Change = Callable[[FloatImage], FloatImage]
@@ -142,7 +145,7 @@ def test_noise_around_a_large_value_is_refused() -> None:
 
 @pytest.mark.parametrize(
     'error',
-    [ImportError('libfast.so: no such file'), RuntimeError('bad\nlong'), BackendError('x')],
+    [ImportError('libfast.so: no such file'), RuntimeError('bad\nlong')],
 )
 def test_what_cannot_start_steps_aside(
     settings: BackendSettings, reference: FloatImage, error: Exception
@@ -175,7 +178,7 @@ def test_what_fails_on_the_photograph_is_closed(
     assert broken.closed and 'fast fp32 fails (RuntimeError: kernel)' in notices[0]
 
 
-@pytest.mark.parametrize('error', [SettingError, WeightsError, DeviceMemoryError])
+@pytest.mark.parametrize('error', [SettingError, WeightsError, BackendError])
 def test_what_no_other_way_would_mend_is_raised(
     settings: BackendSettings, reference: FloatImage, error: type[Exception]
 ) -> None:
@@ -198,7 +201,7 @@ def test_a_single_way_costs_no_reference(settings: BackendSettings) -> None:
 
 
 def test_the_candidates_go_from_what_is_asked_for_to_plain_float32(
-    settings: BackendSettings, reference: FloatImage
+    settings: BackendSettings, reference: FloatImage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
 
@@ -207,15 +210,16 @@ def test_the_candidates_go_from_what_is_asked_for_to_plain_float32(
         bad = wanted.precision == 'auto'
         return Changed(replace(wanted, precision='fp32'), lambda x: 2 * x if bad else x)
 
-    ways = candidates('fast', replace(settings, precision='auto'), {'fast': fast})
+    monkeypatch.setitem(BACKENDS, 'fast', fast)
+    ways = candidates('fast', replace(settings, precision='auto'))
     assert [way.title for way in ways] == ['fast auto', 'fast fp32', 'plain torch fp32']
     backend, notices = checked(ways, lambda: reference)
     assert asked == ['auto', 'fp32'] and backend.info.name == 'fast' and len(notices) == 1
-    assert len(candidates('torch', settings, BACKENDS)) == 2
+    assert len(candidates('torch', settings)) == 2
 
 
 def test_plain_float32_takes_nothing_that_makes_it_faster(settings: BackendSettings) -> None:
-    plain = candidates('torch', settings, BACKENDS)[-1].create()
+    plain = candidates('torch', settings)[-1].create()
     network = vars(vars(plain)['_frames'])['_network']
     assert type(network.pretrained).__name__ == 'VisionTransformer'
     assert plain.info.precision == 'fp32'
@@ -227,3 +231,55 @@ def test_torch_is_imported_only_for_the_reference() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, '-c', code], check=False).returncode == 0
+
+
+def test_the_reference_is_kept_for_the_next_start(
+    settings: BackendSettings,
+    reference: FloatImage,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    made = kept_reference(settings)
+    assert np.array_equal(made, reference)
+    (kept,) = (tmp_path / 'depth_anything_ros' / 'references').iterdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(self_check, 'reference_disparity', lambda _: pytest.fail('made again'))
+        assert np.array_equal(kept_reference(settings), reference)
+    kept.write_bytes(kept.read_bytes()[:1000])
+    assert np.array_equal(kept_reference(settings), reference)
+    assert [*kept.parent.iterdir()] == [kept]
+    other = replace(settings, weights=find('demo', Checkpoint.RELATIVE, 'random'))
+    assert not np.array_equal(kept_reference(other), reference)
+
+
+def test_without_room_for_it_the_reference_is_made_each_time(
+    settings: BackendSettings,
+    reference: FloatImage,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / 'depth_anything_ros').write_text('no folder')
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    assert np.array_equal(kept_reference(settings), reference)
+
+
+def test_without_torch_a_network_runs_unchecked_and_says_so(settings: BackendSettings) -> None:
+    def no_torch() -> FloatImage:
+        raise ModuleNotFoundError(name='torch')
+
+    ways = [Candidate('fast', lambda: TorchBackend(settings)), Candidate('never', pytest.fail)]
+    backend, notices = checked(ways, no_torch)
+    assert notices == ('torch fp32 was not compared with float32, which takes torch',)
+    assert np.isfinite(backend.infer(photograph())).all()
+
+
+def test_a_broken_export_is_found_and_the_node_told(
+    settings: BackendSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(BACKENDS, 'openvino', lambda _: Changed(settings, lambda x: 2 * x))
+    backend = load_backend(parameters_from_flat({'variant': 'demo', 'backend': 'openvino'}))
+    assert backend.info.name == 'torch' and backend.info.precision == 'fp32'
+    assert len(backend.info.notices) == 2
+    assert all('disagrees with float32' in notice for notice in backend.info.notices)
+    assert backend.info.notices[0].endswith('plain torch fp32 runs instead')

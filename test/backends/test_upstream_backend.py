@@ -26,7 +26,7 @@ def _backend(name: str = 'upstream', **changes: object) -> DepthBackend:
         'variant': 'vits',
         'weights': 'random',
         'device': 'cpu',
-        'precision': 'auto',
+        'precision': 'fp32',
         'input_size': 56,
     }
     return create_backend(name, **(settings | changes))  # type: ignore[arg-type]
