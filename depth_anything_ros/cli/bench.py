@@ -145,8 +145,7 @@ def _bench_metric(options: argparse.Namespace) -> int:
 def _bench_stages(options: argparse.Namespace) -> int:
     from depth_anything_ros.studies.bench_stages import StageCost, bench_stages
 
-    if options.rounds < 1:
-        raise SettingError(f'--rounds is {options.rounds}: give 1 or more')
+    _require_some(options, 'rounds')
     parameters = parameters_of(options)
     fetch(parameters)
     with tqdm(unit='frame', disable=None, leave=False) as bar:
