@@ -33,6 +33,7 @@ from depth_anything_ros.bag.processing.resume import (
     settings_of,
     unpack_pipelines,
 )
+from depth_anything_ros.bag.read_ahead import read_ahead
 from depth_anything_ros.bag.reading import BagMessage, BagReader
 from depth_anything_ros.bag.replay import BagReplay, ReplayedImage
 from depth_anything_ros.bag.writing import (
@@ -192,20 +193,21 @@ class _Run:
         """Process messages; gives why it stopped before the end, or ''."""
         needed = self._plan.copied.union(*(each.topics for each in self._replays))
         images = {camera.topics.image for camera in self._plan.cameras}
-        for place, message in enumerate(self._reader.messages(needed)):
-            if place < self._before:
-                for replay in self._replays:
-                    replay.hear(message, skip=True)
-                continue
-            asked = stop()
-            # Between two messages only, as a bag that is stopped holds whole frames.
-            why = f'stopped by {asked}' if asked else self._writer.want_of_room()
-            if why:
-                return why
-            self._take(message)
-            self._done = place + 1
-            if message.topic in images:
-                on_images(1)
+        with read_ahead(self._reader.messages(needed)) as messages:
+            for place, message in enumerate(messages):
+                if place < self._before:
+                    for replay in self._replays:
+                        replay.hear(message, skip=True)
+                    continue
+                asked = stop()
+                # Between two messages only, as a bag that is stopped holds whole frames.
+                why = f'stopped by {asked}' if asked else self._writer.want_of_room()
+                if why:
+                    return why
+                self._take(message)
+                self._done = place + 1
+                if message.topic in images:
+                    on_images(1)
         return ''
 
     def _take(self, message: BagMessage) -> None:

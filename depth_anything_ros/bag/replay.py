@@ -89,6 +89,9 @@ class BagReplay:
         self._listeners = self._listen(topics)
         if self._around.kind is not None or backend.output is Output.METRES:
             self._listen_to_tf()
+        else:
+            # Nothing asks for intrinsics, and a chunk without images need not be unpacked.
+            self._listeners.clear()
         self.pipeline = DepthPipeline(backend, parameters, self._around)
 
     @property

@@ -37,7 +37,10 @@ def add(verbs: Verbs) -> None:
         'own: soak: pace and memory of the node with the demo network over --frames; overload: '
         'too many images for a network of 100 ms, beside a naive subscriber; services: how soon '
         'they answer while the network runs; cameras: three of them on one network, one unplugged '
-        'and back',
+        'and back; bag: `bag process` beside the pipeline alone',
+    )
+    bench.add_argument(
+        'bag', nargs='?', metavar='BAG', type=Path, help='of bag (default: a new sample)'
     )
     bench.add_argument('--baseline', choices=('upstream', 'torch'), default='upstream')
     bench.add_argument(
@@ -50,7 +53,9 @@ def add(verbs: Verbs) -> None:
     bench.add_argument(
         '--rounds', type=int, default=100, help='of metric and stages (default: 100)'
     )
-    bench.add_argument('--frames', type=int, default=10_000, help='of soak (default: 10000)')
+    bench.add_argument(
+        '--frames', type=int, help='of soak (default: 10000); of bag (default: as it has)'
+    )
     bench.add_argument(
         '--rate',
         type=positive,
@@ -90,14 +95,22 @@ def add(verbs: Verbs) -> None:
 
 
 def _bench(options: argparse.Namespace) -> int:
+    if options.bag is not None and options.what != 'bag':
+        raise SettingError(f'bench {options.what} reads no bag: leave out {options.bag}')
     return _BENCHES[options.what](options)
+
+
+def _require_some(options: argparse.Namespace, *names: str) -> None:
+    for name in names:
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise SettingError(f'--{name} is {value}: give 1 or more')
 
 
 def _bench_alignment(options: argparse.Namespace) -> int:
     from depth_anything_ros.studies import bench_alignment
 
-    if options.scenes < 1:
-        raise SettingError(f'--scenes is {options.scenes}: give 1 or more')
+    _require_some(options, 'scenes')
     with tqdm(unit='cell', disable=None, leave=False) as bar:
         rows = bench_alignment.run(options.scenes, on_progress=follow(bar))
     if options.json:
@@ -110,8 +123,7 @@ def _bench_alignment(options: argparse.Namespace) -> int:
 def _bench_network(options: argparse.Namespace) -> int:
     from depth_anything_ros.studies.benchmark import benchmark
 
-    if options.pairs < 1:
-        raise SettingError(f'--pairs is {options.pairs}: give 1 or more')
+    _require_some(options, 'pairs')
     baseline = parameters_of(options, backend=options.baseline, precision='auto')
     fetch(baseline)
     rows = [parameters_of(options, backend='torch', precision=p) for p in options.precisions]
@@ -125,9 +137,7 @@ def _bench_network(options: argparse.Namespace) -> int:
 def _bench_metric(options: argparse.Namespace) -> int:
     from depth_anything_ros.studies.bench_metric import bench_metric
 
-    for name in ('samples', 'rounds'):
-        if getattr(options, name) < 1:
-            raise SettingError(f'--{name} is {getattr(options, name)}: give 1 or more')
+    _require_some(options, 'samples', 'rounds')
     costs = bench_metric(options.size, options.samples, options.rounds)
     return print_rows(costs, ('stage', 'min_ms', 'p50_ms', 'p95_ms', 'budget_ms'), options.json)
 
@@ -135,8 +145,7 @@ def _bench_metric(options: argparse.Namespace) -> int:
 def _bench_stages(options: argparse.Namespace) -> int:
     from depth_anything_ros.studies.bench_stages import StageCost, bench_stages
 
-    if options.rounds < 1:
-        raise SettingError(f'--rounds is {options.rounds}: give 1 or more')
+    _require_some(options, 'rounds')
     parameters = parameters_of(options)
     fetch(parameters)
     with tqdm(unit='frame', disable=None, leave=False) as bar:
@@ -148,13 +157,11 @@ def _bench_stages(options: argparse.Namespace) -> int:
 def _bench_soak(options: argparse.Namespace) -> int:
     from depth_anything_ros.studies import bench_soak
 
-    if options.frames < 1:
-        raise SettingError(f'--frames is {options.frames}: give 1 or more')
+    _require_some(options, 'frames')
+    frames = options.frames or 10_000
     parameters = parameters_of(options, variant='demo', weights='')
     with tqdm(unit='frame', disable=None, leave=False) as bar:
-        soak = bench_soak.bench_soak(
-            options.frames, parameters, options.rate, options.size, follow(bar)
-        )
+        soak = bench_soak.bench_soak(frames, parameters, options.rate, options.size, follow(bar))
     if options.json:
         print(bench_soak.json_text(soak))
     else:
@@ -173,8 +180,7 @@ def _bench_overload(options: argparse.Namespace) -> int:
 def _bench_services(options: argparse.Namespace) -> int:
     from depth_anything_ros.studies.bench_services import ServiceTimes, bench_services
 
-    if options.calls < 1:
-        raise SettingError(f'--calls is {options.calls}: give 1 or more')
+    _require_some(options, 'calls')
     parameters = parameters_of(options)
     fetch(parameters)
     with tqdm(unit='call', disable=None, leave=False) as bar:
@@ -201,6 +207,17 @@ def _bench_cameras(options: argparse.Namespace) -> int:
     return print_rows(rows, [field.name for field in dataclasses.fields(CameraRun)], options.json)
 
 
+def _bench_bag(options: argparse.Namespace) -> int:
+    from depth_anything_ros.studies.bench_bag import BagCost, bench_bag
+
+    _require_some(options, 'pairs', 'frames')
+    parameters = parameters_of(options)
+    fetch(parameters)
+    with tqdm(unit='round', disable=None, leave=False) as bar:
+        rows = bench_bag(parameters, options.bag, options.frames, options.pairs, follow(bar))
+    return print_rows(rows, [field.name for field in dataclasses.fields(BagCost)], options.json)
+
+
 _BENCHES = {
     'network': _bench_network,
     'alignment': _bench_alignment,
@@ -210,6 +227,7 @@ _BENCHES = {
     'overload': _bench_overload,
     'services': _bench_services,
     'cameras': _bench_cameras,
+    'bag': _bench_bag,
 }
 
 

@@ -14,9 +14,9 @@ from sensor_msgs.msg import Image
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import Window
 from depth_anything_ros.ros.isolation import isolated_domain
-from depth_anything_ros.studies.bench_soak import measured
 from depth_anything_ros.studies.camera_views import View, views
 from depth_anything_ros.studies.live_node import NODE, Peer, node_arguments, process
+from depth_anything_ros.studies.process_memory import memory_of
 
 __all__ = ['CameraRun', 'bench_cameras']
 
@@ -87,7 +87,7 @@ def bench_cameras(
                 done_s = seconds * len({(each.cameras, each.phase) for each in rows})
                 on_progress(done_s, total_s)
                 sent = _send(plugged, pictures, rate_hz, seconds)
-                held_mb = measured(child.pid, 0).resident_kb / 1024
+                held_mb = memory_of(child.pid, 0).resident_kb / 1024
                 for name, peer in peers.items():
                     p50, p99, answered = _latency(sent.get(name, []), peer.answers[_output(name)])
                     says = peer.told('throughput').message

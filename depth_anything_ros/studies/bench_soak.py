@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
@@ -18,16 +17,9 @@ from depth_anything_ros.core.timing import Jitter, Window
 from depth_anything_ros.ros.isolation import isolated_domain
 from depth_anything_ros.studies.camera_views import views
 from depth_anything_ros.studies.live_node import NODE, Peer, node_arguments, process
+from depth_anything_ros.studies.process_memory import MemorySample, memory_of
 
-__all__ = [
-    'MemorySample',
-    'Soak',
-    'bench_soak',
-    'json_text',
-    'measured',
-    'print_table',
-    'robust_slope',
-]
+__all__ = ['Soak', 'bench_soak', 'json_text', 'print_table', 'robust_slope']
 
 _COLOR = f'{NODE}/relative/image_color'
 _OUTPUTS = {
@@ -44,21 +36,6 @@ _SAMPLES = 200
 _SHOWN = 10
 _WARM_UP = 0.2
 """Share of the frames during which buffers and caches may still grow."""
-
-
-@dataclass(frozen=True)
-class MemorySample:
-    """What the node's process held after `frame` frames; `anonymous_kb` is its own memory.
-
-    Resident memory counts pages of the shared memory of DDS as well, which come into it one by
-    one as messages touch them.
-    """
-
-    frame: int
-    resident_kb: int
-    anonymous_kb: int
-    threads: int
-    descriptors: int
 
 
 @dataclass(frozen=True)
@@ -107,7 +84,7 @@ def bench_soak(
         peer.until_answered([child], lambda: peer.send(pictures[0]))
         before = peer.counts()
         answers = peer.answers[_COLOR]
-        memory = [measured(child.pid, 0)]
+        memory = [memory_of(child.pid, 0)]
         sent_ns = []
         start_s = time.monotonic()
         for index in range(frames):
@@ -118,7 +95,7 @@ def bench_soak(
             if rate_hz is None:
                 peer.until(partial(answers.__contains__, stamp_ns), _ANSWER_S)
             if (index + 1) % every == 0:
-                memory.append(measured(child.pid, index + 1))
+                memory.append(memory_of(child.pid, index + 1))
             on_progress(index + 1, frames)
         seconds = time.monotonic() - start_s
         after = peer.counts()
@@ -186,18 +163,6 @@ def print_table(soak: Soak) -> None:
             f'{sample.frame:<7d}  {sample.resident_kb / 1024:<11.1f}  '
             f'{sample.anonymous_kb / 1024:<12.1f}  {sample.threads:<7d}  {sample.descriptors}'
         )
-
-
-def measured(pid: int, frame: int) -> MemorySample:
-    """Look at a process of this machine."""
-    process_files = Path(f'/proc/{pid}')
-    lines = (process_files / 'status').read_text().splitlines()
-    status = dict(line.split(':', 1) for line in lines)
-    resident, anonymous, threads = (
-        int(status[key].split()[0]) for key in ('VmRSS', 'RssAnon', 'Threads')
-    )
-    descriptors = len(list((process_files / 'fd').iterdir()))
-    return MemorySample(frame, resident, anonymous, threads, descriptors)
 
 
 def _latency(published_ns: dict[int, int]) -> tuple[float, float, float, float]:

@@ -207,9 +207,15 @@ def test_camera_info_is_beside_the_image() -> None:
 
 def test_a_named_camera_info_counts(bag: Path, room: Drive) -> None:
     with BagReader(bag) as reader:
-        topics = CameraTopics(IMAGE, camera_info=TRUTH_INFO)
+        topics = CameraTopics(IMAGE, camera_info=TRUTH_INFO, reference=LIDAR)
         replay = BagReplay(reader, topics, room.backend(), Parameters())
-        assert replay.topics == {IMAGE, TRUTH_INFO}
+        assert replay.topics >= {IMAGE, TRUTH_INFO, LIDAR}
+
+
+def test_without_metres_images_are_all_that_is_read(bag: Path, room: Drive) -> None:
+    with BagReader(bag) as reader:
+        replay = BagReplay(reader, CameraTopics(IMAGE), room.backend(), Parameters())
+        assert replay.topics == {IMAGE}
 
 
 def test_an_image_that_cannot_be_used_is_refused_and_the_others_go_on(
