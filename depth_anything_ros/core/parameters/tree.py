@@ -171,8 +171,8 @@ class Parameters:
     )
     precision: str = param(
         'auto',
-        'Arithmetic of the network; auto is fp16 on a GPU, and on a CPU fp32, or bf16 through '
-        'openvino where the CPU has instructions for it.',
+        'Arithmetic of the network; auto is fp16 on a GPU, and on a CPU bf16 where it has '
+        'instructions for it, else fp32; onnxruntime computes in fp32 but on TensorRT.',
         Change.UNCONFIGURED,
         choices=('auto', 'fp32', 'fp16', 'bf16'),
     )
