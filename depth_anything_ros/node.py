@@ -39,6 +39,7 @@ from depth_anything_ros.ros.worker import Worker
 __all__ = ['DepthNode', 'main']
 
 RCLError = rclpy_implementation.RCLError
+_PREPARING = 'preparing the network'
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
@@ -211,6 +212,7 @@ class DepthNode(LifecycleNode):
     # Autostart: slow things first, on the worker, then the transitions on the executor.
 
     def _fetch(self) -> None:
+        self._progress = _PREPARING
         try:
             fetch_weights(self.parameters, self._show_progress)
         finally:
@@ -222,7 +224,8 @@ class DepthNode(LifecycleNode):
             self._fetched.trigger()
 
     def _show_progress(self, percent: float, done: int, total: int) -> None:
-        self._progress = f'downloading weights: {percent:.0f} % of {total / 1e6:.0f} MB'
+        part = f'downloading weights: {percent:.0f} % of {total / 1e6:.0f} MB'
+        self._progress = _PREPARING if done == total else part
 
     def _start(self) -> None:
         assert self._fetching is not None

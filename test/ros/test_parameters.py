@@ -16,7 +16,7 @@ OTHER = {
     'weights': '/elsewhere.pth',
     'allow_download': False,
     'device': 'cuda:1',
-    'backend': 'torch',
+    'backend': 'openvino',
     'precision': 'fp32',
     'input_size': 252,
     'threads': 2,
