@@ -66,6 +66,7 @@ def test_bad_usage_is_status_2(
         ('bag sample OUT --scene moon', 'moon'),
         ('bag sample OUT --storage tape', 'tape'),
         ('bench alignment --scenes 0', 'give 1 or more'),
+        ('bench polarity --drives 0', 'give 1 or more'),
         ('bench --pairs 0', 'give 1 or more'),
         ('weights fetch --variant vitg', 'never released'),
         ('run missing.jpg OUT', 'missing.jpg does not exist'),

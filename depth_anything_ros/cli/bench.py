@@ -32,6 +32,7 @@ def add(verbs: Verbs) -> None:
         choices=tuple(_BENCHES),
         default='network',
         help='network: ratios to --baseline, in turn; alignment: accuracy on simulated scenes; '
+        'polarity: whether a negated reference gives metres on simulated drives; '
         'metric: milliseconds of the stages behind the network; stages: of every stage of a frame '
         'from message to messages, with and without metres; over DDS, in a process of its '
         'own: soak: pace and memory of the node with the demo network over --frames; overload: '
@@ -49,6 +50,7 @@ def add(verbs: Verbs) -> None:
     bench.add_argument('--size', type=size, default=(640, 480), help='default: 640x480')
     bench.add_argument('--pairs', type=int, default=9, help='rounds (default: 9)')
     bench.add_argument('--scenes', type=int, default=32, help='per cell (default: 32)')
+    bench.add_argument('--drives', type=int, default=16, help='of polarity (default: 16)')
     bench.add_argument('--samples', type=int, default=4096, help='of metric (default: 4096)')
     bench.add_argument(
         '--rounds', type=int, default=100, help='of metric and stages (default: 100)'
@@ -118,6 +120,17 @@ def _bench_alignment(options: argparse.Namespace) -> int:
     else:
         bench_alignment.print_table(rows)
     return 0
+
+
+def _bench_polarity(options: argparse.Namespace) -> int:
+    from depth_anything_ros.studies.bench_polarity import PolarityRow, bench_polarity
+
+    if options.drives < 1:
+        raise SettingError(f'--drives is {options.drives}: give 1 or more')
+    with tqdm(unit='drive', disable=None, leave=False) as bar:
+        rows = bench_polarity(options.drives, on_progress=follow(bar))
+    columns = [field.name for field in dataclasses.fields(PolarityRow)]
+    return print_rows(rows, columns, options.json)
 
 
 def _bench_network(options: argparse.Namespace) -> int:
@@ -221,6 +234,7 @@ def _bench_bag(options: argparse.Namespace) -> int:
 _BENCHES = {
     'network': _bench_network,
     'alignment': _bench_alignment,
+    'polarity': _bench_polarity,
     'metric': _bench_metric,
     'stages': _bench_stages,
     'soak': _bench_soak,

@@ -15,6 +15,8 @@ _REASONS = {
     'extrinsics, and that sensor and camera look the same way',
     'contradicts_network': 'the reference calls far what the network calls near: check its frame, '
     'units and extrinsics',
+    'polarity_unobserved': 'the reference has seen one depth only, so nothing shows yet that far '
+    'is far: move until it sees others, or set alignment.trust_polarity',
     'ambiguous': 'two scales explain the reference about equally well',
     'poor_fit': 'the reference does not fit what the network sees: check extrinsics and stamps',
     'unobservable_slope': 'the reference leaves the scale open: it needs to see more of the '

@@ -35,7 +35,8 @@ _WARNINGS = {
     'glass and mirrors',
     'unlikely_shift': 'the fit needs an unlikely shift: the far end may be wrong',
     'rough_fit': 'reference and network agree only roughly: check extrinsics and stamps',
-    'polarity_unknown': 'the reference sees one depth only, so it cannot show a reversed sign',
+    'polarity_assumed': 'the reference has seen one depth only, and alignment.trust_polarity '
+    'takes it on trust that far is far',
 }
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.core.alignment.config import ReferenceKind
+from depth_anything_ros.core.geometry.references import Gate, samples_from_ground
 from depth_anything_ros.core.types import CameraModel, FloatImage, ReferenceSamples
 from depth_anything_ros.synthetic.camera import depth_image, pixel_directions, project, view_of
 from depth_anything_ros.synthetic.degradation import sampled_reference
@@ -20,12 +21,15 @@ from depth_anything_ros.synthetic.world import World
 __all__ = [
     'CORRUPTIONS',
     'FRAME_S',
+    'ON_THE_WAY',
     'REFERENCES',
     'Corruption',
     'ReferenceType',
     'Truth',
     'corrupted',
+    'negated',
     'truth',
+    'truths',
 ]
 
 FRAME_S = 0.1
@@ -42,23 +46,25 @@ class Truth:
 
     world: World
     depth_m: FloatImage
+    time_s: float = _TIME_S
 
     def before(self, frames: int) -> FloatImage:
         """Give the true depth so many frames ago, from the drive of the robot."""
-        return _seen(self.world, _TIME_S - frames * FRAME_S)
+        return _seen(self.world, self.time_s - frames * FRAME_S)
 
 
 @dataclass(frozen=True)
 class ReferenceType:
     """A reference: `draw(truth, seed)` gives one ReferenceSamples per reading, the last first.
 
-    `drives`: the robot moved between the readings.
+    `drives`: the robot moved between the readings. `trusts`: with alignment.trust_polarity.
     """
 
     name: str
     kind: ReferenceKind
     draw: Callable[[Truth, int], list[ReferenceSamples]]
     drives: bool = False
+    trusts: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,14 @@ def truth(family: str, seed: int, size: tuple[int, int]) -> Truth:
     return Truth(world, _seen(world, _TIME_S))
 
 
+def truths(family: str, seed: int, size: tuple[int, int], seconds: float) -> Iterator[Truth]:
+    """Give the frames of a drive of so many seconds, `FRAME_S` apart."""
+    world = World(family, seed, seconds, size)
+    for frame in range(round(seconds / FRAME_S)):
+        time_s = frame * FRAME_S
+        yield Truth(world, _seen(world, time_s), time_s)
+
+
 def _seen(world: World, time_s: float) -> FloatImage:
     return depth_image(view_of(world.scene.at(time_s), world.camera, world.camera_pose(time_s)))
 
@@ -104,7 +118,7 @@ def corrupted(
     """Add the extrinsic error and the outliers; whole readings where there are several."""
     random = np.random.default_rng([seed, 5])
     if what.negated:
-        return _negated(samples)
+        return negated(samples)
     turn = _small_rotation(what.extrinsic_rad, random)
     if len(samples) > 1:
         wrong = np.zeros(len(samples), np.bool_)
@@ -121,7 +135,8 @@ def corrupted(
     return samples
 
 
-def _negated(samples: list[ReferenceSamples]) -> list[ReferenceSamples]:
+def negated(samples: list[ReferenceSamples]) -> list[ReferenceSamples]:
+    """Exchange near and far, between the bounds of all these readings."""
     depths = np.concatenate([each.depth_m for each in samples])
     depths = depths[np.isfinite(depths)]
     if not depths.size:
@@ -154,25 +169,25 @@ def _random_pixels(count: int) -> Callable[[Truth, int], list[ReferenceSamples]]
 def _depth_camera(of: Truth, seed: int) -> list[ReferenceSamples]:
     world = of.world
     sensor = world.sensors.depth_camera
-    depth = world.depth(_TIME_S).ravel() * 1e-3
+    depth = world.depth(of.time_s).ravel() * 1e-3
     known = np.flatnonzero(depth)
     rays = pixel_directions(sensor.camera)[:, known]
     points = rays / rays[2] * depth[known]
-    to_camera = world.camera_pose(_TIME_S).inverse() @ world.depth_camera_pose(_TIME_S)
+    to_camera = world.camera_pose(of.time_s).inverse() @ world.depth_camera_pose(of.time_s)
     u, v, z = project(world.camera, to_camera.apply(points))
     return [_visible(u, v, z, sensor.noise.sigma(z), world.camera)]
 
 
 def _lidar(of: Truth, seed: int) -> list[ReferenceSamples]:
     world = of.world
-    cloud = world.cloud(_TIME_S)
+    cloud = world.cloud(of.time_s)
     points = np.stack([cloud['x'], cloud['y'], cloud['z']]).astype(np.float64)
     return _of_body_points(of, points, world.rig.lidar.pose(), world.sensors.lidar.noise.floor_m)
 
 
 def _scan(of: Truth, seed: int) -> list[ReferenceSamples]:
     world = of.world
-    ranges = world.scan(_TIME_S).astype(np.float64)
+    ranges = world.scan(of.time_s).astype(np.float64)
     known = np.isfinite(ranges)
     points = world.sensors.scanner.directions()[:, known] * ranges[known]
     return _of_body_points(of, points, world.rig.scan.pose(), world.sensors.scanner.noise.floor_m)
@@ -182,14 +197,16 @@ def _of_body_points(
     of: Truth, points: Array, mount: Pose, sigma_m: float
 ) -> list[ReferenceSamples]:
     world = of.world
-    to_camera = world.camera_pose(_TIME_S).inverse() @ world.base(_TIME_S) @ mount
+    to_camera = world.camera_pose(of.time_s).inverse() @ world.base(of.time_s) @ mount
     local = to_camera.apply(points)
     local = local[:, local[2] > 0.05]
     u, v, z = project(world.camera, local)
     return [_visible(u, v, z, np.full(z.size, sigma_m), world.camera)]
 
 
-def _range(step_s: float) -> Callable[[Truth, int], list[ReferenceSamples]]:
+def _range(
+    step_s: float, count: int = _READINGS
+) -> Callable[[Truth, int], list[ReferenceSamples]]:
     """Give readings `step_s` apart, 0 for a robot that stands; each covers its cone's pixels."""
 
     def draw(of: Truth, seed: int) -> list[ReferenceSamples]:
@@ -197,10 +214,11 @@ def _range(step_s: float) -> Callable[[Truth, int], list[ReferenceSamples]]:
         cone = world.sensors.range_cone
         beam = world.rig.range.pose()
         readings = []
-        for index in range(_READINGS):
-            time_s = _TIME_S - index * step_s
+        for index in range(count):
+            time_s = of.time_s - index * step_s
             pose = world.base(time_s) @ beam
-            read = cone.measure(world.scene.at(time_s), pose, seed * _READINGS + index)
+            draw_of = (1000 * seed + round(of.time_s / FRAME_S)) * count + index
+            read = cone.measure(world.scene.at(time_s), pose, draw_of)
             to_camera = world.camera_pose(time_s).inverse() @ pose
             u, v, z = project(world.camera, to_camera.apply(cone.directions() * min(read, 1e3)))
             depth = z.mean() if np.isfinite(read) else np.nan
@@ -216,21 +234,14 @@ def _ground(of: Truth, seed: int) -> list[ReferenceSamples]:
     Nothing tells which pixels show the ground: what stands on it is in front of the plane.
     """
     world = of.world
-    camera, pose = world.camera, world.camera_pose(_TIME_S)
+    camera, pose = world.camera, world.camera_pose(of.time_s)
     pitch = _PITCH_SIGMA_RAD * np.random.default_rng([seed, 6]).standard_normal()
     cos, sin = np.cos(pitch), np.sin(pitch)
     tilt = np.array([[1.0, 0.0, 0.0], [0.0, cos, -sin], [0.0, sin, cos]])
-    down = (pose.rotation @ tilt)[2]
-    columns, rows = np.meshgrid(
-        np.arange(0, camera.width, _GROUND_STEP_PX), np.arange(0, camera.height, _GROUND_STEP_PX)
-    )
-    u, v = columns.ravel(), rows.ravel()
-    rays = np.stack([(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones(u.size)])
-    fall = down @ rays
-    with np.errstate(divide='ignore'):
-        z = np.where(fall < 0.0, -pose.translation[2] / fall, np.inf)
-    near = z < _GROUND_MAX_M[world.family]
-    return [_samples(u[near], v[near], z[near], np.abs(0.02 * z[near]))]
+    up = (pose.rotation @ tilt)[2]
+    gate = Gate(max_depth_m=_GROUND_MAX_M[world.family])
+    height_m = float(pose.translation[2])
+    return [samples_from_ground(height_m, up, camera, gate, _GROUND_STEP_PX)]
 
 
 REFERENCES = (
@@ -241,9 +252,19 @@ REFERENCES = (
     ReferenceType('lidar', ReferenceKind.POINT_CLOUD, _lidar),
     ReferenceType('laser scan', ReferenceKind.LASER_SCAN, _scan),
     ReferenceType('range', ReferenceKind.RANGE, _range(0.0)),
+    ReferenceType('range, trusted', ReferenceKind.RANGE, _range(0.0), trusts=True),
     ReferenceType('range, driving', ReferenceKind.RANGE, _range(FRAME_S), drives=True),
     ReferenceType('ground plane', ReferenceKind.GROUND_PLANE, _ground),
 )
+
+"""What `bench_alignment` reads at one time, of range cones over the last second."""
+
+ON_THE_WAY = (
+    *(each for each in REFERENCES if each.name in ('depth camera', 'lidar', 'laser scan')),
+    ReferenceType('ground plane', ReferenceKind.GROUND_PLANE, _ground),
+    ReferenceType('range', ReferenceKind.RANGE, _range(FRAME_S, 1)),
+)
+"""What `bench_polarity` reads at every frame of a drive."""
 
 
 def _samples(u: Array, v: Array, z: Array, sigma: Array) -> ReferenceSamples:

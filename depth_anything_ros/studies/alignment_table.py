@@ -28,8 +28,10 @@ class AlignmentRow:
     an AbsRel above 1.5 times the oracle's; `refusals`: the reasons of the others.
     `coverage`: pixels with a depth. `within_1_sigma`, `within_2_sigma`: shares of pixels in the
     near, middle and far third. `sigma_over_abs_rel`: mean sigma / z over AbsRel. `gain_of_drop`:
-    by how much AbsRel falls without the fifth of the pixels that is least sure. `note`: why
-    there are no figures. Figures that do not apply are NaN.
+    by how much AbsRel falls without the fifth of the pixels that is least sure.
+    `gain_by_place`: the same by the mean error at the same depth and height in the image in the
+    other scenes. `gain_by_block`: by the true mean error of each block of 80 px. `note`: why there
+    are no figures. Figures that do not apply are NaN.
     """
 
     family: str
@@ -52,6 +54,8 @@ class AlignmentRow:
     ms_median: float = float('nan')
     refusals: str = ''
     note: str = ''
+    gain_by_place: float = float('nan')
+    gain_by_block: float = float('nan')
 
 
 def json_text(rows: Iterable[AlignmentRow]) -> str:
@@ -81,7 +85,7 @@ def print_table(rows: Iterable[AlignmentRow]) -> None:
     print('sigma: % of pixels within 1 and 2 sigma, near / middle / far third')
     print(
         f'{"family":8}{"reference":15}{"fault":18}{"method":9}{"1 sigma":>12}{"2 sigma":>12}'
-        f'{"sigma/AbsRel":>13}{"drop":>7}{"held out":>10}{"ms":>7}  '
+        f'{"sigma/AbsRel":>13}{"drop":>7}{"place":>7}{"block":>7}{"held out":>10}{"ms":>7}  '
         'flagged, wrong (1.5 x oracle) in silence, refused'
     )
     for place in places:
@@ -112,6 +116,7 @@ def _honesty(row: AlignmentRow) -> str:
     return (
         f'{row.family:8}{row.reference:15}{row.fault:18}{row.method:9}'
         f'{shares(row.within_1_sigma):>12}{shares(row.within_2_sigma):>12}'
-        f'{row.sigma_over_abs_rel:13.2f}{row.gain_of_drop:7.2f}{row.held_out_abs_rel:10.4f}'
-        f'{row.ms_median:7.2f}  {", ".join(notes)}'
+        f'{row.sigma_over_abs_rel:13.2f}{row.gain_of_drop:7.2f}{row.gain_by_place:7.2f}'
+        f'{row.gain_by_block:7.2f}{row.held_out_abs_rel:10.4f}{row.ms_median:7.2f}  '
+        f'{", ".join(notes)}'
     )

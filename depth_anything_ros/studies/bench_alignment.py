@@ -44,6 +44,7 @@ from depth_anything_ros.studies.alignment_table import (
     json_text,
     print_table,
 )
+from depth_anything_ros.studies.error_by_place import Tally, gain_by_itself, gain_by_others
 from depth_anything_ros.synthetic.degradation import Degradation, degraded
 from depth_anything_ros.synthetic.scenes import SCENES
 
@@ -55,6 +56,7 @@ FIRST_SEED = 2000
 SIZE = (640, 480)
 _FRAME_NS = round(FRAME_S * 1e9)
 _STEP = 3
+_BLOCK_PX = 80
 _MIN_M, _MAX_M = 0.1, 80.0
 # AbsRel over the oracle's from which a scale is wrong.
 _WRONG = 1.5
@@ -73,6 +75,8 @@ class _Score:
     calibration: npt.NDArray[np.float64] | None = None
     mean_sigma: float = float('nan')
     gain_of_drop: float = float('nan')
+    by_place: Tally | None = None
+    by_block: Tally | None = None
 
 
 def run(
@@ -123,7 +127,11 @@ def _methods(
     yield ORACLE, view.oracle
     for name, refinement in ((ROBUST, False), (REFINED, True)):
         config = AlignmentConfig(
-            reference.kind, min_depth_m=_MIN_M, max_depth_m=_MAX_M, refinement=refinement
+            reference.kind,
+            min_depth_m=_MIN_M,
+            max_depth_m=_MAX_M,
+            refinement=refinement,
+            trust_polarity=reference.trusts,
         )
         if refinement and not config.refines:
             continue
@@ -199,6 +207,9 @@ class _View:
         calibration = [[float(np.mean(off[third == i] < k)) for i in range(3)] for k in (1, 2)]
         abs_rel = float(np.mean(error / true))
         sure = sigma / depth <= np.percentile(sigma / depth, 80)
+        relative = error / true
+        row, column = (each[known] // _BLOCK_PX for each in np.nonzero(self._judged))
+        tenth = np.searchsorted(np.percentile(depth, range(10, 100, 10)), depth)
         return _Score(
             abs_rel,
             float(known.mean()),
@@ -208,7 +219,9 @@ class _View:
             found.held_out_abs_rel,
             np.array(calibration),
             float(np.mean(sigma / depth)),
-            1.0 - float(np.mean((error / true)[sure])) / abs_rel,
+            1.0 - float(np.mean(relative[sure])) / abs_rel,
+            Tally.of(row * 10 + tenth, relative),
+            Tally.of(row * SIZE[0] // _BLOCK_PX + column, relative),
         )
 
 
@@ -261,4 +274,6 @@ def _row(
         float(np.mean(held_out)) if held_out else float('nan'),
         1e3 * float(np.median([score.seconds for score in good])),
         refusals,
+        gain_by_place=gain_by_others([each.by_place for each in good if each.by_place]),
+        gain_by_block=gain_by_itself([each.by_block for each in good if each.by_block]),
     )

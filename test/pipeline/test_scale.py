@@ -126,7 +126,8 @@ def test_what_is_missing_has_a_name(lost: str, reason: str) -> None:
 
 @pytest.mark.parametrize('nothing', [np.inf, np.nan])
 def test_a_beam_that_measures_nothing_keeps_no_metres_alive(nothing: float) -> None:
-    run = Run(drive('room'), RANGE, **{'alignment.hold_s': 0.25})
+    given = {'alignment.hold_s': 0.25, 'alignment.trust_polarity': True}
+    run = Run(drive('room'), RANGE, **given)
     valid = []
     for index in range(len(run.images)):
         stamp_ns = ns_from_stamp(run.images[index].header.stamp)
@@ -270,3 +271,20 @@ def test_a_registered_depth_image_needs_no_extrinsics() -> None:
     run = Run(drive('room'), DEPTH, **{'reference.extrinsics': ''})
     run.around.add_reference(run.references[0])
     assert run.frame(0).scale.reason == 'no_reference_camera_info'
+
+
+@pytest.mark.parametrize('trusts', [False, True])
+def test_a_beam_that_sees_one_depth_has_metres_only_on_trust(trusts: bool) -> None:
+    given = {'alignment.trust_polarity': trusts, 'reference.sync_tolerance_s': 0.5}
+    run = Run(drive('room'), RANGE, **given)
+    scales = []
+    for index, image in enumerate(run.images[:8]):
+        # The same reading all the time, as before a wall.
+        run.around.add_reference(replace(run.references[0], header=image.header))
+        scales.append(run.frame(index).scale)
+    assert scales[-1].valid == trusts
+    if not trusts:
+        assert scales[-1].reason == 'polarity_unobserved'
+        assert 'alignment.trust_polarity' in scales[-1].message
+    else:
+        assert scales[-1].values()['warning'] == 'polarity_assumed'

@@ -47,6 +47,7 @@ OTHER = {
     'alignment.shift_share': 0.3,
     'alignment.drift': 0.1,
     'alignment.refinement': True,
+    'alignment.trust_polarity': True,
     'metric.prior_relative_sigma': 0.3,
     'cloud.stride': 4,
     'cloud.voxel_m': 0.05,

@@ -14,7 +14,7 @@ from depth_anything_ros.core.types import FloatImage
 __all__ = ['Alignment']
 
 _EDGE_PX = 5
-_EDGE_SHARE = 1.0
+_EDGE_SHARE = 1.3
 """Log error beside a depth edge, where the network blurs, over what another blur would add."""
 
 
@@ -22,13 +22,15 @@ _EDGE_SHARE = 1.0
 class Alignment:
     """Scale and shift between disparity and inverse depth, 1 / z = scale * q + shift.
 
-    `reason` is '' when `accepted`, else one of too_few_samples, contradicts_network, ambiguous,
-    poor_fit, unobservable_slope, jump, degenerate_network. `warning` is '' or why the depth may
+    `reason` is '' when `accepted`, else one of too_few_samples, contradicts_network,
+    polarity_unobserved (no two samples told yet that the nearer has the larger disparity, as with
+    one beam on one wall: a negated reference would look the same), ambiguous, poor_fit,
+    unobservable_slope, jump, degenerate_network. `warning` is '' or why the depth may
     be wrong: few_inliers (half of the samples or more may be wrong), rejected_region (most
     samples of a region are), unlikely_shift, rough_fit (the network errs more than it should),
-    polarity_unknown (no two samples told that the nearer has the larger disparity, as with one
-    beam on one wall: a negated reference would look the same). `residual`: median |log error|
-    of the samples. `inliers`, `inlier_ratio`: of the samples after gating.
+    polarity_assumed (not observed, and `trust_polarity` allows that).
+    `residual`: median |log error| of the samples. `inliers`, `inlier_ratio`: of the samples after
+    gating.
     `held_out_abs_rel`: mean |error| / depth at samples left out of the fit, outliers aside; NaN
     below 25 samples. `covariance` (2, 2) of scale and shift. `local`: errors over the image.
     """

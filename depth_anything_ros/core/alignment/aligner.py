@@ -58,20 +58,27 @@ class ScaleAligner:
         self.config = config or AlignmentConfig()
         self._readings = RangeReadings()
         self._held_out = HeldOutError()
-        self._polarity = Polarity()
+        self._polarity = Polarity(self.config.rules.polarity)
         self.reset()
 
     def reset(self) -> None:
         """Forget everything."""
-        self._belief: Belief | None = None
-        self._accepted: Alignment | None = None
+        self._polarity.clear()
+        self._start_anew()
+
+    def _start_anew(self) -> None:
+        """Forget all but the polarity, which belongs to network and sensor and not to time."""
+        self._forget_scale()
         self._grid: npt.NDArray[np.float64] | None = None
         self._stamp_ns = 0
         self._level_at = 0.0
-        self._jumps = 0
-        self._polarity.clear()
         self._readings.clear()
         self._held_out.clear()
+
+    def _forget_scale(self) -> None:
+        self._belief: Belief | None = None
+        self._accepted: Alignment | None = None
+        self._jumps = 0
 
     def current(self, stamp_ns: int) -> Alignment | None:
         """Give the alignment that may be used at `stamp_ns`, or None.
@@ -112,7 +119,7 @@ class ScaleAligner:
     def _follow(self, disparity: FloatImage, stamp_ns: int) -> DisparityStats | None:
         elapsed_s = (stamp_ns - self._stamp_ns) * 1e-9
         if self._grid is not None and not -_LATE_S <= elapsed_s <= _FORGET_S:
-            self.reset()
+            self._start_anew()
         stats = disparity_stats(disparity)
         if stats is None:
             return None
@@ -145,9 +152,12 @@ class ScaleAligner:
             gated = gate(disparity, samples, stats, config)
         if gated.count < config.rules.samples:
             return self._refused('too_few_samples', stamp_ns)
-        rising = rising_share(gated, stats, config.rules.telling_change)
+        rising = rising_share(gated, stats, config.rules.polarity.telling_change)
         if self._polarity.contradicted(rising):
+            self._forget_scale()
             return self._refused('contradicts_network', stamp_ns)
+        if not (self._polarity.known or config.trust_polarity):
+            return self._refused('polarity_unobserved', stamp_ns)
         scale = 1.0 / middle(gated.depth_m) / middle(np.abs(gated.disparity))
         prior = Prior(_shift_sigma(scale, stats, config.shift_share), config.network_sigma)
         believed = None if self._belief is None else self._belief.mean
@@ -166,7 +176,7 @@ class ScaleAligner:
         if warning:
             belief = belief.doubting_shift(_level_at(stats))
         elif not self._polarity.known:
-            warning = 'polarity_unknown'
+            warning = 'polarity_assumed'
         self._belief, self._jumps = belief, 0
         seen = fit.seen_from(belief.mean, gated)
         self._accepted = replace(

@@ -8,7 +8,7 @@ from enum import Enum
 
 from depth_anything_ros.core.errors import SettingError
 
-__all__ = ['KIND_RULES', 'AlignmentConfig', 'KindRules', 'ReferenceKind']
+__all__ = ['KIND_RULES', 'AlignmentConfig', 'KindRules', 'PolarityRules', 'ReferenceKind']
 
 
 class ReferenceKind(str, Enum):
@@ -22,33 +22,52 @@ class ReferenceKind(str, Enum):
 
 
 @dataclass(frozen=True)
+class PolarityRules:
+    """What it takes to believe that the nearer of two samples has the greater disparity.
+
+    `telling_change`: log change of depth from which the network must see which of two is nearer.
+    `share`: of such pairs that must agree in a frame. `frames`: that must do so before the first
+    metres.
+    """
+
+    telling_change: float
+    share: float
+    frames: int
+
+
+@dataclass(frozen=True)
 class KindRules:
     """What one kind of reference must bring, and what it is fit for.
 
     `samples`: least number after gating (of readings, for a range cone). `inliers`: least
     number that fits. `inlier_ratio`: least share that fits, with 97.5 % confidence.
-    `telling_change`: log change of depth from which the network must see which of two is nearer;
-    well above its error between two places, but the readings of a cone share one.
     `parallax`: its points may lie behind what the camera sees. `spreads`: it covers an area of
-    the image, so that its residuals say where the network is wrong. `visible`: it measures
-    what the camera sees, so that a region of outliers is a fault; something may stand on a plane.
+    the image, so that its residuals say where the network is wrong. `visible`: it measures in
+    many places what the camera sees, so that a region of outliers is a fault; something may stand
+    on a plane.
     """
 
     samples: int
     inliers: int
     inlier_ratio: float
-    telling_change: float
+    polarity: PolarityRules
     parallax: bool
     spreads: bool
     visible: bool
 
 
+# The network's error differs between two places by 10 %, and outliers make pairs agree by chance:
+# 30 % of them leave a share of 0.75.
+_IN_SPACE = PolarityRules(0.15, 0.6, 1)
+# The readings of a cone share their place; one stray stays among them for ten frames.
+_IN_TIME = PolarityRules(0.1, 0.8, 3)
+
 KIND_RULES: dict[ReferenceKind, KindRules] = {
-    ReferenceKind.DEPTH_IMAGE: KindRules(24, 16, 0.4, 0.15, False, True, True),
-    ReferenceKind.POINT_CLOUD: KindRules(12, 8, 0.4, 0.15, True, True, True),
-    ReferenceKind.LASER_SCAN: KindRules(6, 5, 0.4, 0.15, True, False, True),
-    ReferenceKind.RANGE: KindRules(5, 4, 0.4, 0.05, False, False, True),
-    ReferenceKind.GROUND_PLANE: KindRules(24, 16, 0.4, 0.15, False, False, False),
+    ReferenceKind.DEPTH_IMAGE: KindRules(24, 16, 0.4, _IN_SPACE, False, True, True),
+    ReferenceKind.POINT_CLOUD: KindRules(12, 8, 0.4, _IN_SPACE, True, True, True),
+    ReferenceKind.LASER_SCAN: KindRules(6, 5, 0.4, _IN_SPACE, True, False, True),
+    ReferenceKind.RANGE: KindRules(5, 4, 0.4, _IN_TIME, False, False, False),
+    ReferenceKind.GROUND_PLANE: KindRules(24, 16, 0.4, _IN_SPACE, False, False, False),
 }
 
 
@@ -66,6 +85,7 @@ class AlignmentConfig:
     `shift_share`: standard deviation of the shift while no sample tells, as a share of the
     inverse depth of the far end of the scene. `drift`: log change of the level between network
     and metres in one second. `refinement`: correct local errors of the network as well.
+    `trust_polarity`: publish before any two samples told that nearer is more disparity.
     """
 
     kind: ReferenceKind = ReferenceKind.POINT_CLOUD
@@ -79,6 +99,7 @@ class AlignmentConfig:
     shift_share: float = 0.2
     drift: float = 0.05
     refinement: bool = False
+    trust_polarity: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values that no alignment could satisfy."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from depth_anything_ros.core.alignment.local_error import around
 from depth_anything_ros.core.alignment.robust_fit import TUKEY, AffineFit, Prior
-from depth_anything_ros.core.alignment.sample_gate import BLOCKS_ALONG, GatedSamples
+from depth_anything_ros.core.alignment.sample_gate import GatedSamples
 
 __all__ = ['surely', 'warning_about']
 
 _CONFIDENCE = 1.96
 _MAJORITY = 0.5
-_LARGE_AREA = 0.1
+_MANY_REJECTED = 0.1
+_LOOKED_AT, _NEIGHBOURS = 128, 4
 _FEW_REJECTED = 0.9
 # Deviations of the shift, and of the network's error, that are hard to believe.
 _UNLIKELY_SHIFT = 3.5
@@ -27,7 +27,7 @@ def warning_about(samples: GatedSamples, fit: AffineFit, prior: Prior, visible: 
     ratio = fit.inliers / samples.count
     if surely(ratio, samples.count) < _MAJORITY:
         return 'few_inliers'
-    if visible and _rejected_area(samples, fit) >= _LARGE_AREA:
+    if visible and _rejected_together(samples, fit):
         return 'rejected_region'
     if ratio < _FEW_REJECTED and abs(fit.shift) > _UNLIKELY_SHIFT * prior.shift_sigma:
         return 'unlikely_shift'
@@ -36,21 +36,21 @@ def warning_about(samples: GatedSamples, fit: AffineFit, prior: Prior, visible: 
     return ''
 
 
-def _rejected_area(samples: GatedSamples, fit: AffineFit) -> float:
-    """Give the share of blocks in and around which most samples are surely rejected.
+def _rejected_together(samples: GatedSamples, fit: AffineFit) -> bool:
+    """Tell whether rejected samples lie side by side.
 
     Outliers of a sensor are scattered; a region of them is a window pane, or shows that the fit
     is wrong.
     """
-    size = BLOCKS_ALONG * BLOCKS_ALONG
-    held = np.bincount(samples.block, minlength=size)
-    count = around(held)
-    rejected = around(np.bincount(samples.block, fit.weight == 0.0, size))
-    # Wilson's lower bound of the share.
-    square = _CONFIDENCE**2
-    spread = rejected * (count - rejected) / np.maximum(count, 1.0) + 0.25 * square
-    lower = (rejected + 0.5 * square - _CONFIDENCE * np.sqrt(spread)) / (count + square)
-    return float(np.mean(lower.ravel()[held > 0] > _MAJORITY))
+    step = samples.count // _LOOKED_AT + 1
+    u, v, rejected = samples.u[::step], samples.v[::step], fit.weight[::step] == 0.0
+    if not np.mean(rejected) >= _MANY_REJECTED:
+        return False
+    apart = np.square(u[rejected, None] - u) + np.square(v[rejected, None] - v)
+    # The nearest of all is the sample itself.
+    nearest = np.argpartition(apart, _NEIGHBOURS, axis=1)[:, : _NEIGHBOURS + 1]
+    alike = np.count_nonzero(rejected[nearest], axis=1) - 1
+    return float(np.mean(alike)) > _MAJORITY * _NEIGHBOURS
 
 
 def surely(ratio: float, count: int) -> float:

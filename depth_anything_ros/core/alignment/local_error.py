@@ -73,7 +73,7 @@ def mean_nearby(
     return mean[:rows, :columns].astype(np.float32), share[:rows, :columns].astype(np.float32)
 
 
-def around(blocks: npt.NDArray[np.float64] | npt.NDArray[np.int64]) -> Floats:
+def around(blocks: Floats) -> Floats:
     """Sum each block (BLOCKS_ALONG^2,) and its neighbours; the result is a square."""
     grid = blocks.reshape(BLOCKS_ALONG, BLOCKS_ALONG).astype(np.float64)
     summed = cv2.boxFilter(grid, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)

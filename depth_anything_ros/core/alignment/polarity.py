@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from depth_anything_ros.core.alignment.config import PolarityRules
 from depth_anything_ros.core.alignment.sample_gate import DisparityStats, GatedSamples
 
 __all__ = ['Polarity', 'far_pairs', 'rising_share']
@@ -20,20 +21,23 @@ _LEAST_OF_IMAGE = 0.03
 # Disparities further apart than the network's error could bring them.
 _SURE_OF_IMAGE, _SURE_OF_MEDIAN = 0.25, 0.3
 _LEAST_CHANGE = 0.02
-# Outliers make pairs agree by chance: 30 % of them leave a share of 0.75.
-_RISING, _SURELY_RISING = 0.5, 0.6
-_FRAMES_TO_TRUST_AGAIN = 8
+# One stray sample, or two, are in many pairs, and must not decide.
+_LEAST_EACH = 3
+_RISING = 0.5
+_FRAMES_TO_TRUST_AGAIN, _MOST_FRAMES = 8, 80
 
 _DRAWS = np.random.default_rng(20240613).random((2, _PAIRS))
 
 
 class Polarity:
-    """What the frames so far say: once contradicted, a reference must prove itself again.
+    """What the frames so far say: each contradiction asks for eight frames that prove otherwise.
 
-    A negated scan may agree in single frames, where its points fall on the floor before them.
+    A negated scan may agree in single frames, where its points fall on the floor before them, and
+    a negated beam while it crosses an edge.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rules: PolarityRules) -> None:
+        self._rules = rules
         self.clear()
 
     def clear(self) -> None:
@@ -42,14 +46,15 @@ class Polarity:
 
     @property
     def known(self) -> bool:
-        """Tell whether some frame showed that nearer is more disparity."""
-        return self._proofs > 0
+        """Tell whether enough frames showed that nearer is more disparity."""
+        return self._proofs >= self._rules.frames
 
     def contradicted(self, share: float) -> bool:
         """Take in the `rising_share` of a frame, NaN if none; tell whether to refuse it."""
         if share < _RISING:
-            self._proofs = -_FRAMES_TO_TRUST_AGAIN
-        elif share >= _SURELY_RISING:
+            doubted = min(self._proofs, 0) - _FRAMES_TO_TRUST_AGAIN
+            self._proofs = max(doubted, -_MOST_FRAMES)
+        elif share >= self._rules.share:
             self._proofs += 1
         return self._proofs < 0
 
@@ -70,8 +75,9 @@ def far_pairs(q: npt.NDArray[np.float64]) -> tuple[Ints, Ints]:
 def rising_share(samples: GatedSamples, stats: DisparityStats, least_change: float) -> float:
     """Give the share of pairs whose nearer sample has the greater disparity.
 
-    Pairs tell where they differ in depth by `least_change` (log) and somewhat in disparity, or
-    so much in disparity that they must differ in depth: a negated reference may be nearly flat.
+    Pairs tell where they differ in depth by `least_change` (log) and at least by half of that in
+    disparity, or so much in disparity that they must differ in depth: a negated reference may be
+    nearly flat.
     NaN where too few pairs tell, as before a wall or with one beam on one thing.
     """
     q = samples.disparity
@@ -79,10 +85,10 @@ def rising_share(samples: GatedSamples, stats: DisparityStats, least_change: flo
     change = np.log(samples.depth_m[low] / samples.depth_m[high])
     relief = q[high] - q[low]
     telling = (np.abs(change) > least_change) & (relief > _LEAST_OF_IMAGE * stats.spread)
+    telling &= relief > 0.5 * least_change * np.abs(q[high])
     telling |= relief > max(_SURE_OF_IMAGE * stats.spread, _SURE_OF_MEDIAN * abs(stats.median))
     count = int(np.count_nonzero(telling))
-    # One stray sample is in many pairs, and must not decide.
-    alone = min(np.unique(low[telling]).size, np.unique(high[telling]).size) < 2
-    if count < _LEAST_TELLING or alone:
+    each = min(np.unique(low[telling]).size, np.unique(high[telling]).size)
+    if count < _LEAST_TELLING or each < _LEAST_EACH:
         return float('nan')
     return float(np.count_nonzero(change[telling] > _LEAST_CHANGE)) / count

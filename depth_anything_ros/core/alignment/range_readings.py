@@ -37,8 +37,7 @@ class RangeReadings:
     have at the range that was read. It is matched to the nearest thing that the network sees
     among them.
 
-    While they all see one depth, they fix the level alone: that nearer is more disparity is then
-    not tested (`Alignment.warning` polarity_unknown), and away from their disparity the sigma is
+    While they all see one depth, they fix the level alone: away from their disparity the sigma is
     that of the prior of the shift.
     """
 

@@ -111,6 +111,11 @@ class AlignmentParameters:
         'Correct local errors of the network as well, where the reference covers an area (depth '
         'images and clouds).',
     )
+    trust_polarity: bool = param(
+        False,
+        'Give metres even before two depths of the reference have shown that far is far, as with '
+        'a single beam on one wall: a reversed reference would go unnoticed.',
+    )
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ def test_a_scan_row_leaves_the_slope_to_the_prior_where_its_wall_is_flat() -> No
     gain = float(np.median(disparity * ROOM))
     bias = np.random.default_rng(0).normal(1.0, 0.05, disparity[rows].shape)
     disparity[rows] = (gain / 2.0 * bias).astype(np.float32)
-    config = AlignmentConfig(ReferenceKind.LASER_SCAN, edge_share=1.0)
+    config = AlignmentConfig(ReferenceKind.LASER_SCAN, edge_share=1.0, trust_polarity=True)
     found = ScaleAligner(config).update(disparity, row, 0)
     assert found.accepted
     assert found.shift == pytest.approx(0.0, abs=0.05)
@@ -138,7 +138,7 @@ def test_a_range_cone_needs_five_readings_and_moves_only_the_level() -> None:
     depth[110:125, 150:165] = 1.5
     depth[:, :100] = np.linspace(1.0, 4.0, 100, dtype=np.float32)
     disparity = degraded(depth, Degradation(bias_sigma=0.0), seed=0)
-    aligner = ScaleAligner(AlignmentConfig(ReferenceKind.RANGE))
+    aligner = ScaleAligner(AlignmentConfig(ReferenceKind.RANGE, trust_polarity=True))
     for reading in range(4):
         found = aligner.update(disparity, cone(1.5), reading * PERIOD)
         assert found.reason == 'too_few_samples'

@@ -11,6 +11,7 @@ from depth_anything_ros.core.types import FloatImage, ReferenceSamples
 from depth_anything_ros.studies.alignment_references import (
     CORRUPTIONS,
     REFERENCES,
+    ReferenceType,
     corrupted,
     truth,
 )
@@ -51,37 +52,102 @@ def drive(
 TOWARDS = np.linspace(3.0, 2.0, 10)
 
 
+STILL = np.full(8, 2.0)
+UNOBSERVED, ASSUMED = ('polarity_unobserved', ''), ('', 'polarity_assumed')
+
+
+def as_read(distance_m: float) -> float:
+    return distance_m
+
+
+def negated(distance_m: float) -> float:
+    return 6.0 / distance_m
+
+
 def test_a_beam_that_moves_shows_a_negated_reference() -> None:
-    aligner = ScaleAligner(AlignmentConfig(ReferenceKind.RANGE))
-    told = drive(aligner, TOWARDS, lambda distance_m: 6.0 / distance_m)
-    # Five readings are the least, and three metres to 2.4 is enough to tell.
-    assert {reason for reason, _ in told[5:]} == {'contradicts_network'}
-    assert aligner.current(10 * PERIOD) is None
+    for trusts in (False, True):
+        aligner = ScaleAligner(AlignmentConfig(ReferenceKind.RANGE, trust_polarity=trusts))
+        told = drive(aligner, TOWARDS, negated)
+        assert told[-1][0] == 'contradicts_network'
+        assert aligner.current(10 * PERIOD) is None
+        # Nor is it taken on trust once it stands, or after a gap.
+        assert {reason for reason, _ in drive(aligner, STILL, negated)} <= {
+            'contradicts_network',
+            'too_few_samples',
+        }
+        stamp = 3600 * PERIOD
+        for frame in range(8):
+            disparity = degraded(wall(2.0), Degradation(), 3, frame)
+            found = aligner.update(disparity, reading(3.0), stamp + frame * PERIOD)
+            assert not found.accepted
 
 
 def test_a_beam_that_moves_is_believed_and_stays_so_when_it_stops() -> None:
     aligner = ScaleAligner(AlignmentConfig(ReferenceKind.RANGE))
-    told = drive(aligner, np.append(TOWARDS, np.full(15, 2.0)), lambda distance_m: distance_m)
-    assert told[5:] == [('', '')] * 20
+    told = drive(aligner, np.append(TOWARDS, np.full(15, 2.0)), as_read)
+    assert UNOBSERVED in told[:9]
+    assert told[9:] == [('', '')] * 16
+    # Neither does it lose that when no image came for a while.
+    again = drive(aligner, STILL, as_read)
+    assert again[4:] == [('', '')] * 4
 
 
-def test_a_beam_that_stands_says_that_it_cannot_tell() -> None:
+def test_a_beam_that_stands_is_silent_unless_it_is_trusted() -> None:
+    for read in (as_read, negated):
+        aligner = ScaleAligner(AlignmentConfig(ReferenceKind.RANGE))
+        assert drive(aligner, STILL, read)[4:] == [UNOBSERVED] * 4
+        assert aligner.current(8 * PERIOD) is None
+    aligner = ScaleAligner(AlignmentConfig(ReferenceKind.RANGE, trust_polarity=True))
+    assert drive(aligner, STILL, as_read)[4:] == [ASSUMED] * 4
+    assert aligner.current(8 * PERIOD) is not None
+
+
+def test_reset_forgets_what_was_observed() -> None:
     aligner = ScaleAligner(AlignmentConfig(ReferenceKind.RANGE))
-    told = drive(aligner, np.full(8, 2.0), lambda distance_m: distance_m)
-    assert told[4:] == [('', 'polarity_unknown')] * 4
+    assert drive(aligner, np.append(TOWARDS, STILL), as_read)[-1] == ('', '')
     aligner.reset()
-    found = drive(aligner, np.full(8, 2.0), lambda distance_m: distance_m)[-1]
-    assert found == ('', 'polarity_unknown')
+    assert drive(aligner, STILL, as_read)[-1] == UNOBSERVED
 
 
 @pytest.mark.parametrize('stray_m', [1.0, 3.5])
-def test_one_stray_reading_does_not_decide(stray_m: float) -> None:
+@pytest.mark.parametrize('strays', [(4,), (3, 6)])
+def test_stray_readings_do_not_decide(stray_m: float, strays: tuple[int, ...]) -> None:
     aligner = ScaleAligner(AlignmentConfig(ReferenceKind.RANGE))
     for frame in range(10):
-        stray = frame == 4
+        stray = frame in strays
         disparity = degraded(wall(1.8 if stray else 2.0), Degradation(), 3, frame)
         found = aligner.update(disparity, reading(stray_m if stray else 2.0), frame * PERIOD)
-    assert (found.reason, found.warning) == ('', 'polarity_unknown')
+    assert (found.reason, found.warning) == UNOBSERVED
+
+
+def test_a_contradiction_ends_the_metres_at_once() -> None:
+    depth = truth('room', 4, SIZE).depth_m
+    disparity = degraded(depth, seed=4)
+    aligner = ScaleAligner()
+    drawn = sampled_reference(depth, 300, 0)
+    aligner.update(disparity, ReferenceSamples(drawn.u, drawn.v, drawn.depth_m), 0)
+    assert aligner.current(PERIOD) is not None
+    wrong = ReferenceSamples(drawn.u, drawn.v, 9.0 / drawn.depth_m)
+    assert aligner.update(disparity, wrong, PERIOD).reason == 'contradicts_network'
+    assert aligner.current(PERIOD) is None
+
+
+UNTRUSTED = [each for each in REFERENCES if not each.trusts]
+
+
+@pytest.mark.parametrize('what', UNTRUSTED, ids=lambda each: each.name)
+def test_no_negated_reference_ever_gives_metres(what: ReferenceType) -> None:
+    negation = next(each for each in CORRUPTIONS if each.negated)
+    for family, seed in (('room', 3), ('room', 7), ('road', 3)):
+        of = truth(family, seed, SIZE)
+        readings = corrupted(what.draw(of, seed), negation, of.world.camera, seed)
+        aligner = ScaleAligner(AlignmentConfig(what.kind))
+        for frame in range(max(6, len(readings))):
+            before = len(readings) - 1 - frame
+            seen = of.before(before) if what.drives else of.depth_m
+            disparity = degraded(seen, seed=seed, frame=frame)
+            aligner.update(disparity, readings[max(before, 0)], frame * PERIOD)
+            assert aligner.current(frame * PERIOD) is None
 
 
 def test_a_negated_scan_is_refused() -> None:
@@ -104,13 +170,16 @@ def test_a_region_of_outliers_is_flagged_and_scattered_ones_are_not(
     for seed in range(5):
         depth = truth(family, seed, SIZE).depth_m
         disparity = degraded(depth, seed=seed)
-        for clustered, share in ((True, 0.45), (False, 0.3)):
+        for clustered, share in ((True, 0.3), (True, 0.45), (False, 0.3)):
             drawn = sampled_reference(depth, count, seed, share, clustered=clustered)
             samples = ReferenceSamples(drawn.u, drawn.v, drawn.depth_m)
             found = ScaleAligner().update(disparity, samples, 0)
-            # Among 50 samples, outliers may hide for a frame which way the others go.
-            quiet = ('', 'polarity_unknown') if count == 50 else ('',)
-            assert (found.accepted and found.warning in quiet) != clustered
+            if clustered:
+                assert not found.accepted or found.warning
+            else:
+                assert found.warning == ''
+                # Among 50 samples, outliers may hide for a frame which way the others go.
+                assert found.accepted or (count, found.reason) == (50, 'polarity_unobserved')
 
 
 def test_sigma_grows_beyond_the_depths_that_samples_show() -> None:
@@ -154,7 +223,7 @@ def test_a_reference_once_contradicted_has_to_prove_itself() -> None:
         wrong = 9.0 / drawn.depth_m if frame == 2 else drawn.depth_m
         samples = ReferenceSamples(drawn.u, drawn.v, wrong)
         told.append(aligner.update(disparity, samples, frame * PERIOD).accepted)
-    assert told == [True] * 2 + [False] * 8 + [True] * 2
+    assert told == [True] * 2 + [False] * 9 + [True]
 
 
 def test_a_jump_is_not_followed_because_the_robot_drives() -> None:
