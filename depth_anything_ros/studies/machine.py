@@ -1,0 +1,64 @@
+"""What a figure was measured on, in one line that goes with it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+__all__ = ['cpu_count', 'machine_line', 'memory_kb']
+
+_LIBRARIES = ('torch', 'openvino', 'onnxruntime', 'tensorrt')
+
+
+def cpu_count() -> int:
+    """Count the logical CPUs that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def machine_line() -> str:
+    """Name the CPU, its cores, the GPU, the libraries, and how busy others keep the machine."""
+    libraries = [f'{name} {found}' for name in _LIBRARIES if (found := _version(name))]
+    return (
+        f'{_cpu_name()}, {cpu_count()} CPUs; {_gpu_name()}; Python {platform.python_version()}, '
+        f'{", ".join(libraries)}; load average {os.getloadavg()[0]:.1f}'
+    )
+
+
+def memory_kb(field: str, pid: int | str = 'self') -> int:
+    """Read a figure of /proc/PID/status in KB, like VmRSS or its highest value VmHWM.
+
+    A process starts its own VmHWM; ru_maxrss would begin with the memory of its parent.
+    """
+    for line in Path(f'/proc/{pid}/status').read_text().splitlines():
+        name, _, value = line.partition(':')
+        if name == field:
+            return int(value.split()[0])
+    raise LookupError(f'/proc/{pid}/status has no {field}')
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ''
+
+
+def _cpu_name() -> str:
+    for line in Path('/proc/cpuinfo').read_text().splitlines():
+        name, _, value = line.partition(':')
+        # On aarch64 there is no name, only numbers of the maker and the part.
+        if name.strip() == 'model name':
+            return value.strip()
+    return platform.machine()
+
+
+def _gpu_name() -> str:
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return 'no torch, so no GPU'
+    if not torch.cuda.is_available():
+        return 'no GPU'
+    return ' + '.join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
