@@ -7,7 +7,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__all__ = ['cpu_count', 'machine_line', 'memory_kb']
+__all__ = ['cpu_count', 'machine_line', 'process_status']
 
 _LIBRARIES = ('torch', 'openvino', 'onnxruntime', 'tensorrt')
 
@@ -26,16 +26,16 @@ def machine_line() -> str:
     )
 
 
-def memory_kb(field: str, pid: int | str = 'self') -> int:
-    """Read a figure of /proc/PID/status in KB, like VmRSS or its highest value VmHWM.
+def process_status(name: str, pid: int | str = 'self') -> int:
+    """Read a number of /proc/PID/status: Threads, or in KB VmRSS and its highest value VmHWM.
 
-    A process starts its own VmHWM; ru_maxrss would begin with the memory of its parent.
+    A process starts with a VmHWM of its own; ru_maxrss would begin at the memory of its parent.
     """
     for line in Path(f'/proc/{pid}/status').read_text().splitlines():
-        name, _, value = line.partition(':')
-        if name == field:
+        key, _, value = line.partition(':')
+        if key == name:
             return int(value.split()[0])
-    raise LookupError(f'/proc/{pid}/status has no {field}')
+    raise LookupError(f'/proc/{pid}/status has no {name}')
 
 
 def _version(name: str) -> str:

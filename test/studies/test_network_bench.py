@@ -165,7 +165,7 @@ def test_the_tables_lift_what_rows_share_and_give_reasons() -> None:
     object.__setattr__(fast, 'precision', 'bf16')
     lost = _row(note='needs abacus, not installed: pip install abacus')
     told = text([slow, fast, lost], CONDITIONS, as_markdown=False)
-    assert told.startswith('a machine\nimage 160x120; weights: demo released\n')
+    assert told.startswith('a machine\nimage 160x120; weights of demo: released\n')
     assert 'variant demo, input_size 126, backend torch' in told
     lines = told.splitlines()
     (head,) = (line for line in lines if line.startswith('precision  calls'))
@@ -175,7 +175,7 @@ def test_the_tables_lift_what_rows_share_and_give_reasons() -> None:
     assert any(line.startswith('fp32') and 'baseline' in line for line in lines)
     assert any(line.startswith('bf16') and '2.50' in line for line in lines)
     assert lines[-1].strip() == (
-        'torch fp32 variant demo: needs abacus, not installed: pip install abacus'
+        'torch fp32 (demo): needs abacus, not installed: pip install abacus'
     )
     shown = text([slow, fast, lost], CONDITIONS, as_markdown=True)
     assert '| precision | calls |' in shown

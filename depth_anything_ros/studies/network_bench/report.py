@@ -27,8 +27,11 @@ class Conditions:
 
     def lines(self) -> list[str]:
         """Say it, a line each."""
-        weights = ', '.join(f'{variant} {what}' for variant, what in self.weights.items())
-        return [self.machine, f'image {self.size[0]}x{self.size[1]}; weights: {weights}']
+        variants: dict[str, list[str]] = {}
+        for variant, what in self.weights.items():
+            variants.setdefault(what, []).append(variant)
+        weights = '; '.join(f'{", ".join(names)}: {what}' for what, names in variants.items())
+        return [self.machine, f'image {self.size[0]}x{self.size[1]}; weights of {weights}']
 
 
 Column = tuple[str, Callable[[Row], object], str]
@@ -77,8 +80,9 @@ ms: a call, from uint8 images to disparities of their size. ratio: median over r
 of the baseline's time per image by the row's. memory: most that the row's own process held
 (VmHWM). start: from its start to the first answer. GFLOP/s: operations of the network, counted
 by torch on the meta device, in the time of infer. peak: best measured rate of large matrix
-products in that precision. diff: from float32 in torch, after the best scale and shift, in % of
-the spread from its 2nd to its 98th percentile."""
+products in that precision, just before; more than 100 % tells of a machine that others kept busy.
+diff: from float32 in torch, after the best scale and shift, in % of the spread from its 2nd to its
+98th percentile."""
 
 
 def text(rows: Sequence[Row], conditions: Conditions, as_markdown: bool) -> str:
@@ -90,7 +94,7 @@ def text(rows: Sequence[Row], conditions: Conditions, as_markdown: bool) -> str:
     tables = [_table(ran, names, columns, as_markdown) for columns in (_TIMES, _REST) if ran]
     blocks = [head, *tables, _MEANING.splitlines() if ran else []]
     if left_out:
-        blocks.append(['left out:', *_bullets(_reasons(left_out), as_markdown)])
+        blocks.append(_left_out(left_out, as_markdown))
     gap = '\n\n'
     return gap.join('\n'.join(block) for block in blocks if block)
 
@@ -105,13 +109,9 @@ def start_text(starts: Sequence[Start], as_markdown: bool) -> str:
         for one in started
     ]
     lines = (markdown if as_markdown else aligned)([_START_HEAD, *body]) if body else []
-    reasons: dict[str, list[str]] = {}
-    for one in starts:
-        if one.note:
-            name = f'{one.variant} {one.input_size} {one.backend} {one.precision}'
-            reasons.setdefault(one.note, []).append(name)
-    if reasons:
-        lines += ['', 'left out:', *_bullets(reasons, as_markdown)]
+    left_out = [one for one in starts if one.note]
+    if left_out:
+        lines += ['', *_left_out(left_out, as_markdown)]
     return '\n'.join(lines)
 
 
@@ -151,21 +151,22 @@ def _cell(value: object, form: str) -> str:
     return format(value, form)
 
 
-def _reasons(rows: Sequence[Row]) -> dict[str, list[str]]:
-    """Group the names of rows by why they have no times."""
-    reasons: dict[str, list[str]] = {}
-    shown = named_columns(rows, _NAMES)[1]
+def _reasons(rows: Sequence[Row | Start]) -> dict[str, dict[str, list[str]]]:
+    """Group the variants, by engine, of what has no times by why that is so."""
+    reasons: dict[str, dict[str, list[str]]] = {}
     for row in rows:
-        names = [str(getattr(row, name)) for name in ('backend', 'precision')]
-        names += [
-            f'{name.replace("_", " ")} {getattr(row, name)}'
-            for name in shown
-            if name not in ('backend', 'precision', 'device')
-        ]
-        reasons.setdefault(row.note, []).append(' '.join(names))
+        engines = reasons.setdefault(row.note, {})
+        variants = engines.setdefault(f'{row.backend} {row.precision}', [])
+        if row.variant not in variants:
+            variants.append(row.variant)
     return reasons
 
 
-def _bullets(reasons: Mapping[str, Sequence[str]], as_markdown: bool) -> list[str]:
+def _left_out(rows: Sequence[Row | Start], as_markdown: bool) -> list[str]:
+    """Give the lines that say why there are no times for `rows`."""
     mark = '- ' if as_markdown else '  '
-    return [f'{mark}{", ".join(names)}: {reason}' for reason, names in reasons.items()]
+    lines = []
+    for reason, engines in _reasons(rows).items():
+        names = (f'{engine} ({", ".join(variants)})' for engine, variants in engines.items())
+        lines.append(f'{mark}{", ".join(names)}: {reason}')
+    return ['left out:', *([''] if as_markdown else []), *lines]

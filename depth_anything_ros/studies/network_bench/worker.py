@@ -20,7 +20,7 @@ from depth_anything_ros.backends import DepthBackend, create_backend
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
-from depth_anything_ros.studies.machine import memory_kb
+from depth_anything_ros.studies.machine import process_status
 from depth_anything_ros.studies.network_bench.configuration import Configuration
 from depth_anything_ros.studies.network_bench.samples import Loaded, Sample
 
@@ -73,7 +73,7 @@ class Worker:
 
     def memory_mb(self) -> tuple[float, float | None]:
         """Give the most memory held so far: resident, and of the GPU where torch knows."""
-        resident_mb = memory_kb('VmHWM') / 1024
+        resident_mb = process_status('VmHWM') / 1024
         torch: Any = sys.modules.get('torch')
         if torch is None or not torch.cuda.is_available():
             return resident_mb, None

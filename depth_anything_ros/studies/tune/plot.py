@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from matplotlib.ticker import LogLocator, NullFormatter
-
 from depth_anything_ros.studies.network_bench.report import Conditions
 from depth_anything_ros.studies.plots import COLOURS, save, subplots
 from depth_anything_ros.studies.tune.search import Tuning, quality
@@ -61,10 +59,7 @@ def plot(tuning: Tuning, conditions: Conditions, path: Path) -> None:
             linestyle='none',
             label='chosen',
         )
-    axes.set_xscale('log')
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter('{x:g}')
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlim(left=0.0)
     axes.set_yticks(range(len(steps)), [name[step] for step in steps])
     axes.set_xlabel('ms per image: median, whisker to p95')
     axes.set_ylabel('quality order (variant, then input size)')
