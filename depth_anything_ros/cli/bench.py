@@ -73,8 +73,8 @@ def add(verbs: Verbs) -> None:
     bench.add_argument(
         '--seconds',
         type=positive,
-        help='most a row of network (default: 60); of node (default: 20), overload or each phase of cameras '
-        '(default: 30)',
+        help='most a row of network (default: 60); of node (default: 20), of overload or each '
+        'phase of cameras (default: 30)',
     )
     bench.add_argument(
         '--metric', action='store_true', help='node: with a reference, metric depth and a cloud'

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from depth_anything_ros.backends import BACKENDS
+from depth_anything_ros.backends import AUTO, BACKENDS
 from depth_anything_ros.cli.options import add_parameters
 from depth_anything_ros.cli.terminal import follow
 from depth_anything_ros.core.errors import SettingError
@@ -28,6 +28,7 @@ __all__ = [
     'batches',
     'conditions_of',
     'configurations',
+    'every_precision',
     'listed',
     'network',
     'only',
@@ -41,7 +42,6 @@ GRID = ('variant', 'backend', 'precision', 'input_size', 'threads', 'batch')
 _ALL = 'all'
 _UPSTREAM = 'upstream'
 _EVERY_VARIANT = ['vits', 'vitb', 'vitl']
-_EVERY_PRECISION = ['fp32', 'fp16', 'bf16', 'int8']
 _BATCH = 4
 _FRAMES = 20
 _SECONDS = 60.0
@@ -152,8 +152,11 @@ def table(options: argparse.Namespace) -> int:
     from depth_anything_ros.studies.network_bench.report import start_text, text
     from depth_anything_ros.studies.network_bench.starts import measure_starts
 
-    every = {'backend': [_ALL], 'precision': _EVERY_PRECISION}
-    listed = configurations(options, variant=_EVERY_VARIANT, **every)
+    if options.json or options.plot:
+        raise SettingError('bench table prints text or --markdown: take bench network for others')
+    listed = configurations(
+        options, variant=_EVERY_VARIANT, backend=[_ALL], precision=every_precision()
+    )
     wanted, conditions = conditions_of(listed, options)
     rows = _rows(wanted, _plan(options, _baseline(options)))
     _headed(
@@ -186,6 +189,12 @@ def conditions_of(
 
     chosen, weights = with_weights(wanted)
     return chosen, Conditions(machine_line(), options.size, weights)
+
+
+def every_precision() -> list[str]:
+    """Give every precision that a parameter may name."""
+    (choices,) = (entry.choices for entry in entries() if entry.name == 'precision')
+    return [name for name in choices if name != AUTO]
 
 
 def _baseline(options: argparse.Namespace) -> Engine | None:

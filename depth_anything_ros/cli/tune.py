@@ -9,11 +9,16 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from depth_anything_ros.cli.bench_network import add_grid, conditions_of, configurations
+from depth_anything_ros.cli.bench_network import (
+    add_grid,
+    conditions_of,
+    configurations,
+    every_precision,
+)
 from depth_anything_ros.cli.options import Verbs, positive, size
+from depth_anything_ros.core.processor import default_threads
 from depth_anything_ros.model.manifest import release_for
 from depth_anything_ros.model.variants import Checkpoint
-from depth_anything_ros.studies.machine import cpu_count
 
 __all__ = ['add']
 
@@ -58,15 +63,15 @@ def _tune(options: argparse.Namespace) -> int:
     from depth_anything_ros.studies.tune.search import Search
 
     params_file.refuse_existing(options.out)
-    cpus = cpu_count()
+    threads = default_threads()
     wanted, conditions = conditions_of(
         configurations(
             options,
             variant=['vits', 'vitb', 'vitl'],
             input_size=_INPUT_SIZES,
             backend=['all'],
-            precision=['fp32', 'fp16', 'bf16', 'int8'],
-            threads=sorted({cpus, max(1, cpus // 2)}),
+            precision=every_precision(),
+            threads=sorted({threads, max(1, threads // 2)}),
         ),
         options,
     )

@@ -7,29 +7,24 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__all__ = ['cpu_count', 'machine_line', 'process_status']
+__all__ = ['machine_line', 'process_status']
 
 _LIBRARIES = ('torch', 'openvino', 'onnxruntime', 'tensorrt')
-
-
-def cpu_count() -> int:
-    """Count the logical CPUs that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def machine_line() -> str:
     """Name the CPU, its cores, the GPU, the libraries, and how busy others keep the machine."""
     libraries = [f'{name} {found}' for name in _LIBRARIES if (found := _version(name))]
-    return (
-        f'{_cpu_name()}, {cpu_count()} CPUs; {_gpu_name()}; Python {platform.python_version()}, '
-        f'{", ".join(libraries)}; load average {os.getloadavg()[0]:.1f}'
-    )
+    cpus = f'{_cpu_name()}, {len(os.sched_getaffinity(0))} CPUs'
+    versions = ', '.join([f'Python {platform.python_version()}', *libraries])
+    return f'{cpus}; {_gpu_name()}; {versions}; load average {os.getloadavg()[0]:.1f}'
 
 
 def process_status(name: str, pid: int | str = 'self') -> int:
-    """Read a number of /proc/PID/status: Threads, or in KB VmRSS and its highest value VmHWM.
+    """Read a number of /proc/PID/status, in KB where it is memory.
 
-    A process starts with a VmHWM of its own; ru_maxrss would begin at the memory of its parent.
+    The highest memory is VmHWM: every program starts with its own, while ru_maxrss begins at the
+    memory of its parent.
     """
     for line in Path(f'/proc/{pid}/status').read_text().splitlines():
         key, _, value = line.partition(':')

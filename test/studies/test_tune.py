@@ -38,6 +38,9 @@ class FakeBench:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
 
+    def with_plan(self, plan: Plan) -> FakeBench:
+        return FakeBench(plan)
+
     def row(self, one: Configuration) -> Row:
         if one.backend == 'upstream':
             return replace(Row.asked(one), note='not installed')

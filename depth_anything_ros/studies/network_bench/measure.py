@@ -8,10 +8,13 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from copy import copy
 from dataclasses import dataclass, replace
+from tempfile import TemporaryDirectory
 
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.types import BgrImage, FloatImage
+from depth_anything_ros.model.weights import RANDOM
 from depth_anything_ros.studies.network_bench.configuration import Configuration, Engine
 from depth_anything_ros.studies.network_bench.process import NetworkProcess
 from depth_anything_ros.studies.network_bench.row import Row, Timing, agreement
@@ -79,6 +82,15 @@ class Bench:
         self._image = photograph(plan.size)
         self._references: dict[Configuration, FloatImage | None] = {}
         self._peaks: dict[tuple[str, str, int], float | None] = {}
+        self._prepared: set[tuple[str, str, str]] = set()
+        # Exported random networks are of no use to anybody later.
+        self._scratch = TemporaryDirectory(prefix='depth_anything_bench-')
+
+    def with_plan(self, plan: Plan) -> Bench:
+        """Give a bench that times otherwise, and shares what this one keeps; of the same size."""
+        other = copy(self)
+        other._plan = plan
+        return other
 
     def group(self, configurations: Sequence[Configuration]) -> Iterator[Row]:
         """Time configurations that have one baseline; its row comes last, or it is not there."""
@@ -87,7 +99,7 @@ class Bench:
             if self._plan.baseline is not None:
                 asked = configurations[0].by(self._plan.baseline)
                 try:
-                    process = stack.enter_context(NetworkProcess(asked.threads))
+                    process = stack.enter_context(self._ready(asked))
                     baseline = Timed(process, asked, self._image)
                 except DepthAnythingError as error:
                     yield replace(Row.asked(asked), is_baseline=True, note=str(error))
@@ -101,13 +113,25 @@ class Bench:
     def row(self, configuration: Configuration, baseline: Timed | None = None) -> Row:
         """Time one configuration in turn with the baseline, unless it is the baseline itself."""
         try:
-            with NetworkProcess(configuration.threads) as process:
+            with self._ready(configuration) as process:
                 timed = Timed(process, configuration, self._image)
                 if baseline and timed.is_like(baseline):
                     return replace(Row.asked(configuration), is_baseline=True)
                 return self._row(timed, self._in_turn(timed, baseline))
         except DepthAnythingError as error:
             return replace(Row.asked(configuration), note=str(error))
+
+    def _ready(self, configuration: Configuration) -> NetworkProcess:
+        """Start a process for a network, once all that it needs is on disk."""
+        is_random = configuration.weights == RANDOM
+        cache = {'XDG_CACHE_HOME': self._scratch.name} if is_random else {}
+        needed = configuration.variant, configuration.backend, configuration.device
+        if needed not in self._prepared:
+            # By another process: what exporting takes is no memory of the row.
+            with NetworkProcess(environment=cache) as process:
+                process.prepare(configuration)
+            self._prepared.add(needed)
+        return NetworkProcess(configuration.threads, cache)
 
     def _baseline_row(self, baseline: Timed) -> Row:
         try:
@@ -168,7 +192,7 @@ class Bench:
         wanted = configuration.by(_REFERENCE)
         if wanted not in self._references:
             try:
-                with NetworkProcess(wanted.threads) as process:
+                with self._ready(wanted) as process:
                     process.load(wanted, self._image)
                     self._references[wanted] = process.answer()
             except DepthAnythingError:

@@ -58,6 +58,10 @@ class NetworkProcess:
         self._child.wait()
         self._errors.close()
 
+    def prepare(self, configuration: Configuration) -> None:
+        """Do what the backend needs done once for these weights, like exporting them."""
+        self._call('prepare', configuration)
+
     def load(self, configuration: Configuration, image: BgrImage) -> Loaded:
         """Load the network and run it once on `image`, uint8 (H, W, 3)."""
         loaded: Loaded = self._call('load', configuration, image)

@@ -22,9 +22,9 @@ __all__ = ['Start', 'measure_starts']
 class Start:
     """Seconds from starting a process, imports included, to its first answer.
 
-    `cold_s`: the first one, with an empty cache for whatever the backend keeps there (a converted
-    or compiled model, the hash of a checked file); `warm_s`: the median of later ones. What the
-    operating system keeps of files stays kept. `load_s` is the part that loads the network.
+    `cold_s`: the first one, with an empty cache for what is kept there (an exported or compiled
+    network, the hash of a checked file); `warm_s`: the median of later ones. What the operating
+    system keeps of files stays kept. `warm_load_s` is the part of it in `create_backend`.
     """
 
     variant: str
@@ -69,6 +69,7 @@ def _start(configuration: Configuration, image: BgrImage, repeats: int) -> Start
         for _ in range(1 + repeats):
             try:
                 with NetworkProcess(configuration.threads, environment) as process:
+                    process.prepare(configuration)
                     loaded = process.load(configuration, image)
                     times_s.append(process.since_start_s())
                     loads_s.append(loaded.load_s)

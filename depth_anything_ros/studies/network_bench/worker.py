@@ -16,10 +16,12 @@ from typing import Any
 
 import cv2
 
-from depth_anything_ros.backends import DepthBackend, create_backend
+from depth_anything_ros.backends import DepthBackend, create_backend, prepare
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
+from depth_anything_ros.model.variants import Checkpoint
+from depth_anything_ros.model.weights import find
 from depth_anything_ros.studies.machine import process_status
 from depth_anything_ros.studies.network_bench.configuration import Configuration
 from depth_anything_ros.studies.network_bench.samples import Loaded, Sample
@@ -33,6 +35,11 @@ class Worker:
     def __init__(self) -> None:
         self._backend: DepthBackend | None = None
         self._images: list[BgrImage] = []
+
+    def prepare(self, configuration: Configuration) -> None:
+        """Do what the backend needs done once for these weights, like exporting them."""
+        weights = find(configuration.variant, Checkpoint.RELATIVE, configuration.weights)
+        prepare(configuration.backend, configuration.device, weights)
 
     def load(self, configuration: Configuration, image: BgrImage) -> Loaded:
         """Load the network, and run it once."""

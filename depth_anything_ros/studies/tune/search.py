@@ -101,6 +101,10 @@ class Search:
     _probes: list[Probe] = field(default_factory=list, init=False)
     _rates: dict[Configuration, float] = field(default_factory=dict, init=False)
     _start_s: float = field(default=0.0, init=False)
+    _bench: Bench = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._bench = Bench(Plan(self.size, _FRAMES, _FRAMES_S, has_peak=False))
 
     def run(self, configurations: Sequence[Configuration]) -> Tuning:
         """Try `configurations`, at least one; they name every combination."""
@@ -116,12 +120,13 @@ class Search:
 
     def _engines(self, configurations: Sequence[Configuration]) -> list[Configuration]:
         """Try every engine on one network; give those worth more time, the fastest first."""
-        bench = Bench(Plan(self.size, _FRAMES, _FRAMES_S, has_peak=False))
         tried: list[Probe] = []
         cannot: dict[Engine, str] = {}
         for one in configurations:
             note = cannot.get(one.engine, '') or self._late()
-            tried.append(Probe(one, note=note) if note and tried else self._tried(bench, one))
+            tried.append(
+                Probe(one, note=note) if note and tried else self._tried(self._bench, one)
+            )
             if tried[-1].row is None:
                 cannot[one.engine] = tried[-1].note
         good = sorted((one for one in tried if one.counts), key=lambda one: one.p50_ms)
@@ -137,7 +142,9 @@ class Search:
         self, configurations: Sequence[Configuration], engines: Sequence[Configuration]
     ) -> None:
         """Try engines on ever better networks, each until it is over the budget."""
-        bench = Bench(Plan(self.size, _FRAMES, _FRAMES_S, has_peak=False, has_agreement=False))
+        bench = self._bench.with_plan(
+            Plan(self.size, _FRAMES, _FRAMES_S, has_peak=False, has_agreement=False)
+        )
         over: set[Configuration] = set()
         for one in configurations:
             line = replace(one, input_size=0)
@@ -170,7 +177,7 @@ class Search:
 
     def _chosen(self) -> Probe | None:
         """Give the best within the budget, that stays there over more frames."""
-        bench = Bench(
+        bench = self._bench.with_plan(
             Plan(self.size, _CONFIRM_FRAMES, _CONFIRM_S, has_peak=False, has_agreement=False)
         )
         fitting = [one for one in self._probes if one.counts and one.p95_ms <= self.budget_ms]
