@@ -198,7 +198,17 @@ def test_a_picture_is_drawn(tmp_path: Path) -> None:
 
 def test_bench_prints_rows_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     shape = ['--variant', 'demo', '--device', 'cpu', '--threads', '1', '--size', '160x120']
-    how = ['--baseline', 'torch', '--precision', 'fp32,bf16', '--frames', '2', '--json']
+    how = [
+        '--backend',
+        'torch',
+        '--baseline',
+        'torch',
+        '--precision',
+        'fp32,bf16',
+        '--frames',
+        '2',
+        '--json',
+    ]
     assert cli.main(['bench', *shape, *how]) == 0
     rows = json.loads(capsys.readouterr().out)['rows']
     assert [row['precision'] for row in rows] == ['fp32', 'bf16']

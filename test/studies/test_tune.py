@@ -38,6 +38,12 @@ class FakeBench:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
 
+    def __enter__(self) -> FakeBench:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
     def with_plan(self, plan: Plan) -> FakeBench:
         return FakeBench(plan)
 

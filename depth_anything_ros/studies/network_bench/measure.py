@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from copy import copy
 from dataclasses import dataclass, replace
 from tempfile import TemporaryDirectory
+from types import TracebackType
 
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.types import BgrImage, FloatImage
@@ -59,13 +60,13 @@ def measure(
     gives none of its own. Configurations that differ in more than engine and batch have different
     baselines: have them apart from each other.
     """
-    bench = Bench(plan)
     rows: list[Row] = []
-    for _, group in itertools.groupby(configurations, lambda one: one.by(_REFERENCE)):
-        first = len(rows)
-        for row in bench.group(list(group)):
-            rows.insert(first if row.is_baseline else len(rows), row)
-            on_progress(min(len(rows), len(configurations)), len(configurations))
+    with Bench(plan) as bench:
+        for _, group in itertools.groupby(configurations, lambda one: one.by(_REFERENCE)):
+            first = len(rows)
+            for row in bench.group(list(group)):
+                rows.insert(first if row.is_baseline else len(rows), row)
+                on_progress(min(len(rows), len(configurations)), len(configurations))
     return rows
 
 
@@ -75,7 +76,10 @@ def photograph(size: tuple[int, int]) -> BgrImage:
 
 
 class Bench:
-    """Times configurations as `plan` says, and keeps what several rows need."""
+    """Times configurations as `plan` says, and keeps what several rows need.
+
+    Use it as a context manager.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -85,6 +89,17 @@ class Bench:
         self._prepared: set[tuple[str, str, str]] = set()
         # Exported random networks are of no use to anybody later.
         self._scratch = TemporaryDirectory(prefix='depth_anything_bench-')
+
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._scratch.cleanup()
 
     def with_plan(self, plan: Plan) -> Bench:
         """Give a bench that times otherwise, and shares what this one keeps; of the same size."""

@@ -101,10 +101,6 @@ class Search:
     _probes: list[Probe] = field(default_factory=list, init=False)
     _rates: dict[Configuration, float] = field(default_factory=dict, init=False)
     _start_s: float = field(default=0.0, init=False)
-    _bench: Bench = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._bench = Bench(Plan(self.size, _FRAMES, _FRAMES_S, has_peak=False))
 
     def run(self, configurations: Sequence[Configuration]) -> Tuning:
         """Try `configurations`, at least one; they name every combination."""
@@ -113,20 +109,21 @@ class Search:
         first = [one for one in ranked if one.variant == ranked[0].variant]
         sizes = sorted({one.input_size for one in first})
         start = [one for one in first if one.input_size == sizes[(len(sizes) - 1) // 2]]
-        engines = self._engines(start)
-        self._walk([one for one in ranked if one not in start], engines)
-        chosen = self._chosen()
+        with Bench(Plan(self.size, _FRAMES, _FRAMES_S, has_peak=False)) as bench:
+            engines = self._engines(bench, start)
+            self._walk(bench, [one for one in ranked if one not in start], engines)
+            chosen = self._chosen(bench)
         return Tuning(self.budget_ms, tuple(self._probes), chosen)
 
-    def _engines(self, configurations: Sequence[Configuration]) -> list[Configuration]:
+    def _engines(
+        self, bench: Bench, configurations: Sequence[Configuration]
+    ) -> list[Configuration]:
         """Try every engine on one network; give those worth more time, the fastest first."""
         tried: list[Probe] = []
         cannot: dict[Engine, str] = {}
         for one in configurations:
             note = cannot.get(one.engine, '') or self._late()
-            tried.append(
-                Probe(one, note=note) if note and tried else self._tried(self._bench, one)
-            )
+            tried.append(Probe(one, note=note) if note and tried else self._tried(bench, one))
             if tried[-1].row is None:
                 cannot[one.engine] = tried[-1].note
         good = sorted((one for one in tried if one.counts), key=lambda one: one.p50_ms)
@@ -139,10 +136,13 @@ class Search:
         return [_engine(one) for one in kept]
 
     def _walk(
-        self, configurations: Sequence[Configuration], engines: Sequence[Configuration]
+        self,
+        bench: Bench,
+        configurations: Sequence[Configuration],
+        engines: Sequence[Configuration],
     ) -> None:
         """Try engines on ever better networks, each until it is over the budget."""
-        bench = self._bench.with_plan(
+        bench = bench.with_plan(
             Plan(self.size, _FRAMES, _FRAMES_S, has_peak=False, has_agreement=False)
         )
         over: set[Configuration] = set()
@@ -175,9 +175,9 @@ class Search:
     def _spent_s(self) -> float:
         return time.monotonic() - self._start_s
 
-    def _chosen(self) -> Probe | None:
+    def _chosen(self, bench: Bench) -> Probe | None:
         """Give the best within the budget, that stays there over more frames."""
-        bench = self._bench.with_plan(
+        bench = bench.with_plan(
             Plan(self.size, _CONFIRM_FRAMES, _CONFIRM_S, has_peak=False, has_agreement=False)
         )
         fitting = [one for one in self._probes if one.counts and one.p95_ms <= self.budget_ms]
