@@ -9,7 +9,14 @@ from depth_anything_ros.core.parameters import parameters_from_flat
 from depth_anything_ros.studies.bench_node import Camera, bench_node, table_text
 
 CAMERA = Camera(10.0, 1.5, (160, 120), metric=True)
-DEMO = {'variant': 'demo', 'device': 'cpu', 'threads': 1, 'diagnostics.period_s': 0.2}
+DEMO = {
+    'variant': 'demo',
+    'backend': 'torch',
+    'precision': 'fp32',
+    'device': 'cpu',
+    'threads': 1,
+    'diagnostics.period_s': 0.2,
+}
 
 
 def test_every_part_of_the_latency_is_told() -> None:
