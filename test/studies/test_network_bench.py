@@ -34,7 +34,7 @@ CONDITIONS = Conditions('a machine', SIZE, {'demo': 'released'})
 
 def test_rows_run_in_turn_and_a_failure_is_a_row() -> None:
     wanted = grid(['demo'], [126], [1], ['torch'], ['fp32', 'bf16', 'fp16'], [1, 2], 'cpu')
-    plan = Plan(SIZE, frames=5, seconds=20.0, baseline=Engine('torch'))
+    plan = Plan(SIZE, frames=5, seconds=20.0, baseline=Engine('torch', 'fp32'))
     done = []
     rows = measure(wanted, plan, lambda *how_far: done.append(how_far))
     # fp32 one by one is the baseline itself.
@@ -202,7 +202,7 @@ def test_bench_prints_rows_as_json(capsys: pytest.CaptureFixture[str]) -> None:
         '--backend',
         'torch',
         '--baseline',
-        'torch',
+        'torch:fp32',
         '--precision',
         'fp32,bf16',
         '--frames',
