@@ -22,6 +22,7 @@ VERBS = [
     'run',
     'bench',
     'export',
+    'tune',
     'prove',
     'bag sample',
     'bag process',
@@ -67,7 +68,7 @@ def test_bad_usage_is_status_2(
         ('bag sample OUT --storage tape', 'tape'),
         ('bench alignment --scenes 0', 'give 1 or more'),
         ('bench polarity --drives 0', 'give 1 or more'),
-        ('bench --pairs 0', 'give 1 or more'),
+        ('bench bag --pairs 0', 'give 1 or more'),
         ('weights fetch --variant vitg', 'never released'),
         ('run missing.jpg OUT', 'missing.jpg does not exist'),
     ],
@@ -120,19 +121,6 @@ def test_weights_list_as_json_and_as_a_table(capsys: pytest.CaptureFixture[str])
     assert all(row['path'] is None for row in rows)
     assert cli.main(['weights', 'list']) == 0
     assert capsys.readouterr().out.count('\n') == len(rows) + 1
-
-
-def test_bench_times_rows_in_turn_against_the_baseline(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    arguments = ['--variant', 'demo', '--device', 'cpu', '--baseline', 'torch', '--pairs', '3']
-    assert cli.main(['bench', *arguments, '--precisions', 'fp32', 'bf16', '--json']) == 0
-    rows = json.loads(capsys.readouterr().out)
-    assert [row['precision'] for row in rows] == ['fp32', 'fp32', 'bf16']
-    assert rows[0]['ratio'] == 1.0
-    for row in rows:
-        assert 0 < row['min_ms'] <= row['p50_ms'] <= row['p95_ms']
-        assert row['infer_ms'] < row['p95_ms']
 
 
 def test_the_demo_ends_in_a_picture_of_what_the_node_answered(tmp_path: Path) -> None:

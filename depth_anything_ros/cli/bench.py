@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 from pathlib import Path
 
 from tqdm import tqdm
 
+from depth_anything_ros.cli import bench_network
 from depth_anything_ros.cli.options import (
     NETWORK,
     Verbs,
@@ -17,7 +19,7 @@ from depth_anything_ros.cli.options import (
     size,
 )
 from depth_anything_ros.cli.terminal import fetch, follow, load, print_rows
-from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.parameters import entries
 
 __all__ = ['add']
@@ -31,48 +33,67 @@ def add(verbs: Verbs) -> None:
         nargs='?',
         choices=tuple(_BENCHES),
         default='network',
-        help='network: ratios to --baseline, in turn; alignment: accuracy on simulated scenes; '
-        'polarity: whether a negated reference gives metres on simulated drives; '
-        'metric: milliseconds of the stages behind the network; stages: of every stage of a frame '
-        'from message to messages, with and without metres; over DDS, in a process of its '
-        'own: soak: pace and memory of the node with the demo network over --frames; overload: '
-        'too many images for a network of 100 ms, beside a naive subscriber; services: how soon '
-        'they answer while the network runs; cameras: three of them on one network, one unplugged '
-        'and back; bag: `bag process` beside the pipeline alone',
+        help='network: a row for each of the lists below, in turn with --baseline; start: seconds '
+        'until the first answer; table: both, for docs/benchmarks.md; alignment: accuracy on '
+        'simulated scenes; polarity: whether a negated reference gives metres on simulated '
+        'drives; metric: milliseconds of the stages behind the network; stages: of every stage of a frame '
+        'from message to messages, with and without metres; over DDS, in a process of its own: '
+        'node: latency with a camera of --rate; soak: pace and memory of the node with the demo '
+        'network over --frames; overload: too many images for a network of 100 ms, beside a naive '
+        'subscriber; services: how soon they answer while the network runs; cameras: three of '
+        'them on one network, one unplugged and back; bag: `bag process` beside the pipeline alone',
     )
     bench.add_argument(
         'bag', nargs='?', metavar='BAG', type=Path, help='of bag (default: a new sample)'
     )
-    bench.add_argument('--baseline', choices=('upstream', 'torch'), default='upstream')
     bench.add_argument(
-        '--precisions', nargs='+', choices=('fp32', 'fp16', 'bf16'), default=['fp32']
+        '--baseline',
+        default='upstream',
+        metavar='BACKEND[:PRECISION]',
+        help='what network is held against, or none (default: upstream, as it is published)',
+    )
+    bench.add_argument(
+        '--batch',
+        type=bench_network.batches,
+        metavar='INT,...',
+        help='images at once, of network (default: 1)',
     )
     bench.add_argument('--size', type=size, default=(640, 480), help='default: 640x480')
-    bench.add_argument('--pairs', type=int, default=9, help='rounds (default: 9)')
     bench.add_argument('--scenes', type=int, default=32, help='per cell (default: 32)')
+    bench.add_argument('--pairs', type=int, default=5, help='rounds of bag (default: 5)')
     bench.add_argument('--drives', type=int, default=16, help='of polarity (default: 16)')
     bench.add_argument('--samples', type=int, default=4096, help='of metric (default: 4096)')
     bench.add_argument(
         '--rounds', type=int, default=100, help='of metric and stages (default: 100)'
     )
     bench.add_argument(
-        '--frames', type=int, help='of soak (default: 10000); of bag (default: as it has)'
+        '--frames',
+        type=int,
+        help='calls a row of network (default: 20); of soak (default: 10000); of bag (default: as '
+        'it has)',
     )
     bench.add_argument(
         '--rate',
+        '--hz',
         type=positive,
-        help='Hz of soak, where by default the next comes after the answer, or cameras (10)',
+        help='Hz of the camera of node (default: 30); of soak, by default the next image comes '
+        'after the answer; of cameras (10)',
     )
     bench.add_argument(
         '--seconds',
         type=positive,
-        default=30.0,
-        help='of overload, or of each phase of cameras (default: 30)',
+        help='most a row of network (default: 60); of node (default: 20), of overload or each '
+        'phase of cameras (default: 30)',
+    )
+    bench.add_argument(
+        '--metric', action='store_true', help='node: with a reference, metric depth and a cloud'
     )
     bench.add_argument('--calls', type=int, default=200, help='of services (default: 200)')
-    bench.add_argument('--json', action='store_true', help='print JSON')
-    timed = ('variant', 'weights', 'allow_download', 'device', 'input_size', 'threads')
-    add_parameters(bench, timed, {'weights': 'random'})
+    shown = bench.add_mutually_exclusive_group()
+    shown.add_argument('--json', action='store_true', help='print JSON')
+    shown.add_argument('--markdown', action='store_true', help='print Markdown')
+    bench.add_argument('--plot', type=Path, metavar='FILE.png', help='draw network')
+    bench_network.add_grid(bench)
     bench.set_defaults(verb=_bench)
 
     prove = verbs.add_parser(
@@ -99,6 +120,8 @@ def add(verbs: Verbs) -> None:
 def _bench(options: argparse.Namespace) -> int:
     if options.bag is not None and options.what != 'bag':
         raise SettingError(f'bench {options.what} reads no bag: leave out {options.bag}')
+    if options.what not in _OF_LISTS:
+        bench_network.only(options)
     return _BENCHES[options.what](options)
 
 
@@ -125,26 +148,39 @@ def _bench_alignment(options: argparse.Namespace) -> int:
 def _bench_polarity(options: argparse.Namespace) -> int:
     from depth_anything_ros.studies.bench_polarity import PolarityRow, bench_polarity
 
-    if options.drives < 1:
-        raise SettingError(f'--drives is {options.drives}: give 1 or more')
+    _require_some(options, 'drives')
     with tqdm(unit='drive', disable=None, leave=False) as bar:
         rows = bench_polarity(options.drives, on_progress=follow(bar))
     columns = [field.name for field in dataclasses.fields(PolarityRow)]
     return print_rows(rows, columns, options.json)
 
 
-def _bench_network(options: argparse.Namespace) -> int:
-    from depth_anything_ros.studies.benchmark import benchmark
+def _bench_node(options: argparse.Namespace) -> int:
+    from depth_anything_ros.studies.bench_node import (
+        Camera,
+        NodeTimes,
+        bench_node,
+        table_text,
+    )
 
-    _require_some(options, 'pairs')
-    baseline = parameters_of(options, backend=options.baseline, precision='auto')
-    fetch(baseline)
-    rows = [parameters_of(options, backend='torch', precision=p) for p in options.precisions]
-    with tqdm(unit='image', disable=None, leave=False) as bar:
-        timed = benchmark([baseline, *rows], options.size, options.pairs, follow(bar))
-    columns = ('backend', 'variant', 'device', 'precision', 'input_size')
-    figures = ('min_ms', 'p50_ms', 'p95_ms', 'cov_percent', 'ratio')
-    return print_rows(timed, (*columns, *figures), options.json)
+    rate_hz, seconds = options.rate or 30.0, options.seconds or 20.0
+    camera = Camera(rate_hz, seconds, options.size, options.metric)
+    rows: list[NodeTimes] = []
+    left_out: list[str] = []
+    with tqdm(unit='s', disable=None, leave=False) as bar:
+        for one in bench_network.configurations(options):
+            try:
+                rows.append(bench_node(one.parameters(), camera, on_progress=follow(bar)))
+            except DepthAnythingError as error:
+                left_out.append(f'{one.variant} {one.input_size} {one.backend}: {error}')
+    for line in left_out:
+        print(f'left out: {line}', file=sys.stderr)
+    if not rows:
+        return 1
+    if options.json:
+        return print_rows(rows, (), as_json=True)
+    print(table_text(rows))
+    return 0
 
 
 def _bench_metric(options: argparse.Namespace) -> int:
@@ -186,7 +222,7 @@ def _bench_overload(options: argparse.Namespace) -> int:
     from depth_anything_ros.studies.bench_overload import Overload, bench_overload
 
     with tqdm(unit='s', disable=None, leave=False) as bar:
-        rows = bench_overload(options.seconds, size=options.size, on_progress=follow(bar))
+        rows = bench_overload(options.seconds or 30.0, size=options.size, on_progress=follow(bar))
     return print_rows(rows, [field.name for field in dataclasses.fields(Overload)], options.json)
 
 
@@ -213,7 +249,7 @@ def _bench_cameras(options: argparse.Namespace) -> int:
         rows = bench_cameras(
             parameters,
             rate_hz=options.rate or 10.0,
-            seconds=options.seconds,
+            seconds=options.seconds or 30.0,
             size=options.size,
             on_progress=follow(bar),
         )
@@ -232,7 +268,10 @@ def _bench_bag(options: argparse.Namespace) -> int:
 
 
 _BENCHES = {
-    'network': _bench_network,
+    'network': bench_network.network,
+    'start': bench_network.start,
+    'table': bench_network.table,
+    'node': _bench_node,
     'alignment': _bench_alignment,
     'polarity': _bench_polarity,
     'metric': _bench_metric,
@@ -243,6 +282,9 @@ _BENCHES = {
     'cameras': _bench_cameras,
     'bag': _bench_bag,
 }
+
+_OF_LISTS = ('network', 'start', 'table', 'node')
+"""Those that make a row of each value; the others take one."""
 
 
 def _prove(options: argparse.Namespace) -> int:

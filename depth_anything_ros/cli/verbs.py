@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from depth_anything_ros import __version__
-from depth_anything_ros.cli import bag, bench, export, run, weights
+from depth_anything_ros.cli import bag, bench, export, run, tune, weights
 
 __all__ = ['parser']
 
@@ -17,6 +17,6 @@ def parser() -> argparse.ArgumentParser:
     )
     whole.add_argument('--version', action='version', version=__version__)
     verbs = whole.add_subparsers(required=True, metavar='VERB')
-    for group in (run, bag, bench, export, weights):
+    for group in (run, bag, bench, tune, export, weights):
         group.add(verbs)
     return whole

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ['aligned']
+__all__ = ['aligned', 'markdown']
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -14,3 +14,10 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
         '  '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Give the lines of a Markdown table; the first row is its head."""
+    head, *rest = ([cell.replace('|', r'\|') for cell in row] for row in rows)
+    lines = [head, ['---'] * len(head), *rest]
+    return [f'| {" | ".join(line)} |' for line in lines]

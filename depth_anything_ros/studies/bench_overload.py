@@ -12,7 +12,7 @@ from depth_anything_ros.core.parameters import parameters_from_flat
 from depth_anything_ros.core.timing import Window
 from depth_anything_ros.ros.isolation import isolated_domain
 from depth_anything_ros.studies.camera_views import views
-from depth_anything_ros.studies.live_node import NODE, Peer, node_arguments, process
+from depth_anything_ros.studies.live_node import NODE, Peer, hz, node_arguments, process
 from depth_anything_ros.studies.slow_nodes import NAIVE_DEPTH, NAIVE_OUTPUT
 
 __all__ = ['Overload', 'bench_overload']
@@ -112,7 +112,7 @@ def _row(
     for stamp, out in counted.items():
         ages.add((out - stamp) * 1e-6)
     p50, p99 = ages.percentiles(50, 99)
-    output_hz = _hz(list(counted.values()))
+    output_hz = hz(list(counted.values()))
     answered = sum(stamp in answers for stamp in sent_ns)
     superseded, too_old, invalid = (
         counts.get(f'dropped_{cause}', 0) for cause in ('superseded', 'too_old', 'invalid')
@@ -122,7 +122,7 @@ def _row(
     return Overload(
         subscriber=subscriber,
         network_ms=network_ms,
-        input_hz=_hz(sent_ns),
+        input_hz=hz(sent_ns),
         output_hz=output_hz,
         p50_ms=p50,
         p99_ms=p99,
@@ -137,9 +137,3 @@ def _row(
         # A tenth for what comes before and after the network.
         holds=output_hz > 0.9 / network_s and p99 < min(1.3 * p50, 2 * network_ms),
     )
-
-
-def _hz(times_ns: list[int]) -> float:
-    if len(times_ns) < 2:
-        return 0.0
-    return (len(times_ns) - 1) / (max(times_ns) - min(times_ns)) * 1e9

@@ -27,7 +27,7 @@ from depth_anything_ros.messages.stamps import ns_from_cdr
 from depth_anything_ros.ros.qos import LATCHED
 from depth_anything_ros.studies.camera_views import View
 
-__all__ = ['NODE', 'Peer', 'node_arguments', 'process']
+__all__ = ['NODE', 'Peer', 'hz', 'node_arguments', 'process']
 
 NODE = '/depth_anything'
 _START_S = 120.0
@@ -39,6 +39,13 @@ _INPUTS = {
     'depth': (Image, 'reference'),
     'image': (Image, 'image'),
 }
+
+
+def hz(times_ns: Sequence[int]) -> float:
+    """Give the rate of events at these times; 0 for fewer than two."""
+    if len(times_ns) < 2:
+        return 0.0
+    return (len(times_ns) - 1) / (max(times_ns) - min(times_ns)) * 1e9
 
 
 def node_arguments(parameters: Parameters) -> list[str]:

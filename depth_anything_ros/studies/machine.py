@@ -1,0 +1,59 @@
+"""What a figure was measured on, in one line that goes with it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+__all__ = ['machine_line', 'process_status']
+
+_LIBRARIES = ('torch', 'openvino', 'onnxruntime', 'tensorrt')
+
+
+def machine_line() -> str:
+    """Name the CPU, its cores, the GPU, the libraries, and how busy others keep the machine."""
+    libraries = [f'{name} {found}' for name in _LIBRARIES if (found := _version(name))]
+    cpus = f'{_cpu_name()}, {len(os.sched_getaffinity(0))} CPUs'
+    versions = ', '.join([f'Python {platform.python_version()}', *libraries])
+    return f'{cpus}; {_gpu_name()}; {versions}; load average {os.getloadavg()[0]:.1f}'
+
+
+def process_status(name: str, pid: int | str = 'self') -> int:
+    """Read a number of /proc/PID/status, in KB where it is memory.
+
+    The highest memory is VmHWM: every program starts with its own, while ru_maxrss begins at the
+    memory of its parent.
+    """
+    for line in Path(f'/proc/{pid}/status').read_text().splitlines():
+        key, _, value = line.partition(':')
+        if key == name:
+            return int(value.split()[0])
+    raise LookupError(f'/proc/{pid}/status has no {name}')
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ''
+
+
+def _cpu_name() -> str:
+    for line in Path('/proc/cpuinfo').read_text().splitlines():
+        name, _, value = line.partition(':')
+        # On aarch64 there is no name, only numbers of the maker and the part.
+        if name.strip() == 'model name':
+            return value.strip()
+    return platform.machine()
+
+
+def _gpu_name() -> str:
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return 'no torch, so no GPU'
+    if not torch.cuda.is_available():
+        return 'no GPU'
+    return ' + '.join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))

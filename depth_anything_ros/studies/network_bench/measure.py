@@ -1,0 +1,260 @@
+"""Rows in turn with their baseline, A B A B, each in a process of its own."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from copy import copy
+from dataclasses import dataclass, replace
+from tempfile import TemporaryDirectory
+from types import TracebackType
+
+from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.core.types import BgrImage, FloatImage
+from depth_anything_ros.model.weights import RANDOM
+from depth_anything_ros.studies.network_bench.configuration import Configuration, Engine
+from depth_anything_ros.studies.network_bench.process import NetworkProcess
+from depth_anything_ros.studies.network_bench.row import Row, Timing, agreement
+from depth_anything_ros.studies.network_bench.samples import Sample
+from depth_anything_ros.studies.network_bench.work import network_gflop
+from depth_anything_ros.synthetic.world import World
+
+__all__ = ['Bench', 'Plan', 'Timed', 'measure', 'photograph']
+
+_TURN_MS = 250.0
+"""A turn of a fast network lasts about this long; one of a slow network is one call."""
+
+_LEAST_ROUNDS = 5
+"""A median of fewer ratios says little; only `Plan.seconds` leaves fewer."""
+
+_REFERENCE = Engine('torch', 'fp32')
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to time: `frames` calls for each row, but no more than `seconds` of them.
+
+    `size` is the width and height of the image.
+    """
+
+    size: tuple[int, int] = (640, 480)
+    frames: int = 20
+    seconds: float = 60.0
+    baseline: Engine | None = None
+    has_peak: bool = True
+    has_agreement: bool = True
+
+
+def measure(
+    configurations: Sequence[Configuration],
+    plan: Plan,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Row]:
+    """Give a row for each configuration, and one for the baseline before those that it serves.
+
+    What cannot be created here, or fails, gives a row that says why; what is the baseline itself
+    gives none of its own. Configurations that differ in more than engine and batch have different
+    baselines: have them apart from each other.
+    """
+    rows: list[Row] = []
+    with Bench(plan) as bench:
+        for _, group in itertools.groupby(configurations, lambda one: one.by(_REFERENCE)):
+            first = len(rows)
+            for row in bench.group(list(group)):
+                rows.insert(first if row.is_baseline else len(rows), row)
+                on_progress(min(len(rows), len(configurations)), len(configurations))
+    return rows
+
+
+def photograph(size: tuple[int, int]) -> BgrImage:
+    """Give the picture that is timed, uint8 (H, W, 3), of `size` (width, height)."""
+    return World('room', size=size).picture(0.0)[0]
+
+
+class Bench:
+    """Times configurations as `plan` says, and keeps what several rows need.
+
+    Use it as a context manager.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._image = photograph(plan.size)
+        self._references: dict[Configuration, FloatImage | None] = {}
+        self._peaks: dict[tuple[str, str, int], float | None] = {}
+        self._prepared: set[tuple[str, str, str]] = set()
+        # Exported random networks are of no use to anybody later.
+        self._scratch = TemporaryDirectory(prefix='depth_anything_bench-')
+
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._scratch.cleanup()
+
+    def with_plan(self, plan: Plan) -> Bench:
+        """Give a bench that times otherwise, and shares what this one keeps; of the same size."""
+        other = copy(self)
+        other._plan = plan
+        return other
+
+    def group(self, configurations: Sequence[Configuration]) -> Iterator[Row]:
+        """Time configurations that have one baseline; its row comes last, or it is not there."""
+        with ExitStack() as stack:
+            baseline = None
+            if self._plan.baseline is not None:
+                asked = configurations[0].by(self._plan.baseline)
+                try:
+                    process = stack.enter_context(self._ready(asked))
+                    baseline = Timed(process, asked, self._image)
+                except DepthAnythingError as error:
+                    yield replace(Row.asked(asked), is_baseline=True, note=str(error))
+            for configuration in configurations:
+                row = self.row(configuration, baseline)
+                if not row.is_baseline:
+                    yield row
+            if baseline is not None:
+                yield self._baseline_row(baseline)
+
+    def row(self, configuration: Configuration, baseline: Timed | None = None) -> Row:
+        """Time one configuration in turn with the baseline, unless it is the baseline itself."""
+        try:
+            with self._ready(configuration) as process:
+                timed = Timed(process, configuration, self._image)
+                if baseline and timed.is_like(baseline):
+                    return replace(Row.asked(configuration), is_baseline=True)
+                return self._row(timed, self._in_turn(timed, baseline))
+        except DepthAnythingError as error:
+            return replace(Row.asked(configuration), note=str(error))
+
+    def _ready(self, configuration: Configuration) -> NetworkProcess:
+        """Start a process for a network, once all that it needs is on disk."""
+        is_random = configuration.weights == RANDOM
+        cache = {'XDG_CACHE_HOME': self._scratch.name} if is_random else {}
+        needed = configuration.variant, configuration.backend, configuration.device
+        if needed not in self._prepared:
+            # By another process: what exporting takes is no memory of the row.
+            with NetworkProcess(environment=cache) as process:
+                process.prepare(configuration)
+            self._prepared.add(needed)
+        return NetworkProcess(configuration.threads, cache)
+
+    def _baseline_row(self, baseline: Timed) -> Row:
+        try:
+            if not baseline.samples:
+                self._in_turn(baseline, None)
+            row = self._row(baseline, None)
+        except DepthAnythingError as error:
+            row = replace(Row.asked(baseline.configuration), note=str(error))
+        return replace(row, is_baseline=True)
+
+    def _in_turn(self, timed: Timed, baseline: Timed | None) -> float | None:
+        """Take turns with the baseline; give the median ratio of the times per image."""
+        ratios = []
+        most = math.ceil(self._plan.frames / _LEAST_ROUNDS)
+        ends_s = time.monotonic() + self._plan.seconds
+        while len(timed.samples) < self._plan.frames:
+            other_ms = baseline.turn(most) if baseline else None
+            own_ms = timed.turn(most)
+            if other_ms is not None:
+                ratios.append(other_ms / own_ms)
+            if time.monotonic() > ends_s:
+                break
+        return statistics.median(ratios) if ratios else None
+
+    def _row(self, timed: Timed, ratio: float | None) -> Row:
+        asked, loaded = timed.configuration, timed.loaded
+        timing = Timing.of(timed.samples, asked.batch)
+        resident_mb, gpu_mb = timed.process.memory_mb()
+        row = replace(
+            Row.asked(asked, loaded),
+            timing=timing,
+            ratio=ratio,
+            load_s=loaded.load_s,
+            first_ms=loaded.first_ms,
+            start_s=timed.start_s,
+            resident_mb=resident_mb,
+            gpu_mb=gpu_mb,
+        )
+        if self._plan.has_peak:
+            row = self._with_peak(row, timing)
+        return self._with_agreement(row, timed) if self._plan.has_agreement else row
+
+    def _with_peak(self, row: Row, timing: Timing) -> Row:
+        gflop = row.batch * network_gflop(row.variant, self._plan.size, row.input_size)
+        gflops = gflop / timing.infer_ms * 1e3
+        peak = self._peak_gflops(row.device, row.precision, row.threads)
+        percent = None if peak is None else 100.0 * gflops / peak
+        return replace(row, gflops=gflops, peak_gflops=peak, peak_percent=percent)
+
+    def _with_agreement(self, row: Row, timed: Timed) -> Row:
+        reference = self._reference(timed.configuration)
+        if reference is None:
+            return row
+        return replace(row, agreement=agreement(timed.process.answer(), reference))
+
+    def _reference(self, configuration: Configuration) -> FloatImage | None:
+        """Give what float32 in torch answers; None where that does not run here."""
+        wanted = configuration.by(_REFERENCE)
+        if wanted not in self._references:
+            try:
+                with self._ready(wanted) as process:
+                    process.load(wanted, self._image)
+                    self._references[wanted] = process.answer()
+            except DepthAnythingError:
+                self._references[wanted] = None
+        return self._references[wanted]
+
+    def _peak_gflops(self, device: str, precision: str, threads: int) -> float | None:
+        key = device, precision, threads
+        if key not in self._peaks:
+            try:
+                with NetworkProcess(threads) as process:
+                    self._peaks[key] = process.peak_gflops(device, precision)
+            except DepthAnythingError:
+                self._peaks[key] = None
+        return self._peaks[key]
+
+
+class Timed:
+    """A loaded network, with its samples so far."""
+
+    def __init__(
+        self, process: NetworkProcess, configuration: Configuration, image: BgrImage
+    ) -> None:
+        self.process = process
+        self.configuration = configuration
+        self.batch = configuration.batch
+        self.loaded = process.load(configuration, image)
+        self.start_s = process.since_start_s()
+        self.samples: list[Sample] = []
+        # The first call made what later ones find ready.
+        self._usual_ms = process.turn(1)[0].ms
+
+    def is_like(self, other: Timed) -> bool:
+        """Tell whether the two run the same, as 'auto' may have been decided."""
+        ours, theirs = (
+            (one.loaded.backend, one.loaded.precision, one.loaded.device, one.batch)
+            for one in (self, other)
+        )
+        return ours == theirs
+
+    def turn(self, most: int) -> float:
+        """Run a turn of up to so many calls; give the median milliseconds of an image.
+
+        Before several calls comes one that does not count: it finds the caches full of what
+        others left.
+        """
+        calls = max(1, min(most, round(_TURN_MS / self._usual_ms)))
+        samples = self.process.turn(calls + 1)[1:] if calls > 1 else self.process.turn(1)
+        self.samples += samples
+        return statistics.median(sample.ms for sample in samples) / self.batch

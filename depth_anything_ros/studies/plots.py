@@ -1,0 +1,31 @@
+"""Pictures of figures, for those who ask for one: importing this imports matplotlib."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from depth_anything_ros.core.errors import SettingError
+
+__all__ = ['COLOURS', 'save', 'subplots']
+
+# Apart for readers who see no red or no green (Okabe and Ito).
+COLOURS = ('#0072B2', '#E69F00', '#009E73', '#D55E00', '#CC79A7', '#56B4E9', '#F0E442', '#000000')
+
+
+def subplots(width: float, height: float) -> tuple[Any, Any]:
+    """Give a figure of that size in inches, and its axes; no display is needed."""
+    figure = Figure(figsize=(width, height), layout='constrained')
+    axes = figure.subplots()
+    axes.spines[['top', 'right']].set_visible(False)
+    return figure, axes
+
+
+def save(figure: Any, path: Path) -> None:
+    """Write a figure; SettingError where that cannot be."""
+    try:
+        figure.savefig(path, dpi=150)
+    except (OSError, ValueError) as err:
+        raise SettingError(f'--plot {path} cannot be written: {err}') from err

@@ -1,0 +1,208 @@
+"""Try configurations, cheap ones first, and leave out what cannot be the answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from depth_anything_ros.model.variants import get_variant
+from depth_anything_ros.studies.network_bench.configuration import Configuration, Engine
+from depth_anything_ros.studies.network_bench.measure import Bench, Plan
+from depth_anything_ros.studies.network_bench.row import Row
+from depth_anything_ros.studies.network_bench.work import network_gflop
+
+__all__ = ['Probe', 'Search', 'Tuning', 'quality']
+
+_FRAMES, _FRAMES_S = 5, 3.0
+_CONFIRM_FRAMES, _CONFIRM_S = 30, 15.0
+_MOST_CONFIRMED = 3
+
+_KEPT_ENGINES = 3
+_KEPT_WITHIN = 1.25
+"""An engine this much slower than the fastest one is not the fastest for another size either."""
+
+_CLEARLY_OVER = 1.5
+"""A time foretold from the operations may be wrong by less than this."""
+
+_MOST_DIFF_PERCENT = 10.0
+"""An engine whose answer is further from float32, at the 99th percentile, does not count."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A configuration that was tried or left out; `note` says why it was, or does not count."""
+
+    configuration: Configuration
+    row: Row | None = None
+    note: str = ''
+
+    @property
+    def p50_ms(self) -> float:
+        """Median of its times, infinite where there are none."""
+        return self.row.timing.p50_ms if self.row and self.row.timing else float('inf')
+
+    @property
+    def p95_ms(self) -> float:
+        """95th percentile of its times, infinite where there are none."""
+        return self.row.timing.p95_ms if self.row and self.row.timing else float('inf')
+
+    @property
+    def counts(self) -> bool:
+        """Whether it was timed and may be chosen."""
+        return self.row is not None and not self.note
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What was tried, and what was chosen of it: None where nothing keeps the budget."""
+
+    budget_ms: float
+    probes: tuple[Probe, ...]
+    chosen: Probe | None
+
+    @property
+    def fastest(self) -> Probe | None:
+        """The fastest of those that count, in or over the budget."""
+        return min(self._counted, key=lambda probe: probe.p50_ms, default=None)
+
+    @property
+    def pareto(self) -> list[Probe]:
+        """Those that no other one beats in both quality and time, best quality first."""
+        best: list[Probe] = []
+        for probe in sorted(self._counted, key=lambda one: (quality(one), -one.p50_ms))[::-1]:
+            if not best or probe.p50_ms < best[-1].p50_ms:
+                best.append(probe)
+        return best
+
+    @property
+    def _counted(self) -> list[Probe]:
+        return [probe for probe in self.probes if probe.counts]
+
+
+def quality(probe: Probe) -> tuple[int, int]:
+    """Give what orders configurations by quality: the variant's width, then the input size.
+
+    That is the order of the published accuracies of the variants; how much a size is worth
+    depends on the scene, and no figure here says so.
+    """
+    asked = probe.configuration
+    return get_variant(asked.variant).embed_dim, asked.input_size
+
+
+@dataclass
+class Search:
+    """One search: images of `size` within `budget_ms`, done after about `seconds`."""
+
+    budget_ms: float
+    size: tuple[int, int] = (640, 480)
+    seconds: float = 300.0
+    on_progress: Callable[[float, float, str], None] = lambda spent, total, what: None
+    _probes: list[Probe] = field(default_factory=list, init=False)
+    _rates: dict[Configuration, float] = field(default_factory=dict, init=False)
+    _start_s: float = field(default=0.0, init=False)
+
+    def run(self, configurations: Sequence[Configuration]) -> Tuning:
+        """Try `configurations`, at least one; they name every combination."""
+        self._start_s = time.monotonic()
+        ranked = sorted(configurations, key=lambda one: quality(Probe(one)))
+        first = [one for one in ranked if one.variant == ranked[0].variant]
+        sizes = sorted({one.input_size for one in first})
+        start = [one for one in first if one.input_size == sizes[(len(sizes) - 1) // 2]]
+        with Bench(Plan(self.size, _FRAMES, _FRAMES_S, has_peak=False)) as bench:
+            engines = self._engines(bench, start)
+            self._walk(bench, [one for one in ranked if one not in start], engines)
+            chosen = self._chosen(bench)
+        return Tuning(self.budget_ms, tuple(self._probes), chosen)
+
+    def _engines(
+        self, bench: Bench, configurations: Sequence[Configuration]
+    ) -> list[Configuration]:
+        """Try every engine on one network; give those worth more time, the fastest first."""
+        tried: list[Probe] = []
+        cannot: dict[Engine, str] = {}
+        for one in configurations:
+            note = cannot.get(one.engine, '') or self._late()
+            tried.append(Probe(one, note=note) if note and tried else self._tried(bench, one))
+            if tried[-1].row is None:
+                cannot[one.engine] = tried[-1].note
+        good = sorted((one for one in tried if one.counts), key=lambda one: one.p50_ms)
+        kept = [
+            one.configuration
+            for one in good[:_KEPT_ENGINES]
+            if one.p50_ms < _KEPT_WITHIN * good[0].p50_ms
+        ]
+        self._probes += tried
+        return [_engine(one) for one in kept]
+
+    def _walk(
+        self,
+        bench: Bench,
+        configurations: Sequence[Configuration],
+        engines: Sequence[Configuration],
+    ) -> None:
+        """Try engines on ever better networks, each until it is over the budget."""
+        bench = bench.with_plan(
+            Plan(self.size, _FRAMES, _FRAMES_S, has_peak=False, has_agreement=False)
+        )
+        over: set[Configuration] = set()
+        for one in configurations:
+            line = replace(one, input_size=0)
+            if note := self._hopeless(one, engines, line in over):
+                self._probes.append(Probe(one, note=note))
+                continue
+            probe = self._tried(bench, one)
+            self._probes.append(probe)
+            if probe.p50_ms > self.budget_ms:
+                over.add(line)
+
+    def _hopeless(
+        self, one: Configuration, engines: Sequence[Configuration], is_over: bool
+    ) -> str:
+        """Say why a configuration is not worth its time; '' where it is."""
+        if _engine(one) not in engines:
+            return 'a faster engine is there'
+        if is_over:
+            return 'a smaller input is over the budget already'
+        foretold_ms = self._gflop(one) / self._rates[_engine(one)]
+        if foretold_ms > _CLEARLY_OVER * self.budget_ms:
+            return 'clearly over the budget by its operations'
+        return self._late()
+
+    def _late(self) -> str:
+        return 'no time was left' if self._spent_s() > self.seconds else ''
+
+    def _spent_s(self) -> float:
+        return time.monotonic() - self._start_s
+
+    def _chosen(self, bench: Bench) -> Probe | None:
+        """Give the best within the budget, that stays there over more frames."""
+        bench = bench.with_plan(
+            Plan(self.size, _CONFIRM_FRAMES, _CONFIRM_S, has_peak=False, has_agreement=False)
+        )
+        fitting = [one for one in self._probes if one.counts and one.p95_ms <= self.budget_ms]
+        fitting.sort(key=lambda one: (*quality(one), -one.p50_ms), reverse=True)
+        for probe in fitting[:_MOST_CONFIRMED]:
+            again = self._tried(bench, probe.configuration)
+            self._probes[self._probes.index(probe)] = again
+            if again.counts and again.p95_ms <= self.budget_ms:
+                return again
+        return None
+
+    def _tried(self, bench: Bench, one: Configuration) -> Probe:
+        what = f'{one.variant} {one.input_size} {one.backend} {one.precision}'
+        self.on_progress(min(self._spent_s(), self.seconds), self.seconds, what)
+        row = bench.row(one)
+        if row.timing is None:
+            return Probe(one, note=row.note)
+        self._rates[_engine(one)] = self._gflop(one) / row.timing.p50_ms
+        far = row.agreement and row.agreement.diff_p99_percent > _MOST_DIFF_PERCENT
+        return Probe(one, row, 'its answer is far from that of float32' if far else '')
+
+    def _gflop(self, one: Configuration) -> float:
+        return network_gflop(one.variant, self.size, one.input_size)
+
+
+def _engine(one: Configuration) -> Configuration:
+    """Give what is left without the network that it runs."""
+    return replace(one, variant='', input_size=0, weights='')

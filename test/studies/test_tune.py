@@ -1,0 +1,186 @@
+"""The search for the best network within a budget, on a machine whose speed is known."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from depth_anything_ros import cli
+from depth_anything_ros.bag.parameter_files import parameters_from_file
+from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.core.parameters import parameters_from_flat
+from depth_anything_ros.studies.network_bench.configuration import Configuration, grid
+from depth_anything_ros.studies.network_bench.measure import Plan
+from depth_anything_ros.studies.network_bench.report import Conditions
+from depth_anything_ros.studies.network_bench.row import Agreement, Row, Timing
+from depth_anything_ros.studies.network_bench.samples import Sample
+from depth_anything_ros.studies.network_bench.work import network_gflop
+from depth_anything_ros.studies.tune import params_file, report, search
+from depth_anything_ros.studies.tune.search import Search, Tuning
+
+SIZE = (640, 480)
+CONDITIONS = Conditions('a machine', SIZE, {'vits': 'released'})
+VARIANTS, SIZES = ['vits', 'vitb', 'vitl'], [196, 252, 364, 518]
+RATES = {('torch', 'fp32'): 1.0, ('torch', 'bf16'): 2.0, ('torch', 'fp16'): 0.5}
+"""10^9 operations per millisecond."""
+
+
+class FakeBench:
+    """Takes the time that the operations take; 'upstream' does not run at all."""
+
+    timed: ClassVar[list[Configuration]] = []
+    far = ''
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+
+    def __enter__(self) -> FakeBench:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def with_plan(self, plan: Plan) -> FakeBench:
+        return FakeBench(plan)
+
+    def row(self, one: Configuration) -> Row:
+        if one.backend == 'upstream':
+            return replace(Row.asked(one), note='not installed')
+        self.timed.append(one)
+        gflop = network_gflop(one.variant, SIZE, one.input_size)
+        ms = gflop / RATES[one.backend, one.precision]
+        diff = 50.0 if one.precision == self.far else 0.1
+        return replace(
+            Row.asked(one),
+            timing=Timing.of([Sample(ms, {'infer': ms})] * 3, 1),
+            agreement=Agreement(diff / 2, diff, 0.9) if self.plan.has_agreement else None,
+            resident_mb=500.0,
+        )
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> type[FakeBench]:
+    monkeypatch.setattr(search, 'Bench', FakeBench)
+    monkeypatch.setattr(FakeBench, 'timed', [])
+    monkeypatch.setattr(FakeBench, 'far', '')
+    return FakeBench
+
+
+def searched(budget_ms: float, seconds: float = 300.0) -> Tuning:
+    wanted = grid(VARIANTS, SIZES, [2], ['torch', 'upstream'], ['fp32', 'bf16', 'fp16'], [1])
+    return Search(budget_ms, SIZE, seconds).run(wanted)
+
+
+def gflop(variant: str, input_size: int) -> float:
+    return network_gflop(variant, SIZE, input_size)
+
+
+def test_a_better_variant_goes_before_a_larger_input(bench: type[FakeBench]) -> None:
+    # Just enough for vitb at 252 with bf16; vits would fit at 364.
+    tuning = searched(gflop('vitb', 252) / 2.0 * 1.01)
+    assert tuning.chosen is not None
+    chosen = tuning.chosen.configuration
+    assert (chosen.variant, chosen.input_size, chosen.precision) == ('vitb', 252, 'bf16')
+    assert gflop('vits', 364) < gflop('vitb', 252)
+    # From the best to the fastest, each faster than the one before.
+    times = [probe.p50_ms for probe in tuning.pareto]
+    assert times == sorted(times, reverse=True)
+    assert tuning.fastest is tuning.pareto[-1]
+
+
+def test_what_cannot_be_the_answer_is_not_timed(bench: type[FakeBench]) -> None:
+    # 364 is over by a fourth: too close to leave it out unseen.
+    tuning = searched(gflop('vits', 364) / 2.0 * 0.8)
+    timed = {(one.variant, one.input_size, one.precision) for one in bench.timed}
+    # Engines on one network, then the fastest of them.
+    assert {key for key in timed if key[2] != 'bf16'} == {
+        ('vits', 252, 'fp32'),
+        ('vits', 252, 'fp16'),
+    }
+    assert ('vits', 364, 'bf16') in timed
+    assert ('vits', 518, 'bf16') not in timed
+    notes = {probe.configuration: probe.note for probe in tuning.probes}
+    assert set(notes.values()) == {
+        '',
+        'not installed',
+        'a faster engine is there',
+        'clearly over the budget by its operations',
+        'a smaller input is over the budget already',
+    }
+    assert len(tuning.probes) == 3 * 4 * 6
+
+
+def test_an_engine_that_is_far_from_float32_does_not_count(bench: type[FakeBench]) -> None:
+    bench.far = 'bf16'
+    tuning = searched(gflop('vits', 518) * 1.01)
+    assert tuning.chosen is not None
+    assert tuning.chosen.configuration.precision == 'fp32'
+
+
+def test_a_budget_that_nothing_keeps_leaves_the_fastest(bench: type[FakeBench]) -> None:
+    tuning = searched(1.0)
+    assert tuning.chosen is None
+    assert tuning.fastest is not None
+    assert tuning.fastest.configuration.variant == 'vits'
+
+
+def test_no_time_is_an_answer_too(bench: type[FakeBench]) -> None:
+    tuning = searched(1e6, seconds=-1.0)
+    # One try, and once more to confirm it.
+    assert len(bench.timed) == 2
+    assert tuning.chosen is not None
+    assert {probe.note for probe in tuning.probes} >= {'', 'no time was left'}
+
+
+def test_the_report_says_what_the_order_is_worth(bench: type[FakeBench]) -> None:
+    tuning = searched(gflop('vitb', 252) / 2.0 * 1.01)
+    told = report.text(tuning, CONDITIONS)
+    assert 'quality order: variant, then input size, as published; not measured here' in told
+    assert told.count('chosen') == 1
+    content = json.loads(report.json_text(tuning, CONDITIONS), parse_constant=pytest.fail)
+    assert content['chosen']['configuration']['variant'] == 'vitb'
+
+
+def test_the_file_is_what_the_node_takes(bench: type[FakeBench], tmp_path: Path) -> None:
+    chosen = searched(gflop('vitb', 252) / 2.0 * 1.01).chosen
+    assert chosen is not None and chosen.row is not None
+    path = tmp_path / 'params.yaml'
+    params_file.write_params(path, chosen.row, CONDITIONS, 'tune', 'w.pth')
+    read = parameters_from_flat(parameters_from_file(path))
+    assert (read.variant, read.input_size, read.threads) == ('vitb', 252, 2)
+    assert (read.backend, read.precision) == ('torch', 'bf16')
+    assert Path(read.weights).is_absolute()
+    assert '# Written by `tune` on 20' in path.read_text()
+    with pytest.raises(SettingError, match='exists'):
+        params_file.refuse_existing(path)
+
+
+def test_a_picture_is_drawn(bench: type[FakeBench], tmp_path: Path) -> None:
+    pytest.importorskip('matplotlib')
+    from depth_anything_ros.studies.tune.plot import plot
+
+    plot(searched(100.0), CONDITIONS, tmp_path / 'tune.png')
+    assert (tmp_path / 'tune.png').read_bytes().startswith(b'\x89PNG')
+
+
+def test_tune_writes_a_file_or_says_what_is_fastest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / 'params.yaml'
+    shape = ['--variant', 'demo', '--device', 'cpu', '--threads', '1', '--size', '160x120']
+    engines = ['--backend', 'torch', '--precision', 'fp32', '--out', str(out)]
+    assert cli.main(['tune', '--budget-ms', '60000', *shape, *engines]) == 0
+    told = capsys.readouterr().out
+    assert 'chosen: demo at 126 by torch in fp32' in told
+    assert f'params_file:={out}' in told
+    assert parameters_from_flat(parameters_from_file(out)).variant == 'demo'
+    assert cli.main(['tune', '--budget-ms', '60000', *shape, *engines]) == 2
+    assert 'exists' in capsys.readouterr().err
+    out.unlink()
+    assert cli.main(['tune', '--budget-ms', '0.001', *shape, *engines]) == 1
+    assert 'nothing keeps 0.001 ms; the fastest: demo at 126' in capsys.readouterr().err
+    assert not out.exists()
