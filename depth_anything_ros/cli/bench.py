@@ -36,12 +36,14 @@ def add(verbs: Verbs) -> None:
         help='network: a row for each of the lists below, in turn with --baseline; start: seconds '
         'until the first answer; table: both, for docs/benchmarks.md; alignment: accuracy on '
         'simulated scenes; polarity: whether a negated reference gives metres on simulated '
-        'drives; metric: milliseconds of the stages behind the network; stages: of every stage of a frame '
-        'from message to messages, with and without metres; over DDS, in a process of its own: '
+        'drives; metric: milliseconds of the stages behind the network; stages: of every stage of '
+        'a frame from message to messages, with and without metres; over DDS, in a process of its '
+        'own: '
         'node: latency with a camera of --rate; soak: pace and memory of the node with the demo '
         'network over --frames; overload: too many images for a network of 100 ms, beside a naive '
         'subscriber; services: how soon they answer while the network runs; cameras: three of '
-        'them on one network, one unplugged and back; bag: `bag process` beside the pipeline alone',
+        'them on one network, one unplugged and back; bag: `bag process` beside the pipeline '
+        'alone',
     )
     bench.add_argument(
         'bag', nargs='?', metavar='BAG', type=Path, help='of bag (default: a new sample)'

@@ -164,10 +164,10 @@ def _status_verdict(now: Snapshot, camera: Camera, problem: str) -> Verdict:
         'metric_reason': metric.values['metric_reason'],
         'camera_info': camera.camera_info_problem() or 'ok',
     }
-    if now.progress:
-        return Verdict(OK, now.progress, values)
     if now.failure:
         return Verdict(ERROR, now.failure, values)
+    if now.progress:
+        return Verdict(OK, now.progress, values)
     if now.state != 'active':
         return Verdict(OK, f'{now.state}: no depth before configure and activate', values)
     topic, limits = camera.input_topic(), camera.parameters.diagnostics
