@@ -27,7 +27,7 @@ def files(pattern):
 setup(
     name=NAME,
     version=VERSION,
-    description='Depth Anything V2 for ROS 2: relative depth from any robot camera',
+    description='Depth Anything V2 for ROS 2: relative and metric depth from any robot camera',
     license='Apache-2.0',
     maintainer='The depth_anything_ros authors',
     maintainer_email='maintainers@depth-anything-ros.invalid',
