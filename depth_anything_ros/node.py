@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
+from types import FrameType
 from typing import Any
 
 import rclpy
@@ -318,8 +319,15 @@ class DepthNode(LifecycleNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT, SIGTERM or the lifecycle's shutdown; gives the exit status."""
+    ended: list[int] = []
+
+    def end(number: int, _: FrameType | None) -> None:
+        ended.append(number)
+        raise KeyboardInterrupt
+
     # Before rclpy takes both over and calls this too: a slow transition must not hold the end.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
     rclpy.init(args=args)
     node = None
     try:
@@ -333,9 +341,10 @@ def main(args: list[str] | None = None) -> int:
     except (DepthAnythingError, ParameterException) as error:
         sys.stderr.write(f'depth_node: {error}\n')
         return 2
-    except RCLError:
-        # A signal may end the context in the middle of a wait.
-        if rclpy.ok():
+    except RuntimeError:
+        # A signal may end the context in the middle of a wait, or the making of a message, which
+        # rclpy tells as a RuntimeError like its own.
+        if rclpy.ok() and not ended:
             raise
     finally:
         # ros2 launch and the terminal each send one: the second must not break the clean-up.

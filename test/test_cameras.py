@@ -158,7 +158,7 @@ def test_one_is_unplugged_and_comes_back(robot: Robot) -> None:
     rig = robot.rig
     rig.set_parameter('front.diagnostics.stale_after_s', 0.3)
     rig.peer.destroy_publisher(rig._publishers.pop('front/image'))
-    lost = robot.told('front throughput', 'no publisher on /front/image')
+    lost = robot.told('front throughput', 's on /front/image: no publisher on /front/image')
     assert lost.level == DiagnosticStatus.WARN
     assert lost.message.startswith('no image for ')
     assert 'front: no image' in rig.until(lambda: joint(rig, 'front: no image')).message

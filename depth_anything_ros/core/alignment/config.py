@@ -27,12 +27,13 @@ class PolarityRules:
 
     `telling_change`: log change of depth from which the network must see which of two is nearer.
     `share`: of such pairs that must agree in a frame. `frames`: that must do so before the first
-    metres.
+    metres. `most_doubt`: frames that at most have to agree after contradictions.
     """
 
     telling_change: float
     share: float
     frames: int
+    most_doubt: int
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,10 @@ class KindRules:
 
 # The network's error differs between two places by 10 %, and outliers make pairs agree by chance:
 # 30 % of them leave a share of 0.75.
-_IN_SPACE = PolarityRules(0.15, 0.6, 1)
-# The readings of a cone share their place; one stray stays among them for ten frames.
-_IN_TIME = PolarityRules(0.1, 0.8, 3)
+_IN_SPACE = PolarityRules(0.15, 0.6, 1, 8)
+# The readings of a cone share their place, one stray stays among them for ten frames, and a
+# negated one agrees for as long as it crosses an edge.
+_IN_TIME = PolarityRules(0.1, 0.8, 3, 80)
 
 KIND_RULES: dict[ReferenceKind, KindRules] = {
     ReferenceKind.DEPTH_IMAGE: KindRules(24, 16, 0.4, _IN_SPACE, False, True, True),

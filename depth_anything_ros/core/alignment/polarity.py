@@ -24,16 +24,17 @@ _LEAST_CHANGE = 0.02
 # One stray sample, or two, are in many pairs, and must not decide.
 _LEAST_EACH = 3
 _RISING = 0.5
-_FRAMES_TO_TRUST_AGAIN, _MOST_FRAMES = 8, 80
+_FRAMES_TO_TRUST_AGAIN = 8
 
 _DRAWS = np.random.default_rng(20240613).random((2, _PAIRS))
 
 
 class Polarity:
-    """What the frames so far say: each contradiction asks for eight frames that prove otherwise.
+    """What the frames so far say: a contradiction asks for eight frames that prove otherwise.
 
-    A negated scan may agree in single frames, where its points fall on the floor before them, and
-    a negated beam while it crosses an edge.
+    Of a beam each one does, for all of its frames see the same place. A negated scan may agree in
+    single frames, where its points fall on the floor before them, and a negated beam while it
+    crosses an edge.
     """
 
     def __init__(self, rules: PolarityRules) -> None:
@@ -52,8 +53,9 @@ class Polarity:
     def contradicted(self, share: float) -> bool:
         """Take in the `rising_share` of a frame, NaN if none; tell whether to refuse it."""
         if share < _RISING:
-            doubted = min(self._proofs, 0) - _FRAMES_TO_TRUST_AGAIN
-            self._proofs = max(doubted, -_MOST_FRAMES)
+            rules = self._rules
+            doubted = min(self._proofs, rules.frames) - _FRAMES_TO_TRUST_AGAIN
+            self._proofs = max(doubted, rules.frames - rules.most_doubt)
         elif share >= self._rules.share:
             self._proofs += 1
         return self._proofs < 0

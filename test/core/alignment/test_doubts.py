@@ -223,7 +223,7 @@ def test_a_reference_once_contradicted_has_to_prove_itself() -> None:
         wrong = 9.0 / drawn.depth_m if frame == 2 else drawn.depth_m
         samples = ReferenceSamples(drawn.u, drawn.v, wrong)
         told.append(aligner.update(disparity, samples, frame * PERIOD).accepted)
-    assert told == [True] * 2 + [False] * 9 + [True]
+    assert told == [True] * 2 + [False] * 8 + [True] * 2
 
 
 def test_a_jump_is_not_followed_because_the_robot_drives() -> None:
