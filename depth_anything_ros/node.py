@@ -6,8 +6,7 @@ import os
 import signal
 import sys
 import time
-import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
@@ -15,11 +14,10 @@ from types import FrameType
 from typing import Any
 
 import rclpy
-from lifecycle_msgs.srv import ChangeState
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import TransitionCallbackReturn
 from std_srvs.srv import Trigger
 
 from depth_anything_ros.backends import Output
@@ -32,6 +30,7 @@ from depth_anything_ros.pipeline import (
     load_backend,
 )
 from depth_anything_ros.ros.camera import Camera, ReceivedImage
+from depth_anything_ros.ros.lifecycle import ManagedNode
 from depth_anything_ros.ros.parameters import NodeParameters
 from depth_anything_ros.ros.reporter import Reporter, Snapshot
 from depth_anything_ros.ros.transforms import LiveTransforms, create_transforms
@@ -39,12 +38,11 @@ from depth_anything_ros.ros.worker import Worker
 
 __all__ = ['DepthNode', 'main']
 
-RCLError = rclpy_implementation.RCLError
 _PREPARING = 'preparing the network'
-SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+SUCCESS = TransitionCallbackReturn.SUCCESS
 
 
-class DepthNode(LifecycleNode):
+class DepthNode(ManagedNode):
     """Depth of the images of one camera or several; docs/topics.md says what goes in and out.
 
     The executor's thread receives and answers services; the worker's owns the network.
@@ -53,14 +51,12 @@ class DepthNode(LifecycleNode):
     def __init__(self, **options: Any) -> None:
         """Declare parameters and speak; nothing is loaded before `configure`."""
         super().__init__('depth_anything', **options)
-        self.finished = False
-        self._failure = ''
         self._progress = ''
         self._fetching: Future[None] | None = None
-        self._worker: Worker[ReceivedImage] = Worker(self._process, self._log_error)
+        self._worker: Worker[ReceivedImage] = Worker(self._process, self.log_error)
         self._network: SharedNetwork | None = None
         self._pipelines: dict[str, DepthPipeline] = {}
-        self._settings = NodeParameters(self, self._state, self._apply)
+        self._settings = NodeParameters(self, self.state, self._apply)
         self._cameras = {name: self._camera(name) for name in self.parameters.cameras}
         self._transforms: LiveTransforms | None = None
         self._reporter = Reporter(self, self._snapshot)
@@ -69,9 +65,6 @@ class DepthNode(LifecycleNode):
         for name in {'', *self._cameras}:
             self._offer_reset(name)
         self._reporter.report()
-        # rclpy lets a request that does not fit the state end the executor.
-        answer = self._service_change_state.callback
-        self._service_change_state.callback = partial(self._change_state, answer)
         if self.parameters.autostart:
             self._fetching = self._worker.submit(self._fetch)
             self._fetching.add_done_callback(self._tell_fetched)
@@ -94,62 +87,6 @@ class DepthNode(LifecycleNode):
     def _offer_reset(self, camera: str) -> None:
         topic = f'~/{camera}/reset_alignment' if camera else '~/reset_alignment'
         self.create_service(Trigger, topic, partial(self._reset_alignment, camera))
-
-    # Transitions. What they raise would end in rclpy unlogged.
-
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Load the network from what is on disk and advertise the outputs."""
-        return self._transition(self._configure, super().on_configure, state)
-
-    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Subscribe and publish."""
-        return self._transition(self._activate, super().on_activate, state)
-
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Unsubscribe; the network stays loaded."""
-        return self._transition(self._deactivate, super().on_deactivate, state)
-
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Free the network and the outputs."""
-        return self._transition(self._cleanup, super().on_cleanup, state)
-
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Free everything and let main() end."""
-        self.finished = True
-        return self._transition(self._shutdown, super().on_shutdown, state)
-
-    def _transition(
-        self,
-        act: Callable[[], None],
-        managed: Callable[[LifecycleState], TransitionCallbackReturn],
-        state: LifecycleState,
-    ) -> TransitionCallbackReturn:
-        try:
-            act()
-            self._failure = ''
-            return managed(state)
-        except Exception as error:  # noqa: BLE001  whatever it is, it has to be logged
-            self._log_error(error)
-            self._failure = str(error) or repr(error)
-            return FAILURE
-
-    def _change_state(
-        self,
-        answer: Callable[[Any, Any], Any],
-        request: ChangeState.Request,
-        response: ChangeState.Response,
-    ) -> ChangeState.Response:
-        try:
-            return answer(request, response)
-        except RCLError as error:
-            asked = request.transition.label or request.transition.id
-            hint = '; where a manager leads, set autostart:=false'
-            self.get_logger().error(
-                f"transition '{asked}' is not possible in state '{self._state()}' ({error})"
-                + (hint if self.parameters.autostart else '')
-            )
-            response.success = False
-            return response
 
     def _configure(self) -> None:
         if self._fetching is not None and not self._fetching.done():
@@ -206,9 +143,8 @@ class DepthNode(LifecycleNode):
             # On its own thread, behind the frame that may still be in the network.
             self._worker.submit(network.backend.close)
 
-    def _shutdown(self) -> None:
-        self._deactivate()
-        self._cleanup()
+    def _misfit(self) -> str:
+        return 'where a manager leads, set autostart:=false' if self.parameters.autostart else ''
 
     # Autostart: slow things first, on the worker, then the transitions on the executor.
 
@@ -232,10 +168,10 @@ class DepthNode(LifecycleNode):
         assert self._fetching is not None
         error = self._fetching.exception()
         if error is not None:
-            self._log_error(error)
+            self.log_error(error)
             name = self.get_fully_qualified_name()
-            self._failure = f'{error}; then: ros2 lifecycle set {name} configure, and activate'
-        elif self._state() == 'unconfigured' and self.trigger_configure() == SUCCESS:
+            self.failure = f'{error}; then: ros2 lifecycle set {name} configure, and activate'
+        elif self.state() == 'unconfigured' and self.trigger_configure() == SUCCESS:
             self.trigger_activate()
         self._reporter.report()
 
@@ -244,9 +180,7 @@ class DepthNode(LifecycleNode):
         for camera in self._cameras.values():
             camera.close_inputs()
         stopped = self._worker.stop(timeout_s=0.5)
-        self.destroy_node()
-        # Else its services stay visible until the garbage collector comes by.
-        self._state_machine.destroy_when_not_in_use()
+        self.destroy()
         return stopped
 
     # Frames and reports.
@@ -288,27 +222,18 @@ class DepthNode(LifecycleNode):
                     pipeline.reset_alignment()
             response.message = 'the next frame starts without a scale'
         else:
-            response.message = f'the node is {self._state()}: there is no alignment'
+            response.message = f'the node is {self.state()}: there is no alignment'
         return response
 
     def _apply(self) -> None:
         for name, pipeline in self._pipelines.items():
             pipeline.parameters = self._settings.cameras[name]
 
-    def _log_error(self, error: BaseException) -> None:
-        if isinstance(error, DepthAnythingError):
-            self.get_logger().error(str(error))
-        else:
-            self.get_logger().error(''.join(traceback.format_exception(error)))
-
-    def _state(self) -> str:
-        return str(self._state_machine.current_state[1])
-
     def _snapshot(self) -> Snapshot:
         network = self._network
         return Snapshot(
-            state=self._state(),
-            failure=self._failure,
+            state=self.state(),
+            failure=self.failure,
             progress=self._progress,
             parameters=self.parameters,
             backend=network.backend.info if network else None,

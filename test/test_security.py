@@ -17,6 +17,7 @@ from depth_anything_ros.bag.processing.resume import unpack_pipelines
 from depth_anything_ros.core.errors import DepthAnythingError, WeightsError
 from depth_anything_ros.model.manifest import MANIFEST
 from depth_anything_ros.model.network.loading import read_state_dict
+from depth_anything_ros.ros.isolation import isolated_domain
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE = [*(ROOT / 'depth_anything_ros').rglob('*.py'), *(ROOT / 'launch').glob('*.py')]
@@ -195,7 +196,8 @@ def test_the_policy_names_what_the_node_has() -> None:
     subscribed = set()
     for transport in ('raw', 'compressed'):
         given = {'image_transport': transport, 'reference.type': 'range', 'use_sim_time': True}
-        with Rig(given) as rig:
+        # The graph knows nodes by name, and in the domain of the session there were others.
+        with isolated_domain(), Rig(given) as rig:
             rig.until_state('active')
             node = rig.node
             who = node.get_name(), node.get_namespace()

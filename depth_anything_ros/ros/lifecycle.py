@@ -1,0 +1,125 @@
+"""A lifecycle node that outlives its own failures: each is logged, kept, and answered."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from lifecycle_msgs.srv import ChangeState
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+
+from depth_anything_ros.core.errors import DepthAnythingError
+
+__all__ = ['ManagedNode']
+
+RCLError = rclpy_implementation.RCLError
+
+
+class ManagedNode(LifecycleNode):
+    """Calls `_configure` and so on; what they raise would end in rclpy unlogged."""
+
+    def __init__(self, name: str, **options: Any) -> None:
+        """Create the node `name`; `options` are those of LifecycleNode."""
+        super().__init__(name, **options)
+        self.finished = False
+        """Whether it was shut down."""
+        self.failure = ''
+        """Why the last transition failed; '' if it did not."""
+        # rclpy lets a request that does not fit the state end the executor.
+        answer = self._service_change_state.callback
+        self._service_change_state.callback = partial(self._change_state, answer)
+
+    def _configure(self) -> None:
+        raise NotImplementedError
+
+    def _activate(self) -> None:
+        raise NotImplementedError
+
+    def _deactivate(self) -> None:
+        raise NotImplementedError
+
+    def _cleanup(self) -> None:
+        raise NotImplementedError
+
+    def _misfit(self) -> str:
+        """Say what may lead to requests that do not fit the state; '' for nothing."""
+        return ''
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Follow rclpy."""
+        return self._transition(self._configure, super().on_configure, state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Follow rclpy."""
+        return self._transition(self._activate, super().on_activate, state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Follow rclpy."""
+        return self._transition(self._deactivate, super().on_deactivate, state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Follow rclpy."""
+        return self._transition(self._cleanup, super().on_cleanup, state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free everything, and be `finished`."""
+        self.finished = True
+
+        def end() -> None:
+            self._deactivate()
+            self._cleanup()
+
+        return self._transition(end, super().on_shutdown, state)
+
+    def state(self) -> str:
+        """Give the label of the lifecycle state."""
+        return str(self._state_machine.current_state[1])
+
+    def log_error(self, error: BaseException) -> None:
+        """Log one line for what says how to mend it, all there is for anything else."""
+        if isinstance(error, DepthAnythingError):
+            self.get_logger().error(str(error))
+        else:
+            self.get_logger().error(''.join(traceback.format_exception(error)))
+
+    def destroy(self) -> None:
+        """Destroy the node with its state machine."""
+        self.destroy_node()
+        # Else its services stay visible until the garbage collector comes by.
+        self._state_machine.destroy_when_not_in_use()
+
+    def _transition(
+        self,
+        act: Callable[[], None],
+        managed: Callable[[LifecycleState], TransitionCallbackReturn],
+        state: LifecycleState,
+    ) -> TransitionCallbackReturn:
+        try:
+            act()
+            self.failure = ''
+            return managed(state)
+        except Exception as error:  # noqa: BLE001  whatever it is, it has to be logged
+            self.log_error(error)
+            self.failure = str(error) or repr(error)
+            return TransitionCallbackReturn.FAILURE
+
+    def _change_state(
+        self,
+        answer: Callable[[Any, Any], Any],
+        request: ChangeState.Request,
+        response: ChangeState.Response,
+    ) -> ChangeState.Response:
+        try:
+            return answer(request, response)
+        except RCLError as error:
+            asked = request.transition.label or request.transition.id
+            hint = self._misfit()
+            self.get_logger().error(
+                f"transition '{asked}' is not possible in state '{self.state()}' ({error})"
+                + (f'; {hint}' if hint else '')
+            )
+            response.success = False
+            return response
