@@ -62,16 +62,14 @@ def test_a_hundred_cycles_leave_nothing_behind(node: DepthNode) -> None:
     for _ in range(10):  # thread pools and allocators reach their size
         cycle(node)
     node._worker.submit(gc.collect).result(20.0)
-    known = set(threading.enumerate())
     before, before_mb = resources(), resident_mb()
     for _ in range(100):
         cycle(node)
     node._worker.submit(gc.collect).result(20.0)
-    for thread in set(threading.enumerate()) - known:
-        thread.join(20.0)
     after, after_mb = resources(), resident_mb()
     print(f'threads, descriptors {before} -> {after}; {before_mb:.1f} -> {after_mb:.1f} MB')
-    assert after[0] <= before[0] and after[1] <= before[1]
+    # What stayed each time would be a hundred; pools of libraries come and go by a few threads.
+    assert after[0] < before[0] + 10 and after[1] < before[1] + 10
     # A network of 8 MB that stayed each time would be 800 MB.
     assert after_mb - before_mb < 20.0
 
