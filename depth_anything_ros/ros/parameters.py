@@ -67,8 +67,7 @@ class NodeParameters:
         self._on_change = on_change
         self._entries = {entry.name: entry for entry in entries()}
         self._flat = {entry.name: self._declare(entry) for entry in entries()}
-        self.current = parameters_from_flat(self._flat)
-        self._named = [name for name in self.current.cameras if name]
+        self._named = [name for name in parameters_from_flat(self._flat).cameras if name]
         for name in self._named:
             # What a camera does not say for itself, the node says for all.
             for entry in entries():
@@ -78,7 +77,7 @@ class NodeParameters:
                     )
                     self._entries[own.name] = own
                     self._flat[own.name] = self._declare(own)
-        self.cameras = self._by_camera(self._flat)
+        self.current, self.cameras = self._trees(self._flat)
         node.add_on_set_parameters_callback(self._check)
         node.add_post_set_parameters_callback(self._store)
 
@@ -94,14 +93,17 @@ class NodeParameters:
             self._node.declare_parameter(entry.name, entry.default, descriptor).value
         )
 
-    def _by_camera(self, flat: Mapping[str, Value]) -> dict[str, Parameters]:
-        """Build the tree of each camera; raises SettingError for values that do not fit."""
+    def _trees(self, flat: Mapping[str, Value]) -> tuple[Parameters, dict[str, Parameters]]:
+        """Build that of the node and of each camera; SettingError for values that do not fit."""
         base = {entry.name: flat[entry.name] for entry in entries()}
-        return {
+        current = parameters_from_flat(base)
+        if not self._named:
+            return current, {'': current}
+        return current, {
             name: parameters_from_flat(
                 {own: flat.get(f'{name}.{own}', value) for own, value in base.items()}
             )
-            for name in parameters_from_flat(base).cameras
+            for name in self._named
         }
 
     def _check(self, changes: list[Parameter]) -> SetParametersResult:
@@ -111,7 +113,7 @@ class NodeParameters:
                     entry = self._entries[change.name]
                     if entry.check(change.value) != self._flat[change.name]:
                         self._check_state(entry)
-            self._by_camera(self._flat | self._ours(changes))
+            self._trees(self._flat | self._ours(changes))
         except SettingError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
@@ -141,10 +143,7 @@ class NodeParameters:
         ours = self._ours(changes)
         if ours:
             self._flat |= ours
-            self.current = parameters_from_flat(
-                {entry.name: self._flat[entry.name] for entry in entries()}
-            )
-            self.cameras = self._by_camera(self._flat)
+            self.current, self.cameras = self._trees(self._flat)
             self._on_change()
 
     def _ours(self, changes: list[Parameter]) -> dict[str, Value]:

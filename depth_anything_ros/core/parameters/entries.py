@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cache
 from typing import Any, TypeVar, get_origin, get_type_hints
 
 from depth_anything_ros.core.errors import SettingError
@@ -120,7 +121,8 @@ def require_order(tree: object, group: str, lower: str, upper: str) -> None:
         )
 
 
-def entries_of(tree: type, prefix: str = '') -> list[Entry]:
+@cache
+def entries_of(tree: type, prefix: str = '') -> tuple[Entry, ...]:
     """List every parameter of `tree` in the order of its fields."""
     kinds = get_type_hints(tree)
     found: list[Entry] = []
@@ -133,7 +135,7 @@ def entries_of(tree: type, prefix: str = '') -> list[Entry]:
             default: Any = item.default
             kind = get_origin(kind) or kind
             found.append(Entry(prefix + item.name, kind, default, **item.metadata))
-    return found
+    return tuple(found)
 
 
 def flatten(tree: object, prefix: str = '') -> dict[str, Value]:
@@ -153,7 +155,7 @@ def built(tree: type[Tree], flat: Mapping[str, object]) -> Tree:
 
     Raises SettingError for an unknown name, a wrong type or a value out of range.
     """
-    known = {entry.name: entry for entry in entries_of(tree)}
+    known = {entry.name: entry for entry in entries_of(tree)}  # type: ignore[arg-type]  # classes hash
     for name in flat:
         if name not in known:
             raise SettingError(f"there is no parameter '{name}': see docs/parameters.md")

@@ -238,7 +238,7 @@ class Parameters:
     diagnostics: DiagnosticsParameters = field(default_factory=DiagnosticsParameters)
 
 
-def entries() -> list[Entry]:
+def entries() -> tuple[Entry, ...]:
     """List every parameter in the order of its fields."""
     return entries_of(Parameters)
 
