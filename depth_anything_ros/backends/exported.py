@@ -12,9 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.backends import BackendInfo, BackendSettings, Output
-from depth_anything_ros.backends.frames import infer_by_size, inverse_of_metres, output_of
+from depth_anything_ros.backends.frames import (
+    HostInputs,
+    infer_by_size,
+    inverse_of_metres,
+    output_of,
+)
 from depth_anything_ros.core.errors import BackendError
-from depth_anything_ros.core.preprocess import network_input, network_size, upsample
+from depth_anything_ros.core.preprocess import network_size, upsample
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.model.cache import Format, find_export, keep_export
@@ -24,9 +29,6 @@ __all__ = ['ExportedBackend', 'Run', 'build_export', 'existing_export', 'export_
 
 Run = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 """Maps the network's input (N, 3, h, w) to a new array (N, h, w)."""
-
-KEPT_INPUTS = 8
-"""Input buffers kept, one per shape: a robot has a few cameras."""
 
 _log = logging.getLogger(__name__)
 
@@ -87,7 +89,7 @@ class ExportedBackend:
         # A bad input size must not wait for the first frame.
         network_size(1, 1, settings.input_size)
         self._run: Run | None = run
-        self._inputs: dict[tuple[int, ...], npt.NDArray[np.float32]] = {}
+        self._inputs = HostInputs()
         self.info = BackendInfo(
             name=name,
             variant=settings.variant.name,
@@ -124,7 +126,7 @@ class ExportedBackend:
             raise BackendError(f'the {self.info.name} backend was closed: create another one')
         size = images[0].shape[0], images[0].shape[1]
         with times.stage('preprocess'):
-            batch = self._fill_input(images)
+            batch = self._inputs.filled(images, network_size(*size, self.input_size))
         with times.stage('infer'):
             values = self._run(batch)
         with times.stage('postprocess'):
@@ -132,16 +134,3 @@ class ExportedBackend:
             if self.output is Output.METRES:
                 maps = [inverse_of_metres(metres) for metres in maps]
         return maps
-
-    def _fill_input(self, images: list[BgrImage]) -> npt.NDArray[np.float32]:
-        """Give the batch's input (N, 3, h, w) in memory that is kept for its shape."""
-        height, width = network_size(images[0].shape[0], images[0].shape[1], self.input_size)
-        shape = (len(images), 3, height, width)
-        batch = self._inputs.get(shape)
-        if batch is None:
-            if len(self._inputs) == KEPT_INPUTS:
-                self._inputs.clear()
-            batch = self._inputs[shape] = np.empty(shape, np.float32)
-        for image, target in zip(images, batch, strict=True):
-            network_input(image, (height, width), out=target)
-        return batch

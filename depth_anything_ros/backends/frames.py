@@ -5,13 +5,43 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from depth_anything_ros.backends import Output
-from depth_anything_ros.core.preprocess import check_bgr
+from depth_anything_ros.core.preprocess import check_bgr, network_input
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.model.variants import Checkpoint
 
-__all__ = ['infer_by_size', 'inverse_of_metres', 'output_of']
+__all__ = ['HostInputs', 'infer_by_size', 'inverse_of_metres', 'output_of']
+
+KEPT_INPUTS = 8
+"""Input buffers kept, one per shape: a robot has a few cameras."""
+
+
+class HostInputs:
+    """Batches ready for the network, in memory of the host that is kept for their shapes."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, ...], npt.NDArray[np.float32]] = {}
+
+    def filled(self, images: Sequence[BgrImage], size: tuple[int, int]) -> npt.NDArray[np.float32]:
+        """Give (N, 3, h, w) of images of one size, for the network to see them at `size` (h, w).
+
+        The next batch of that shape is written to the same place.
+        """
+        shape = len(images), 3, *size
+        batch = self._kept.get(shape)
+        if batch is None:
+            if len(self._kept) == KEPT_INPUTS:
+                self._kept.clear()
+            batch = self._kept[shape] = np.empty(shape, np.float32)
+        for image, target in zip(images, batch, strict=True):
+            network_input(image, size, out=target)
+        return batch
+
+    def clear(self) -> None:
+        """Give the memory back."""
+        self._kept.clear()
 
 
 def infer_by_size(

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from io import BytesIO
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import cv2
 import numpy as np
@@ -24,7 +24,7 @@ from depth_anything_ros.core.metrics import correlation
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.model.cache import content_of
 from depth_anything_ros.model.checksum import sha256_of
-from depth_anything_ros.model.user_cache import user_cache
+from depth_anything_ros.model.user_cache import keep, user_cache
 
 __all__ = [
     'PHOTOGRAPH',
@@ -125,17 +125,9 @@ def kept_reference(settings: BackendSettings) -> FloatImage:
     with suppress(OSError, ValueError, EOFError):
         return np.asarray(np.load(path, allow_pickle=False), np.float32)
     found = reference_disparity(settings)
-    # Without it the next start takes longer: nothing more.
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=path.parent, suffix='.tmp', delete=False) as draft:
-            try:
-                np.save(draft, found)
-                draft.flush()
-                Path(draft.name).rename(path)
-            except OSError:
-                Path(draft.name).unlink()
-                raise
+    content = BytesIO()
+    np.save(content, found)
+    keep(path, content.getvalue())
     return found
 
 

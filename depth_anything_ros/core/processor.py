@@ -1,4 +1,4 @@
-"""What this machine's processor can do, and how much of it a network may take."""
+"""What the processor can do, how much of it a network may take, and what a process takes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-__all__ = ['default_threads', 'multiplies_bfloat16']
+__all__ = ['default_threads', 'multiplies_bfloat16', 'process_status']
 
 _BFLOAT16 = {'avx512_bf16', 'amx_bf16'}
 _INFO = Path('/proc/cpuinfo')
@@ -31,6 +31,17 @@ def multiplies_bfloat16() -> bool:
         return False
     flags = re.search(r'^flags\s*:(.*)$', text, re.MULTILINE)
     return flags is not None and not _BFLOAT16.isdisjoint(flags[1].split())
+
+
+def process_status(pid: int | str = 'self') -> dict[str, int]:
+    """Read the numbers of /proc/PID/status by name, in KB where they are memory.
+
+    The highest memory is VmHWM: every program starts with its own, while ru_maxrss begins at the
+    memory of its parent.
+    """
+    lines = Path(f'/proc/{pid}/status').read_text().splitlines()
+    words = {key: value.split() for key, _, value in (line.partition(':') for line in lines)}
+    return {key: int(value[0]) for key, value in words.items() if value and value[0].isdecimal()}
 
 
 def _siblings(cpu: int) -> str:

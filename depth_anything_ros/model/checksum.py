@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from contextlib import suppress
 from pathlib import Path
 
-from depth_anything_ros.model.user_cache import user_cache
+from depth_anything_ros.model.user_cache import keep, user_cache
 
 __all__ = ['sha256_of']
 
@@ -39,7 +38,8 @@ def sha256_of(path: Path, *, use_record: bool = True) -> str:
     with real.open('rb') as file:
         while block := file.read(_BLOCK_BYTES):
             digest.update(block)
-    _remember(record, {**key, 'sha256': digest.hexdigest()})
+    if record is not None:
+        keep(record, json.dumps({**key, 'sha256': digest.hexdigest()}).encode())
     return digest.hexdigest()
 
 
@@ -60,18 +60,3 @@ def _recall(record: Path | None, key: dict[str, str | int]) -> str | None:
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return None
     return str(sha256) if entry == key else None
-
-
-def _remember(record: Path | None, entry: dict[str, str | int]) -> None:
-    if record is None:
-        return
-    # Written beside and renamed, so that another process never reads half a record.
-    draft = record.with_suffix(f'.{os.getpid()}.tmp')
-    try:
-        record.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(entry), encoding='utf-8')
-        draft.replace(record)
-    except OSError:
-        # A full disk leaves half a draft.
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
-__all__ = ['user_cache']
+__all__ = ['keep', 'user_cache']
 
 
 def user_cache() -> Path | None:
@@ -15,3 +16,17 @@ def user_cache() -> Path | None:
     except RuntimeError:  # a user without a home
         return None
     return root / 'depth_anything_ros' if root.is_absolute() else None
+
+
+def keep(path: Path, content: bytes) -> None:
+    """Write a file of the cache; where it cannot be written, there is none."""
+    # Written beside and renamed, so that another process never reads half of it.
+    draft = path.with_suffix(f'.{os.getpid()}.tmp')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(content)
+        draft.replace(path)
+    except OSError:
+        # A full disk leaves half a draft.
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)

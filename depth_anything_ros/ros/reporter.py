@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType
@@ -13,6 +13,7 @@ from rclpy.node import Node
 from depth_anything_ros.backends import BackendInfo, Output
 from depth_anything_ros.core.frame import Wanted
 from depth_anything_ros.core.parameters import Parameters
+from depth_anything_ros.core.processor import process_status
 from depth_anything_ros.ros.camera import Camera
 from depth_anything_ros.ros.diagnostics import (
     ERROR,
@@ -201,7 +202,7 @@ def _model_verdict(now: Snapshot) -> Verdict:
     values: dict[str, object] = {
         'variant': now.parameters.variant,
         'checkpoint': now.parameters.checkpoint,
-        'memory_mb': _resident_mb(),
+        'memory_mb': process_status().get('VmRSS', math.nan) / 1024,
     }
     if now.backend is None:
         level = ERROR if now.failure and not now.progress else STALE
@@ -219,10 +220,3 @@ def _model_verdict(now: Snapshot) -> Verdict:
     if any(troubles):
         return Verdict(WARN, '; '.join(filter(None, troubles)), values)
     return Verdict(OK, f'{now.backend.variant} on {now.backend.device}', values)
-
-
-def _resident_mb() -> float:
-    for line in Path('/proc/self/status').read_text().splitlines():
-        if line.startswith('VmRSS:'):
-            return int(line.split()[1]) / 1024
-    return float('nan')

@@ -7,7 +7,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__all__ = ['machine_line', 'process_status']
+__all__ = ['machine_line']
 
 _LIBRARIES = ('torch', 'openvino', 'onnxruntime', 'tensorrt')
 
@@ -18,19 +18,6 @@ def machine_line() -> str:
     cpus = f'{_cpu_name()}, {len(os.sched_getaffinity(0))} CPUs'
     versions = ', '.join([f'Python {platform.python_version()}', *libraries])
     return f'{cpus}; {_gpu_name()}; {versions}; load average {os.getloadavg()[0]:.1f}'
-
-
-def process_status(name: str, pid: int | str = 'self') -> int:
-    """Read a number of /proc/PID/status, in KB where it is memory.
-
-    The highest memory is VmHWM: every program starts with its own, while ru_maxrss begins at the
-    memory of its parent.
-    """
-    for line in Path(f'/proc/{pid}/status').read_text().splitlines():
-        key, _, value = line.partition(':')
-        if key == name:
-            return int(value.split()[0])
-    raise LookupError(f'/proc/{pid}/status has no {name}')
 
 
 def _version(name: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from depth_anything_ros.core.processor import process_status
+
 __all__ = ['MemorySample', 'memory_of']
 
 
@@ -25,11 +27,6 @@ class MemorySample:
 
 def memory_of(pid: int, frame: int) -> MemorySample:
     """Measure the process `pid` after so many frames."""
-    process_files = Path(f'/proc/{pid}')
-    lines = (process_files / 'status').read_text().splitlines()
-    status = dict(line.split(':', 1) for line in lines)
-    resident, anonymous, threads = (
-        int(status[key].split()[0]) for key in ('VmRSS', 'RssAnon', 'Threads')
-    )
-    descriptors = len(list((process_files / 'fd').iterdir()))
-    return MemorySample(frame, resident, anonymous, threads, descriptors)
+    status = process_status(pid)
+    descriptors = len(list(Path(f'/proc/{pid}/fd').iterdir()))
+    return MemorySample(frame, status['VmRSS'], status['RssAnon'], status['Threads'], descriptors)

@@ -18,11 +18,11 @@ import cv2
 
 from depth_anything_ros.backends import DepthBackend, create_backend, prepare
 from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.core.processor import process_status
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.model.variants import Checkpoint
 from depth_anything_ros.model.weights import find
-from depth_anything_ros.studies.machine import process_status
 from depth_anything_ros.studies.network_bench.configuration import Configuration
 from depth_anything_ros.studies.network_bench.samples import Loaded, Sample
 
@@ -80,7 +80,7 @@ class Worker:
 
     def memory_mb(self) -> tuple[float, float | None]:
         """Give the most memory held so far: resident, and of the GPU where torch knows."""
-        resident_mb = process_status('VmHWM') / 1024
+        resident_mb = process_status()['VmHWM'] / 1024
         torch: Any = sys.modules.get('torch')
         if torch is None or not torch.cuda.is_available():
             return resident_mb, None
