@@ -59,11 +59,14 @@ setup(
         # Faster than torch on a CPU; `backend: auto` takes it where it is installed.
         'openvino': ['openvino>=2025.0'],
         'onnxruntime': ['onnx>=1.16', 'onnxruntime>=1.17'],
+        # To calibrate `precision: int8`; what was calibrated runs without it.
+        'int8': ['nncf>=2.19'],
         # Parity with upstream also wants jkp-depth-anything-v2, installed with --no-deps.
         'test': [
             'catkin_pkg',
             'hypothesis',
             'matplotlib',
+            'nncf>=2.19',
             'onnx>=1.16',
             'onnxruntime>=1.17',
             'packaging',

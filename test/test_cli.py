@@ -12,6 +12,7 @@ import pytest
 from rosbags.highlevel import AnyReader
 
 from depth_anything_ros import cli
+from depth_anything_ros.backends.self_check import photograph
 from depth_anything_ros.bag.topic_names import TRUTH
 from depth_anything_ros.model.cache import Format, find_export
 from depth_anything_ros.model.variants import Checkpoint
@@ -181,3 +182,32 @@ def test_export_fills_the_cache_that_the_backends_read(
     assert cli.main(arguments) == 0
     weights = find('demo', Checkpoint.RELATIVE, 'random')
     assert capsys.readouterr().out == f'{find_export(weights, Format.OPENVINO)}\n'
+
+
+def test_export_in_int8_takes_images(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for name in ('openvino', 'nncf'):
+        pytest.importorskip(name)
+    picture = tmp_path / 'picture.png'
+    cv2.imwrite(str(picture), photograph())
+    arguments = ['export', '--variant', 'demo', '--precision', 'int8', '--calibration']
+    assert cli.main([*arguments, str(picture), '--cache']) == 0
+    path = find_export(find('demo', Checkpoint.RELATIVE), Format.OPENVINO, int8=True)
+    assert capfd.readouterr().out == f'{path}\n'
+    out = tmp_path / 'demo.xml'
+    assert cli.main([*arguments, str(picture), str(out)]) == 0
+    assert 'FakeQuantize' in out.read_text()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'said'),
+    [
+        ('--calibration folder', '--calibration is for --precision int8'),
+        ('--precision int8 --size 64x48', '--size has no use with --precision int8'),
+    ],
+)
+def test_export_refuses_what_would_have_no_effect(
+    arguments: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ['export', '--variant', 'demo', str(tmp_path / 'demo.xml'), *arguments.split()]
+    assert cli.main(words) == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
 
-from depth_anything_ros.backends.choice import AUTO, fastest, prepare
+from depth_anything_ros.backends.choice import AUTO, INT8, fastest, prepare
 from depth_anything_ros.core.errors import BackendError, SettingError
 from depth_anything_ros.core.processor import default_threads
 from depth_anything_ros.core.timing import StageTimes
@@ -21,6 +21,7 @@ from depth_anything_ros.model.weights import WeightsFile, find
 __all__ = [
     'AUTO',
     'BACKENDS',
+    'INT8',
     'BackendInfo',
     'BackendSettings',
     'Choice',
@@ -175,7 +176,7 @@ def choose_backend(
         row.input_size or input_size,
         threads or default_threads(),
     )
-    chosen, why = fastest(device, settings.weights) if name == AUTO else (name, '')
+    chosen, why = fastest(device, settings.weights, precision) if name == AUTO else (name, '')
     return Choice(chosen, why, settings)
 
 
@@ -197,7 +198,7 @@ def create_backend(
     weights: '' for the released file in the cache, a path, or 'random'.
     device: 'auto', 'cpu', 'cuda' or 'cuda:N'; for 'openvino' also 'gpu' or 'gpu:N' (Intel's),
         for 'onnxruntime' whichever provider it has, like 'tensorrt'.
-    precision: 'auto', 'fp32', 'fp16' or 'bf16'.
+    precision: 'auto', 'fp32', 'fp16', 'bf16' or, on 'openvino' and 'onnxruntime', 'int8'.
     input_size: shorter side of the network's input, in pixels; a variant that is pinned to
         one size takes that instead, and `info` says so.
     threads: of the CPU; 0 takes `default_threads()`.

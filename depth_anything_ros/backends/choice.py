@@ -10,9 +10,11 @@ from depth_anything_ros.core.errors import BackendError
 from depth_anything_ros.model.cache import Format, find_export
 from depth_anything_ros.model.weights import WeightsFile
 
-__all__ = ['AUTO', 'fastest', 'prepare']
+__all__ = ['AUTO', 'INT8', 'fastest', 'prepare']
 
 AUTO = 'auto'
+
+INT8 = 'int8'
 
 FORMATS = {'openvino': Format.OPENVINO, 'onnxruntime': Format.ONNX}
 """What each backend that runs an exported network loads."""
@@ -20,28 +22,35 @@ FORMATS = {'openvino': Format.OPENVINO, 'onnxruntime': Format.ONNX}
 _log = logging.getLogger(__name__)
 
 
-def fastest(device: str, weights: WeightsFile) -> tuple[str, str]:
+def fastest(device: str, weights: WeightsFile, precision: str = AUTO) -> tuple[str, str]:
     """Give the fastest backend that can run `weights` on `device` at once, and why it is."""
     from depth_anything_ros.backends.exported import export_command
 
     name, why = _preferred(device)
     form = FORMATS.get(name)
-    # torch runs anywhere but on Intel's GPUs.
-    if form is not None and device in ('auto', 'cpu') and find_export(weights, form) is None:
+    # torch runs anywhere but on Intel's GPUs, and anything but int8.
+    replaceable = device in ('auto', 'cpu') and precision != INT8
+    if form is not None and replaceable and find_export(weights, form) is None:
         return 'torch', f'{name} is faster, once `{export_command(weights, form)}` was run'
     return name, why
 
 
-def prepare(name: str, device: str, weights: WeightsFile) -> None:
+def prepare(name: str, device: str, weights: WeightsFile, precision: str = AUTO) -> None:
     """Export the network where backend `name` needs that and it was not done; takes seconds.
 
     Raises BackendError where it cannot be exported, and WeightsError as loading does; 'auto'
-    warns instead, since it can do without.
+    warns instead, since it can do without. What int8 takes, images like those of the robot, is
+    not at hand here: BackendError names the command.
     """
-    from depth_anything_ros.backends.exported import build_export
+    from depth_anything_ros.backends.exported import build_export, existing_export
 
     form = FORMATS.get(_preferred(device)[0] if name == AUTO else name)
     if form is None:
+        return
+    if precision == INT8:
+        existing_export(weights, form, int8=True)
+        # The safer way, should int8 disagree with float32.
+        build_export(weights, form)
         return
     try:
         build_export(weights, form)

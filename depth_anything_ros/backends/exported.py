@@ -25,7 +25,14 @@ from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.model.cache import Format, find_export, keep_export
 from depth_anything_ros.model.weights import RANDOM, WeightsFile
 
-__all__ = ['ExportedBackend', 'Run', 'build_export', 'existing_export', 'export_command']
+__all__ = [
+    'ExportedBackend',
+    'Run',
+    'build_export',
+    'existing_export',
+    'export_command',
+    'quantize_export',
+]
 
 Run = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
 """Maps the network's input (N, 3, h, w) to a new array (N, h, w)."""
@@ -51,33 +58,59 @@ def build_export(weights: WeightsFile, form: Format) -> Path:
             ' pip install torch, or copy the cache of a machine that has it'
         ) from err
     _log.info('exporting %s to %s, once for these weights', weights.variant, form.value)
+    return _keep(weights, form, partial(export, weights, form))
+
+
+def quantize_export(
+    weights: WeightsFile, form: Format, images: Sequence[BgrImage], input_size: int
+) -> Path:
+    """Give the network exported from `weights` in int8, calibrated anew; this takes minutes.
+
+    images: like those that it will see, uint8 (H, W, 3), resized to `input_size` as they will be.
+    Raises as `build_export`.
+    """
+    from depth_anything_ros.model.quantization import quantize
+
+    write = partial(quantize, build_export(weights, form), form, images, input_size)
+    return _keep(weights, form, write, int8=True)
+
+
+def existing_export(weights: WeightsFile, form: Format, *, int8: bool = False) -> Path:
+    """Give the network exported before; BackendError names the command that does it."""
+    found = find_export(weights, form, int8=int8)
+    if found is not None:
+        return found
+    done, otherwise = (
+        ('calibrated for int8 on', 'choose another precision')
+        if int8
+        else ('exported to', "set backend to 'torch'")
+    )
+    raise BackendError(
+        f'{weights.variant} {weights.checkpoint.value} was not {done} {form.value} yet: run'
+        f' `{export_command(weights, form, int8=int8)}` and configure again, or {otherwise}'
+    )
+
+
+def export_command(weights: WeightsFile, form: Format, *, int8: bool = False) -> str:
+    """Give the command that exports `weights` into the cache."""
+    words = ['depth_anything export --cache --format', form.value]
+    words += ['--precision int8 --calibration FOLDER_OR_BAG'] if int8 else []
+    words += ['--variant', weights.variant, '--checkpoint', weights.checkpoint.value]
+    if weights.random or not weights.known:
+        words += ['--weights', shlex.quote(str(weights.path or RANDOM))]
+    return ' '.join(words)
+
+
+def _keep(
+    weights: WeightsFile, form: Format, write: Callable[[Path], None], *, int8: bool = False
+) -> Path:
     try:
-        return keep_export(weights, form, partial(export, weights, form))
+        return keep_export(weights, form, write, int8=int8)
     except OSError as err:
         raise BackendError(
             f'the exported {weights.variant} cannot be written anywhere ({err}): free some space,'
             ' or set TMPDIR to a folder that can be written'
         ) from err
-
-
-def existing_export(weights: WeightsFile, form: Format) -> Path:
-    """Give the network exported before; BackendError names the command that does it."""
-    found = find_export(weights, form)
-    if found is not None:
-        return found
-    raise BackendError(
-        f'{weights.variant} {weights.checkpoint.value} was not exported to {form.value} yet: run'
-        f" `{export_command(weights, form)}` and configure again, or set backend to 'torch'"
-    )
-
-
-def export_command(weights: WeightsFile, form: Format) -> str:
-    """Give the command that exports `weights` into the cache."""
-    words = ['depth_anything export --cache --format', form.value]
-    words += ['--variant', weights.variant, '--checkpoint', weights.checkpoint.value]
-    if weights.random or not weights.known:
-        words += ['--weights', shlex.quote(str(weights.path or RANDOM))]
-    return ' '.join(words)
 
 
 class ExportedBackend:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from depth_anything_ros.backends import BackendSettings
+from depth_anything_ros.backends import AUTO, INT8, BackendSettings
 from depth_anything_ros.backends.exported import ExportedBackend, existing_export
 from depth_anything_ros.core.errors import BackendError, SettingError
 from depth_anything_ros.model.cache import Format
@@ -27,7 +27,7 @@ def create(settings: BackendSettings) -> ExportedBackend:
     provider, index = choose_provider(settings.device, onnxruntime.get_available_providers())
     kind = provider.removesuffix(_ENDING).lower()
     precision = choose_precision(settings.precision, kind)
-    path = existing_export(settings.weights, Format.ONNX)
+    path = existing_export(settings.weights, Format.ONNX, int8=precision == INT8)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = settings.threads
     options.log_severity_level = _ERRORS_ONLY
@@ -82,9 +82,9 @@ def choose_provider(device: str, available: list[str]) -> tuple[str, int | None]
 
 def choose_precision(name: str, kind: str) -> str:
     """Decide 'auto': TensorRT alone can compute a float32 network in fp16."""
-    able = ('fp32', 'fp16') if kind == 'tensorrt' else ('fp32',)
-    if name == 'auto':
-        return able[-1]
+    able = {'tensorrt': ('fp32', 'fp16'), 'cpu': ('fp32', INT8)}.get(kind, ('fp32',))
+    if name == AUTO:
+        return 'fp16' if 'fp16' in able else 'fp32'
     if name not in able:
         raise SettingError(
             f"precision '{name}' cannot run on backend 'onnxruntime' on {kind}: choose"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.backends import BackendSettings
+from depth_anything_ros.backends import AUTO, INT8, BackendSettings
 from depth_anything_ros.backends.exported import ExportedBackend, existing_export
 from depth_anything_ros.core.errors import BackendError, SettingError
 from depth_anything_ros.core.processor import multiplies_bfloat16
@@ -16,7 +16,7 @@ from depth_anything_ros.model.quiet_openvino import openvino
 
 __all__ = ['choose_device', 'choose_precision', 'create']
 
-PRECISIONS = {'fp32': 'FP32', 'fp16': 'FP16', 'bf16': 'BF16'}
+PRECISIONS = {'fp32': 'FP32', 'fp16': 'FP16', 'bf16': 'BF16', INT8: 'INT8'}
 """OpenVINO's names in OPTIMIZATION_CAPABILITIES."""
 
 
@@ -29,10 +29,12 @@ def create(settings: BackendSettings) -> ExportedBackend:
         # OpenVINO lists it wherever it can emulate it.
         capabilities.discard('BF16')
     precision = choose_precision(settings.precision, device, capabilities)
-    path = existing_export(settings.weights, Format.OPENVINO)
+    path = existing_export(settings.weights, Format.OPENVINO, int8=precision == INT8)
+    # What a network in int8 still has in float is as exact, and as fast, as 'auto' has it.
+    rest = choose_precision(AUTO, device, capabilities) if precision == INT8 else precision
     config: dict[str, Any] = {
         'PERFORMANCE_HINT': 'LATENCY',
-        'INFERENCE_PRECISION_HINT': {'fp32': 'f32', 'fp16': 'f16', 'bf16': 'bf16'}[precision],
+        'INFERENCE_PRECISION_HINT': {'fp32': 'f32', 'fp16': 'f16', 'bf16': 'bf16'}[rest],
     }
     if device == 'CPU':
         config['INFERENCE_NUM_THREADS'] = settings.threads
@@ -75,11 +77,11 @@ def choose_device(name: str, available: list[str]) -> str:
 
 def choose_precision(name: str, device: str, capabilities: set[str]) -> str:
     """Decide 'auto', and refuse what the device has no instructions for."""
-    if name == 'auto':
+    if name == AUTO:
         half = 'bf16' if device == 'CPU' else 'fp16'
         return half if PRECISIONS[half] in capabilities else 'fp32'
     if name not in PRECISIONS:
-        known = ', '.join(('auto', *PRECISIONS))
+        known = ', '.join((AUTO, *PRECISIONS))
         raise SettingError(f"precision '{name}' is not known to openvino: choose one of {known}")
     if PRECISIONS[name] not in capabilities:
         able = ', '.join(each for each, title in PRECISIONS.items() if title in capabilities)

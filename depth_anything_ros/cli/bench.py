@@ -34,11 +34,11 @@ def add(verbs: Verbs) -> None:
         choices=tuple(_BENCHES),
         default='network',
         help='network: a row for each of the lists below, in turn with --baseline; start: seconds '
-        'until the first answer; table: both, for docs/benchmarks.md; alignment: accuracy on '
-        'simulated scenes; polarity: whether a negated reference gives metres on simulated '
-        'drives; metric: milliseconds of the stages behind the network; stages: of every stage of '
-        'a frame from message to messages, with and without metres; over DDS, in a process of its '
-        'own: '
+        'until the first answer; table: both, for docs/benchmarks.md; accuracy: what a precision '
+        'costs on simulated scenes; alignment: how good metric depth is there; polarity: whether '
+        'a negated reference gives metres on simulated drives; metric: milliseconds of the '
+        'stages behind the network; stages: of every stage of a frame from message to messages, '
+        'with and without metres; over DDS, in a process of its own: '
         'node: latency with a camera of --rate; soak: pace and memory of the node with the demo '
         'network over --frames; overload: too many images for a network of 100 ms, beside a naive '
         'subscriber; services: how soon they answer while the network runs; cameras: three of '
@@ -61,7 +61,12 @@ def add(verbs: Verbs) -> None:
         help='images at once, of network (default: 1)',
     )
     bench.add_argument('--size', type=size, default=(640, 480), help='default: 640x480')
-    bench.add_argument('--scenes', type=int, default=32, help='per cell (default: 32)')
+    bench.add_argument(
+        '--scenes',
+        type=int,
+        default=32,
+        help='of accuracy; of each cell of alignment (default: 32)',
+    )
     bench.add_argument('--pairs', type=int, default=5, help='rounds of bag (default: 5)')
     bench.add_argument('--drives', type=int, default=16, help='of polarity (default: 16)')
     bench.add_argument('--samples', type=int, default=4096, help='of metric (default: 4096)')
@@ -273,6 +278,7 @@ _BENCHES = {
     'network': bench_network.network,
     'start': bench_network.start,
     'table': bench_network.table,
+    'accuracy': bench_network.accuracy,
     'node': _bench_node,
     'alignment': _bench_alignment,
     'polarity': _bench_polarity,
@@ -285,7 +291,7 @@ _BENCHES = {
     'bag': _bench_bag,
 }
 
-_OF_LISTS = ('network', 'start', 'table', 'node')
+_OF_LISTS = ('network', 'start', 'table', 'accuracy', 'node')
 """Those that make a row of each value; the others take one."""
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from depth_anything_ros.backends import AUTO, BACKENDS
 from depth_anything_ros.cli.options import add_parameters
-from depth_anything_ros.cli.terminal import follow
+from depth_anything_ros.cli.terminal import follow, print_rows
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import entries
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     'GRID',
+    'accuracy',
     'add_grid',
     'batches',
     'conditions_of',
@@ -139,12 +140,30 @@ def start(options: argparse.Namespace) -> int:
     with _bar() as bar:
         starts = list(measure_starts(wanted, options.size, on_progress=follow(bar)))
     if options.json:
-        from depth_anything_ros.cli.terminal import print_rows
-
         return print_rows(starts, (), as_json=True)
     print('\n'.join(conditions.lines()), end='\n\n')
     print(start_text(starts, options.markdown))
     return 0 if any(not one.note for one in starts) else 1
+
+
+def accuracy(options: argparse.Namespace) -> int:
+    """Judge every combination on scenes that no network has seen."""
+    from depth_anything_ros.studies.network_bench.accuracy import Accuracy, measure_accuracy
+
+    if options.scenes < 1:
+        raise SettingError(f'--scenes is {options.scenes}: give 1 or more')
+    wanted, conditions = conditions_of(configurations(options), options)
+    with _bar() as bar:
+        rows = measure_accuracy(wanted, options.scenes, options.size, follow(bar))
+    ran = [row for row in rows if not row.note]
+    if not options.json:
+        print('\n'.join(conditions.lines()), end='\n\n')
+        for row in rows:
+            if row.note:
+                print(f'left out: {row.backend} {row.precision}: {row.note}', file=sys.stderr)
+    columns = [field.name for field in fields(Accuracy) if field.name != 'note']
+    print_rows(rows if options.json else ran, columns, options.json)
+    return 0 if ran else 1
 
 
 def table(options: argparse.Namespace) -> int:

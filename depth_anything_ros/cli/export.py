@@ -14,6 +14,7 @@ from depth_anything_ros.cli.terminal import follow_download
 from depth_anything_ros.core.errors import BackendError, SettingError
 
 if TYPE_CHECKING:
+    from depth_anything_ros.core.types import BgrImage
     from depth_anything_ros.model.cache import Format
     from depth_anything_ros.model.weights import WeightsFile
 
@@ -38,31 +39,50 @@ def add(verbs: Verbs) -> None:
         metavar='WxH',
         help='for one image of that size, scaled by --input-size (default: any batch and size)',
     )
+    export.add_argument(
+        '--precision',
+        choices=('fp32', 'int8'),
+        default='fp32',
+        help='int8 multiplies 8-bit numbers, for processors that do that fastest (default: fp32)',
+    )
+    export.add_argument(
+        '--calibration',
+        metavar='IN',
+        help='what int8 takes the ranges of its values from: a bag, a folder of images or a video '
+        'of the robot (default: rendered pictures)',
+    )
     names = ('variant', 'checkpoint', 'weights', 'allow_download', 'input_size')
     add_parameters(export, names, {})
     export.set_defaults(verb=_export)
 
 
 def _export(options: argparse.Namespace) -> int:
-    from depth_anything_ros.backends.exported import build_export
+    from depth_anything_ros.backends.exported import build_export, quantize_export
     from depth_anything_ros.core.preprocess import network_size
     from depth_anything_ros.model.export import export
+    from depth_anything_ros.model.quantization import quantize
     from depth_anything_ros.model.variants import get_variant
 
     form = _format(options)
     weights = _located(options)
     for notice in weights.notices():
         print(f'warning: {notice}', file=sys.stderr)
+    input_size = get_variant(options.variant).input_size or options.input_size
+    images = _calibration(options)
     if options.cache:
-        print(build_export(weights, form))
+        print(
+            quantize_export(weights, form, images, input_size)
+            if images
+            else build_export(weights, form)
+        )
         return 0
-    shape = None
-    if options.size is not None:
-        width, height = options.size
-        own = get_variant(options.variant).input_size
-        shape = network_size(height, width, own or options.input_size)
     try:
-        export(weights, form, options.output, shape)
+        if images:
+            quantize(build_export(weights, form), form, images, input_size, options.output)
+        else:
+            width, height = options.size or (0, 0)
+            shape = network_size(height, width, input_size) if options.size else None
+            export(weights, form, options.output, shape)
     except OSError as err:
         raise BackendError(
             f'cannot write {options.output} ({err.strerror or err}): give a file in a folder that'
@@ -81,11 +101,31 @@ def _format(options: argparse.Namespace) -> Format:
         raise SettingError('give the file to write, OUT, or --cache')
     if options.cache and options.size is not None:
         raise SettingError('--size has no use with --cache: the network there takes any size')
+    if options.precision == 'int8' and options.size is not None:
+        raise SettingError('--size has no use with --precision int8: that network takes any size')
     ends_so = output is not None and output.suffix == Format.ONNX.suffix
     form = Format(options.format or ('onnx' if ends_so else 'openvino'))
     if output is not None and output.suffix != form.suffix:
         raise SettingError(f'{output} is no name for {form.value}: let it end in {form.suffix}')
     return form
+
+
+def _calibration(options: argparse.Namespace) -> list[BgrImage]:
+    """Give the images for int8; none for another precision."""
+    from depth_anything_ros.studies.calibration import calibration_images, rendered_images
+
+    if options.precision != 'int8':
+        if options.calibration is not None:
+            raise SettingError('--calibration is for --precision int8: add that, or leave it out')
+        return []
+    if options.calibration is None:
+        print(
+            'warning: int8 is calibrated on rendered pictures: --calibration BAG_OR_FOLDER takes'
+            " the robot's own",
+            file=sys.stderr,
+        )
+        return rendered_images()
+    return calibration_images(options.calibration)
 
 
 def _located(options: argparse.Namespace) -> WeightsFile:

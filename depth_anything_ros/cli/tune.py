@@ -9,6 +9,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from depth_anything_ros.backends import INT8
+from depth_anything_ros.backends.choice import FORMATS
+from depth_anything_ros.backends.exported import export_command
 from depth_anything_ros.cli.bench_network import (
     add_grid,
     conditions_of,
@@ -19,6 +22,7 @@ from depth_anything_ros.cli.options import Verbs, positive, size
 from depth_anything_ros.core.processor import default_threads
 from depth_anything_ros.model.manifest import release_for
 from depth_anything_ros.model.variants import Checkpoint
+from depth_anything_ros.model.weights import find
 
 __all__ = ['add']
 
@@ -98,6 +102,10 @@ def _tune(options: argparse.Namespace) -> int:
     print(f'\nchosen: {params_file.figures(row)}', file=out)
     if (release := release_for(row.variant, Checkpoint.RELATIVE)) and release.non_commercial:
         print(f'licence of its weights: {release.licence}; --variant vits is free', file=out)
+    if row.precision == INT8:
+        known = find(row.variant, Checkpoint.RELATIVE, options.weights or row.weights)
+        command = export_command(known, FORMATS[row.backend], int8=True)
+        print(f"calibrate it first, on the robot's images:\n  {command}", file=out)
     print(f'\nwrote {options.out}; start the node with it:', file=out)
     launch = 'ros2 launch depth_anything_ros depth.launch.py image_topic:=/camera/image_raw'
     print(f'  {launch} params_file:={shlex.quote(str(options.out))}', file=out)

@@ -1,7 +1,8 @@
 """Exported networks on disk: found whole, or written once for all processes. No torch here.
 
 They lie in folders under $XDG_CACHE_HOME/depth_anything_ros/exports, which may be deleted at any
-time. A name holds everything that the content depends on, so a folder is never out of date.
+time. A name holds everything that the content depends on, so a folder is never out of date; only
+the images that a quantised network was calibrated on are the user's to choose, and the last count.
 """
 
 from __future__ import annotations
@@ -54,12 +55,13 @@ class Format(str, Enum):
         return {'openvino': 'openvino', 'onnx': 'onnxruntime'}[self.value]
 
 
-def find_export(weights: WeightsFile, form: Format) -> Path | None:
+def find_export(weights: WeightsFile, form: Format, *, int8: bool = False) -> Path | None:
     """Give the network exported from `weights`; None where there is none, or it is damaged.
 
-    Takes milliseconds once it was checked, else as long as hashing it.
+    int8: the one that was quantised. Takes milliseconds once it was checked, else as long as
+    hashing it.
     """
-    name = _name(weights, form)
+    name = _name(weights, form, int8)
     unkept = _unkept.get(name)
     if unkept is not None:
         return unkept
@@ -69,14 +71,17 @@ def find_export(weights: WeightsFile, form: Format) -> Path | None:
     return root / 'exports' / name / ('network' + form.suffix)
 
 
-def keep_export(weights: WeightsFile, form: Format, write: Callable[[Path], None]) -> Path:
+def keep_export(
+    weights: WeightsFile, form: Format, write: Callable[[Path], None], *, int8: bool = False
+) -> Path:
     """Give the network exported from `weights`; where there is none, have `write` write it.
 
+    One that is quantised replaces what is there: it depends on the images of its calibration.
     One process writes while others that want the same wait. Where the cache cannot be written,
     the export lasts as long as this process, with a warning. `write` is called with the path of
     the file and raises OSError where it cannot be written; what it raises comes through.
     """
-    name = _name(weights, form)
+    name = _name(weights, form, int8)
     root = user_cache()
     try:
         if root is None:
@@ -84,7 +89,7 @@ def keep_export(weights: WeightsFile, form: Format, write: Callable[[Path], None
         folder = root / 'exports'
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f'{name}.lock'):
-            found = find_export(weights, form)
+            found = None if int8 else find_export(weights, form)
             if found is None:
                 _write_entry(folder, name, form, write)
                 found = folder / name / ('network' + form.suffix)
@@ -110,10 +115,11 @@ def content_of(weights: WeightsFile) -> tuple[object, ...]:
     return get_variant(weights.variant), weights.checkpoint.value, content
 
 
-def _name(weights: WeightsFile, form: Format) -> str:
+def _name(weights: WeightsFile, form: Format, int8: bool) -> str:
     whole = repr((EXPORT_VERSION, content_of(weights), form.value, _version(form.runtime)))
     digest = hashlib.sha256(whole.encode()).hexdigest()[:16]
-    return f'{weights.variant}-{weights.checkpoint.value}-{form.value}-{digest}'
+    kind = f'{form.value}-int8' if int8 else form.value
+    return f'{weights.variant}-{weights.checkpoint.value}-{kind}-{digest}'
 
 
 def _version(package: str) -> str:

@@ -42,7 +42,7 @@ def fetch_weights(parameters: Parameters, on_progress: OnProgress | None = None)
         parameters.allow_download,
         on_progress,
     )
-    prepare(parameters.backend, parameters.device, weights)
+    prepare(parameters.backend, parameters.device, weights, parameters.precision)
     if parameters.backend != _UPSTREAM:
         kept_reference(_choice(parameters).settings)
 

@@ -211,7 +211,7 @@ def test_a_file_that_the_runtime_refuses_is_named(
     assert path is not None
     (broken := path.with_name(f'broken{form.suffix}')).write_text('nonsense')
     monkeypatch.setattr(
-        'depth_anything_ros.backends.exported.find_export', lambda weights, form: broken
+        'depth_anything_ros.backends.exported.find_export', lambda *_, **__: broken
     )
     with pytest.raises(BackendError, match=f'cannot load {broken}.*delete that folder') as error:
         _backend(name)

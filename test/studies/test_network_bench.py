@@ -216,9 +216,30 @@ def test_bench_prints_rows_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert rows[1]['ratio'] > 0
 
 
+def test_accuracy_is_held_against_float32_and_the_truth(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    for name in ('openvino', 'nncf'):
+        pytest.importorskip(name)
+    shape = ['--variant', 'demo', '--device', 'cpu', '--scenes', '2']
+    how = ['--backend', 'torch,openvino', '--precision', 'fp32,int8', '--json']
+    assert cli.main(['bench', 'accuracy', *shape, *how]) == 0
+    exact, refused, other, quantized = json.loads(capsys.readouterr().out)
+    assert exact['ratio'] == 1 and exact['diff_p99_percent'] == 0
+    assert 0.02 < exact['abs_rel'] < 0.2
+    assert 'int8 runs on backend' in refused['note']
+    assert other['diff_p99_percent'] < 0.01
+    assert other['diff_p99_percent'] < quantized['diff_p50_percent'] < 2
+    assert 0.9 < quantized['ratio'] < 1.1
+    # Nothing calibrated on rendered pictures stays for the node.
+    assert not list(tmp_path.rglob('*int8*'))
+
+
 @pytest.mark.parametrize(
     ('arguments', 'said'),
     [
+        ('bench accuracy --scenes 0', 'give 1 or more'),
         ('bench --baseline abacus', 'names no backend'),
         ('bench --frames 0', 'give 1 or more'),
         ('bench soak --variant vits,vitb', '--variant has 2 values, and bench soak takes one'),

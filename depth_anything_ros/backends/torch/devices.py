@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from depth_anything_ros.backends.choice import INT8
 from depth_anything_ros.core.errors import BackendError, SettingError
 from depth_anything_ros.core.processor import multiplies_bfloat16
 
@@ -47,6 +48,8 @@ def choose_precision(name: str, device: torch.device) -> str:
         if device.type == 'cuda':
             return 'fp16'
         return 'bf16' if multiplies_bfloat16() else 'fp32'
+    if name == INT8:
+        raise SettingError("precision int8 runs on backend 'openvino' or 'onnxruntime': set one")
     if name not in PRECISIONS:
         known = ', '.join(('auto', *PRECISIONS))
         raise SettingError(f"precision '{name}' is not known to torch: choose one of {known}")

@@ -172,9 +172,10 @@ class Parameters:
     precision: str = param(
         'auto',
         'Arithmetic of the network; auto is fp16 on a GPU, and on a CPU bf16 where that has '
-        'instructions for it, else fp32.',
+        'instructions for it, else fp32. int8, of openvino and onnxruntime, is calibrated by '
+        '`depth_anything export` first.',
         Change.UNCONFIGURED,
-        choices=('auto', 'fp32', 'fp16', 'bf16'),
+        choices=('auto', 'fp32', 'fp16', 'bf16', 'int8'),
     )
     input_size: int = param(
         518,

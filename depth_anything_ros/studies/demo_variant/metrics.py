@@ -11,7 +11,7 @@ from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.studies.demo_variant.data import HELD_OUT_SEED, SIZE, draw
 from depth_anything_ros.synthetic.scenes import SCENES
 
-__all__ = ['FamilyScore', 'Figures', 'aligned_figures', 'held_out_scores']
+__all__ = ['FamilyScore', 'Figures', 'aligned_figures', 'fitted_depth', 'held_out_scores']
 
 MAX_DEPTH_M = 80.0
 """Farther surfaces are not judged, and no prediction may exceed it."""
@@ -40,13 +40,25 @@ class FamilyScore:
 
 def aligned_figures(disparity: FloatImage, depth_m: FloatImage) -> Figures:
     """Fit scale and shift by least squares in inverse depth, then compare depths in metres."""
+    fitted_m = fitted_depth(disparity, depth_m)
+    judged = np.isfinite(fitted_m)
+    fitted, truth = fitted_m[judged].astype(np.float64), depth_m[judged].astype(np.float64)
+    ratio = np.maximum(fitted / truth, truth / fitted)
+    return Figures(float(np.mean(np.abs(fitted - truth) / truth)), float(np.mean(ratio < 1.25)))
+
+
+def fitted_depth(disparity: FloatImage, depth_m: FloatImage) -> FloatImage:
+    """Give `disparity` (H, W) in metres, by the scale and shift that fit the truth best.
+
+    Least squares in inverse depth; NaN where the truth is not judged.
+    """
     judged = np.isfinite(depth_m) & (depth_m < MAX_DEPTH_M)
     given, truth = disparity[judged].astype(np.float64), depth_m[judged].astype(np.float64)
     design = np.stack([given, np.ones_like(given)], axis=1)
     scale, shift = np.linalg.lstsq(design, 1.0 / truth, rcond=None)[0]
-    fitted = 1.0 / np.maximum(scale * given + shift, 1.0 / MAX_DEPTH_M)
-    ratio = np.maximum(fitted / truth, truth / fitted)
-    return Figures(float(np.mean(np.abs(fitted - truth) / truth)), float(np.mean(ratio < 1.25)))
+    fitted = np.full(depth_m.shape, np.nan, np.float32)
+    fitted[judged] = 1.0 / np.maximum(scale * given + shift, 1.0 / MAX_DEPTH_M)
+    return fitted
 
 
 def held_out_scores(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from tempfile import TemporaryDirectory
 from types import TracebackType
 
+from depth_anything_ros.backends import INT8
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.model.weights import RANDOM
@@ -23,7 +24,7 @@ from depth_anything_ros.studies.network_bench.samples import Sample
 from depth_anything_ros.studies.network_bench.work import network_gflop
 from depth_anything_ros.synthetic.world import World
 
-__all__ = ['Bench', 'Plan', 'Timed', 'measure', 'photograph']
+__all__ = ['REFERENCE', 'Bench', 'Plan', 'Timed', 'measure', 'photograph']
 
 _TURN_MS = 250.0
 """A turn of a fast network lasts about this long; one of a slow network is one call."""
@@ -31,7 +32,7 @@ _TURN_MS = 250.0
 _LEAST_ROUNDS = 5
 """A median of fewer ratios says little; only `Plan.seconds` leaves fewer."""
 
-_REFERENCE = Engine('torch', 'fp32')
+REFERENCE = Engine('torch', 'fp32')
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def measure(
     """
     rows: list[Row] = []
     with Bench(plan) as bench:
-        for _, group in itertools.groupby(configurations, lambda one: one.by(_REFERENCE)):
+        for _, group in itertools.groupby(configurations, lambda one: one.by(REFERENCE)):
             first = len(rows)
             for row in bench.group(list(group)):
                 rows.insert(first if row.is_baseline else len(rows), row)
@@ -86,8 +87,9 @@ class Bench:
         self._image = photograph(plan.size)
         self._references: dict[Configuration, FloatImage | None] = {}
         self._peaks: dict[tuple[str, str, int], float | None] = {}
-        self._prepared: set[tuple[str, str, str]] = set()
-        # Exported random networks are of no use to anybody later.
+        self._prepared: set[Configuration] = set()
+        # Of no use to anybody later: random networks, and such as were calibrated on rendered
+        # pictures.
         self._scratch = TemporaryDirectory(prefix='depth_anything_bench-')
 
     def __enter__(self) -> Bench:
@@ -136,11 +138,19 @@ class Bench:
         except DepthAnythingError as error:
             return replace(Row.asked(configuration), note=str(error))
 
+    def answers(
+        self, configuration: Configuration, images: Sequence[BgrImage]
+    ) -> list[FloatImage]:
+        """Give the disparity of each image; BackendError where that cannot be created here."""
+        with self._ready(configuration) as process:
+            process.load(configuration, images[0])
+            return process.answers(images)
+
     def _ready(self, configuration: Configuration) -> NetworkProcess:
         """Start a process for a network, once all that it needs is on disk."""
-        is_random = configuration.weights == RANDOM
-        cache = {'XDG_CACHE_HOME': self._scratch.name} if is_random else {}
-        needed = configuration.variant, configuration.backend, configuration.device
+        is_mine = configuration.weights == RANDOM or configuration.precision == INT8
+        cache = {'XDG_CACHE_HOME': self._scratch.name} if is_mine else {}
+        needed = replace(configuration, batch=1, threads=0, input_size=0)
         if needed not in self._prepared:
             # By another process: what exporting takes is no memory of the row.
             with NetworkProcess(environment=cache) as process:
@@ -200,16 +210,15 @@ class Bench:
         reference = self._reference(timed.configuration)
         if reference is None:
             return row
-        return replace(row, agreement=agreement(timed.process.answer(), reference))
+        (answer,) = timed.process.answers([self._image])
+        return replace(row, agreement=agreement(answer, reference))
 
     def _reference(self, configuration: Configuration) -> FloatImage | None:
         """Give what float32 in torch answers; None where that does not run here."""
-        wanted = configuration.by(_REFERENCE)
+        wanted = configuration.by(REFERENCE)
         if wanted not in self._references:
             try:
-                with self._ready(wanted) as process:
-                    process.load(wanted, self._image)
-                    self._references[wanted] = process.answer()
+                (self._references[wanted],) = self.answers(wanted, [self._image])
             except DepthAnythingError:
                 self._references[wanted] = None
         return self._references[wanted]

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from multiprocessing import Pipe
 from types import TracebackType
 from typing import Any
@@ -19,8 +19,8 @@ from depth_anything_ros.studies.network_bench.samples import Loaded, Sample
 
 __all__ = ['NetworkProcess']
 
-_LIMIT_S = 600.0
-"""Longest wait for one answer, in seconds: a first conversion of the largest network."""
+_LIMIT_S = 1200.0
+"""Longest wait for one answer, in seconds: a calibration of the largest network."""
 
 
 class NetworkProcess:
@@ -76,10 +76,10 @@ class NetworkProcess:
         samples: list[Sample] = self._call('turn', calls)
         return samples
 
-    def answer(self) -> FloatImage:
-        """Give the disparity (H, W) of the image."""
-        disparity: FloatImage = self._call('answer')
-        return disparity
+    def answers(self, images: Sequence[BgrImage]) -> list[FloatImage]:
+        """Give the disparity (H, W) of each image."""
+        disparities: list[FloatImage] = self._call('answers', images)
+        return disparities
 
     def memory_mb(self) -> tuple[float, float | None]:
         """Give the most memory held so far: resident, and of the GPU or None."""

@@ -11,16 +11,20 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
 import cv2
 
-from depth_anything_ros.backends import DepthBackend, create_backend, prepare
+from depth_anything_ros.backends import AUTO, INT8, DepthBackend, create_backend, prepare
+from depth_anything_ros.backends.choice import FORMATS, fastest
+from depth_anything_ros.backends.exported import quantize_export
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.processor import process_status
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
+from depth_anything_ros.model.cache import find_export
 from depth_anything_ros.model.variants import Checkpoint
 from depth_anything_ros.model.weights import find
 from depth_anything_ros.studies.network_bench.configuration import Configuration
@@ -39,7 +43,15 @@ class Worker:
     def prepare(self, configuration: Configuration) -> None:
         """Do what the backend needs done once for these weights, like exporting them."""
         weights = find(configuration.variant, Checkpoint.RELATIVE, configuration.weights)
-        prepare(configuration.backend, configuration.device, weights)
+        backend, device = configuration.backend, configuration.device
+        if configuration.precision == INT8:
+            name = fastest(device, weights, INT8)[0] if backend == AUTO else backend
+            form = FORMATS.get(name)
+            if form is not None and find_export(weights, form, int8=True) is None:
+                from depth_anything_ros.studies.calibration import rendered_images
+
+                quantize_export(weights, form, rendered_images(), configuration.input_size)
+        prepare(backend, device, weights, configuration.precision)
 
     def load(self, configuration: Configuration, image: BgrImage) -> Loaded:
         """Load the network, and run it once."""
@@ -73,10 +85,10 @@ class Worker:
             samples.append(Sample((time.perf_counter() - start_s) * 1e3, times.ms))
         return samples
 
-    def answer(self) -> FloatImage:
-        """Give the disparity (H, W) of the image."""
+    def answers(self, images: Sequence[BgrImage]) -> list[FloatImage]:
+        """Give the disparity (H, W) of each image."""
         assert self._backend is not None
-        return self._backend.infer(self._images[0])
+        return [self._backend.infer(image) for image in images]
 
     def memory_mb(self) -> tuple[float, float | None]:
         """Give the most memory held so far: resident, and of the GPU where torch knows."""

@@ -1,0 +1,143 @@
+"""Networks in int8, and what they are calibrated on."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from depth_anything_ros.backends import BackendSettings, create_backend
+from depth_anything_ros.backends.choice import FORMATS
+from depth_anything_ros.backends.exported import build_export, quantize_export
+from depth_anything_ros.backends.self_check import check, reference_disparity
+from depth_anything_ros.core.errors import BackendError, SettingError
+from depth_anything_ros.core.parameters import Parameters, parameters_from_flat
+from depth_anything_ros.core.types import BgrImage, FloatImage
+from depth_anything_ros.model.cache import Format, find_export, keep_export
+from depth_anything_ros.model.quantization import quantize
+from depth_anything_ros.model.variants import Checkpoint, get_variant
+from depth_anything_ros.model.weights import find
+from depth_anything_ros.pipeline import fetch_weights, load_backend
+from depth_anything_ros.synthetic.world import World
+
+DEMO = find('demo', Checkpoint.RELATIVE)
+SETTINGS = BackendSettings(get_variant('demo'), DEMO, 'cpu', 'int8', 126, 2)
+ASKED = {
+    'variant': 'demo',
+    'weights': '',
+    'device': 'cpu',
+    'precision': 'int8',
+    'input_size': 126,
+}
+
+
+@pytest.fixture(autouse=True)
+def packages() -> None:
+    for name in ('nncf', 'onnx', 'onnxruntime', 'openvino'):
+        pytest.importorskip(name)
+
+
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+
+
+@pytest.fixture(scope='module')
+def images() -> list[BgrImage]:
+    return [World(family, seed).picture(0.0)[0] for family in ('room', 'road') for seed in (0, 1)]
+
+
+@pytest.fixture(scope='module')
+def reference() -> FloatImage:
+    return reference_disparity(SETTINGS)
+
+
+def _parameters(backend: str) -> Parameters:
+    return parameters_from_flat({'variant': 'demo', 'backend': backend, 'precision': 'int8'})
+
+
+@pytest.mark.parametrize(('name', 'form'), FORMATS.items())
+def test_int8_is_another_network_that_agrees(
+    name: str, form: Format, images: list[BgrImage], reference: FloatImage
+) -> None:
+    path = quantize_export(DEMO, form, images, 126)
+    assert path == find_export(DEMO, form, int8=True) != build_export(DEMO, form)
+    backend = create_backend(name, **ASKED)  # type: ignore[arg-type]
+    assert (backend.info.name, backend.info.precision) == (name, 'int8')
+    agreement = check(backend, reference)
+    assert agreement.accepted, agreement
+    # It did multiply in 8 bits.
+    assert agreement.median > 5e-4
+    kept = load_backend(_parameters(name))
+    assert kept.info.precision == 'int8' and kept.info.notices == ()
+
+
+@pytest.mark.usefixtures('empty_cache')
+@pytest.mark.parametrize('backend', ['auto', *FORMATS])
+def test_what_was_not_calibrated_names_the_command(backend: str) -> None:
+    said = 'was not calibrated for int8 .*`depth_anything export .*--precision int8 --calibration'
+    with pytest.raises(BackendError, match=said):
+        fetch_weights(_parameters(backend))
+    with pytest.raises(BackendError, match=said):
+        load_backend(_parameters(backend))
+
+
+@pytest.mark.usefixtures('empty_cache')
+def test_int8_that_disagrees_steps_aside_for_half_precision(
+    images: list[BgrImage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = build_export(find('demo', Checkpoint.RELATIVE, 'random'), Format.OPENVINO)
+
+    def wrong(path: Path) -> None:
+        quantize(random, Format.OPENVINO, images, 126, path)
+
+    keep_export(DEMO, Format.OPENVINO, wrong, int8=True)
+    fetch_weights(_parameters('openvino'))
+    backend = load_backend(_parameters('openvino'))
+    assert backend.info.name == 'openvino' and backend.info.precision in ('bf16', 'fp32')
+    (notice,) = backend.info.notices
+    assert notice.startswith('openvino int8 disagrees with float32')
+    assert notice.endswith(f'openvino {backend.info.precision} runs instead')
+
+
+@pytest.mark.usefixtures('empty_cache')
+def test_a_new_calibration_takes_the_place_of_the_last(images: list[BgrImage]) -> None:
+    first = quantize_export(DEMO, Format.OPENVINO, images[:1], 126)
+    before = first.with_suffix('.bin').read_bytes()
+    assert quantize_export(DEMO, Format.OPENVINO, images[2:], 126) == first
+    assert first.with_suffix('.bin').read_bytes() != before
+
+
+def test_torch_says_what_runs_int8() -> None:
+    with pytest.raises(SettingError, match="int8 runs on backend 'openvino' or 'onnxruntime'"):
+        create_backend('torch', **ASKED)  # type: ignore[arg-type]
+
+
+def test_without_its_package_int8_is_one_line(
+    images: list[BgrImage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exported = build_export(DEMO, Format.OPENVINO)
+    monkeypatch.setitem(sys.modules, 'nncf', None)
+    with pytest.raises(BackendError, match=r'int8 needs nncf.*pip install nncf') as error:
+        quantize(exported, Format.OPENVINO, images, 126, tmp_path / 'network.xml')
+    assert '\n' not in str(error.value)
+
+
+def test_int8_may_differ_by_more_than_what_rounds(reference: FloatImage) -> None:
+    class Off:
+        """Two percent off in a tenth of the pixels, one percent elsewhere."""
+
+        info = create_backend('torch', **ASKED | {'precision': 'fp32'}).info  # type: ignore[arg-type]
+
+        def infer(self, bgr: BgrImage) -> FloatImage:
+            return (
+                np.where(np.arange(bgr.shape[1]) % 10, 1.01, 1.02).astype(np.float32) * reference
+            )
+
+    off = Off()
+    assert not check(off, reference).accepted  # type: ignore[arg-type]
+    off.info = replace(off.info, precision='int8')
+    assert check(off, reference).accepted  # type: ignore[arg-type]
