@@ -14,14 +14,30 @@ from depth_anything_ros.core.processor import multiplies_bfloat16
 from depth_anything_ros.model.cache import Format
 from depth_anything_ros.model.quiet_openvino import openvino
 
-__all__ = ['choose_device', 'choose_precision', 'create']
+__all__ = ['choose_device', 'choose_precision', 'compiled', 'create']
 
 PRECISIONS = {'fp32': 'FP32', 'fp16': 'FP16', 'bf16': 'BF16', INT8: 'INT8'}
 """OpenVINO's names in OPTIMIZATION_CAPABILITIES."""
 
 
 def create(settings: BackendSettings) -> ExportedBackend:
-    """Compile the export of the network; BackendError where there is none yet."""
+    """Load the export of the network; BackendError where there is none yet."""
+    network, device, precision = compiled(settings)
+    request = network.create_infer_request()
+
+    def run(batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        # Not copied on the way in: the request ends before the next image is written there.
+        answer: npt.NDArray[np.float32] = request.infer(batch, share_inputs=True)[0]
+        return answer
+
+    return ExportedBackend(settings, 'openvino', device.lower().replace('.', ':'), precision, run)
+
+
+def compiled(settings: BackendSettings, **options: Any) -> tuple[Any, str, str]:
+    """Give the compiled export, with its device and precision after every 'auto' was decided.
+
+    options: more properties of OpenVINO. Raises as `create`.
+    """
     core = openvino.Core()
     device = choose_device(settings.device, core.available_devices)
     capabilities = set(core.get_property(device, 'OPTIMIZATION_CAPABILITIES'))
@@ -41,20 +57,13 @@ def create(settings: BackendSettings) -> ExportedBackend:
         # Pinned, the networks of `bag process --jobs 2` would all sit on the same cores.
         config['ENABLE_CPU_PINNING'] = False
     try:
-        request = core.compile_model(path, device, config).create_infer_request()
+        return core.compile_model(path, device, config | options), device, precision
     except RuntimeError as err:
         detail = (str(err).splitlines() or [''])[-1]
         raise BackendError(
             f'OpenVINO cannot load {path} on {device} ({detail}): delete that folder and export'
             " again, or set backend to 'torch'"
         ) from err
-
-    def run(batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        # Not copied on the way in: the request ends before the next image is written there.
-        answer: npt.NDArray[np.float32] = request.infer(batch, share_inputs=True)[0]
-        return answer
-
-    return ExportedBackend(settings, 'openvino', device.lower().replace('.', ':'), precision, run)
 
 
 def choose_device(name: str, available: list[str]) -> str:

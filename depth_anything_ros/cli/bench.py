@@ -35,10 +35,11 @@ def add(verbs: Verbs) -> None:
         default='network',
         help='network: a row for each of the lists below, in turn with --baseline; start: seconds '
         'until the first answer; table: both, for docs/benchmarks.md; accuracy: what a precision '
-        'costs on simulated scenes; alignment: how good metric depth is there; polarity: whether '
-        'a negated reference gives metres on simulated drives; metric: milliseconds of the '
-        'stages behind the network; stages: of every stage of a frame from message to messages, '
-        'with and without metres; over DDS, in a process of its own: '
+        'costs on simulated scenes; profile: where the time of a network goes; alignment: how '
+        'good metric depth is on simulated scenes; polarity: whether a negated reference gives '
+        'metres on simulated drives; metric: milliseconds of the stages behind the network; '
+        'stages: of every stage of a frame from message to messages, with and without metres; '
+        'over DDS, in a process of its own: '
         'node: latency with a camera of --rate; soak: pace and memory of the node with the demo '
         'network over --frames; overload: too many images for a network of 100 ms, beside a naive '
         'subscriber; services: how soon they answer while the network runs; cameras: three of '
@@ -76,8 +77,8 @@ def add(verbs: Verbs) -> None:
     bench.add_argument(
         '--frames',
         type=int,
-        help='calls a row of network (default: 20); of soak (default: 10000); of bag (default: as '
-        'it has)',
+        help='calls a row of network, or profile (default: 20); of soak (default: 10000); of bag '
+        '(default: as it has)',
     )
     bench.add_argument(
         '--rate',
@@ -279,6 +280,7 @@ _BENCHES = {
     'start': bench_network.start,
     'table': bench_network.table,
     'accuracy': bench_network.accuracy,
+    'profile': bench_network.profile,
     'node': _bench_node,
     'alignment': _bench_alignment,
     'polarity': _bench_polarity,
@@ -291,7 +293,7 @@ _BENCHES = {
     'bag': _bench_bag,
 }
 
-_OF_LISTS = ('network', 'start', 'table', 'accuracy', 'node')
+_OF_LISTS = ('network', 'start', 'table', 'accuracy', 'profile', 'node')
 """Those that make a row of each value; the others take one."""
 
 

@@ -33,6 +33,7 @@ __all__ = [
     'listed',
     'network',
     'only',
+    'profile',
     'start',
     'table',
 ]
@@ -166,6 +167,19 @@ def accuracy(options: argparse.Namespace) -> int:
     return 0 if ran else 1
 
 
+def profile(options: argparse.Namespace) -> int:
+    """Say where the time of each network goes."""
+    from depth_anything_ros.studies.network_bench.profile import Part
+    from depth_anything_ros.studies.network_bench.profile import profile as parts_of
+
+    wanted, conditions = conditions_of(configurations(options), options)
+    calls = _frames(options)
+    rows = [part for one in wanted for part in parts_of(one, options.size, calls)]
+    if not options.json:
+        print('\n'.join(conditions.lines()), end='\n\n')
+    return print_rows(rows, [field.name for field in fields(Part)], options.json)
+
+
 def table(options: argparse.Namespace) -> int:
     """Print the tables of docs/benchmarks.md: networks, batches, starts."""
     from depth_anything_ros.studies.network_bench.report import start_text, text
@@ -225,10 +239,14 @@ def _baseline(options: argparse.Namespace) -> Engine | None:
 def _plan(options: argparse.Namespace, baseline: Engine | None) -> Plan:
     from depth_anything_ros.studies.network_bench.measure import Plan
 
-    frames = _FRAMES if options.frames is None else options.frames
+    return Plan(options.size, _frames(options), options.seconds or _SECONDS, baseline)
+
+
+def _frames(options: argparse.Namespace) -> int:
+    frames: int = _FRAMES if options.frames is None else options.frames
     if frames < 1:
         raise SettingError(f'--frames is {frames}: give 1 or more')
-    return Plan(options.size, frames, options.seconds or _SECONDS, baseline)
+    return frames
 
 
 def _rows(wanted: list[Configuration], plan: Plan) -> list[Row]:

@@ -236,6 +236,24 @@ def test_accuracy_is_held_against_float32_and_the_truth(
     assert not list(tmp_path.rglob('*int8*'))
 
 
+def test_a_profile_shares_out_the_time_and_the_operations(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip('openvino')
+    arguments = ['bench', 'profile', '--variant', 'demo', '--frames', '2', '--size', '160x120']
+    assert cli.main([*arguments, '--backend', 'openvino', '--precision', 'fp32', '--json']) == 0
+    parts = {row['part']: row for row in json.loads(capsys.readouterr().out)}
+    assert parts.keys() == {'linear', 'convolution', 'attention', 'rest'}
+    blocks = get_variant('demo').depth
+    assert parts['attention']['operations'] == blocks
+    assert parts['linear']['operations'] >= 4 * blocks
+    assert sum(row['share_percent'] for row in parts.values()) == pytest.approx(100)
+    gflop = sum(row['gflop'] or 0 for row in parts.values())
+    assert gflop == pytest.approx(network_gflop('demo', SIZE, 126))
+    assert cli.main([*arguments, '--backend', 'torch']) == 2
+    assert 'profile --backend openvino' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ('arguments', 'said'),
     [

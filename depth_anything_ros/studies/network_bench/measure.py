@@ -6,7 +6,7 @@ import itertools
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from copy import copy
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from depth_anything_ros.model.weights import RANDOM
 from depth_anything_ros.studies.network_bench.configuration import Configuration, Engine
 from depth_anything_ros.studies.network_bench.process import NetworkProcess
 from depth_anything_ros.studies.network_bench.row import Row, Timing, agreement
-from depth_anything_ros.studies.network_bench.samples import Sample
+from depth_anything_ros.studies.network_bench.samples import Loaded, Sample
 from depth_anything_ros.studies.network_bench.work import network_gflop
 from depth_anything_ros.synthetic.world import World
 
@@ -146,6 +146,14 @@ class Bench:
             process.load(configuration, images[0])
             return process.answers(images)
 
+    def profile(
+        self, configuration: Configuration, calls: int
+    ) -> tuple[Loaded, Mapping[str, tuple[int, float]]]:
+        """Give what was loaded, with operations and milliseconds by part, as OpenVINO counts."""
+        with self._ready(configuration) as process:
+            loaded = process.load(configuration, self._image)
+            return loaded, process.profile(configuration, calls)
+
     def _ready(self, configuration: Configuration) -> NetworkProcess:
         """Start a process for a network, once all that it needs is on disk."""
         is_mine = configuration.weights == RANDOM or configuration.precision == INT8
@@ -202,7 +210,7 @@ class Bench:
     def _with_peak(self, row: Row, timing: Timing) -> Row:
         gflop = row.batch * network_gflop(row.variant, self._plan.size, row.input_size)
         gflops = gflop / timing.infer_ms * 1e3
-        peak = self._peak_gflops(row.device, row.precision, row.threads)
+        peak = self.peak_gflops(row.device, row.precision, row.threads)
         percent = None if peak is None else 100.0 * gflops / peak
         return replace(row, gflops=gflops, peak_gflops=peak, peak_percent=percent)
 
@@ -223,7 +231,8 @@ class Bench:
                 self._references[wanted] = None
         return self._references[wanted]
 
-    def _peak_gflops(self, device: str, precision: str, threads: int) -> float | None:
+    def peak_gflops(self, device: str, precision: str, threads: int) -> float | None:
+        """Give the best rate of large matrix products, in 10^9 operations per second, or None."""
         key = device, precision, threads
         if key not in self._peaks:
             try:

@@ -15,12 +15,21 @@ from depth_anything_ros.core.preprocess import network_size
 from depth_anything_ros.model.network import DepthAnythingV2
 from depth_anything_ros.model.variants import get_variant
 
-__all__ = ['network_gflop', 'peak_gflops']
+__all__ = ['gflop_by_part', 'network_gflop', 'peak_gflops']
 
 _SIDE = {'cpu': 2048, 'cuda': 8192}
 """Side of the matrices: large enough for the peak, and a product takes well under a second."""
 
 _MOST_S = 1.0
+
+_PARTS = {
+    torch.ops.aten.addmm: 'linear',
+    torch.ops.aten.mm: 'linear',
+    torch.ops.aten.convolution: 'convolution',
+    torch.ops.aten.bmm: 'attention',
+}
+"""What torch counts; attention is made of products of batches where it is not fused."""
+
 _DTYPES = {
     'fp32': torch.float32,
     'fp16': torch.float16,
@@ -29,7 +38,6 @@ _DTYPES = {
 }
 
 
-@lru_cache
 def network_gflop(variant: str, size: tuple[int, int], input_size: int) -> float:
     """Count, in 10^9, the operations for one image of `size` (width, height).
 
@@ -37,13 +45,22 @@ def network_gflop(variant: str, size: tuple[int, int], input_size: int) -> float
     products, convolutions and attention of this package's network. Every backend is held
     against that count, so one that computes more for the same answer gets no credit for it.
     """
+    return sum(gflop_by_part(variant, size, input_size).values())
+
+
+@lru_cache
+def gflop_by_part(variant: str, size: tuple[int, int], input_size: int) -> dict[str, float]:
+    """Count as `network_gflop` does: 'linear', 'convolution' and 'attention'."""
     height, width = network_size(size[1], size[0], input_size)
     with torch.device('meta'), torch.inference_mode():
         network = DepthAnythingV2(get_variant(variant)).eval()
         image = torch.empty(1, 3, height, width)
         with FlopCounterMode(display=False) as counter:
             network(image)
-    return float(counter.get_total_flops()) * 1e-9
+    parts = dict.fromkeys(_PARTS.values(), 0.0)
+    for operator, count in counter.get_flop_counts()['Global'].items():
+        parts[_PARTS[operator]] += count * 1e-9
+    return parts
 
 
 def peak_gflops(device: str, precision: str) -> float | None:

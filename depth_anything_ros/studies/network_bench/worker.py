@@ -11,16 +11,24 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
 import cv2
 
-from depth_anything_ros.backends import AUTO, INT8, DepthBackend, create_backend, prepare
+from depth_anything_ros.backends import (
+    AUTO,
+    INT8,
+    Choice,
+    DepthBackend,
+    choose_backend,
+    create_chosen,
+    prepare,
+)
 from depth_anything_ros.backends.choice import FORMATS, fastest
 from depth_anything_ros.backends.exported import quantize_export
-from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.processor import process_status
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
@@ -56,15 +64,8 @@ class Worker:
     def load(self, configuration: Configuration, image: BgrImage) -> Loaded:
         """Load the network, and run it once."""
         start_s = time.perf_counter()
-        self._backend = create_backend(
-            configuration.backend,
-            variant=configuration.variant,
-            weights=configuration.weights,
-            device=configuration.device,
-            precision=configuration.precision,
-            input_size=configuration.input_size,
-            threads=configuration.threads,
-        )
+        choice = _chosen(configuration)
+        self._backend = create_chosen(choice.name, choice.settings)
         load_s = time.perf_counter() - start_s
         self._images = [image] * configuration.batch
         first = self.turn(1)[0]
@@ -90,6 +91,17 @@ class Worker:
         assert self._backend is not None
         return [self._backend.infer(image) for image in images]
 
+    def profile(self, configuration: Configuration, calls: int) -> Mapping[str, tuple[int, float]]:
+        """Give operations and milliseconds by part of a network that OpenVINO runs."""
+        from depth_anything_ros.studies.network_bench.profile import counted
+
+        choice = _chosen(configuration)
+        if choice.name != 'openvino':
+            raise SettingError(
+                f'{choice.name} counts nothing by operation: profile --backend openvino'
+            )
+        return counted(choice.settings, self._images[0], calls)
+
     def memory_mb(self) -> tuple[float, float | None]:
         """Give the most memory held so far: resident, and of the GPU where torch knows."""
         resident_mb = process_status()['VmHWM'] / 1024
@@ -103,6 +115,18 @@ class Worker:
         from depth_anything_ros.studies.network_bench.work import peak_gflops
 
         return peak_gflops(device, precision)
+
+
+def _chosen(configuration: Configuration) -> Choice:
+    return choose_backend(
+        configuration.backend,
+        variant=configuration.variant,
+        weights=configuration.weights,
+        device=configuration.device,
+        precision=configuration.precision,
+        input_size=configuration.input_size,
+        threads=configuration.threads,
+    )
 
 
 def main(descriptor: int, threads: int) -> None:
