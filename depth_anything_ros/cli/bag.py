@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from depth_anything_ros.bag.topic_names import TRUTH
 from depth_anything_ros.cli import bag_process
 from depth_anything_ros.cli.options import Verbs, positive, size
 from depth_anything_ros.cli.terminal import follow
+from depth_anything_ros.core.plain_json import plain_json
 
 __all__ = ['add']
 
@@ -136,7 +136,7 @@ def _sample(options: argparse.Namespace) -> int:
             on_progress=follow(bar),
         )
     if options.json:
-        print(json.dumps(dataclasses.asdict(summary), indent=2, default=str))
+        print(plain_json(summary))
     else:
         for topic, count in summary.counts.items():
             print(f'{count:6d}  {topic}')

@@ -21,6 +21,7 @@ from depth_anything_ros.cli.options import (
 from depth_anything_ros.cli.terminal import fetch, follow, load, print_rows
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.parameters import entries
+from depth_anything_ros.core.plain_json import plain_json
 
 __all__ = ['add']
 
@@ -147,7 +148,7 @@ def _bench_alignment(options: argparse.Namespace) -> int:
     with tqdm(unit='cell', disable=None, leave=False) as bar:
         rows = bench_alignment.run(options.scenes, on_progress=follow(bar))
     if options.json:
-        print(bench_alignment.json_text(rows))
+        print(plain_json(rows))
     else:
         bench_alignment.print_table(rows)
     return 0
@@ -220,7 +221,7 @@ def _bench_soak(options: argparse.Namespace) -> int:
     with tqdm(unit='frame', disable=None, leave=False) as bar:
         soak = bench_soak.bench_soak(frames, parameters, options.rate, options.size, follow(bar))
     if options.json:
-        print(bench_soak.json_text(soak))
+        print(plain_json(soak))
     else:
         bench_soak.print_table(soak)
     return 0

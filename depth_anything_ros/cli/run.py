@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from tqdm import tqdm
 
 from depth_anything_ros.cli.options import NETWORK, Verbs, add_parameters, parameters_of, positive
 from depth_anything_ros.cli.terminal import fetch, follow, load
+from depth_anything_ros.core.plain_json import plain_json
 
 __all__ = ['add']
 
@@ -72,7 +72,7 @@ def _run(options: argparse.Namespace) -> int:
         rate_hz = bar.format_dict['rate']
     backend.close()
     if options.json:
-        print(json.dumps(dataclasses.asdict(summary) | {'rate_hz': rate_hz}, indent=2))
+        print(plain_json(dataclasses.asdict(summary) | {'rate_hz': rate_hz}))
     else:
         for message in summary.failed.values():
             print(f'left out: {message}', file=sys.stderr)

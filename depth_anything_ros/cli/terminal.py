@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from collections.abc import Callable, Sequence
 from enum import Enum
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from depth_anything_ros.core.parameters import Parameters
+from depth_anything_ros.core.plain_json import plain_json
 from depth_anything_ros.core.text_table import aligned
 
 if TYPE_CHECKING:
@@ -57,10 +57,10 @@ def follow_download(bar: tqdm[Any]) -> OnProgress:
 
 def print_rows(items: Sequence[Any], columns: Sequence[str], as_json: bool) -> int:
     """Print dataclasses whole as JSON, or some of their fields as a table."""
-    rows = [dataclasses.asdict(item) for item in items]
     if as_json:
-        print(json.dumps(rows, indent=2, default=str))
+        print(plain_json(items))
         return 0
+    rows = [dataclasses.asdict(item) for item in items]
     table = [list(columns)]
     table += [[_cell(row[column]) for column in columns] for row in rows]
     print('\n'.join(aligned(table)))

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ['MISSING', 'ORACLE', 'REFINED', 'ROBUST', 'AlignmentRow', 'json_text', 'print_table']
+__all__ = ['MISSING', 'ORACLE', 'REFINED', 'ROBUST', 'AlignmentRow', 'print_table']
 
 ORACLE, ROBUST, REFINED = 'oracle', 'robust', 'refined'
 """Names of methods: the best fit to all pixels; ours; ours with local refinement."""
@@ -56,16 +53,6 @@ class AlignmentRow:
     note: str = ''
     gain_by_place: float = float('nan')
     gain_by_block: float = float('nan')
-
-
-def json_text(rows: Iterable[AlignmentRow]) -> str:
-    """Give the rows as a JSON list of objects, null for figures that do not apply."""
-
-    def known(value: object) -> object:
-        return None if isinstance(value, float) and math.isnan(value) else value
-
-    objects = [{k: known(v) for k, v in dataclasses.asdict(row).items()} for row in rows]
-    return json.dumps(objects, indent=2, allow_nan=False)
 
 
 def print_table(rows: Iterable[AlignmentRow]) -> None:

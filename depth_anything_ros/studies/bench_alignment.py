@@ -41,14 +41,13 @@ from depth_anything_ros.studies.alignment_table import (
     REFINED,
     ROBUST,
     AlignmentRow,
-    json_text,
     print_table,
 )
 from depth_anything_ros.studies.error_by_place import Tally, gain_by_itself, gain_by_others
 from depth_anything_ros.synthetic.degradation import Degradation, degraded
 from depth_anything_ros.synthetic.scenes import SCENES
 
-__all__ = ['FIRST_SEED', 'AlignmentRow', 'json_text', 'print_table', 'run']
+__all__ = ['FIRST_SEED', 'AlignmentRow', 'print_table', 'run']
 
 FIRST_SEED = 2000
 """Seed of the first scene reported: none of those that constants were chosen on."""

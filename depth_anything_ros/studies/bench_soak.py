@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +17,7 @@ from depth_anything_ros.studies.camera_views import views
 from depth_anything_ros.studies.live_node import NODE, Peer, node_arguments, process
 from depth_anything_ros.studies.process_memory import MemorySample, memory_of
 
-__all__ = ['Soak', 'bench_soak', 'json_text', 'print_table', 'robust_slope']
+__all__ = ['Soak', 'bench_soak', 'print_table', 'robust_slope']
 
 _COLOR = f'{NODE}/relative/image_color'
 _OUTPUTS = {
@@ -134,11 +132,6 @@ def robust_slope(x: Sequence[float], y: Sequence[float]) -> float:
         return float('nan')
     across, up = np.asarray(x, float), np.asarray(y, float)
     return float(np.median((up[second] - up[first]) / (across[second] - across[first])))
-
-
-def json_text(soak: Soak) -> str:
-    """Give every figure as JSON."""
-    return json.dumps(dataclasses.asdict(soak), indent=2)
 
 
 def print_table(soak: Soak) -> None:

@@ -4,10 +4,11 @@ import json
 
 import pytest
 
+from depth_anything_ros.core.plain_json import plain_json
 from depth_anything_ros.studies import alignment_baselines
 from depth_anything_ros.studies.alignment_baselines import NotInstalledError
 from depth_anything_ros.studies.alignment_references import CORRUPTIONS, REFERENCES
-from depth_anything_ros.studies.bench_alignment import json_text, print_table, run
+from depth_anything_ros.studies.bench_alignment import print_table, run
 
 
 def test_every_reference_gives_a_row_per_method(
@@ -32,7 +33,7 @@ def test_every_reference_gives_a_row_per_method(
     assert found['500 pixels', 'negated', 'robust'].refusals == '1 contradicts_network'
     assert ours.silent == 0.0
     # Strict JSON: no NaN.
-    assert len(json.loads(json_text(rows), parse_constant=pytest.fail)) == len(rows)
+    assert len(json.loads(plain_json(rows), parse_constant=pytest.fail)) == len(rows)
     print_table(rows)
     table = capsys.readouterr().out
     assert table.startswith('scenes of seeds 2000 to 2000; constants were chosen on 0 to 31')

@@ -10,11 +10,11 @@ import yaml
 from rig import Rig
 
 from depth_anything_ros.core.parameters import parameters_from_flat
+from depth_anything_ros.core.plain_json import plain_json
 from depth_anything_ros.studies.bench_overload import bench_overload
 from depth_anything_ros.studies.bench_services import bench_services
 from depth_anything_ros.studies.bench_soak import (
     bench_soak,
-    json_text,
     print_table,
     robust_slope,
 )
@@ -38,7 +38,7 @@ def test_every_frame_of_a_soak_is_answered_or_accounted_for(
     assert [sample.frame for sample in soak.memory] == list(range(21))
     assert soak.memory[0].resident_kb > soak.memory[0].anonymous_kb > 10_000
     # Strict JSON: no NaN.
-    assert json.loads(json_text(soak), parse_constant=pytest.fail)['sent'] == 20
+    assert json.loads(plain_json(soak), parse_constant=pytest.fail)['sent'] == 20
     print_table(soak)
     assert capsys.readouterr().out.startswith('frames      20 sent')
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import heapq
-import json
-import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from depth_anything_ros.bag.comparison.limits import beyond, is_floor
+from depth_anything_ros.core.plain_json import plain_json
 from depth_anything_ros.core.text_table import aligned
 
 __all__ = [
@@ -183,8 +181,7 @@ class Comparison:
 
     def to_json(self) -> str:
         """Give everything as JSON, with null for what is not finite."""
-        content = {'passed': not self.failures, **dataclasses.asdict(self)}
-        return json.dumps(_finite(content), indent=2, default=str)
+        return plain_json({'passed': not self.failures, **dataclasses.asdict(self)})
 
 
 def seconds(stamp_ns: int) -> str:
@@ -209,12 +206,3 @@ def _figures(figures: dict[str, Figure]) -> str:
 
 def _means(means: dict[str, float] | None) -> str:
     return ', '.join(f'{name} {mean:.4g}' for name, mean in (means or {}).items()) or '-'
-
-
-def _finite(value: Any) -> Any:
-    """Replace numbers that JSON does not know."""
-    if isinstance(value, dict):
-        return {name: _finite(each) for name, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
 
+from depth_anything_ros.core.plain_json import plain_json
 from depth_anything_ros.core.text_table import aligned
 
 __all__ = ['BagSummary', 'Reason', 'State', 'bag_name', 'json_text', 'table']
@@ -105,4 +105,4 @@ def table(summaries: Sequence[BagSummary]) -> str:
 def json_text(summaries: Sequence[BagSummary]) -> str:
     """Give the same as JSON."""
     rows = [asdict(each) | {'good': each.good} for each in summaries]
-    return json.dumps(rows, indent=2, default=str)
+    return plain_json(rows)

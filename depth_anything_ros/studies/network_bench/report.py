@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from depth_anything_ros.core.plain_json import plain_json
 from depth_anything_ros.core.text_table import aligned, markdown
 from depth_anything_ros.studies.network_bench.row import Row
 from depth_anything_ros.studies.network_bench.starts import Start
@@ -117,9 +117,7 @@ def start_text(starts: Sequence[Start], as_markdown: bool) -> str:
 
 def json_text(rows: Sequence[Row], conditions: Conditions) -> str:
     """Give everything as JSON; what is not known is null."""
-    content: dict[str, Any] = dataclasses.asdict(conditions)
-    content['rows'] = [dataclasses.asdict(row) for row in rows]
-    return json.dumps(content, indent=2, allow_nan=False)
+    return plain_json({**dataclasses.asdict(conditions), 'rows': rows})
 
 
 def named_columns(rows: Sequence[Any], names: Sequence[str]) -> tuple[str, list[str]]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections import Counter
-from typing import Any
 
+from depth_anything_ros.core.plain_json import plain_json
 from depth_anything_ros.core.text_table import aligned
 from depth_anything_ros.studies.network_bench.report import Conditions
 from depth_anything_ros.studies.tune.search import Probe, Tuning
@@ -39,8 +38,7 @@ def text(tuning: Tuning, conditions: Conditions) -> str:
 
 def json_text(tuning: Tuning, conditions: Conditions) -> str:
     """Give every configuration with its row, and the chosen one, as JSON."""
-    content: dict[str, Any] = dataclasses.asdict(conditions) | dataclasses.asdict(tuning)
-    return json.dumps(content, indent=2, allow_nan=False)
+    return plain_json(dataclasses.asdict(conditions) | dataclasses.asdict(tuning))
 
 
 def _cells(probe: Probe, tuning: Tuning) -> list[str]:
