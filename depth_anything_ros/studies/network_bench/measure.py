@@ -18,7 +18,7 @@ from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.model.weights import RANDOM
 from depth_anything_ros.studies.network_bench.configuration import Configuration, Engine
-from depth_anything_ros.studies.network_bench.process import NetworkProcess
+from depth_anything_ros.studies.network_bench.process import NetworkProcess, cache_in
 from depth_anything_ros.studies.network_bench.row import Row, Timing, agreement
 from depth_anything_ros.studies.network_bench.samples import Loaded, Sample
 from depth_anything_ros.studies.network_bench.work import network_gflop
@@ -157,7 +157,7 @@ class Bench:
     def _ready(self, configuration: Configuration) -> NetworkProcess:
         """Start a process for a network, once all that it needs is on disk."""
         is_mine = configuration.weights == RANDOM or configuration.precision == INT8
-        cache = {'XDG_CACHE_HOME': self._scratch.name} if is_mine else {}
+        cache = cache_in(self._scratch.name) if is_mine else {}
         needed = replace(configuration, batch=1, threads=0, input_size=0)
         if needed not in self._prepared:
             # By another process: what exporting takes is no memory of the row.

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from multiprocessing import Pipe
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -17,10 +18,17 @@ from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.studies.network_bench.configuration import Configuration
 from depth_anything_ros.studies.network_bench.samples import Loaded, Sample
 
-__all__ = ['NetworkProcess']
+__all__ = ['NetworkProcess', 'cache_in']
 
 _LIMIT_S = 1200.0
 """Longest wait for one answer, in seconds: a calibration of the largest network."""
+
+
+def cache_in(folder: str) -> dict[str, str]:
+    """Give the environment of a process that keeps its exports in `folder`."""
+    # Where the released weights are must not change with it.
+    hub = Path(os.environ.get('XDG_CACHE_HOME', '~/.cache')).expanduser() / 'huggingface'
+    return {'XDG_CACHE_HOME': folder, 'HF_HOME': os.environ.get('HF_HOME', str(hub))}
 
 
 class NetworkProcess:

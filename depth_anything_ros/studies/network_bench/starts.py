@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +12,7 @@ from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.studies.network_bench.configuration import Configuration
 from depth_anything_ros.studies.network_bench.measure import photograph
-from depth_anything_ros.studies.network_bench.process import NetworkProcess
+from depth_anything_ros.studies.network_bench.process import NetworkProcess, cache_in
 
 __all__ = ['Start', 'measure_starts']
 
@@ -62,9 +61,7 @@ def _start(configuration: Configuration, image: BgrImage, repeats: int) -> Start
         configuration.input_size,
     )
     with tempfile.TemporaryDirectory() as folder:
-        # Where the released weights are must not change with the cache.
-        hub = Path(os.environ.get('XDG_CACHE_HOME', '~/.cache')).expanduser() / 'huggingface'
-        environment = {'XDG_CACHE_HOME': folder, 'HF_HOME': os.environ.get('HF_HOME', str(hub))}
+        environment = cache_in(folder)
         times_s, loads_s = [], []
         for _ in range(1 + repeats):
             try:
