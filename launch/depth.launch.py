@@ -24,7 +24,7 @@ PARAMETERS = {
     'allow_download': (bool, 'Fetch missing weights from the hub (default true).'),
     'device': (str, 'cpu, cuda, cuda:N or auto (default auto).'),
     'backend': (str, 'What runs the network (default auto).'),
-    'precision': (str, 'fp32, fp16, bf16 or auto (default auto).'),
+    'precision': (str, 'fp32, fp16, bf16, int8 or auto (default auto).'),
     'input_size': (int, 'Shorter side of the input of the network in pixels (default 518).'),
     'image_transport': (str, 'raw or compressed (default raw).'),
     'rectified': (bool, 'The image is rectified (default true).'),
