@@ -9,13 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.core.alignment.local_error import LocalError
+from depth_anything_ros.core.alignment.texture import texture_variance
 from depth_anything_ros.core.types import FloatImage
 
 __all__ = ['Alignment']
-
-_EDGE_PX = 5
-_EDGE_SHARE = 1.3
-"""Log error beside a depth edge, where the network blurs, over what another blur would add."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,9 +85,7 @@ class Alignment:
         variance += _stretched(constant, depth.shape)
         # Never less than the samples nearby show.
         np.maximum(variance, _stretched(self.local.variance, depth.shape), out=variance)
-        blur = self._blur(depth)
-        blur *= np.float32(_EDGE_SHARE)
-        variance += np.square(blur, out=blur)
+        variance += texture_variance(depth, self.max_depth_m)
         sigma: FloatImage = np.sqrt(variance, out=variance)
         sigma *= depth
         return sigma
@@ -110,21 +105,6 @@ class Alignment:
         constant = local.variance + opened * c0 + shown * c2 * away
         linear = opened * c1 - 2.0 * c2 * shown * local.depth_m
         return np.asarray(constant, np.float32), np.asarray(linear, np.float32), float(c2)
-
-    def _blur(self, depth: FloatImage) -> FloatImage:
-        """Give by how much (log) another blur would change the depth (H, W), within 1 px.
-
-        A slope stays as it is: inverse depth is linear on a plane.
-        """
-        # What is unknown is taken to be far: next to it lies an edge.
-        inverse = np.reciprocal(depth)
-        cv2.patchNaNs(inverse, 1.0 / self.max_depth_m)
-        smooth = cv2.blur(inverse, (3, 3))
-        change = np.asarray(cv2.blur(smooth, (_EDGE_PX, _EDGE_PX)), np.float32)
-        change /= np.asarray(smooth, np.float32)
-        change -= np.float32(1.0)
-        np.abs(change, out=change)
-        return np.asarray(cv2.dilate(change, np.ones((3, 3), np.uint8)), np.float32)
 
 
 def _stretched(grid: FloatImage, shape: tuple[int, ...]) -> FloatImage:

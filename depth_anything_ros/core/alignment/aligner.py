@@ -34,6 +34,7 @@ from depth_anything_ros.core.alignment.sample_gate import (
     disparity_stats,
     gate,
 )
+from depth_anything_ros.core.alignment.texture import texture_variance
 from depth_anything_ros.core.types import FloatImage, ReferenceSamples
 
 __all__ = ['ScaleAligner']
@@ -179,11 +180,12 @@ class ScaleAligner:
             warning = 'polarity_assumed'
         self._belief, self._jumps = belief, 0
         seen = fit.seen_from(belief.mean, gated)
+        found = replace(found, accepted=True, scale=seen.scale, shift=seen.shift)
+        if config.refines:
+            texture = texture_variance(found.metric_depth(disparity), config.max_depth_m)
+            gated = gated.doubting(texture[gated.v, gated.u])
         self._accepted = replace(
             found,
-            accepted=True,
-            scale=seen.scale,
-            shift=seen.shift,
             held_out_abs_rel=self._held_out.measure(gated, fit, prior, config.refines),
             warning=warning,
             covariance=belief.covariance,

@@ -16,8 +16,11 @@ __all__ = ['LocalError', 'around', 'depths_nearby', 'mean_nearby', 'observed_err
 
 Floats = npt.NDArray[np.float64]
 
-# Of the nine blocks around a place: worth of the error that is assumed everywhere.
-_ASSUMED_BLOCKS = 6.0
+_ASSUMED_BLOCKS = 8.0
+"""Of the nine blocks around a place: worth of the error that is assumed everywhere."""
+
+_ADAPTED = 0.4
+"""Share of the network's variance that the fit takes away where it has samples all around."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +42,9 @@ class LocalError:
 
 def observed_error(samples: GatedSamples, fit: AffineFit) -> LocalError:
     """Give the mean square log error of inliers nearby, and the global one where are none."""
-    square, unseen = mean_nearby(samples, fit.weight, np.square(fit.log_error), fit.sigma**2)
-    return LocalError(square, unseen, *depths_nearby(samples, fit))
+    shown, away = mean_nearby(samples, fit.weight, np.square(fit.log_error))
+    elsewhere = fit.sigma**2 * (1.0 - _ADAPTED * (1.0 - away))
+    return LocalError(shown + away * (elsewhere - shown), away, *depths_nearby(samples, fit))
 
 
 def depths_nearby(samples: GatedSamples, fit: AffineFit) -> tuple[FloatImage, FloatImage]:
@@ -51,12 +55,12 @@ def depths_nearby(samples: GatedSamples, fit: AffineFit) -> tuple[FloatImage, Fl
 
 
 def mean_nearby(
-    samples: GatedSamples, weight: Floats, values: Floats, assumed: float | None = None
+    samples: GatedSamples, weight: Floats, values: Floats
 ) -> tuple[FloatImage, FloatImage]:
     """Give, of each block (rows, columns), the mean of the values in and around it.
 
-    The second result is the share in that mean of the value `assumed` everywhere; without one,
-    the mean is that of samples alone, 0 where there are none.
+    It is 0 where no sample is. The second result is the share that what is assumed everywhere
+    should have beside that mean: 1 far from samples.
     """
     size = BLOCKS_ALONG * BLOCKS_ALONG
     count = np.bincount(samples.block, weight, size)
@@ -65,8 +69,6 @@ def mean_nearby(
     known = around(count / (count + 1.0))
     mean = around(total / (count + 1.0)) / np.maximum(known, 1e-9)
     share = _ASSUMED_BLOCKS / (_ASSUMED_BLOCKS + known)
-    if assumed is not None:
-        mean += share * (assumed - mean)
     rows, columns = (
         max(1, round(BLOCKS_ALONG * side / max(samples.shape))) for side in samples.shape
     )

@@ -9,21 +9,29 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.core.alignment.local_error import LocalError, depths_nearby, mean_nearby
-from depth_anything_ros.core.alignment.robust_fit import MAD, TUKEY, AffineFit, middle
+from depth_anything_ros.core.alignment.robust_fit import (
+    MAD,
+    TUKEY,
+    AffineFit,
+    deviation,
+    middle,
+)
 from depth_anything_ros.core.alignment.sample_gate import GatedSamples
 from depth_anything_ros.core.types import FloatImage
 
 __all__ = ['corrected_error', 'predicted_error']
 
 Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
 
 # Below 100 nodes OpenCV solves by itself. LAPACK in NumPy would start threads that wait for the
 # network's: half a second on a busy machine.
 _LONG_NODES, _SHORT_NODES = 12, 8
 _ITERATIONS = 4
-_CORRELATION = 0.2
+_CORRELATION = 0.15
 """Distance over which the network's errors are alike, in the longer side of the image."""
-_LEAST_SIGMA = 0.004
+_LEAST_SIGMA = 0.003
 _LEAST_TUKEY_SIGMA = 0.025
 _GREATEST = 0.3
 
@@ -37,10 +45,11 @@ def corrected_error(samples: GatedSamples, fit: AffineFit) -> LocalError:
     landscape = samples.shape[1] >= samples.shape[0]
     rows = _SHORT_NODES if landscape else _LONG_NODES
     columns = _LONG_NODES if landscape else _SHORT_NODES
-    nodes, shares = _interpolation(samples, rows, columns)
+    nodes, shares = _interpolation(samples.u, samples.v, samples.shape, rows, columns)
     prior = _prior_precision(rows, columns, samples.shape[0] / samples.shape[1]) / fit.sigma**2
     field = np.zeros(rows * columns)
-    sensor = float(np.median(samples.variance))
+    # The surer half of the samples tells best how wrong the network is.
+    sure = samples.variance <= middle(samples.variance)
     sigma, cut = 0.5 * fit.sigma, fit.cut
     pairs = (nodes[:, :, None] * field.size + nodes[:, None, :]).ravel()
     products = shares[:, :, None] * shares[:, None, :]
@@ -55,16 +64,14 @@ def corrected_error(samples: GatedSamples, fit: AffineFit) -> LocalError:
         _, solved = cv2.solve(precision, target[:, None], flags=cv2.DECOMP_CHOLESKY)
         field = np.asarray(solved, np.float64).ravel()
         size = np.abs(fit.log_error - np.einsum('ij,ij->i', shares, field[nodes]))
-        within = size[size < cut]
-        seen = MAD * middle(within) if within.size else fit.sigma
-        # What the sensor adds to the residuals is no error of the depth.
-        sigma = max(seen**2 - sensor, _LEAST_SIGMA**2) ** 0.5
-        cut = TUKEY * max(seen, _LEAST_TUKEY_SIGMA)
-    variance = np.diag(cv2.invert(precision, flags=cv2.DECOMP_CHOLESKY)[1]).reshape(rows, columns)
-    remaining, _ = mean_nearby(samples, fitting, size**2 - samples.variance, sigma**2)
-    remaining = np.maximum(remaining, _LEAST_SIGMA**2)
+        sigma, cut = _scale(size, size < cut, sure, samples.variance, fit.sigma)
+    covariance = np.asarray(cv2.invert(precision, flags=cv2.DECOMP_CHOLESKY)[1], np.float64)
+    variance = _variance_between(covariance, rows, columns)
+    telling = fitting * np.square(sigma**2 / (sigma**2 + samples.variance))
+    remaining, away = mean_nearby(samples, telling, size**2 - samples.variance)
+    remaining = np.maximum(remaining + away * (sigma**2 - remaining), _LEAST_SIGMA**2)
     blocks = (remaining, *depths_nearby(samples, fit))
-    nearby = [np.asarray(cv2.resize(each, (columns, rows)), np.float32) for each in blocks]
+    nearby = [_image(cv2.resize(each, variance.shape[::-1])) for each in blocks]
     return LocalError(
         _image(variance) + nearby[0],
         _image(np.clip(variance / fit.sigma**2, 0.0, 1.0)),
@@ -74,6 +81,33 @@ def corrected_error(samples: GatedSamples, fit: AffineFit) -> LocalError:
     )
 
 
+def _scale(
+    size: Floats, fits: Mask, sure: Mask, variance: Floats, assumed: float
+) -> tuple[float, float]:
+    """Give the log error that the network is left with, and that from which a sample is wrong.
+
+    `size` and `variance` (n,): of what remains at the samples, and of their own error.
+    """
+    seen = MAD * middle(size[fits]) if fits.any() else assumed
+    told, left = fits & sure, seen**2
+    if told.any():
+        # What the samples err by themselves is no error of the depth.
+        left = deviation(size[told]) ** 2 - float(np.mean(variance[told]))
+    return max(left, _LEAST_SIGMA**2) ** 0.5, TUKEY * max(seen, _LEAST_TUKEY_SIGMA)
+
+
+def _variance_between(covariance: Floats, rows: int, columns: int) -> Floats:
+    """Give the variance (2 rows, 2 columns) of the field between its nodes.
+
+    It is less than theirs: they err apart from each other.
+    """
+    v, u = np.divmod(np.arange(4 * rows * columns), 2 * columns)
+    nodes, shares = _interpolation(u, v, (2 * rows, 2 * columns), rows, columns)
+    between = covariance[nodes[:, :, None], nodes[:, None, :]]
+    variance = np.einsum('pi,pij,pj->p', shares, between, shares)
+    return np.asarray(variance.reshape(2 * rows, 2 * columns), np.float64)
+
+
 def _image(grid: npt.ArrayLike) -> FloatImage:
     return np.asarray(grid, np.float32)
 
@@ -81,19 +115,19 @@ def _image(grid: npt.ArrayLike) -> FloatImage:
 def predicted_error(local: LocalError, samples: GatedSamples) -> Floats:
     """Give the correction (n,) of a `corrected_error` at other samples."""
     assert local.correction is not None
-    nodes, shares = _interpolation(samples, *local.correction.shape)
+    nodes, shares = _interpolation(samples.u, samples.v, samples.shape, *local.correction.shape)
     return np.asarray(np.einsum('ij,ij->i', shares, local.correction.ravel()[nodes]), np.float64)
 
 
 def _interpolation(
-    samples: GatedSamples, rows: int, columns: int
-) -> tuple[npt.NDArray[np.int64], Floats]:
-    """Give the four nodes (n, 4) around each sample and their bilinear shares (n, 4).
+    u: Ints, v: Ints, shape: tuple[int, int], rows: int, columns: int
+) -> tuple[Ints, Floats]:
+    """Give the four nodes (n, 4) around pixels (n,) of an image and their bilinear shares (n, 4).
 
     Nodes lie where cv2.resize puts the pixels of a small image.
     """
-    x = np.clip((samples.u + 0.5) * (columns / samples.shape[1]) - 0.5, 0.0, columns - 1.0)
-    y = np.clip((samples.v + 0.5) * (rows / samples.shape[0]) - 0.5, 0.0, rows - 1.0)
+    x = np.clip((u + 0.5) * (columns / shape[1]) - 0.5, 0.0, columns - 1.0)
+    y = np.clip((v + 0.5) * (rows / shape[0]) - 0.5, 0.0, rows - 1.0)
     left = np.minimum(x.astype(np.int64), columns - 2)
     top = np.minimum(y.astype(np.int64), rows - 2)
     right, down = x - left, y - top

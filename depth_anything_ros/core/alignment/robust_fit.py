@@ -24,6 +24,7 @@ __all__ = [
     'TUKEY',
     'AffineFit',
     'Prior',
+    'deviation',
     'inverse_2x2',
     'middle',
     'occupied_blocks',
@@ -148,7 +149,7 @@ def refit(
         scale = _bounded(scale, scale + step)
     error, seen, cut = _errors(scale, shift, q, y, reach)
     weight = _weights(error, cut, samples.variance)
-    seen = _deviation(np.abs(error[weight > 0.0])) if weight.any() else seen
+    seen = deviation(np.abs(error[weight > 0.0])) if weight.any() else seen
     information, gradient = _Sums.of(error, weight, inverse_y).normal(scale, shift)
     factor, sigma = _worth(samples, weight > 0.0, seen, prior)
     back = np.array([unit_q / unit_y, 1.0 / unit_y])
@@ -251,7 +252,7 @@ def inverse_2x2(matrix: Floats) -> Floats:
     return np.asarray(np.array([[c, -b], [-b, a]]) / determinant)
 
 
-def _deviation(size: Floats) -> float:
+def deviation(size: Floats) -> float:
     """Give what 68.3 % of at least one |error| lie within.
 
     That is what a standard deviation is read as. 1.48 MAD is more only on a Gaussian, which the

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +62,10 @@ class GatedSamples:
     def count(self) -> int:
         """Give n."""
         return int(self.disparity.size)
+
+    def doubting(self, variance: npt.NDArray[np.float32]) -> GatedSamples:
+        """Give the same with `variance` (n,) of the disparity added to that of the sensor."""
+        return replace(self, variance=self.variance + variance)
 
     def chosen(self, mask: npt.NDArray[np.bool_]) -> GatedSamples:
         """Give those where `mask` (n,) is true."""

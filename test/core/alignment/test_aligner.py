@@ -69,12 +69,16 @@ def test_held_out_error_is_that_of_the_image_and_unknown_for_few_samples() -> No
     assert np.isnan(few.held_out_abs_rel)
 
 
+@pytest.mark.parametrize('refinement', [False, True], ids=['robust', 'refined'])
 @pytest.mark.parametrize('depth', [ROOM, ROAD], ids=['room', 'road'])
-def test_sigma_says_how_large_the_error_is(depth: FloatImage) -> None:
+def test_sigma_says_how_large_the_error_is(depth: FloatImage, refinement: bool) -> None:
     inside = []
     for seed in range(6):
         disparity = degraded(depth, seed=seed)
-        found = ScaleAligner().update(disparity, samples(depth, 500, seed), 0)
+        aligner = ScaleAligner(AlignmentConfig(refinement=refinement))
+        reference = samples(depth, 500, seed)
+        stated = replace(reference, sigma_m=np.float32(0.01) * reference.depth_m)
+        found = aligner.update(disparity, stated, 0)
         metric, sigma = found.metric_depth(disparity), found.sigma(disparity)
         assert (np.isnan(metric) == np.isnan(sigma)).all()
         known = np.isfinite(metric) & np.isfinite(depth)
