@@ -62,7 +62,7 @@ def print_table(rows: Iterable[AlignmentRow]) -> None:
     cells = {(row.family, row.reference, row.fault, row.method): row for row in rows}
     places = list(dict.fromkeys((row.family, row.reference, row.fault) for row in rows))
     for first, count in dict.fromkeys((row.first_seed, row.scenes) for row in rows):
-        print(f'scenes of seeds {first} to {first + count - 1}; constants were chosen on 0 to 31')
+        print(f'scenes of seeds {first} to {first + count - 1}; constants were chosen on 0 to 63')
     print('mean AbsRel; in brackets the share of scenes published where it is not all')
     print(f'{"family":8}{"reference":15}{"fault":18}' + ''.join(f'{m:>15}' for m in methods))
     for place in places:

@@ -2,7 +2,7 @@
 
 The truth is exact and the disparity errs as the network does (`synthetic.degradation`, a smooth
 bias of 6 %). Depth is judged at every pixel with a true depth within 0.1 to 80 m. The constants
-of the alignment were chosen on the scenes of seeds 0 to 31; the scenes reported are others.
+of the alignment were chosen on the scenes of seeds 0 to 63; the scenes reported are others.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from depth_anything_ros.synthetic.scenes import SCENES
 
 __all__ = ['FIRST_SEED', 'AlignmentRow', 'print_table', 'run']
 
-FIRST_SEED = 2000
+FIRST_SEED = 3000
 """Seed of the first scene reported: none of those that constants were chosen on."""
 
 SIZE = (640, 480)
