@@ -13,9 +13,9 @@ _CONFIDENCE = 1.96
 _MAJORITY = 0.5
 _MANY_REJECTED = 0.1
 _LOOKED_AT, _NEIGHBOURS = 128, 4
-_FEW_REJECTED = 0.9
+_FEW_REJECTED = 0.95
 # Deviations of the shift, and of the network's error, that are hard to believe.
-_UNLIKELY_SHIFT = 3.5
+_UNLIKELY_SHIFT = 2.5
 _ROUGH = 2.0
 
 
