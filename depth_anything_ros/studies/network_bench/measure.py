@@ -68,7 +68,7 @@ def measure(
             for row in bench.group(list(group)):
                 rows.insert(first if row.is_baseline else len(rows), row)
                 on_progress(min(len(rows), len(configurations)), len(configurations))
-    return rows
+        return [bench.held_against_peak(row) for row in rows]
 
 
 def photograph(size: tuple[int, int]) -> BgrImage:
@@ -86,7 +86,7 @@ class Bench:
         self._plan = plan
         self._image = photograph(plan.size)
         self._references: dict[Configuration, FloatImage | None] = {}
-        self._peaks: dict[tuple[str, str, int], float | None] = {}
+        self._peaks: dict[tuple[str, str, int], float] = {}
         self._prepared: set[Configuration] = set()
         # Of no use to anybody later: random networks, and such as were calibrated on rendered
         # pictures.
@@ -166,6 +166,13 @@ class Bench:
             self._prepared.add(needed)
         return NetworkProcess(configuration.threads, cache)
 
+    def held_against_peak(self, row: Row) -> Row:
+        """Give the row with the best peak that was measured for it so far."""
+        peak = self._peaks.get((row.device, row.precision, row.threads))
+        if peak is None or row.gflops is None:
+            return row
+        return replace(row, peak_gflops=peak, peak_percent=100.0 * row.gflops / peak)
+
     def _baseline_row(self, baseline: Timed) -> Row:
         try:
             if not baseline.samples:
@@ -204,15 +211,10 @@ class Bench:
             gpu_mb=gpu_mb,
         )
         if self._plan.has_peak:
-            row = self._with_peak(row, timing)
+            gflop = row.batch * network_gflop(row.variant, self._plan.size, row.input_size)
+            row = replace(row, gflops=gflop / timing.infer_ms * 1e3)
+            self.peak_gflops(row.device, row.precision, row.threads)
         return self._with_agreement(row, timed) if self._plan.has_agreement else row
-
-    def _with_peak(self, row: Row, timing: Timing) -> Row:
-        gflop = row.batch * network_gflop(row.variant, self._plan.size, row.input_size)
-        gflops = gflop / timing.infer_ms * 1e3
-        peak = self.peak_gflops(row.device, row.precision, row.threads)
-        percent = None if peak is None else 100.0 * gflops / peak
-        return replace(row, gflops=gflops, peak_gflops=peak, peak_percent=percent)
 
     def _with_agreement(self, row: Row, timed: Timed) -> Row:
         reference = self._reference(timed.configuration)
@@ -232,15 +234,19 @@ class Bench:
         return self._references[wanted]
 
     def peak_gflops(self, device: str, precision: str, threads: int) -> float | None:
-        """Give the best rate of large matrix products, in 10^9 operations per second, or None."""
+        """Give the best rate of large matrix products, in 10^9 operations per second, or None.
+
+        It is measured at every call, since others may keep the machine busy at any of them.
+        """
         key = device, precision, threads
-        if key not in self._peaks:
-            try:
-                with NetworkProcess(threads) as process:
-                    self._peaks[key] = process.peak_gflops(device, precision)
-            except DepthAnythingError:
-                self._peaks[key] = None
-        return self._peaks[key]
+        try:
+            with NetworkProcess(threads) as process:
+                rate = process.peak_gflops(device, precision)
+        except DepthAnythingError:
+            rate = None
+        if rate is not None:
+            self._peaks[key] = max(rate, self._peaks.get(key, 0.0))
+        return self._peaks.get(key)
 
 
 class Timed:

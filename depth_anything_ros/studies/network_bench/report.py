@@ -79,8 +79,8 @@ _MEANING = """\
 ms: a call, from uint8 images to disparities of their size. ratio: median over rounds, in turn,
 of the baseline's time per image by the row's. memory: most that the row's own process held
 (VmHWM). start: from its start to the first answer. GFLOP/s: operations of the network, counted
-by torch on the meta device, in the time of infer. peak: best measured rate of large matrix
-products in that precision, just before; more than 100 % tells of a machine that others kept busy.
+by torch on the meta device, in the time of infer. peak: best rate of large matrix products in that
+precision, measured with every row; more than 100 % tells of a machine that others kept busy.
 diff: from float32 in torch, after the best scale and shift, in % of the spread from its 2nd to its
 98th percentile."""
 
