@@ -22,7 +22,7 @@ from depth_anything_ros.cli.options import Verbs, positive, size
 from depth_anything_ros.core.processor import default_threads
 from depth_anything_ros.model.manifest import release_for
 from depth_anything_ros.model.variants import Checkpoint
-from depth_anything_ros.model.weights import find
+from depth_anything_ros.model.weights import RANDOM, find
 
 __all__ = ['add']
 
@@ -105,6 +105,9 @@ def _tune(options: argparse.Namespace) -> int:
     if row.precision == INT8:
         known = find(row.variant, Checkpoint.RELATIVE, options.weights or row.weights)
         command = export_command(known, FORMATS[row.backend], int8=True)
+        if not options.weights:
+            # Random ones may stand in here; the node takes the released ones.
+            command = command.removesuffix(f' --weights {RANDOM}')
         print(f"calibrate it first, on the robot's images:\n  {command}", file=out)
     print(f'\nwrote {options.out}; start the node with it:', file=out)
     launch = 'ros2 launch depth_anything_ros depth.launch.py image_topic:=/camera/image_raw'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from pathlib import Path
 
 from depth_anything_ros.studies.network_bench.report import Conditions
@@ -22,9 +23,13 @@ def plot(tuning: Tuning, conditions: Conditions, path: Path) -> None:
     name = {
         quality(probe): f'{row.variant} {probe.configuration.input_size}' for probe, row in counted
     }
-    figure, axes = subplots(8.0, 2.2 + 0.3 * len(steps))
+    figure, axes = subplots(8.0, 3.0 + 0.3 * len(steps))
     engines = sorted({(row.backend, row.precision, row.threads) for _, row in counted})
-    for index, engine in enumerate(engines):
+    colours = dict(
+        zip(dict.fromkeys(engine[:2] for engine in engines), cycle(COLOURS), strict=False)
+    )
+    marks = dict(zip(sorted({threads for _, _, threads in engines}), cycle('os^D'), strict=False))
+    for engine in engines:
         own = [
             probe for probe, row in counted if (row.backend, row.precision, row.threads) == engine
         ]
@@ -33,9 +38,9 @@ def plot(tuning: Tuning, conditions: Conditions, path: Path) -> None:
             [probe.p50_ms for probe in own],
             [place[quality(probe)] for probe in own],
             xerr=[[0.0] * len(own), [probe.p95_ms - probe.p50_ms for probe in own]],
-            fmt='o',
+            fmt=marks[threads],
             capsize=2,
-            color=COLOURS[index % len(COLOURS)],
+            color=colours[backend, precision],
             label=f'{backend} {precision}' + (f', threads {threads}' if threads else ''),
         )
     best = tuning.pareto
@@ -62,7 +67,7 @@ def plot(tuning: Tuning, conditions: Conditions, path: Path) -> None:
     axes.set_xlim(left=0.0)
     axes.set_yticks(range(len(steps)), [name[step] for step in steps])
     axes.set_xlabel('ms per image: median, whisker to p95')
-    axes.set_ylabel('quality order (variant, then input size)')
+    axes.set_ylabel('better →')
     axes.set_title('\n'.join(conditions.lines()), fontsize=7, loc='left')
     figure.legend(loc='outside lower center', ncols=3, frameon=False, fontsize=8)
     save(figure, path)
