@@ -10,7 +10,7 @@ from depth_anything_ros.core.errors import BackendError
 from depth_anything_ros.model.cache import Format, find_export
 from depth_anything_ros.model.weights import WeightsFile
 
-__all__ = ['AUTO', 'INT8', 'fastest', 'prepare']
+__all__ = ['AUTO', 'INT8', 'fastest', 'format_of', 'prepare']
 
 AUTO = 'auto'
 
@@ -44,7 +44,7 @@ def prepare(name: str, device: str, weights: WeightsFile, precision: str = AUTO)
     """
     from depth_anything_ros.backends.exported import build_export, existing_export
 
-    form = FORMATS.get(_preferred(device)[0] if name == AUTO else name)
+    form = format_of(name, device)
     if form is None:
         return
     if precision == INT8:
@@ -58,6 +58,11 @@ def prepare(name: str, device: str, weights: WeightsFile, precision: str = AUTO)
         if name != AUTO:
             raise
         _log.warning('%s; until then torch runs the network', err)
+
+
+def format_of(name: str, device: str) -> Format | None:
+    """Give what backend `name`, or the one that 'auto' prefers, loads; None for no export."""
+    return FORMATS.get(_preferred(device)[0] if name == AUTO else name)
 
 
 def _preferred(device: str) -> tuple[str, str]:

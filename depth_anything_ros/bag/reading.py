@@ -17,9 +17,23 @@ from rosbags.typesys.store import Typestore
 from depth_anything_ros.bag.definitions import store_for
 from depth_anything_ros.bag.storages import Storage, open_storages
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
+from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.messages.encodings import DEPTH_ENCODINGS, ENCODINGS
+from depth_anything_ros.messages.images import (
+    MAX_PIXELS,
+    bgr_from_compressed,
+    bgr_from_image,
+)
 
-__all__ = ['COMPRESSED_IMAGE', 'IMAGE', 'BagMessage', 'BagReader', 'BagTopic', 'is_color']
+__all__ = [
+    'COMPRESSED_IMAGE',
+    'IMAGE',
+    'BagMessage',
+    'BagReader',
+    'BagTopic',
+    'bgr_of',
+    'is_color',
+]
 
 IMAGE = 'sensor_msgs/msg/Image'
 COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
@@ -223,6 +237,12 @@ class BagReader:
                     f'bag {storage.path} is damaged: {reason}; copy it again, or mend it with '
                     '`mcap recover` or `sqlite3 .recover`'
                 ) from err
+
+
+def bgr_of(kind: str, image: Any, max_pixels: int = MAX_PIXELS) -> BgrImage:
+    """Give the pixels (H, W, 3) of a message that was read, of type Image or CompressedImage."""
+    decode = bgr_from_compressed if kind == COMPRESSED_IMAGE else bgr_from_image
+    return decode(image, max_pixels=max_pixels)
 
 
 def is_color(message: BagMessage) -> bool:

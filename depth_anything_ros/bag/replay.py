@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from depth_anything_ros.backends import DepthBackend, Output
-from depth_anything_ros.bag.reading import COMPRESSED_IMAGE, IMAGE, BagMessage, BagReader
+from depth_anything_ros.bag.reading import COMPRESSED_IMAGE, IMAGE, BagMessage, BagReader, bgr_of
 from depth_anything_ros.core.alignment import ReferenceKind
 from depth_anything_ros.core.errors import DepthAnythingError, FrameError, SettingError
 from depth_anything_ros.core.frame import DepthFrame, Wanted
 from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
 from depth_anything_ros.core.parameters import Parameters
-from depth_anything_ros.core.types import BgrImage
-from depth_anything_ros.messages.images import bgr_from_compressed, bgr_from_image
 from depth_anything_ros.messages.references import REFERENCE_TYPES
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.messages.surroundings import Surroundings
@@ -183,16 +181,12 @@ class BagReplay:
         try:
             image = _read_image(message)
             header = image.header
-            bgr = self._decode(message.kind, image)
+            bgr = bgr_of(message.kind, image, self._max_pixels)
             stamp_ns = ns_from_stamp(header.stamp)
             frame = self.pipeline.process(bgr, stamp_ns, self._wanted, frame_id=header.frame_id)
         except FrameError as error:
             return ReplayedImage(message.receive_ns, header, info, None, error)
         return ReplayedImage(message.receive_ns, header, info, frame)
-
-    def _decode(self, kind: str, image: Any) -> BgrImage:
-        decode = bgr_from_compressed if kind == COMPRESSED_IMAGE else bgr_from_image
-        return decode(image, max_pixels=self._max_pixels)
 
     def _note(self, text: str) -> None:
         if text not in self.notes and len(self.notes) < _MAX_TOLD:

@@ -16,6 +16,7 @@ from depth_anything_ros.cli.options import (
     add_parameters,
     parameters_of,
     positive,
+    require_some,
     size,
 )
 from depth_anything_ros.cli.terminal import fetch, follow, load, print_rows
@@ -134,17 +135,10 @@ def _bench(options: argparse.Namespace) -> int:
     return _BENCHES[options.what](options)
 
 
-def _require_some(options: argparse.Namespace, *names: str) -> None:
-    for name in names:
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise SettingError(f'--{name} is {value}: give 1 or more')
-
-
 def _bench_alignment(options: argparse.Namespace) -> int:
     from depth_anything_ros.studies import bench_alignment
 
-    _require_some(options, 'scenes')
+    require_some(options, 'scenes')
     with tqdm(unit='cell', disable=None, leave=False) as bar:
         rows = bench_alignment.run(options.scenes, on_progress=follow(bar))
     if options.json:
@@ -157,7 +151,7 @@ def _bench_alignment(options: argparse.Namespace) -> int:
 def _bench_polarity(options: argparse.Namespace) -> int:
     from depth_anything_ros.studies.bench_polarity import PolarityRow, bench_polarity
 
-    _require_some(options, 'drives')
+    require_some(options, 'drives')
     with tqdm(unit='drive', disable=None, leave=False) as bar:
         rows = bench_polarity(options.drives, on_progress=follow(bar))
     columns = [field.name for field in dataclasses.fields(PolarityRow)]
@@ -195,7 +189,7 @@ def _bench_node(options: argparse.Namespace) -> int:
 def _bench_metric(options: argparse.Namespace) -> int:
     from depth_anything_ros.studies.bench_metric import bench_metric
 
-    _require_some(options, 'samples', 'rounds')
+    require_some(options, 'samples', 'rounds')
     costs = bench_metric(options.size, options.samples, options.rounds)
     return print_rows(costs, ('stage', 'min_ms', 'p50_ms', 'p95_ms', 'budget_ms'), options.json)
 
@@ -203,7 +197,7 @@ def _bench_metric(options: argparse.Namespace) -> int:
 def _bench_stages(options: argparse.Namespace) -> int:
     from depth_anything_ros.studies.bench_stages import StageCost, bench_stages
 
-    _require_some(options, 'rounds')
+    require_some(options, 'rounds')
     parameters = parameters_of(options)
     fetch(parameters)
     with tqdm(unit='frame', disable=None, leave=False) as bar:
@@ -215,7 +209,7 @@ def _bench_stages(options: argparse.Namespace) -> int:
 def _bench_soak(options: argparse.Namespace) -> int:
     from depth_anything_ros.studies import bench_soak
 
-    _require_some(options, 'frames')
+    require_some(options, 'frames')
     frames = options.frames or 10_000
     parameters = parameters_of(options, variant='demo', weights='')
     with tqdm(unit='frame', disable=None, leave=False) as bar:
@@ -238,7 +232,7 @@ def _bench_overload(options: argparse.Namespace) -> int:
 def _bench_services(options: argparse.Namespace) -> int:
     from depth_anything_ros.studies.bench_services import ServiceTimes, bench_services
 
-    _require_some(options, 'calls')
+    require_some(options, 'calls')
     parameters = parameters_of(options)
     fetch(parameters)
     with tqdm(unit='call', disable=None, leave=False) as bar:
@@ -268,7 +262,7 @@ def _bench_cameras(options: argparse.Namespace) -> int:
 def _bench_bag(options: argparse.Namespace) -> int:
     from depth_anything_ros.studies.bench_bag import BagCost, bench_bag
 
-    _require_some(options, 'pairs', 'frames')
+    require_some(options, 'pairs', 'frames')
     parameters = parameters_of(options)
     fetch(parameters)
     with tqdm(unit='round', disable=None, leave=False) as bar:

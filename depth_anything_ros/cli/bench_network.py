@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from depth_anything_ros.backends import AUTO, BACKENDS
-from depth_anything_ros.cli.options import add_parameters
+from depth_anything_ros.cli.options import add_parameters, require_some
 from depth_anything_ros.cli.terminal import follow, print_rows
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import entries
@@ -151,8 +151,7 @@ def accuracy(options: argparse.Namespace) -> int:
     """Judge every combination on scenes that no network has seen."""
     from depth_anything_ros.studies.network_bench.accuracy import Accuracy, measure_accuracy
 
-    if options.scenes < 1:
-        raise SettingError(f'--scenes is {options.scenes}: give 1 or more')
+    require_some(options, 'scenes')
     wanted, conditions = conditions_of(configurations(options), options)
     with _bar() as bar:
         rows = measure_accuracy(wanted, options.scenes, options.size, follow(bar))
@@ -243,9 +242,8 @@ def _plan(options: argparse.Namespace, baseline: Engine | None) -> Plan:
 
 
 def _frames(options: argparse.Namespace) -> int:
-    frames: int = _FRAMES if options.frames is None else options.frames
-    if frames < 1:
-        raise SettingError(f'--frames is {frames}: give 1 or more')
+    require_some(options, 'frames')
+    frames: int = options.frames or _FRAMES
     return frames
 
 

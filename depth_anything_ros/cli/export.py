@@ -112,12 +112,12 @@ def _format(options: argparse.Namespace) -> Format:
 
 def _calibration(options: argparse.Namespace) -> list[BgrImage]:
     """Give the images for int8; none for another precision."""
-    from depth_anything_ros.studies.calibration import calibration_images, rendered_images
-
     if options.precision != 'int8':
         if options.calibration is not None:
             raise SettingError('--calibration is for --precision int8: add that, or leave it out')
         return []
+    from depth_anything_ros.studies.calibration import calibration_images, rendered_images
+
     if options.calibration is None:
         print(
             'warning: int8 is calibrated on rendered pictures: --calibration BAG_OR_FOLDER takes'

@@ -6,9 +6,18 @@ import argparse
 import re
 from typing import Any
 
+from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import Parameters, entries, parameters_from_flat
 
-__all__ = ['NETWORK', 'Verbs', 'add_parameters', 'parameters_of', 'positive', 'size']
+__all__ = [
+    'NETWORK',
+    'Verbs',
+    'add_parameters',
+    'parameters_of',
+    'positive',
+    'require_some',
+    'size',
+]
 
 Verbs = Any
 """What add_subparsers gives: argparse does not say its name."""
@@ -57,6 +66,14 @@ def parameters_of(options: argparse.Namespace, **fixed: Any) -> Parameters:
     names = {entry.name for entry in entries()}
     given = {name: value for name, value in vars(options).items() if name in names}
     return parameters_from_flat(given | fixed)
+
+
+def require_some(options: argparse.Namespace, *names: str) -> None:
+    """Raise SettingError for a count below 1; None is left to what reads it."""
+    for name in names:
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise SettingError(f'--{name} is {value}: give 1 or more')
 
 
 def size(text: str) -> tuple[int, int]:

@@ -10,8 +10,6 @@ from pathlib import Path
 from tqdm import tqdm
 
 from depth_anything_ros.backends import INT8
-from depth_anything_ros.backends.choice import FORMATS
-from depth_anything_ros.backends.exported import export_command
 from depth_anything_ros.cli.bench_network import (
     add_grid,
     conditions_of,
@@ -103,6 +101,9 @@ def _tune(options: argparse.Namespace) -> int:
     if (release := release_for(row.variant, Checkpoint.RELATIVE)) and release.non_commercial:
         print(f'licence of its weights: {release.licence}; --variant vits is free', file=out)
     if row.precision == INT8:
+        from depth_anything_ros.backends.choice import FORMATS
+        from depth_anything_ros.backends.exported import export_command
+
         known = find(row.variant, Checkpoint.RELATIVE, options.weights or row.weights)
         command = export_command(known, FORMATS[row.backend], int8=True)
         if not options.weights:

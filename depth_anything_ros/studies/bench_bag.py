@@ -16,13 +16,12 @@ import numpy as np
 from depth_anything_ros.backends import DepthBackend
 from depth_anything_ros.bag.process import process_bag
 from depth_anything_ros.bag.processing.plan import Choice
-from depth_anything_ros.bag.reading import COMPRESSED_IMAGE, BagReader
+from depth_anything_ros.bag.reading import BagReader, bgr_of
 from depth_anything_ros.bag.sample import write_sample_bag
 from depth_anything_ros.bag.writing import BagWriter, storage_of
 from depth_anything_ros.core.frame import Wanted
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.types import BgrImage
-from depth_anything_ros.messages.images import bgr_from_compressed, bgr_from_image
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.pipeline import DepthPipeline, load_backend
 from depth_anything_ros.studies.process_memory import memory_of
@@ -117,10 +116,9 @@ def bench_bag(
 
 def _pictures(reader: BagReader, topic: str) -> list[_Picture]:
     """Decode the first images of a topic."""
-    compressed = reader.topics[topic].kind == COMPRESSED_IMAGE
-    decode = bgr_from_compressed if compressed else bgr_from_image
+    kind = reader.topics[topic].kind
     messages = (message.read() for message in islice(reader.messages([topic]), _PICTURES))
-    return [(decode(each), ns_from_stamp(each.header.stamp)) for each in messages]
+    return [(bgr_of(kind, each), ns_from_stamp(each.header.stamp)) for each in messages]
 
 
 def _of_length(reader: BagReader, topic: str, out: Path, images: int) -> Path:

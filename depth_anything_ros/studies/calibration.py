@@ -7,11 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from depth_anything_ros.bag.reading import COMPRESSED_IMAGE, BagReader
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.files import open_source
-from depth_anything_ros.messages.images import bgr_from_compressed, bgr_from_image
 from depth_anything_ros.synthetic.scenes import SCENES
 from depth_anything_ros.synthetic.world import World
 
@@ -35,9 +33,7 @@ def calibration_images(source: str) -> list[BgrImage]:
     path = Path(source).expanduser()
     inside = path.iterdir() if path.is_dir() else (path,)
     if any(file.suffix in _BAG_FILES for file in inside):
-        with BagReader(path) as bag:
-            topics = bag.color_topics()
-            found = _spread(_of_bag(bag, topics), sum(bag.topics[name].count for name in topics))
+        found = _of_bag(path)
     else:
         opened = open_source(source)
         if not opened.length:
@@ -57,10 +53,17 @@ def rendered_images() -> list[BgrImage]:
     ]
 
 
-def _of_bag(bag: BagReader, topics: list[str]) -> _Reads:
-    for message in bag.messages(topics):
-        decode = bgr_from_compressed if message.kind == COMPRESSED_IMAGE else bgr_from_image
-        yield lambda message=message, decode=decode: decode(message.read())  # type: ignore[misc]
+def _of_bag(path: Path) -> list[BgrImage]:
+    # It needs a package of its own, which folders and videos do without.
+    from depth_anything_ros.bag.reading import BagReader, bgr_of
+
+    with BagReader(path) as bag:
+        topics = bag.color_topics()
+        reads: _Reads = (
+            lambda message=message: bgr_of(message.kind, message.read())  # type: ignore[misc]
+            for message in bag.messages(topics)
+        )
+        return _spread(reads, sum(bag.topics[name].count for name in topics))
 
 
 def _spread(reads: _Reads, length: int) -> list[BgrImage]:

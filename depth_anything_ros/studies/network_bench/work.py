@@ -50,16 +50,17 @@ def network_gflop(variant: str, size: tuple[int, int], input_size: int) -> float
 
 @lru_cache
 def gflop_by_part(variant: str, size: tuple[int, int], input_size: int) -> dict[str, float]:
-    """Count as `network_gflop` does: 'linear', 'convolution' and 'attention'."""
+    """Count as `network_gflop` does: 'linear', 'convolution', 'attention', or 'rest'."""
     height, width = network_size(size[1], size[0], input_size)
     with torch.device('meta'), torch.inference_mode():
         network = DepthAnythingV2(get_variant(variant)).eval()
         image = torch.empty(1, 3, height, width)
         with FlopCounterMode(display=False) as counter:
             network(image)
-    parts = dict.fromkeys(_PARTS.values(), 0.0)
+    parts: dict[str, float] = {}
     for operator, count in counter.get_flop_counts()['Global'].items():
-        parts[_PARTS[operator]] += count * 1e-9
+        part = _PARTS.get(operator, 'rest')
+        parts[part] = parts.get(part, 0.0) + count * 1e-9
     return parts
 
 

@@ -18,7 +18,6 @@ from typing import Any
 import cv2
 
 from depth_anything_ros.backends import (
-    AUTO,
     INT8,
     Choice,
     DepthBackend,
@@ -26,7 +25,7 @@ from depth_anything_ros.backends import (
     create_chosen,
     prepare,
 )
-from depth_anything_ros.backends.choice import FORMATS, fastest
+from depth_anything_ros.backends.choice import format_of
 from depth_anything_ros.backends.exported import quantize_export
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.processor import process_status
@@ -53,8 +52,7 @@ class Worker:
         weights = find(configuration.variant, Checkpoint.RELATIVE, configuration.weights)
         backend, device = configuration.backend, configuration.device
         if configuration.precision == INT8:
-            name = fastest(device, weights, INT8)[0] if backend == AUTO else backend
-            form = FORMATS.get(name)
+            form = format_of(backend, device)
             if form is not None and find_export(weights, form, int8=True) is None:
                 from depth_anything_ros.studies.calibration import rendered_images
 
