@@ -2,10 +2,13 @@
 
 import os
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
-from ament_index_python.packages import get_package_share_directory
+import yaml
+from ament_index_python.packages import get_package_share_directory, get_packages_with_prefixes
 from launch.actions import (
     DeclareLaunchArgument,
+    LogInfo,
     OpaqueFunction,
     SetEnvironmentVariable,
     Shutdown,
@@ -77,7 +80,13 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=default, description=text)
         for name, (default, text) in OTHERS.items()
     ]
-    return LaunchDescription([*arguments, OpaqueFunction(function=_start)])
+    rviz = DeclareLaunchArgument(
+        'rviz',
+        default_value='false',
+        choices=['true', 'false'],
+        description='Show depth in RViz 2 by config/depth.rviz.',
+    )
+    return LaunchDescription([*arguments, rviz, OpaqueFunction(function=_start)])
 
 
 def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -108,7 +117,10 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         # Without its one node this launch has nothing left to do.
         on_exit=[Shutdown(reason='the depth node ended')],
     )
-    return [*_fastdds(value('fastdds_profile')), node]
+    started: list[LaunchDescriptionEntity] = [*_fastdds(value('fastdds_profile')), node]
+    if value('rviz') == 'true':
+        started.append(_rviz(cameras, value('namespace'), given.get('use_sim_time', False)))
+    return started
 
 
 def _topics(cameras: list[str], image: str, info: str, reference: str) -> list[tuple[str, str]]:
@@ -132,11 +144,55 @@ def _topics(cameras: list[str], image: str, info: str, reference: str) -> list[t
     ]
 
 
+def _rviz(
+    cameras: list[str], namespace: str, use_sim_time: ParameterValue | bool
+) -> LaunchDescriptionEntity:
+    """Start RViz beside the node, which goes on without it."""
+    if 'rviz2' not in get_packages_with_prefixes():
+        return LogInfo(
+            msg='rviz:=true: rviz2 is not installed (sudo apt install ros-$ROS_DISTRO-rviz2); '
+            'depth goes on without it'
+        )
+    return Node(
+        package='rviz2',
+        executable='rviz2',
+        # The topics of the view are relative.
+        namespace=namespace,
+        arguments=['-d', str(_view(cameras))],
+        parameters=[{'use_sim_time': use_sim_time}],
+        output='screen',
+    )
+
+
+def _view(cameras: list[str]) -> Path:
+    """Give the view of one camera without a name, or a copy with a group for each name."""
+    path = _config('depth.rviz')
+    if not cameras:
+        return path
+    view = yaml.safe_load(path.read_text())
+    displays = view['Visualization Manager']['Displays']
+    depth = yaml.safe_dump(displays.pop())
+    for camera in cameras:
+        group = yaml.safe_load(depth.replace('depth_anything/', f'depth_anything/{camera}/'))
+        group['Name'] = camera
+        for display in group['Displays']:
+            display['Name'] = f'{camera} {display["Name"]}'
+        displays.append(group)
+    # It knows the images by their names.
+    del view['Window Geometry']['QMainWindow State']
+    with NamedTemporaryFile('w', prefix='depth_', suffix='.rviz', delete=False) as file:
+        yaml.safe_dump(view, file)
+    return Path(file.name)
+
+
 def _fastdds(profile: str) -> list[LaunchDescriptionEntity]:
     variable = 'FASTRTPS_DEFAULT_PROFILES_FILE'
     if profile == 'auto':
         if variable in os.environ:
             return []
-        share = Path(get_package_share_directory('depth_anything_ros'))
-        profile = str(share / 'config' / 'fastdds.xml')
+        profile = str(_config('fastdds.xml'))
     return [] if profile == 'none' else [SetEnvironmentVariable(variable, profile)]
+
+
+def _config(name: str) -> Path:
+    return Path(get_package_share_directory('depth_anything_ros')) / 'config' / name

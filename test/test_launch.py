@@ -7,13 +7,15 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import rclpy
+import yaml
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.qos import ReliabilityPolicy
 from rig import picture, values_of
@@ -25,17 +27,24 @@ from depth_anything_ros.ros.qos import LATCHED, SENSOR
 pytest.importorskip('launch_ros', reason='launch_ros is not installed')
 if shutil.which('ros2') is None:
     pytest.skip('ros2 is not installed', allow_module_level=True)
+from ament_index_python.packages import get_packages_with_prefixes
 
 FAST = ['variant:=demo', 'weights:=random', 'device:=cpu']
 
 
 @contextmanager
-def launched(log: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+def launched(
+    log: Path, *arguments: str, environment: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run ros2 launch, end it as Ctrl-C does, and look at how it ended."""
     command = ['ros2', 'launch', 'depth_anything_ros', 'depth.launch.py', *FAST, *arguments]
     with log.open('wb') as output:
         process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=os.environ | (environment or {}),
         )
     try:
         yield process
@@ -67,6 +76,14 @@ class Peer:
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             rclpy.spin_once(self.node, timeout_sec=0.05)
+
+    def until(self, condition: Callable[[], Any], log: Path) -> Any:
+        """Spin until `condition` gives something true; give that."""
+        deadline = time.monotonic() + 30.0
+        while not (result := condition()):
+            assert time.monotonic() < deadline, log.read_text()
+            rclpy.spin_once(self.node, timeout_sec=0.05)
+        return result
 
     def until_answered(self, topic: str, message: Any, output: str) -> Image:
         answers: list[Image] = []
@@ -202,6 +219,81 @@ def test_a_params_file_has_its_say_and_arguments_win_over_it(tmp_path: Path) -> 
         assert (bgr[30:, :, 0] == bgr[30:, :, 2]).all()
 
 
+class Rviz:
+    """A package rviz2 whose RViz writes down what it is asked for, and is closed at once."""
+
+    def __init__(self, prefix: Path) -> None:
+        self._asked = prefix / 'asked'
+        executable = prefix / 'lib' / 'rviz2' / 'rviz2'
+        executable.parent.mkdir(parents=True)
+        executable.write_text(
+            f'#!/bin/sh\nprintf "%s\\n" "$@" > {prefix}/part && mv {prefix}/part {self._asked}\n'
+        )
+        executable.chmod(0o755)
+        marker = prefix / 'share' / 'ament_index' / 'resource_index' / 'packages' / 'rviz2'
+        marker.parent.mkdir(parents=True)
+        marker.touch()
+        self.environment = {'AMENT_PREFIX_PATH': f'{prefix}:{os.environ["AMENT_PREFIX_PATH"]}'}
+
+    def asked(self) -> list[str]:
+        """Its arguments, or nothing before it was started."""
+        return self._asked.read_text().splitlines() if self._asked.exists() else []
+
+
+def topics_of(view: Path) -> dict[str, list[str]]:
+    """The topics that a view of RViz shows, by the name of their group."""
+    displays = yaml.safe_load(view.read_text())['Visualization Manager']['Displays']
+    return {
+        group['Name']: [display['Topic']['Value'] for display in group['Displays']]
+        for group in displays
+        if 'Displays' in group
+    }
+
+
+def test_rviz_shows_depth_in_the_namespace_and_time_of_the_node(tmp_path: Path) -> None:
+    rviz, log = Rviz(tmp_path / 'rviz'), tmp_path / 'log'
+    arguments = ['rviz:=true', 'namespace:=robot1', 'use_sim_time:=true']
+    with launched(log, *arguments, environment=rviz.environment) as process:
+        peer = Peer('/robot1/depth_anything')
+        peer.until_active(process, log)
+        asked = peer.until(rviz.asked, log)
+        # RViz is closed by now, and depth goes on.
+        peer.until_answered('/camera/image_raw', image(), 'relative/image')
+    assert asked[0] == '-d'
+    assert Path(asked[1]).parts[-3:] == ('depth_anything_ros', 'config', 'depth.rviz')
+    assert '__ns:=/robot1' in asked
+    parameters = yaml.safe_load(Path(asked[asked.index('--params-file') + 1]).read_text())
+    assert parameters == {'/**': {'ros__parameters': {'use_sim_time': True}}}
+    assert 'Depth' in topics_of(Path(asked[1]))
+
+
+def test_rviz_shows_each_camera(tmp_path: Path) -> None:
+    rviz, log = Rviz(tmp_path / 'rviz'), tmp_path / 'log'
+    with launched(
+        log, 'rviz:=true', 'cameras:=front,rear', environment=rviz.environment
+    ) as process:
+        peer = Peer('/depth_anything')
+        peer.until_active(process, log)
+        shown = topics_of(Path(peer.until(rviz.asked, log)[1]))
+        assert shown.keys() == {'front', 'rear'}
+        for camera, topics in shown.items():
+            assert {topic.split('/')[1] for topic in topics} == {camera}
+            for topic in topics:
+                peer.until(partial(peer.node.count_publishers, f'/{topic}'), log)
+
+
+@pytest.mark.skipif('rviz2' in get_packages_with_prefixes(), reason='rviz2 is installed')
+def test_depth_goes_on_without_rviz2(tmp_path: Path) -> None:
+    log = tmp_path / 'log'
+    with launched(log, 'rviz:=true') as process:
+        peer = Peer('/depth_anything')
+        peer.until_active(process, log)
+        peer.until_answered('/camera/image_raw', image(), 'relative/image')
+    said = [line for line in log.read_text().splitlines() if 'rviz2' in line]
+    assert len(said) == 1
+    assert said[0].endswith('(sudo apt install ros-$ROS_DISTRO-rviz2); depth goes on without it')
+
+
 def test_every_argument_is_described() -> None:
     shown = subprocess.run(
         ['ros2', 'launch', 'depth_anything_ros', 'depth.launch.py', '--show-args'],
@@ -210,7 +302,7 @@ def test_every_argument_is_described() -> None:
         check=True,
         timeout=60,
     ).stdout
-    names = 'variant weights image_topic reference_type reference_topic params_file namespace'
+    names = 'variant weights image_topic reference_type reference_topic params_file namespace rviz'
     for name in names.split():
         assert f"'{name}'" in shown
     assert 'no description given' not in shown
