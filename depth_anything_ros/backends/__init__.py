@@ -12,6 +12,7 @@ from typing import Protocol
 
 from depth_anything_ros.backends.choice import AUTO, INT8, fastest, prepare
 from depth_anything_ros.core.errors import BackendError, SettingError
+from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.processor import default_threads
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
@@ -150,34 +151,30 @@ class Choice:
     settings: BackendSettings
 
 
-def choose_backend(
-    name: str,
-    *,
-    variant: str,
-    weights: str,
-    device: str,
-    precision: str,
-    input_size: int,
-    checkpoint: Checkpoint = Checkpoint.RELATIVE,
-    threads: int = 0,
-) -> Choice:
-    """Decide what `create_backend` loads, with its arguments; raises as that."""
+def choose_backend(wanted: Parameters) -> Choice:
+    """Decide what `create_backend` loads for these parameters; raises as that."""
+    name = wanted.backend
     if name != AUTO and name not in BACKENDS:
         known = ', '.join((AUTO, *BACKENDS))
         raise SettingError(f"backend '{name}' is not known: choose one of {known}")
-    if threads < 0:
-        raise SettingError(f'threads {threads} is negative: give 0 to take the number of cores')
-    row = get_variant(variant)
+    if wanted.threads < 0:
+        raise SettingError(
+            f'threads {wanted.threads} is negative: give 0 to take the number of cores'
+        )
+    variant = get_variant(wanted.variant)
+    weights = find(wanted.variant, Checkpoint(wanted.checkpoint), wanted.weights)
+    why = ''
+    if name == AUTO:
+        name, why = fastest(wanted.device, weights, wanted.precision)
     settings = BackendSettings(
-        row,
-        find(variant, checkpoint, weights),
-        device,
-        precision,
-        row.input_size or input_size,
-        threads or default_threads(),
+        variant,
+        weights,
+        wanted.device,
+        wanted.precision,
+        variant.input_size or wanted.input_size,
+        wanted.threads or default_threads(),
     )
-    chosen, why = fastest(device, settings.weights, precision) if name == AUTO else (name, '')
-    return Choice(chosen, why, settings)
+    return Choice(name, why, settings)
 
 
 def create_backend(
@@ -207,14 +204,16 @@ def create_backend(
     be used, BackendError for what this machine cannot do.
     """
     choice = choose_backend(
-        name,
-        variant=variant,
-        weights=weights,
-        device=device,
-        precision=precision,
-        input_size=input_size,
-        checkpoint=checkpoint,
-        threads=threads,
+        Parameters(
+            backend=name,
+            variant=variant,
+            weights=weights,
+            device=device,
+            precision=precision,
+            input_size=input_size,
+            checkpoint=checkpoint.value,
+            threads=threads,
+        )
     )
     backend = create_chosen(choice.name, choice.settings)
     backend.info = replace(backend.info, why=choice.why)

@@ -5,13 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from depth_anything_ros.backends import (
-    Choice,
-    DepthBackend,
-    choose_backend,
-    create_chosen,
-    prepare,
-)
+from depth_anything_ros.backends import DepthBackend, choose_backend, create_chosen, prepare
 from depth_anything_ros.backends.self_check import (
     candidates,
     checked,
@@ -44,7 +38,7 @@ def fetch_weights(parameters: Parameters, on_progress: OnProgress | None = None)
     )
     prepare(parameters.backend, parameters.device, weights, parameters.precision)
     if parameters.backend != _UPSTREAM:
-        kept_reference(_choice(parameters).settings)
+        kept_reference(choose_backend(parameters).settings)
 
 
 def load_backend(parameters: Parameters) -> DepthBackend:
@@ -53,7 +47,7 @@ def load_backend(parameters: Parameters) -> DepthBackend:
     It is compared with plain float32 on one picture; where they differ a safer way runs, and the
     notices of its `info` say so. Raises WeightsError, BackendError or SettingError.
     """
-    choice = _choice(parameters)
+    choice = choose_backend(parameters)
     if choice.name == _UPSTREAM:
         # What all are compared with in the end.
         backend = create_chosen(choice.name, choice.settings)
@@ -63,16 +57,3 @@ def load_backend(parameters: Parameters) -> DepthBackend:
     backend, notices = checked(ways, partial(kept_reference, choice.settings))
     backend.info = replace(backend.info, why=choice.why, notices=notices)
     return backend
-
-
-def _choice(parameters: Parameters) -> Choice:
-    return choose_backend(
-        parameters.backend,
-        variant=parameters.variant,
-        weights=parameters.weights,
-        device=parameters.device,
-        precision=parameters.precision,
-        input_size=parameters.input_size,
-        checkpoint=Checkpoint(parameters.checkpoint),
-        threads=parameters.threads,
-    )

@@ -19,7 +19,6 @@ import cv2
 
 from depth_anything_ros.backends import (
     INT8,
-    Choice,
     DepthBackend,
     choose_backend,
     create_chosen,
@@ -62,7 +61,7 @@ class Worker:
     def load(self, configuration: Configuration, image: BgrImage) -> Loaded:
         """Load the network, and run it once."""
         start_s = time.perf_counter()
-        choice = _chosen(configuration)
+        choice = choose_backend(configuration.parameters())
         self._backend = create_chosen(choice.name, choice.settings)
         load_s = time.perf_counter() - start_s
         self._images = [image] * configuration.batch
@@ -93,7 +92,7 @@ class Worker:
         """Give operations and milliseconds by part of a network that OpenVINO runs."""
         from depth_anything_ros.studies.network_bench.profile import counted
 
-        choice = _chosen(configuration)
+        choice = choose_backend(configuration.parameters())
         if choice.name != 'openvino':
             raise SettingError(
                 f'{choice.name} counts nothing by operation: profile --backend openvino'
@@ -113,18 +112,6 @@ class Worker:
         from depth_anything_ros.studies.network_bench.work import peak_gflops
 
         return peak_gflops(device, precision)
-
-
-def _chosen(configuration: Configuration) -> Choice:
-    return choose_backend(
-        configuration.backend,
-        variant=configuration.variant,
-        weights=configuration.weights,
-        device=configuration.device,
-        precision=configuration.precision,
-        input_size=configuration.input_size,
-        threads=configuration.threads,
-    )
 
 
 def main(descriptor: int, threads: int) -> None:
