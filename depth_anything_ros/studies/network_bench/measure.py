@@ -6,7 +6,7 @@ import itertools
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from copy import copy
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from depth_anything_ros.model.weights import RANDOM
 from depth_anything_ros.studies.network_bench.configuration import Configuration, Engine
 from depth_anything_ros.studies.network_bench.process import NetworkProcess, cache_in
 from depth_anything_ros.studies.network_bench.row import Row, Timing, agreement
-from depth_anything_ros.studies.network_bench.samples import Loaded, Sample
+from depth_anything_ros.studies.network_bench.samples import Profile, Sample
 from depth_anything_ros.studies.network_bench.work import network_gflop
 from depth_anything_ros.synthetic.world import World
 
@@ -146,13 +146,10 @@ class Bench:
             process.load(configuration, images[0])
             return process.answers(images)
 
-    def profile(
-        self, configuration: Configuration, calls: int
-    ) -> tuple[Loaded, Mapping[str, tuple[int, float]]]:
-        """Give what was loaded, with operations and milliseconds by part, as OpenVINO counts."""
+    def profile(self, configuration: Configuration, calls: int) -> Profile:
+        """Give operations and milliseconds by part, as OpenVINO counts them."""
         with self._ready(configuration) as process:
-            loaded = process.load(configuration, self._image)
-            return loaded, process.profile(configuration, calls)
+            return process.profile(configuration, self._image, calls)
 
     def _ready(self, configuration: Configuration) -> NetworkProcess:
         """Start a process for a network, once all that it needs is on disk."""

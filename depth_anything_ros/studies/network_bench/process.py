@@ -16,7 +16,7 @@ from typing import Any
 from depth_anything_ros.core.errors import BackendError
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.studies.network_bench.configuration import Configuration
-from depth_anything_ros.studies.network_bench.samples import Loaded, Sample
+from depth_anything_ros.studies.network_bench.samples import Loaded, Profile, Sample
 
 __all__ = ['NetworkProcess', 'cache_in']
 
@@ -89,10 +89,10 @@ class NetworkProcess:
         disparities: list[FloatImage] = self._call('answers', images)
         return disparities
 
-    def profile(self, configuration: Configuration, calls: int) -> Mapping[str, tuple[int, float]]:
-        """Give operations and milliseconds by part of a network that OpenVINO runs."""
-        parts: Mapping[str, tuple[int, float]] = self._call('profile', configuration, calls)
-        return parts
+    def profile(self, configuration: Configuration, image: BgrImage, calls: int) -> Profile:
+        """Load a network by OpenVINO, and count its operations on `image`, uint8 (H, W, 3)."""
+        profile: Profile = self._call('profile', configuration, image, calls)
+        return profile
 
     def memory_mb(self) -> tuple[float, float | None]:
         """Give the most memory held so far: resident, and of the GPU or None."""

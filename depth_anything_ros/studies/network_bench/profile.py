@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from depth_anything_ros.backends import BackendSettings
@@ -10,6 +9,7 @@ from depth_anything_ros.core.preprocess import network_input, network_size
 from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.studies.network_bench.configuration import Configuration
 from depth_anything_ros.studies.network_bench.measure import Bench, Plan
+from depth_anything_ros.studies.network_bench.samples import Profile
 from depth_anything_ros.studies.network_bench.work import gflop_by_part
 
 __all__ = ['Part', 'counted', 'profile']
@@ -53,28 +53,26 @@ def profile(configuration: Configuration, size: tuple[int, int], calls: int) -> 
     Raises DepthAnythingError where OpenVINO cannot run it.
     """
     with Bench(Plan(size)) as bench:
-        loaded, found = bench.profile(configuration, calls)
-        peak = bench.peak_gflops('cpu', loaded.precision, configuration.threads)
-    gflop = gflop_by_part(configuration.variant, size, loaded.input_size)
-    total_ms = sum(ms for _, ms in found.values())
+        found = bench.profile(configuration, calls)
+        peak = bench.peak_gflops('cpu', found.precision, configuration.threads)
+    gflop = gflop_by_part(configuration.variant, size, found.input_size)
+    total_ms = sum(ms for _, ms in found.parts.values())
     parts = []
-    for name, (operations, ms) in found.items():
+    for name, (operations, ms) in found.parts.items():
         work = gflop.get(name)
         gflops = None if work is None else work / ms * 1e3
         percent = None if gflops is None or peak is None else 100.0 * gflops / peak
         share = 100.0 * ms / total_ms
-        network = configuration.variant, loaded.input_size, loaded.precision
+        network = configuration.variant, found.input_size, found.precision
         parts.append(Part(*network, name, operations, ms, share, work, gflops, percent))
     return sorted(parts, key=lambda part: -part.ms)
 
 
-def counted(
-    settings: BackendSettings, image: BgrImage, calls: int
-) -> Mapping[str, tuple[int, float]]:
-    """Give operations and milliseconds for `image` (H, W, 3) by part: means over so many calls."""
+def counted(settings: BackendSettings, image: BgrImage, calls: int) -> Profile:
+    """Load a network that counts, and run it so many times on `image`, uint8 (H, W, 3)."""
     from depth_anything_ros.backends.openvino import compiled
 
-    network, _, _ = compiled(settings, PERF_COUNT=True)
+    network, _, precision = compiled(settings, PERF_COUNT=True)
     request = network.create_infer_request()
     size = network_size(image.shape[0], image.shape[1], settings.input_size)
     batch = network_input(image, size)[None]
@@ -91,4 +89,4 @@ def counted(
         part = 'attention' if _ATTENTION in made_of else _PARTS.get(kind, _REST)
         count, ms = found.get(part, (0, 0.0))
         found[part] = count + 1, ms + int(time_us) * 1e-3
-    return found
+    return Profile(precision, settings.input_size, found)

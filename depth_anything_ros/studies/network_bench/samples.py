@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ['Loaded', 'Sample']
+__all__ = ['Loaded', 'Profile', 'Sample']
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,15 @@ class Loaded:
     input_size: int
     load_s: float
     first_ms: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Operations and mean milliseconds of a call by part of the network, and what that was."""
+
+    precision: str
+    input_size: int
+    parts: Mapping[str, tuple[int, float]]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -34,7 +34,7 @@ from depth_anything_ros.model.cache import find_export
 from depth_anything_ros.model.variants import Checkpoint
 from depth_anything_ros.model.weights import find
 from depth_anything_ros.studies.network_bench.configuration import Configuration
-from depth_anything_ros.studies.network_bench.samples import Loaded, Sample
+from depth_anything_ros.studies.network_bench.samples import Loaded, Profile, Sample
 
 __all__ = ['Worker', 'main']
 
@@ -88,8 +88,8 @@ class Worker:
         assert self._backend is not None
         return [self._backend.infer(image) for image in images]
 
-    def profile(self, configuration: Configuration, calls: int) -> Mapping[str, tuple[int, float]]:
-        """Give operations and milliseconds by part of a network that OpenVINO runs."""
+    def profile(self, configuration: Configuration, image: BgrImage, calls: int) -> Profile:
+        """Run a network that counts its operations so many times."""
         from depth_anything_ros.studies.network_bench.profile import counted
 
         choice = choose_backend(configuration.parameters())
@@ -97,7 +97,7 @@ class Worker:
             raise SettingError(
                 f'{choice.name} counts nothing by operation: profile --backend openvino'
             )
-        return counted(choice.settings, self._images[0], calls)
+        return counted(choice.settings, image, calls)
 
     def memory_mb(self) -> tuple[float, float | None]:
         """Give the most memory held so far: resident, and of the GPU where torch knows."""
