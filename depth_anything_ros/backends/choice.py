@@ -31,7 +31,8 @@ def fastest(device: str, weights: WeightsFile, precision: str = AUTO) -> tuple[s
     # torch runs anywhere but on Intel's GPUs, and anything but int8.
     replaceable = device in ('auto', 'cpu') and precision != INT8
     if form is not None and replaceable and find_export(weights, form) is None:
-        return 'torch', f'{name} is faster, once `{export_command(weights, form)}` was run'
+        command = export_command(*weights.parameters, form)
+        return 'torch', f'{name} is faster, once `{command}` was run'
     return name, why
 
 

@@ -23,7 +23,8 @@ from depth_anything_ros.core.preprocess import network_size, upsample
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.model.cache import Format, find_export, keep_export
-from depth_anything_ros.model.weights import RANDOM, WeightsFile
+from depth_anything_ros.model.variants import Checkpoint
+from depth_anything_ros.model.weights import WeightsFile
 
 __all__ = [
     'ExportedBackend',
@@ -85,19 +86,21 @@ def existing_export(weights: WeightsFile, form: Format, *, int8: bool = False) -
         if int8
         else ('exported to', "set backend to 'torch'")
     )
+    command = export_command(*weights.parameters, form, int8=int8)
     raise BackendError(
         f'{weights.variant} {weights.checkpoint.value} was not {done} {form.value} yet: run'
-        f' `{export_command(weights, form, int8=int8)}` and configure again, or {otherwise}'
+        f' `{command}` and configure again, or {otherwise}'
     )
 
 
-def export_command(weights: WeightsFile, form: Format, *, int8: bool = False) -> str:
-    """Give the command that exports `weights` into the cache."""
+def export_command(
+    variant: str, checkpoint: Checkpoint, weights: str, form: Format, *, int8: bool = False
+) -> str:
+    """Give the command that exports into the cache what these parameters name."""
     words = ['depth_anything export --cache --format', form.value]
     words += ['--precision int8 --calibration FOLDER_OR_BAG'] if int8 else []
-    words += ['--variant', weights.variant, '--checkpoint', weights.checkpoint.value]
-    if weights.random or not weights.known:
-        words += ['--weights', shlex.quote(str(weights.path or RANDOM))]
+    words += ['--variant', variant, '--checkpoint', checkpoint.value]
+    words += ['--weights', shlex.quote(weights)] if weights else []
     return ' '.join(words)
 
 

@@ -20,7 +20,6 @@ from depth_anything_ros.cli.options import Verbs, positive, size
 from depth_anything_ros.core.processor import default_threads
 from depth_anything_ros.model.manifest import release_for
 from depth_anything_ros.model.variants import Checkpoint
-from depth_anything_ros.model.weights import RANDOM, find
 
 __all__ = ['add']
 
@@ -104,11 +103,11 @@ def _tune(options: argparse.Namespace) -> int:
         from depth_anything_ros.backends.choice import FORMATS
         from depth_anything_ros.backends.exported import export_command
 
-        known = find(row.variant, Checkpoint.RELATIVE, options.weights or row.weights)
-        command = export_command(known, FORMATS[row.backend], int8=True)
-        if not options.weights:
-            # Random ones may stand in here; the node takes the released ones.
-            command = command.removesuffix(f' --weights {RANDOM}')
+        # Not row.weights: random ones may stand in there, and the node takes the released ones.
+        form = FORMATS[row.backend]
+        command = export_command(
+            row.variant, Checkpoint.RELATIVE, options.weights, form, int8=True
+        )
         print(f"calibrate it first, on the robot's images:\n  {command}", file=out)
     print(f'\nwrote {options.out}; start the node with it:', file=out)
     launch = 'ros2 launch depth_anything_ros depth.launch.py image_topic:=/camera/image_raw'

@@ -45,6 +45,11 @@ class WeightsFile:
     known: bool
     random: bool = False
 
+    @property
+    def parameters(self) -> tuple[str, Checkpoint, str]:
+        """Give the `variant`, `checkpoint` and `weights` that name it; '' for the released one."""
+        return self.variant, self.checkpoint, '' if self.known else str(self.path or RANDOM)
+
     def notices(self) -> tuple[str, ...]:
         """Give the lines that warn a user before these weights run; none for most."""
         title = f'{self.variant} {self.checkpoint.value}'

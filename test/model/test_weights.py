@@ -66,6 +66,7 @@ def test_random_only_when_asked_for() -> None:
     file = weights.find('vitg', RELATIVE, 'random', manifest=ROWS)
     assert (file.path, file.sha256, file.known, file.random) == (None, '', False, True)
     assert 'random weights' in file.notices()[0]
+    assert file.parameters == ('vitg', RELATIVE, 'random')
 
 
 @pytest.mark.parametrize('as_folder', [False, True])
@@ -75,6 +76,7 @@ def test_a_released_file_is_known_wherever_it_lies(tmp_path: Path, as_folder: bo
     file = weights.find('vits', RELATIVE, str(tmp_path if as_folder else path), manifest=ROWS)
     assert file == weights.WeightsFile(path, VITS.sha256, 'vits', RELATIVE, 'Apache-2.0', True)
     assert file.notices() == ()
+    assert file.parameters == ('vits', RELATIVE, '')
 
 
 def test_a_released_file_is_known_under_any_name(tmp_path: Path) -> None:
@@ -98,6 +100,7 @@ def test_a_file_of_ones_own_is_accepted_and_said(tmp_path: Path) -> None:
     assert not file.known and not file.random and file.licence == 'unknown'
     assert file.sha256 == hashlib.sha256(b'trained here').hexdigest()
     assert 'unknown checkpoint' in file.notices()[0]
+    assert file.parameters == ('vitg', INDOOR, str(tmp_path / 'own.pth'))
 
 
 def _refused(tmp_path: Path, text: str, **wanted: object) -> str:

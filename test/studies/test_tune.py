@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -165,6 +166,28 @@ def test_a_picture_is_drawn(bench: type[FakeBench], tmp_path: Path) -> None:
 
     plot(searched(100.0), CONDITIONS, tmp_path / 'tune.png')
     assert (tmp_path / 'tune.png').read_bytes().startswith(b'\x89PNG')
+
+
+@pytest.mark.parametrize('weights', ['', 'random', "my robot's.pth"])
+def test_int8_is_calibrated_for_the_weights_that_the_node_takes(
+    weights: str,
+    bench: type[FakeBench],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(RATES, ('openvino', 'int8'), 4.0)
+    monkeypatch.chdir(tmp_path)
+    engine = ['--variant', 'vits', '--backend', 'openvino', '--precision', 'int8']
+    assert cli.main(['tune', '--budget-ms', '60000', *engine, '--weights', weights]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (command,) = (shlex.split(line) for line in lines if 'depth_anything export' in line)
+    network = ['--variant', 'vits', '--checkpoint', 'relative']
+    named = [*network, '--weights', weights] if weights else network
+    assert command[-len(named) :] == named
+    read = parameters_from_flat(parameters_from_file(Path('params.yaml')))
+    assert (read.variant, read.precision) == ('vits', 'int8')
+    assert read.weights == (weights if weights in ('', 'random') else str(tmp_path / weights))
 
 
 def test_tune_writes_a_file_or_says_what_is_fastest(

@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.model.weights import RANDOM
 from depth_anything_ros.studies.network_bench.report import Conditions
 from depth_anything_ros.studies.network_bench.row import Row
 
@@ -25,7 +26,8 @@ def refuse_existing(path: Path) -> None:
 def write_params(path: Path, row: Row, conditions: Conditions, command: str, weights: str) -> None:
     """Write the parameters of a row that was timed, with what they were chosen by.
 
-    `weights` is a path that was asked for, or ''. Raises SettingError where it cannot be written.
+    `weights` is what was asked for: a path, 'random' or ''. Raises SettingError where the file
+    cannot be written.
     """
     told = [
         f'Written by `{command}` on {date.today():%Y-%m-%d}, on {conditions.machine}.',
@@ -35,8 +37,10 @@ def write_params(path: Path, row: Row, conditions: Conditions, command: str, wei
     lines += ['/**:', '  ros__parameters:']
     # JSON's scalars are YAML's, and a text keeps its quotes.
     lines += [f'    {name}: {json.dumps(getattr(row, name))}' for name in _NAMES]
+    if weights not in ('', RANDOM):
+        weights = str(Path(weights).expanduser().absolute())
     if weights:
-        lines.append(f'    weights: {json.dumps(str(Path(weights).absolute()))}')
+        lines.append(f'    weights: {json.dumps(weights)}')
     try:
         path.write_text('\n'.join(lines) + '\n')
     except OSError as err:
