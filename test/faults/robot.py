@@ -15,7 +15,6 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from drive import IMAGE, INFO, LIDAR, Drive
-from faults import ALL, DEPTH, DEPTH_INFO, POINTS, RELATIVE, SIGMA, STATS, Fault
 from lifecycle_msgs.msg import Transition
 from rig import Rig, values_of
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
@@ -24,6 +23,7 @@ from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.messages.images import bgr_from_image
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.ros.qos import REFERENCE
+from faults import ALL, DEPTH, DEPTH_INFO, POINTS, RELATIVE, SIGMA, STATS, Fault
 
 SECOND = 1_000_000_000
 CLOUD = '/sensor/points'

@@ -1,6 +1,10 @@
 """What a fault is, as a declaration, and docs/reliability.md as a rendering of all of them.
 
-`pytest test/test_faults.py test/messages/test_fuzz.py --reliability FILE` writes the page.
+Each is counted and told, and the next good frame works. One node takes nearly all of them one
+after the other, so each must leave it well. A `Fault` declares what is published, counted and
+said; its test holds the node to exactly that.
+
+`pytest test/faults test/messages/test_fuzz.py --reliability FILE` writes the page.
 """
 
 from __future__ import annotations
@@ -24,8 +28,7 @@ NO_METRES = frozenset({RELATIVE, STATS})
 ALL = NO_METRES | {DEPTH, DEPTH_INFO, SIGMA, POINTS}
 
 COMMAND = (
-    'python -m pytest test/test_faults.py test/messages/test_fuzz.py '
-    '--reliability docs/reliability.md'
+    'python -m pytest test/faults test/messages/test_fuzz.py --reliability docs/reliability.md'
 )
 
 _WORDS = {NOTHING: 'nothing', NO_METRES: 'relative', ALL: 'all'}
