@@ -57,8 +57,8 @@ def test_chaining_is_moving_twice(one: Transform, other: Transform) -> None:
 @given(transforms, transforms)
 def test_interpolation_meets_both_ends(one: Transform, other: Transform) -> None:
     assert same(interpolated(one, other, 0.0), one)
-    # cv2.Rodrigues loses half of the digits beside a half turn.
-    assert np.allclose(interpolated(one, other, 1.0).matrix, other.matrix, rtol=0, atol=1e-6)
+    # cv2.Rodrigues takes what is within 1e-5 of a half turn for one.
+    assert np.allclose(interpolated(one, other, 1.0).matrix, other.matrix, rtol=0, atol=2e-5)
 
 
 def test_interpolation_turns_evenly_by_the_shortest_arc() -> None:
