@@ -16,6 +16,7 @@ from depth_anything_ros.core.alignment.affine_search import fit_affine
 from depth_anything_ros.core.alignment.aligned_depth import Alignment
 from depth_anything_ros.core.alignment.belief import (
     Belief,
+    Bias,
     Carry,
     carry_between,
     coarse,
@@ -23,6 +24,7 @@ from depth_anything_ros.core.alignment.belief import (
 )
 from depth_anything_ros.core.alignment.config import AlignmentConfig, ReferenceKind
 from depth_anything_ros.core.alignment.doubts import surely, warning_about
+from depth_anything_ros.core.alignment.floor import common_error, on_floor
 from depth_anything_ros.core.alignment.held_out import HeldOutError
 from depth_anything_ros.core.alignment.local_error import observed_error
 from depth_anything_ros.core.alignment.polarity import Polarity, rising_share
@@ -31,6 +33,7 @@ from depth_anything_ros.core.alignment.refinement import corrected_error
 from depth_anything_ros.core.alignment.robust_fit import AffineFit, Prior, middle
 from depth_anything_ros.core.alignment.sample_gate import (
     DisparityStats,
+    GatedSamples,
     disparity_stats,
     gate,
 )
@@ -49,7 +52,7 @@ _FORGET_S = 5.0
 # Images may come in disorder by so much; beyond, time went back, as when a bag loops.
 _LATE_S = 0.25
 # Bounds of the deviation of the shift, in inverse depths of the median pixel.
-_SHIFT_BOUNDS = (0.02, 0.1)
+_SHIFT_BOUNDS = (0.02, 0.13)
 
 
 class ScaleAligner:
@@ -73,6 +76,7 @@ class ScaleAligner:
         self._grid: npt.NDArray[np.float64] | None = None
         self._stamp_ns = 0
         self._level_at = 0.0
+        self._shift_sigma, self._bias = 1.0, Bias()
         self._readings.clear()
         self._held_out.clear()
 
@@ -91,10 +95,10 @@ class ScaleAligner:
             return None
         if abs(stamp_ns - last.stamp_ns) > self.config.hold_s * 1e9:
             return None
-        if belief.relative_sigma(self._level_at) > self.config.max_relative_sigma:
+        unbiased = belief.without(self._bias, self._shift_sigma)
+        if unbiased.relative_sigma(self._level_at) > self.config.max_relative_sigma:
             return None
-        scale, shift = (float(value) for value in belief.mean)
-        return replace(last, scale=scale, shift=shift, covariance=belief.covariance)
+        return _by(unbiased, last)
 
     def follow(self, disparity: FloatImage, stamp_ns: int) -> None:
         """Carry scale and shift over to a frame without a reference.
@@ -127,9 +131,14 @@ class ScaleAligner:
         grid = coarse(disparity)
         carry = Carry() if self._grid is None else carry_between(self._grid, grid)
         if self._belief is not None:
-            shift_sigma = _shift_sigma(float(self._belief.mean[0]), stats, self.config.shift_share)
+            scale = float(self._belief.mean[0]) * (carry.gain if carry.certain else 1.0)
+            self._shift_sigma = _shift_sigma(scale, stats, self.config.shift_share)
             self._belief = self._belief.moved(
-                carry, stamp_ns, _level_at(stats), self.config.drift, shift_sigma
+                carry,
+                stamp_ns,
+                _level_at(stats),
+                self.config.drift,
+                float(np.hypot(self._shift_sigma, self._bias.shift)),
             )
         self._readings.carry(carry, stamp_ns)
         self._grid, self._stamp_ns = grid, stamp_ns
@@ -144,14 +153,8 @@ class ScaleAligner:
         stats: DisparityStats,
     ) -> Alignment:
         config = self.config
-        if config.kind is ReferenceKind.RANGE:
-            # Old readings alone are no news, and must not keep the alignment alive.
-            if not self._readings.add(disparity, samples, stamp_ns, config):
-                return self._refused('too_few_samples', stamp_ns)
-            gated = self._readings.gathered((disparity.shape[0], disparity.shape[1]))
-        else:
-            gated = gate(disparity, samples, stats, config)
-        if gated.count < config.rules.samples:
+        gated, bias = self._gated(disparity, samples, stamp_ns, stats)
+        if gated is None or gated.count < config.rules.samples:
             return self._refused('too_few_samples', stamp_ns)
         rising = rising_share(gated, stats, config.rules.polarity.telling_change)
         if self._polarity.contradicted(rising):
@@ -160,7 +163,8 @@ class ScaleAligner:
         if not (self._polarity.known or config.trust_polarity):
             return self._refused('polarity_unobserved', stamp_ns)
         scale = 1.0 / middle(gated.depth_m) / middle(np.abs(gated.disparity))
-        prior = Prior(_shift_sigma(scale, stats, config.shift_share), config.network_sigma)
+        shift_sigma = _shift_sigma(scale, stats, config.shift_share)
+        prior = Prior(float(np.hypot(shift_sigma, bias.shift)), config.network_sigma)
         believed = None if self._belief is None else self._belief.mean
         fit, reason = fit_affine(gated, stats, prior, believed)
         if fit is None:
@@ -171,27 +175,49 @@ class ScaleAligner:
         belief = self._fused(fit, stamp_ns)
         if belief is None:
             return replace(found, reason='jump')
-        if belief.relative_sigma(_level_at(stats)) > config.max_relative_sigma:
+        unbiased = belief.without(bias, shift_sigma)
+        if unbiased.relative_sigma(_level_at(stats)) > config.max_relative_sigma:
             return replace(found, reason='unobservable_slope')
         warning = warning_about(gated, fit, prior, config.rules.visible)
         if warning:
             belief = belief.doubting_shift(_level_at(stats))
+            unbiased = belief.without(bias, shift_sigma)
         elif not self._polarity.known:
             warning = 'polarity_assumed'
         self._belief, self._jumps = belief, 0
-        seen = fit.seen_from(belief.mean, gated)
-        found = replace(found, accepted=True, scale=seen.scale, shift=seen.shift)
+        self._shift_sigma, self._bias = shift_sigma, bias
+        found = replace(_by(unbiased, found), accepted=True)
         if config.refines:
             texture = texture_variance(found.metric_depth(disparity), config.max_depth_m)
             gated = gated.doubting(texture[gated.v, gated.u])
+        seen = fit.seen_from(belief.mean, gated)
         self._accepted = replace(
             found,
             held_out_abs_rel=self._held_out.measure(gated, fit, prior, config.refines),
             warning=warning,
-            covariance=belief.covariance,
-            local=(corrected_error if config.refines else observed_error)(gated, seen),
+            local=corrected_error(gated, seen)
+            if config.refines
+            else observed_error(gated, seen, config.rules.trust),
         )
         return self._accepted
+
+    def _gated(
+        self,
+        disparity: FloatImage,
+        samples: ReferenceSamples,
+        stamp_ns: int,
+        stats: DisparityStats,
+    ) -> tuple[GatedSamples | None, Bias]:
+        """Give the samples to be fitted, None if none, and what they err by together."""
+        if self.config.kind is ReferenceKind.RANGE:
+            # Old readings alone are no news, and must not keep the alignment alive.
+            if not self._readings.add(disparity, samples, stamp_ns, self.config):
+                return None, Bias()
+            return self._readings.gathered((disparity.shape[0], disparity.shape[1])), Bias()
+        gated = gate(disparity, samples, stats, self.config)
+        if self.config.kind is not ReferenceKind.GROUND_PLANE or not gated.count:
+            return gated, Bias()
+        return gated.chosen(on_floor(disparity, gated)), common_error(gated)
 
     def _fits(self, fit: AffineFit, found: Alignment, stats: DisparityStats) -> bool:
         """Tell whether the samples agree with each other, and the far end has a depth."""
@@ -231,6 +257,12 @@ class ScaleAligner:
     def _refused(self, reason: str, stamp_ns: int) -> Alignment:
         config = self.config
         return Alignment(False, reason, stamp_ns, config.min_depth_m, config.max_depth_m)
+
+
+def _by(belief: Belief, alignment: Alignment) -> Alignment:
+    """Give the alignment with scale and shift as believed."""
+    scale, shift = (float(value) for value in belief.mean)
+    return replace(alignment, scale=scale, shift=shift, covariance=belief.covariance)
 
 
 def _shift_sigma(scale: float, stats: DisparityStats, share: float) -> float:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from depth_anything_ros.core.alignment.robust_fit import MAD, TUKEY, AffineFit, inverse_2x2, middle
 from depth_anything_ros.core.types import FloatImage
 
-__all__ = ['Belief', 'Carry', 'carry_between', 'coarse', 'normalized_innovation']
+__all__ = ['Belief', 'Bias', 'Carry', 'carry_between', 'coarse', 'normalized_innovation']
 
 Floats = npt.NDArray[np.float64]
 
@@ -40,6 +40,17 @@ class Carry:
     gain: float = 1.0
     offset: float = 0.0
     certain: bool = False
+
+
+@dataclass(frozen=True)
+class Bias:
+    """By how much all inverse depths of a reference err together, as standard deviations.
+
+    `factor`: by what they are multiplied. `shift`: what is added, 1/m.
+    """
+
+    factor: float = 0.0
+    shift: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +98,18 @@ class Belief:
         """Let the line turn about its depth at `disparity`, as far as to a shift of 0."""
         turn = float(self.mean[1]) * np.array([-1.0 / disparity, 1.0])
         return replace(self, covariance=self.covariance + np.outer(turn, turn))
+
+    def without(self, bias: Bias, shift_sigma: float) -> Belief:
+        """Split the shift into the network's, `shift_sigma`, and the bias, and leave that out.
+
+        The bias stays from frame to frame, so that it is left out of what is told, and not of what
+        is filtered.
+        """
+        kept = shift_sigma**2 / (shift_sigma**2 + bias.shift**2)
+        turn = np.diag([1.0, kept])
+        mean = turn @ self.mean
+        covariance = turn @ self.covariance @ turn + np.diag([0.0, kept * bias.shift**2])
+        return Belief(mean, covariance + bias.factor**2 * np.outer(mean, mean), self.stamp_ns)
 
     def relative_sigma(self, disparity: float) -> float:
         """Give the standard deviation of 1 / z over 1 / z at one disparity."""

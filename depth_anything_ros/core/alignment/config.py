@@ -43,7 +43,8 @@ class KindRules:
     `samples`: least number after gating (of readings, for a range cone). `inliers`: least
     number that fits. `inlier_ratio`: least share that fits, with 97.5 % confidence.
     `parallax`: its points may lie behind what the camera sees. `spreads`: it covers an area of
-    the image, so that its residuals say where the network is wrong. `visible`: it measures in
+    the image with what the camera sees, so that it may correct the network there. `trust`: that
+    of `observed_error`; beside a row or a spot little else is known. `visible`: it measures in
     many places what the camera sees, so that a region of outliers is a fault; something may stand
     on a plane.
     """
@@ -52,9 +53,10 @@ class KindRules:
     inliers: int
     inlier_ratio: float
     polarity: PolarityRules
-    parallax: bool
-    spreads: bool
-    visible: bool
+    parallax: bool = False
+    spreads: bool = False
+    trust: float = 0.1
+    visible: bool = False
 
 
 # The network's error differs between two places by 10 %, and outliers make pairs agree by chance:
@@ -65,11 +67,15 @@ _IN_SPACE = PolarityRules(0.15, 0.6, 1, 8)
 _IN_TIME = PolarityRules(0.1, 0.8, 3, 80)
 
 KIND_RULES: dict[ReferenceKind, KindRules] = {
-    ReferenceKind.DEPTH_IMAGE: KindRules(24, 16, 0.4, _IN_SPACE, False, True, True),
-    ReferenceKind.POINT_CLOUD: KindRules(12, 8, 0.4, _IN_SPACE, True, True, True),
-    ReferenceKind.LASER_SCAN: KindRules(6, 5, 0.4, _IN_SPACE, True, False, True),
-    ReferenceKind.RANGE: KindRules(5, 4, 0.4, _IN_TIME, False, False, False),
-    ReferenceKind.GROUND_PLANE: KindRules(24, 16, 0.4, _IN_SPACE, False, False, False),
+    ReferenceKind.DEPTH_IMAGE: KindRules(24, 16, 0.4, _IN_SPACE, spreads=True, visible=True),
+    ReferenceKind.POINT_CLOUD: KindRules(
+        12, 8, 0.4, _IN_SPACE, parallax=True, spreads=True, visible=True
+    ),
+    ReferenceKind.LASER_SCAN: KindRules(
+        6, 5, 0.4, _IN_SPACE, parallax=True, trust=0.65, visible=True
+    ),
+    ReferenceKind.RANGE: KindRules(5, 4, 0.4, _IN_TIME, trust=0.65),
+    ReferenceKind.GROUND_PLANE: KindRules(12, 8, 0.4, _IN_SPACE),
 }
 
 

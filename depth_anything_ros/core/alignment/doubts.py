@@ -29,7 +29,10 @@ def warning_about(samples: GatedSamples, fit: AffineFit, prior: Prior, visible: 
         return 'few_inliers'
     if visible and _rejected_together(samples, fit):
         return 'rejected_region'
-    if ratio < _FEW_REJECTED and abs(fit.shift) > _UNLIKELY_SHIFT * prior.shift_sigma:
+    # What was left out as no floor is not in that ratio.
+    if (ratio < _FEW_REJECTED or not visible) and abs(
+        fit.shift
+    ) > _UNLIKELY_SHIFT * prior.shift_sigma:
         return 'unlikely_shift'
     if fit.cut > _ROUGH * TUKEY * prior.network_sigma:
         return 'rough_fit'

@@ -12,15 +12,24 @@ from depth_anything_ros.core.alignment.robust_fit import AffineFit
 from depth_anything_ros.core.alignment.sample_gate import BLOCKS_ALONG, GatedSamples
 from depth_anything_ros.core.types import FloatImage
 
-__all__ = ['LocalError', 'around', 'depths_nearby', 'mean_nearby', 'observed_error']
+__all__ = ['LocalError', 'alike', 'depths_nearby', 'mean_nearby', 'observed_error']
 
 Floats = npt.NDArray[np.float64]
 
+_CORRELATION = 0.15
+"""Distance over which the network's errors are alike, in the longer side of the image."""
+
+# Below 100 OpenCV solves by itself: LAPACK would start threads that wait for the network's.
+_MOST_SAMPLES = 64
+
+_OWN_SHARE = 0.3
+"""Of the network's error: what a pixel has for itself."""
+
+_ADAPTED = 0.08
+"""Share of the network's variance that the fit takes away where it has samples all around."""
+
 _ASSUMED_BLOCKS = 8.0
 """Of the nine blocks around a place: worth of the error that is assumed everywhere."""
-
-_ADAPTED = 0.4
-"""Share of the network's variance that the fit takes away where it has samples all around."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +49,42 @@ class LocalError:
     correction: FloatImage | None = None
 
 
-def observed_error(samples: GatedSamples, fit: AffineFit) -> LocalError:
-    """Give the mean square log error of inliers nearby, and the global one where are none."""
-    shown, away = mean_nearby(samples, fit.weight, np.square(fit.log_error))
+def observed_error(samples: GatedSamples, fit: AffineFit, trust: float) -> LocalError:
+    """Give the mean square log error by the inliers nearby, of which there is at least one.
+
+    A Gaussian process through up to 64 of them (`alike`, deviation `fit.sigma`) knows the error
+    beside a sample so well that nearly all pixels would lie within twice that: it is believed by
+    a share of `trust` (0 to 1), and the global error for the rest.
+    """
+    inlier = np.flatnonzero(fit.weight > 0.0)
+    chosen = np.linspace(0, inlier.size - 1, min(inlier.size, _MOST_SAMPLES))
+    inlier = inlier[chosen.astype(np.int64)]
+    longer = max(samples.shape)
+    x, y = samples.u[inlier] / longer, samples.v[inlier] / longer
+    rows, columns = _blocks(samples)
+    down, across = ((each.ravel() + 0.5) / BLOCKS_ALONG for each in np.indices((rows, columns)))
+    own = _OWN_SHARE**2 + samples.variance[inlier] / fit.sigma**2
+    between = alike(x[:, None] - x, y[:, None] - y) + np.diag(own)
+    reaching = alike(x[:, None] - across, y[:, None] - down)
+    _, share = cv2.solve(between, reaching, flags=cv2.DECOMP_CHOLESKY)
+    away = 1.0 - np.sum(share * reaching, axis=0)
     elsewhere = fit.sigma**2 * (1.0 - _ADAPTED * (1.0 - away))
-    return LocalError(shown + away * (elsewhere - shown), away, *depths_nearby(samples, fit))
+    shown = np.square(fit.log_error[inlier] @ share) + fit.sigma**2 * away
+    variance = elsewhere + trust * (shown - elsewhere)
+    return LocalError(
+        variance.reshape(rows, columns).astype(np.float32),
+        away.reshape(rows, columns).astype(np.float32),
+        *depths_nearby(samples, fit),
+    )
+
+
+def alike(x: Floats, y: Floats) -> Floats:
+    """Give the correlation of the network's errors at places so far apart, in longer sides.
+
+    Matern 5/2: Rasmussen and Williams, Gaussian Processes for Machine Learning, eq. 4.17.
+    """
+    reach = np.sqrt(5.0) / _CORRELATION * np.hypot(x, y)
+    return np.asarray((1.0 + reach + np.square(reach) / 3.0) * np.exp(-reach))
 
 
 def depths_nearby(samples: GatedSamples, fit: AffineFit) -> tuple[FloatImage, FloatImage]:
@@ -69,10 +109,16 @@ def mean_nearby(
     known = around(count / (count + 1.0))
     mean = around(total / (count + 1.0)) / np.maximum(known, 1e-9)
     share = _ASSUMED_BLOCKS / (_ASSUMED_BLOCKS + known)
-    rows, columns = (
+    rows, columns = _blocks(samples)
+    return mean[:rows, :columns].astype(np.float32), share[:rows, :columns].astype(np.float32)
+
+
+def _blocks(samples: GatedSamples) -> tuple[int, int]:
+    """Give how many blocks lie in a column and in a row of the image."""
+    height, width = (
         max(1, round(BLOCKS_ALONG * side / max(samples.shape))) for side in samples.shape
     )
-    return mean[:rows, :columns].astype(np.float32), share[:rows, :columns].astype(np.float32)
+    return height, width
 
 
 def around(blocks: Floats) -> Floats:

@@ -8,7 +8,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.core.alignment.local_error import LocalError, depths_nearby, mean_nearby
+from depth_anything_ros.core.alignment.local_error import (
+    LocalError,
+    alike,
+    depths_nearby,
+    mean_nearby,
+)
 from depth_anything_ros.core.alignment.robust_fit import (
     MAD,
     TUKEY,
@@ -29,8 +34,6 @@ Ints = npt.NDArray[np.int64]
 # network's: half a second on a busy machine.
 _LONG_NODES, _SHORT_NODES = 12, 8
 _ITERATIONS = 4
-_CORRELATION = 0.15
-"""Distance over which the network's errors are alike, in the longer side of the image."""
 _LEAST_SIGMA = 0.003
 _LEAST_TUKEY_SIGMA = 0.025
 _GREATEST = 0.3
@@ -39,7 +42,7 @@ _GREATEST = 0.3
 def corrected_error(samples: GatedSamples, fit: AffineFit) -> LocalError:
     """Fit a smooth field to the log errors, Tukey-weighted; it fades to 0 away from samples.
 
-    The field is a Gaussian process on 12x8 nodes (Matern 5/2, deviation `fit.sigma`), so that it
+    The field is a Gaussian process on 12x8 nodes (`alike`, deviation `fit.sigma`), so that it
     comes with its own variance.
     """
     landscape = samples.shape[1] >= samples.shape[0]
@@ -143,15 +146,13 @@ def _interpolation(
 def _prior_precision(rows: int, columns: int, aspect: float) -> Floats:
     """Give the inverse covariance of the field at its nodes, for a deviation of 1.
 
-    `aspect` is height over width. Matern 5/2: Rasmussen and Williams, Gaussian Processes for
-    Machine Learning, eq. 4.17.
+    `aspect` is height over width.
     """
     longer = max(1.0, aspect)
     x, y = np.meshgrid(
         (np.arange(columns) + 0.5) / columns / longer,
         (np.arange(rows) + 0.5) / rows * aspect / longer,
     )
-    apart = np.hypot(x.ravel()[:, None] - x.ravel(), y.ravel()[:, None] - y.ravel())
-    reach = np.sqrt(5.0) * apart / _CORRELATION
-    covariance = (1.0 + reach + reach**2 / 3.0) * np.exp(-reach) + 1e-6 * np.eye(rows * columns)
+    apart = (each.ravel()[:, None] - each.ravel() for each in (x, y))
+    covariance = alike(*apart) + 1e-6 * np.eye(rows * columns)
     return np.asarray(np.linalg.inv(covariance))

@@ -52,9 +52,9 @@ PRIOR_REACH = 3.0
 _WITHIN_ONE_SIGMA = 0.683
 _ITERATIONS = 8
 # Independent errors that the assumed error of the network is worth.
-_SIGMA_PRIOR_COUNT = 3.0
-# Neighbouring blocks err alike to some degree.
-_INDEPENDENCE = 0.7
+_SIGMA_PRIOR_COUNT = 4.0
+# Independent errors in each block beside the first: neighbours err alike to some degree.
+_BLOCK_WORTH = 0.6
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,7 @@ def _worth(samples: GatedSamples, inlier: Mask, seen: float, prior: Prior) -> tu
 
     That error mixes the one assumed with the one `seen` in as many places as there are blocks.
     """
-    independent = occupied_blocks(samples, inlier) * _INDEPENDENCE
+    independent = 1.0 + _BLOCK_WORTH * (occupied_blocks(samples, inlier) - 1.0)
     total = _SIGMA_PRIOR_COUNT * prior.network_sigma**2 + independent * seen**2
     # Two degrees of freedom go into scale and shift.
     variance = total / (_SIGMA_PRIOR_COUNT + max(independent - 2.0, 0.0))
