@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -26,9 +27,9 @@ class AlignmentRow:
     `coverage`: pixels with a depth. `within_1_sigma`, `within_2_sigma`: shares of pixels in the
     near, middle and far third. `sigma_over_abs_rel`: mean sigma / z over AbsRel. `gain_of_drop`:
     by how much AbsRel falls without the fifth of the pixels that is least sure.
-    `gain_by_place`: the same by the mean error at the same depth and height in the image in the
-    other scenes. `gain_by_block`: by the true mean error of each block of 80 px. `note`: why there
-    are no figures. Figures that do not apply are NaN.
+    `gain_if_redrawn`: the same by the mean error of each pixel where all is the same, scene and
+    samples, but the draw of the network's error: what can be known without the errors at the
+    samples. `note`: why there are no figures. Figures that do not apply are NaN.
     """
 
     family: str
@@ -51,8 +52,7 @@ class AlignmentRow:
     ms_median: float = float('nan')
     refusals: str = ''
     note: str = ''
-    gain_by_place: float = float('nan')
-    gain_by_block: float = float('nan')
+    gain_if_redrawn: float = float('nan')
 
 
 def print_table(rows: Iterable[AlignmentRow]) -> None:
@@ -72,7 +72,7 @@ def print_table(rows: Iterable[AlignmentRow]) -> None:
     print('sigma: % of pixels within 1 and 2 sigma, near / middle / far third')
     print(
         f'{"family":8}{"reference":15}{"fault":18}{"method":9}{"1 sigma":>12}{"2 sigma":>12}'
-        f'{"sigma/AbsRel":>13}{"drop":>7}{"place":>7}{"block":>7}{"held out":>10}{"ms":>7}  '
+        f'{"sigma/AbsRel":>13}{"drop":>7}{"redrawn":>9}{"held out":>10}{"ms":>7}  '
         'flagged, wrong (1.5 x oracle) in silence, refused'
     )
     for place in places:
@@ -95,6 +95,9 @@ def _honesty(row: AlignmentRow) -> str:
     def shares(values: Sequence[float]) -> str:
         return '/'.join(f'{100 * value:.0f}' for value in values) or '-'
 
+    def figure(value: float, decimals: int) -> str:
+        return f'{value:.{decimals}f}' if math.isfinite(value) else '-'
+
     notes = [row.refusals] if row.refusals else []
     if row.silent > 0.0:
         notes.insert(0, f'{row.silent:.0%} wrong in silence')
@@ -103,7 +106,8 @@ def _honesty(row: AlignmentRow) -> str:
     return (
         f'{row.family:8}{row.reference:15}{row.fault:18}{row.method:9}'
         f'{shares(row.within_1_sigma):>12}{shares(row.within_2_sigma):>12}'
-        f'{row.sigma_over_abs_rel:13.2f}{row.gain_of_drop:7.2f}{row.gain_by_place:7.2f}'
-        f'{row.gain_by_block:7.2f}{row.held_out_abs_rel:10.4f}{row.ms_median:7.2f}  '
+        f'{figure(row.sigma_over_abs_rel, 2):>13}{figure(row.gain_of_drop, 2):>7}'
+        f'{figure(row.gain_if_redrawn, 2):>9}{figure(row.held_out_abs_rel, 4):>10}'
+        f'{figure(row.ms_median, 2):>7}  '
         f'{", ".join(notes)}'
     )
