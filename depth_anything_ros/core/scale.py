@@ -13,6 +13,8 @@ _REASONS = {
     'no_reference': 'no metric reference',
     'too_few_samples': 'too few samples of the reference lie in the image: check its frame and '
     'extrinsics, and that sensor and camera look the same way',
+    'no_floor': 'no bare floor is seen where it should be: check reference.ground_frame and the '
+    'height of the camera, or tilt the camera down',
     'contradicts_network': 'the reference calls far what the network calls near: check its frame, '
     'units and extrinsics',
     'polarity_unobserved': 'the reference has seen one depth only, so nothing shows yet that far '

@@ -19,7 +19,7 @@ __all__ = ['Alignment']
 class Alignment:
     """Scale and shift between disparity and inverse depth, 1 / z = scale * q + shift.
 
-    `reason` is '' when `accepted`, else one of too_few_samples, contradicts_network,
+    `reason` is '' when `accepted`, else one of too_few_samples, no_floor, contradicts_network,
     polarity_unobserved (no two samples told yet that the nearer has the larger disparity, as with
     one beam on one wall: a negated reference would look the same), ambiguous, poor_fit,
     unobservable_slope, jump, degenerate_network. `warning` is '' or why the depth may
@@ -27,7 +27,7 @@ class Alignment:
     samples of a region are), unlikely_shift, rough_fit (the network errs more than it should),
     polarity_assumed (not observed, and `trust_polarity` allows that).
     `residual`: median |log error| of the samples. `inliers`, `inlier_ratio`: of the samples after
-    gating.
+    gating, and of a ground plane of those that show it.
     `held_out_abs_rel`: mean |error| / depth at samples left out of the fit, outliers aside; NaN
     below 25 samples. `covariance` (2, 2) of scale and shift. `local`: errors over the image.
     """

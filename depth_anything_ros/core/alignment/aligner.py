@@ -155,7 +155,8 @@ class ScaleAligner:
         config = self.config
         gated, bias = self._gated(disparity, samples, stamp_ns, stats)
         if gated is None or gated.count < config.rules.samples:
-            return self._refused('too_few_samples', stamp_ns)
+            on_ground = config.kind is ReferenceKind.GROUND_PLANE
+            return self._refused('no_floor' if on_ground else 'too_few_samples', stamp_ns)
         rising = rising_share(gated, stats, config.rules.polarity.telling_change)
         if self._polarity.contradicted(rising):
             self._forget_scale()

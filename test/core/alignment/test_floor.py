@@ -125,7 +125,7 @@ def test_a_view_without_floor_gives_no_metres() -> None:
     rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
     steps = 1.5 + 0.2 * ((columns // 40 + rows // 40) % 4)
     found = ScaleAligner(FLOOR).update(degraded(steps.astype(np.float32)), floor_samples(), 0)
-    assert not found.accepted
+    assert found.reason == 'no_floor'
 
 
 def test_a_camera_that_looks_down_keeps_its_floor() -> None:
