@@ -253,7 +253,11 @@ def main(args: list[str] | None = None) -> int:
     # Before rclpy takes both over and calls this too: a slow transition must not hold the end.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    rclpy.init(args=args)
+    try:
+        rclpy.init(args=args)
+    except rclpy_implementation.RCLError as error:
+        sys.stderr.write(f'depth_node: {str(error).splitlines()[0]}\n')
+        return 2
     node = None
     try:
         node = DepthNode()

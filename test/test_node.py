@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
+from rcl_interfaces.msg import Log
 from rclpy.duration import Duration
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rig import Rig, picture, values_of
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -16,6 +17,7 @@ from depth_anything_ros.messages.images import bgr_from_compressed, bgr_from_ima
 RELATIVE = '/depth_anything/relative/image'
 RAW = '/depth_anything/relative/raw'
 COLOR = '/depth_anything/relative/image_color'
+KEPT = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 def floats(message: Image) -> np.ndarray:
@@ -157,6 +159,23 @@ def test_random_weights_warn_for_as_long_as_they_run() -> None:
         model = rig.until(lambda: rig.diagnostics('model'))
         rig.until(lambda: rig.diagnostics('model').level == DiagnosticStatus.WARN)
         assert values_of(model)['variant'] == 'demo'
+
+
+def test_the_log_names_trouble_once_and_its_end() -> None:
+    with Rig() as rig:
+        rig.listen(Log, '/rosout', KEPT)
+        rig.listen(Image, RELATIVE)
+
+        def told(what: str) -> list[Log]:
+            return [each for each in rig.received['/rosout'] if what in each.msg]
+
+        rig.until(lambda: told('no image on /image: no publisher on /image'))
+        said, reports = len(told('/image')), len(rig.received['/diagnostics'])
+        rig.until(lambda: len(rig.received['/diagnostics']) > reports + 3)
+        assert len(told('/image')) == said
+        rig.until_answered(RELATIVE)
+        over = 'random weights: the output means nothing'
+        rig.until(lambda: any(each.msg == over for each in rig.received['/rosout']))
 
 
 def test_status_names_what_keeps_images_away() -> None:

@@ -152,3 +152,20 @@ def test_a_wrong_parameter_is_one_line_and_status_2(parameter: str, said: str) -
     )
     assert process.returncode == 2
     assert process.stderr.strip().splitlines() == [f'depth_node: {said}']
+
+
+def test_a_missing_params_file_is_named_without_a_traceback() -> None:
+    process = subprocess.run(
+        [sys.executable, '-m', 'depth_anything_ros.node', '--ros-args', '--params-file', '/nope'],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=dict(os.environ),
+    )
+    assert process.returncode == 2
+    # rcl itself may say something before.
+    *_, line = process.stderr.strip().splitlines()
+    assert line.startswith('depth_node: ')
+    assert '/nope' in line
+    assert 'Traceback' not in process.stderr

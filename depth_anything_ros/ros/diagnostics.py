@@ -10,6 +10,7 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from depth_anything_ros.core.alignment import ReferenceKind
 from depth_anything_ros.core.parameters import DiagnosticsParameters
+from depth_anything_ros.core.scale import Scale
 from depth_anything_ros.core.telemetry import CLOCKS_DISAGREE_S, Outcome, Telemetry
 from depth_anything_ros.messages.diagnostics import key_values
 
@@ -113,10 +114,10 @@ def metric_verdict(
     scale = telemetry.scale
     values = scale.values() | telemetry.unscaled()
     if telemetry.last_outcome is not Outcome.ANSWERED:
-        values['metric_valid'] = False
+        values |= _without_image(scale)
         return Verdict(WARN if problem else OK, problem or 'no frame answered', values)
     if telemetry.silent_s() > limits.stale_after_s:
-        values['metric_valid'] = False
+        values |= _without_image(scale)
         return Verdict(STALE, 'no image to align', values)
     why = problem or scale.message
     by = 'its training' if scale.source == 'checkpoint' else kind.value if kind else ''
@@ -132,6 +133,11 @@ def metric_verdict(
         told = '; '.join(filter(None, troubles))
         return Verdict(WARN, f'metric depth by {by}: {told}', values)
     return Verdict(OK, f'metric depth by {by}', values)
+
+
+def _without_image(scale: Scale) -> dict[str, object]:
+    reason = scale.reason or 'no_image'
+    return {'metric_valid': False, 'metric_source': '', 'metric_reason': reason}
 
 
 def latency_verdict(telemetry: Telemetry, limits: DiagnosticsParameters) -> Verdict:

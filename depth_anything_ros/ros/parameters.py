@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 
 from rcl_interfaces.msg import (
     FloatingPointRange,
@@ -25,6 +26,9 @@ from depth_anything_ros.core.parameters import (
 )
 
 __all__ = ['NodeParameters', 'descriptor_from_entry']
+
+_RCL_PREFIXES = ('qos_overrides.', 'use_sim_time', 'start_type_description_service')
+"""Of parameters that rclpy declares by itself, some of them later."""
 
 
 def descriptor_from_entry(entry: Entry) -> ParameterDescriptor:
@@ -78,8 +82,17 @@ class NodeParameters:
                     self._entries[own.name] = own
                     self._flat[own.name] = self._declare(own)
         self.current, self.cameras = self._trees(self._flat)
+        self._warn_of_unknown()
         node.add_on_set_parameters_callback(self._check)
         node.add_post_set_parameters_callback(self._store)
+
+    def _warn_of_unknown(self) -> None:
+        """Name what was given at start-up and is no parameter: rclpy passes over it."""
+        for name in self._node._parameter_overrides:
+            if not (self._node.has_parameter(name) or name.startswith(_RCL_PREFIXES)):
+                near = get_close_matches(name, self._entries, 1)
+                meant = f": did you mean '{near[0]}'?" if near else ': see docs/parameters.md'
+                self._node.get_logger().warning(f"there is no parameter '{name}'{meant}")
 
     def _declare(self, entry: Entry) -> Value:
         overrides = self._node._parameter_overrides

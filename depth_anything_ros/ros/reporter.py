@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -30,6 +31,8 @@ from depth_anything_ros.ros.diagnostics import (
 from depth_anything_ros.ros.qos import LATCHED, RECENT, create_publisher
 
 __all__ = ['Reporter', 'Snapshot']
+
+_FIGURES = re.compile(r'[\d.]+')
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Reporter:
         self._snapshot = snapshot
         self._last: dict[str, Verdict] = {}
         self._problems: dict[str, str] = {}
+        self._logged = ''
         self._statuses = {
             name: create_publisher(
                 node, DiagnosticStatus, f'~/{name}/status' if name else '~/status', LATCHED
@@ -128,6 +132,18 @@ class Reporter:
                 self._statuses[name].publish(
                     status_message(f'{self._name}: {part}', _hardware_id(now), verdict)
                 )
+        if now.state == 'active':
+            self._log(verdicts[''])
+
+    def _log(self, verdict: Verdict) -> None:
+        """Write trouble to the log once, and that it is over: a terminal shows no topics."""
+        matter = '' if verdict.level == OK else _FIGURES.sub('', verdict.message)
+        if matter != self._logged:
+            self._logged = matter
+            if matter:
+                self._node.get_logger().warning(verdict.message)
+            else:
+                self._node.get_logger().info(verdict.message)
 
     @property
     def _name(self) -> str:

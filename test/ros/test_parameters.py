@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 from lifecycle_msgs.msg import Transition
+from rcl_interfaces.msg import Log
 from rcl_interfaces.srv import DescribeParameters
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rig import Rig
 
 from depth_anything_ros.core.parameters import Change, entries, flatten
@@ -115,6 +117,15 @@ def test_values_out_of_range_are_refused_and_change_nothing() -> None:
             assert not accepted
             assert reason
         assert rig.node.parameters == before
+
+
+def test_what_is_no_parameter_is_named_in_the_log() -> None:
+    with Rig({'autostart': False, 'vraiant': 'demo', 'qos_overrides./image.depth': 3}) as rig:
+        kept = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        rig.listen(Log, '/rosout', kept)
+        rig.until(lambda: any('vraiant' in each.msg for each in rig.received['/rosout']))
+        told = [each.msg for each in rig.received['/rosout'] if 'no parameter' in each.msg]
+        assert told == ["there is no parameter 'vraiant': did you mean 'variant'?"]
 
 
 def test_descriptions_read_well() -> None:
