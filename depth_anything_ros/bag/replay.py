@@ -9,11 +9,19 @@ however near its stamp. Only the first static transform of each frame is known f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from depth_anything_ros.backends import DepthBackend, Output
-from depth_anything_ros.bag.reading import COMPRESSED_IMAGE, IMAGE, BagMessage, BagReader, bgr_of
+from depth_anything_ros.bag.reading import (
+    COMPRESSED_IMAGE,
+    IMAGE,
+    BagMessage,
+    BagReader,
+    bgr_of,
+    is_color,
+)
 from depth_anything_ros.core.alignment import ReferenceKind
 from depth_anything_ros.core.errors import DepthAnythingError, FrameError, SettingError
 from depth_anything_ros.core.frame import DepthFrame, Wanted
@@ -256,7 +264,20 @@ def _reference_kind(reader: BagReader, topic: str, asked: str) -> ReferenceKind 
             f'reference.type is {asked}, and topic {topic} is a {kind.value} ({found}): set '
             'reference.type to auto, or name another topic'
         )
+    if kind is ReferenceKind.DEPTH_IMAGE and _shows_colour(reader, topic):
+        raise SettingError(
+            f'reference topic {topic} of bag {reader.path} has pictures, no depth (16UC1, 32FC1): '
+            'name another topic'
+        )
     return kind
+
+
+def _shows_colour(reader: BagReader, topic: str) -> bool:
+    """Tell whether the first image of a topic is a picture; a damaged one tells nothing."""
+    first = next(reader.messages([topic]), None)
+    with suppress(DepthAnythingError):
+        return first is not None and is_color(first)
+    return False
 
 
 def _read_image(message: BagMessage) -> Any:

@@ -266,6 +266,7 @@ def test_a_transform_that_is_refused_is_noted_once(room: Drive, tmp_path: Path) 
             'is sensor_msgs/msg/PointCloud2, no CameraInfo: name one of',
         ),
         (CameraTopics(IMAGE, reference='/tf'), 'auto', 'is tf2_msgs/msg/TFMessage: name one of'),
+        (CameraTopics(IMAGE, reference=IMAGE), 'auto', r'has pictures, no depth \(16UC1'),
         (CameraTopics(IMAGE, reference=SCAN), 'range', 'is a laser_scan .*: set reference.type'),
         (CameraTopics(IMAGE), 'point_cloud', 'no reference topic is named: give --reference'),
     ],
