@@ -33,7 +33,8 @@ class Source:
     """Where images come from: `frames` gives (name, stamp in nanoseconds, how to read it).
 
     `moving` tells a video or webcam from separate stills, `live` a webcam from a video, whose
-    frames come as fast as they are taken; `length` is 0 where unknown.
+    frames come as fast as they are taken; `length` is 0 where unknown. `reads` names the files and
+    the folder that they are, which no output replaces.
     """
 
     frames: Iterator[tuple[str, int, Callable[[], BgrImage]]]
@@ -41,6 +42,7 @@ class Source:
     moving: bool
     live: bool = False
     rate_hz: float = 0.0
+    reads: tuple[Path, ...] = ()
 
 
 @dataclass
@@ -66,11 +68,11 @@ def open_source(text: str) -> Source:
         if not files:
             kinds = ' '.join(sorted(_IMAGES))
             raise SettingError(f'{path} holds no image: put {kinds} there, or name a file')
-        return _stills(files)
+        return _stills(files, path)
     if not path.exists():
         raise SettingError(f"{path} does not exist: give an image, a folder, a video, or 'webcam'")
     if path.suffix.lower() in _IMAGES:
-        return _stills([path])
+        return _stills([path], path)
     live = str(path).startswith('/dev/video')
     if live or path.suffix.lower() in _VIDEOS:
         return _video(str(path), text, live)
@@ -109,7 +111,7 @@ def run(
     return summary
 
 
-def _stills(files: list[Path]) -> Source:
+def _stills(files: list[Path], given: Path) -> Source:
     names = [path.stem for path in files]
 
     def frames() -> Iterator[tuple[str, int, Callable[[], BgrImage]]]:
@@ -119,7 +121,7 @@ def _stills(files: list[Path]) -> Source:
             name = path.stem if unique else path.name.replace('.', '_')
             yield name, index, lambda path=path: _read_image(path)  # type: ignore[misc]
 
-    return Source(frames(), len(files), moving=False)
+    return Source(frames(), len(files), moving=False, reads=(given, *files))
 
 
 def _read_image(path: Path) -> BgrImage:
@@ -150,7 +152,8 @@ def _video(device: str | int, text: str, live: bool) -> Source:
         finally:
             capture.release()
 
-    return Source(frames(), length, moving=True, live=live, rate_hz=rate_hz)
+    reads = () if live else (Path(str(device)),)
+    return Source(frames(), length, moving=True, live=live, rate_hz=rate_hz, reads=reads)
 
 
 def _writer(source: Source, out: Path, formats: tuple[str, ...], stack: ExitStack) -> Write:
@@ -168,6 +171,9 @@ def _writer(source: Source, out: Path, formats: tuple[str, ...], stack: ExitStac
             f"{out} is one picture: save one of 'color' or 'side_by_side' there, or name a folder"
         )
     try:
+        # By file, not by name: links lead to the input, too.
+        if out.exists() and any(path.exists() and out.samefile(path) for path in source.reads):
+            raise SettingError(f'{out} is what is read: name an output beside it')
         (out.parent if single or filmed else out).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingError(f'{out} cannot be written ({error.strerror}): name another') from error

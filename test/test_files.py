@@ -22,6 +22,15 @@ def run(*arguments: str) -> int:
     return cli.main(['run', *arguments, *FAST])
 
 
+def write_film(path: Path, code: str) -> Path:
+    """Write five frames at 10 Hz."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*code), 10.0, (64, 48))
+    for seed in range(5):
+        writer.write(picture(64, 48, seed))
+    writer.release()
+    return path
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Three images, two of which differ in the ending only, and one that is none."""
@@ -67,11 +76,7 @@ def test_stills_do_not_depend_on_each_other(folder: Path, tmp_path: Path) -> Non
 
 
 def test_a_video_becomes_a_video(tmp_path: Path) -> None:
-    film = tmp_path / 'film.avi'
-    writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*'MJPG'), 10.0, (64, 48))
-    for seed in range(5):
-        writer.write(picture(64, 48, seed))
-    writer.release()
+    film = write_film(tmp_path / 'film.avi', 'MJPG')
     out = tmp_path / 'depth.mp4'
     assert run(str(film), str(out)) == 0
     capture = cv2.VideoCapture(str(out))
@@ -135,3 +140,46 @@ def test_bad_input_is_one_line_and_status_2(
     errors = [line for line in capsys.readouterr().err.splitlines() if 'depth_anything:' in line]
     assert len(errors) == 1
     assert said in errors[0]
+
+
+@pytest.mark.parametrize(
+    ('source', 'out'),
+    [
+        ('images/b.png', 'images/b.png'),
+        ('images/b.png', 'images/../images/b.png'),
+        ('images/b.png', 'symbolic.png'),
+        ('symbolic.png', 'images/b.png'),
+        ('images/b.png', 'hard.png'),
+        ('images', 'images'),
+        ('one', 'one/b.png'),
+        ('film.mp4', 'film.mp4'),
+    ],
+)
+def test_what_is_read_is_never_written(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    source: str,
+    out: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_film(tmp_path / 'film.mp4', 'mp4v')
+    (tmp_path / 'symbolic.png').symlink_to(folder / 'b.png')
+    (tmp_path / 'hard.png').hardlink_to(folder / 'b.png')
+    (tmp_path / 'one').mkdir()
+    (tmp_path / 'one' / 'b.png').hardlink_to(folder / 'b.png')
+
+    def files_there() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in tmp_path.rglob('*') if path.is_file()}
+
+    before = files_there()
+    assert run(source, out) == 2
+    assert f'{out} is what is read: name an output beside it' in capsys.readouterr().err
+    assert files_there() == before
+
+
+def test_the_folder_of_what_is_read_may_take_the_output(folder: Path) -> None:
+    assert run(str(folder / 'b.png'), str(folder)) == 0
+    assert (folder / 'b_depth.png').exists()
+    assert run(str(folder), str(folder / 'depth')) == 0
