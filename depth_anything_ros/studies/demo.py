@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import cv2
 
+from depth_anything_ros.bag.parts import METADATA
 from depth_anything_ros.bag.sample import write_sample_bag
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import Parameters
@@ -52,8 +52,7 @@ def drive(
     paths = _Paths(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for old in (*paths.bags.values(), *paths.recorded.values()):
-            shutil.rmtree(old, ignore_errors=True)
+        _remove_earlier([*paths.bags.values(), *paths.recorded.values()])
     except OSError as err:
         raise SettingError(f'cannot write into {out}: {err.strerror}; name another --out') from err
     for scene, bag in paths.bags.items():
@@ -81,6 +80,21 @@ def show(out: Path, parameters: Parameters, rate_hz: float) -> int:
     print('\nnext, on your own pictures: depth_anything run FOLDER OUT --variant vits')
     print('on your robot: ros2 launch depth_anything_ros depth.launch.py variant:=vits')
     return 0
+
+
+def _remove_earlier(bags: list[Path]) -> None:
+    """Remove the bags of an earlier demo; SettingError where one holds more."""
+    there = [bag for bag in bags if bag.exists()]
+    for bag in there:
+        foreign = {path.name for path in bag.iterdir()} - {METADATA, f'{bag.name}.mcap'}
+        if foreign:
+            raise SettingError(
+                f'{bag / min(foreign)} is not of an earlier demo: move it, or name another --out'
+            )
+    for bag in there:
+        for path in bag.iterdir():
+            path.unlink()
+        bag.rmdir()
 
 
 def _print_summary(result: Replay, rate_hz: float) -> None:
