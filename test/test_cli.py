@@ -51,6 +51,8 @@ def test_every_verb_describes_itself(verb: str, capsys: pytest.CaptureFixture[st
         ('demo --seconds -1', 'not a positive number'),
         ('demo --variant vitx', 'vitx'),
         ('bag sample OUT --size 640', 'give it as 640x480'),
+        ('bench --size 0x480', '0x480 is no size'),
+        ('tune --budget-ms 50 --size 640x0', '640x0 is no size'),
     ],
 )
 def test_bad_usage_is_status_2(

@@ -77,8 +77,8 @@ def require_some(options: argparse.Namespace, *names: str) -> None:
 
 
 def size(text: str) -> tuple[int, int]:
-    """Read '640x480'."""
-    match = re.fullmatch(r'(\d+)x(\d+)', text)
+    """Read '640x480'; neither side is 0."""
+    match = re.fullmatch(r'([1-9]\d*)x([1-9]\d*)', text)
     if match is None:
         raise argparse.ArgumentTypeError(f'{text} is no size: give it as 640x480')
     return int(match[1]), int(match[2])
