@@ -14,7 +14,9 @@ from rosbags.highlevel import AnyReader
 from depth_anything_ros import cli
 from depth_anything_ros.backends.self_check import photograph
 from depth_anything_ros.bag.topic_names import TRUTH
+from depth_anything_ros.model import hub
 from depth_anything_ros.model.cache import Format, find_export
+from depth_anything_ros.model.manifest import release_for
 from depth_anything_ros.model.variants import Checkpoint
 from depth_anything_ros.model.weights import find
 
@@ -124,6 +126,52 @@ def test_weights_list_as_json_and_as_a_table(capsys: pytest.CaptureFixture[str])
     assert all(row['path'] is None for row in rows)
     assert cli.main(['weights', 'list']) == 0
     assert capsys.readouterr().out.count('\n') == len(rows) + 1
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'status'),
+    [
+        ('', 0),
+        ('--checkpoint relative', 0),
+        ('--variant vits', 1),
+        ('--variant vits --checkpoint relative', 1),
+        ('--weights own.pth', 1),
+        ('--weights empty', 1),
+        ('--weights depth_anything_v2_vits.pth', 1),
+    ],
+)
+def test_weights_verify_fails_for_what_is_named_and_not_as_released(
+    arguments: str, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'own.pth').write_bytes(b'own')
+    (tmp_path / 'depth_anything_v2_vits.pth').write_bytes(b'own')
+    (tmp_path / 'empty').mkdir()
+    assert cli.main(['weights', 'verify', *arguments.split()]) == status
+
+
+@pytest.mark.parametrize('named', [[], ['--variant', 'vits', '--checkpoint', 'relative']])
+def test_weights_verify_checks_what_is_in_the_cache(
+    named: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / 'depth_anything_v2_vits.pth'
+    release = release_for('vits', Checkpoint.RELATIVE)
+    assert release is not None
+    monkeypatch.setattr(hub, 'cached', lambda row: file if row == release else None)
+    file.write_bytes(b'not as released')
+    assert cli.main(['weights', 'verify', *named]) == 1
+    for module in ('inventory', 'weights'):
+        name = f'depth_anything_ros.model.{module}.sha256_of'
+        monkeypatch.setattr(name, lambda path, use_record: release.sha256)
+    assert cli.main(['weights', 'verify', *named]) == 0
+
+
+def test_weights_verify_says_that_it_takes_any(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(['weights', 'verify', '--help'])
+    said = ' '.join(capsys.readouterr().out.split())
+    assert said.count('Default: any.') == 2
+    assert 'None' not in said
 
 
 def test_the_demo_ends_in_a_picture_of_what_the_node_answered(tmp_path: Path) -> None:

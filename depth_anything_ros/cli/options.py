@@ -39,12 +39,16 @@ NETWORK = (
 def add_parameters(
     parser: argparse.ArgumentParser, names: tuple[str, ...], defaults: dict[str, Any]
 ) -> None:
-    """Add parameters of the node as options, `output.max_side` as --output-max-side."""
+    """Add parameters of the node as options, `output.max_side` as --output-max-side.
+
+    `defaults` go before those of the node; None stands for any value.
+    """
     for entry in entries():
         if entry.name not in names:
             continue
         default = defaults.get(entry.name, entry.default)
         shown = entry.default if default is argparse.SUPPRESS else default
+        told = 'any' if shown is None else repr(shown)
         kind: dict[str, Any] = (
             {'action': argparse.BooleanOptionalAction}
             if entry.kind is bool
@@ -56,7 +60,7 @@ def add_parameters(
             '--' + entry.name.replace('.', '-').replace('_', '-'),
             dest=entry.name,
             default=default,
-            help=f'{entry.description} Default: {shown!r}.'.replace('%', '%%'),
+            help=f'{entry.description} Default: {told}.'.replace('%', '%%'),
             **kind,
         )
 
