@@ -196,7 +196,7 @@ def test_the_demo_ends_in_a_picture_of_what_the_node_answered(tmp_path: Path) ->
     ('arguments', 'said'),
     [
         ('', 'give the file to write, OUT, or --cache'),
-        ('a.xml --cache', 'give the file to write, OUT, or --cache'),
+        ('a.xml --cache', 'give the file to write, OUT, or --cache, not both'),
         ('--cache --size 640x480', '--size has no use with --cache'),
         ('a.pth', 'a.pth is no name for openvino: let it end in .xml'),
         ('a.onnx --format openvino', 'let it end in .xml'),

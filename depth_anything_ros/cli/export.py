@@ -98,7 +98,8 @@ def _format(options: argparse.Namespace) -> Format:
 
     output: Path | None = options.output
     if (output is None) is not options.cache:
-        raise SettingError('give the file to write, OUT, or --cache')
+        both = ', not both' if options.cache else ''
+        raise SettingError(f'give the file to write, OUT, or --cache{both}')
     if options.cache and options.size is not None:
         raise SettingError('--size has no use with --cache: the network there takes any size')
     if options.precision == 'int8' and options.size is not None:
