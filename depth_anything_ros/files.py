@@ -161,14 +161,17 @@ def _writer(source: Source, out: Path, formats: tuple[str, ...], stack: ExitStac
     single = suffix in _IMAGES and source.length == 1 and not source.moving
     filmed = suffix == '.mp4' and source.moving
     if suffix and not out.is_dir() and not (single or filmed):
-        raise SettingError(
-            f'{out} cannot hold this: name a folder'
-            + (', or a file ending in .mp4' if source.moving else '')
-        )
+        if source.moving:
+            content = 'a film: name a folder, or a file ending in .mp4'
+        elif source.length == 1:
+            content = 'a picture: name a folder, or a file ending in .png'
+        else:
+            content = f'{source.length} pictures: name a folder'
+        raise SettingError(f'{out} cannot hold {content}')
     pictures = tuple(f for f in formats if f in ('color', 'side_by_side'))
     if (single or filmed) and (len(formats) != 1 or not pictures):
         raise SettingError(
-            f"{out} is one picture: save one of 'color' or 'side_by_side' there, or name a folder"
+            f"{out} is one file: save one of 'color' or 'side_by_side' there, or name a folder"
         )
     try:
         # By file, not by name: links lead to the input, too.

@@ -120,7 +120,13 @@ def test_an_unusable_image_is_named_and_the_rest_goes_on(
         ('missing.png', 'out', 'does not exist'),
         ('images/notes.txt', 'out', 'neither image nor video'),
         ('empty', 'out', 'holds no image'),
-        ('images', 'out.png', 'name a folder'),
+        ('images', 'out.png', 'out.png cannot hold 3 pictures: name a folder'),
+        (
+            'images/b.png',
+            'out.mp4',
+            'hold a picture: name a folder, or a file ending in .png',
+        ),
+        ('film.mp4', 'out.png', 'hold a film: name a folder, or a file ending in .mp4'),
         ('images/b.png', 'images/notes.txt/out', 'cannot be written'),
         ('webcam:99', 'out', 'cannot be opened'),
     ],
@@ -136,6 +142,7 @@ def test_bad_input_is_one_line_and_status_2(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'empty').mkdir()
+    write_film(tmp_path / 'film.mp4', 'mp4v')
     assert run(source, out) == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if 'depth_anything:' in line]
     assert len(errors) == 1
@@ -183,3 +190,12 @@ def test_the_folder_of_what_is_read_may_take_the_output(folder: Path) -> None:
     assert run(str(folder / 'b.png'), str(folder)) == 0
     assert (folder / 'b_depth.png').exists()
     assert run(str(folder), str(folder / 'depth')) == 0
+
+
+@pytest.mark.parametrize(('source', 'out'), [('images/b.png', 'out.png'), ('film.mp4', 'out.mp4')])
+def test_one_file_takes_one_format(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], source: str, out: str
+) -> None:
+    write_film(tmp_path / 'film.mp4', 'mp4v')
+    assert run(str(tmp_path / source), str(tmp_path / out), '--save', 'color', 'npy') == 2
+    assert f"{out} is one file: save one of 'color' or 'side_by_side'" in capsys.readouterr().err
