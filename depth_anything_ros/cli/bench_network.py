@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from depth_anything_ros.backends import AUTO, BACKENDS
-from depth_anything_ros.cli.options import add_parameters, require_some
+from depth_anything_ros.cli.options import add_parameters, require_some, require_writable
 from depth_anything_ros.cli.terminal import follow, print_rows
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import entries
@@ -119,6 +119,10 @@ def network(options: argparse.Namespace) -> int:
     if options.plot:
         # Where matplotlib is missing, that is said before the work.
         from depth_anything_ros.studies.network_bench.plot import plot
+        from depth_anything_ros.studies.plots import refuse_format
+
+        refuse_format(options.plot)
+    require_writable(options, 'plot')
     wanted, conditions = conditions_of(configurations(options), options)
     rows = _rows(wanted, _plan(options, _baseline(options)))
     if options.json:

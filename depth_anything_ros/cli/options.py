@@ -16,6 +16,7 @@ __all__ = [
     'parameters_of',
     'positive',
     'require_some',
+    'require_writable',
     'size',
 ]
 
@@ -78,6 +79,22 @@ def require_some(options: argparse.Namespace, *names: str) -> None:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise SettingError(f'--{name} is {value}: give 1 or more')
+
+
+def require_writable(options: argparse.Namespace, *names: str) -> None:
+    """Raise SettingError for a file that cannot be written, before the work; None is no file."""
+    for name in names:
+        path = getattr(options, name)
+        if path is None:
+            continue
+        try:
+            was_there = path.exists()
+            with path.open('ab'):
+                pass
+            if not was_there:
+                path.unlink()
+        except OSError as err:
+            raise SettingError(f'--{name} {path} cannot be written: {err.strerror}') from err
 
 
 def size(text: str) -> tuple[int, int]:

@@ -6,6 +6,7 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -16,10 +17,14 @@ from depth_anything_ros.cli.bench_network import (
     configurations,
     every_precision,
 )
-from depth_anything_ros.cli.options import Verbs, positive, size
+from depth_anything_ros.cli.options import Verbs, positive, require_writable, size
 from depth_anything_ros.core.processor import default_threads
 from depth_anything_ros.model.manifest import release_for
 from depth_anything_ros.model.variants import Checkpoint
+
+if TYPE_CHECKING:
+    from depth_anything_ros.studies.network_bench.report import Conditions
+    from depth_anything_ros.studies.tune.search import Tuning
 
 __all__ = ['add']
 
@@ -59,11 +64,15 @@ def add(verbs: Verbs) -> None:
 def _tune(options: argparse.Namespace) -> int:
     if options.plot:
         # Where matplotlib is missing, that is said before the work.
+        from depth_anything_ros.studies.plots import refuse_format
         from depth_anything_ros.studies.tune.plot import plot
+
+        refuse_format(options.plot)
     from depth_anything_ros.studies.tune import params_file, report
     from depth_anything_ros.studies.tune.search import Search
 
     params_file.refuse_existing(options.out)
+    require_writable(options, 'out', 'plot')
     threads = default_threads()
     wanted, conditions = conditions_of(
         configurations(
@@ -84,9 +93,17 @@ def _tune(options: argparse.Namespace) -> int:
 
         tuning = Search(options.budget_ms, options.size, options.seconds, show).run(wanted)
     print((report.json_text if options.json else report.text)(tuning, conditions))
+    status = _keep(tuning, conditions, options)
     if options.plot:
         plot(tuning, conditions, options.plot)
         print(f'look at {options.plot}', file=sys.stderr)
+    return status
+
+
+def _keep(tuning: Tuning, conditions: Conditions, options: argparse.Namespace) -> int:
+    """Write what was chosen and say how to start it, or say what is nearest; give the status."""
+    from depth_anything_ros.studies.tune import params_file
+
     if tuning.chosen is None or tuning.chosen.row is None:
         fastest = tuning.fastest
         told = params_file.figures(fastest.row) if fastest and fastest.row else 'none ran'

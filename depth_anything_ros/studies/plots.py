@@ -5,14 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
 from depth_anything_ros.core.errors import SettingError
 
-__all__ = ['COLOURS', 'save', 'subplots']
+__all__ = ['COLOURS', 'refuse_format', 'save', 'subplots']
 
 # Apart for readers who see no red or no green (Okabe and Ito).
 COLOURS = ('#0072B2', '#E69F00', '#009E73', '#D55E00', '#CC79A7', '#56B4E9', '#F0E442', '#000000')
+
+
+def refuse_format(path: Path) -> None:
+    """Raise SettingError where a picture has no format of that name."""
+    formats = sorted(FigureCanvasBase.get_supported_filetypes())
+    if path.suffix[1:].lower() not in formats:
+        raise SettingError(
+            f'--plot {path} names no format of pictures: end it in one of .{", .".join(formats)}'
+        )
 
 
 def subplots(width: float, height: float) -> tuple[Any, Any]:

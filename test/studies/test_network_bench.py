@@ -260,6 +260,8 @@ def test_a_profile_shares_out_the_time_and_the_operations(
         ('bench accuracy --scenes 0', 'give 1 or more'),
         ('bench --baseline abacus', 'names no backend'),
         ('bench --frames 0', 'give 1 or more'),
+        ('bench --plot /proc/rows.png', '--plot /proc/rows.png cannot be written'),
+        ('bench --plot rows.txt', '--plot rows.txt names no format of pictures'),
         ('bench soak --variant vits,vitb', '--variant has 2 values, and bench soak takes one'),
         ('bench node --variant vits --metric', 'random weights of vits give no metres'),
     ],
@@ -267,6 +269,8 @@ def test_a_profile_shares_out_the_time_and_the_operations(
 def test_bad_input_is_one_line(
     arguments: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    if '--plot' in arguments:
+        pytest.importorskip('matplotlib')
     assert cli.main(arguments.split()) != 0
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line

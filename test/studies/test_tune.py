@@ -28,6 +28,7 @@ CONDITIONS = Conditions('a machine', SIZE, {'vits': 'released'})
 VARIANTS, SIZES = ['vits', 'vitb', 'vitl'], [196, 252, 364, 518]
 RATES = {('torch', 'fp32'): 1.0, ('torch', 'bf16'): 2.0, ('torch', 'fp16'): 0.5}
 """10^9 operations per millisecond."""
+ENGINE = ['--variant', 'vits', '--backend', 'torch', '--precision', 'fp32']
 
 
 class FakeBench:
@@ -166,6 +167,51 @@ def test_a_picture_is_drawn(bench: type[FakeBench], tmp_path: Path) -> None:
 
     plot(searched(100.0), CONDITIONS, tmp_path / 'tune.png')
     assert (tmp_path / 'tune.png').read_bytes().startswith(b'\x89PNG')
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'said'),
+    [
+        ('--out /proc/x.yaml', '--out /proc/x.yaml cannot be written'),
+        ('--out none/x.yaml', '--out none/x.yaml cannot be written: No such file'),
+        ('--plot p.txt', '--plot p.txt names no format of pictures'),
+        ('--plot .', '--plot . names no format of pictures'),
+        ('--plot none/p.png', '--plot none/p.png cannot be written: No such file'),
+    ],
+)
+def test_what_cannot_be_written_is_said_before_the_search(
+    arguments: str,
+    said: str,
+    bench: type[FakeBench],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if '--plot' in arguments:
+        pytest.importorskip('matplotlib')
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(['tune', '--budget-ms', '60000', *ENGINE, *arguments.split()]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert not bench.timed
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_picture_that_fails_leaves_the_parameters(
+    bench: type[FakeBench], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip('matplotlib')
+    from depth_anything_ros.studies.tune import plot
+
+    def fail(*_: object) -> None:
+        raise SettingError('the disk is full')
+
+    monkeypatch.setattr(plot, 'plot', fail)
+    out = tmp_path / 'params.yaml'
+    files = ['--out', str(out), '--plot', str(tmp_path / 'tune.png')]
+    assert cli.main(['tune', '--budget-ms', '60000', *ENGINE, *files]) == 2
+    assert parameters_from_flat(parameters_from_file(out)).variant == 'vits'
+    assert not (tmp_path / 'tune.png').exists()
 
 
 @pytest.mark.parametrize('weights', ['', 'random', "my robot's.pth"])
