@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from depth_anything_ros.studies.network_bench.configuration import (
     grid,
     with_weights,
 )
-from depth_anything_ros.studies.network_bench.measure import Plan, measure, photograph
+from depth_anything_ros.studies.network_bench.measure import Bench, Plan, measure, photograph
 from depth_anything_ros.studies.network_bench.process import NetworkProcess
 from depth_anything_ros.studies.network_bench.report import Conditions, json_text, text
 from depth_anything_ros.studies.network_bench.row import Row, Timing, agreement
@@ -152,6 +153,25 @@ def test_an_engine_is_read_or_refused() -> None:
     assert Engine.read('upstream') == Engine('upstream', 'auto')
     with pytest.raises(SettingError, match="'abacus' names no backend"):
         Engine.read('abacus')
+    with pytest.raises(SettingError, match="'torch:fp64' names no engine: precision is 'fp64'"):
+        Engine.read('torch:fp64')
+
+
+@pytest.mark.parametrize(('precision', 'status'), [('fp32', 0), ('fp16', 1), ('fp16,bf16', 0)])
+def test_a_baseline_alone_is_no_answer(
+    precision: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timing = Timing.of([Sample(10.0, {'infer': 10.0})], 1)
+
+    def group(_: Bench, configurations: list[Configuration]) -> list[Row]:
+        """Run all but fp16; fp32 is the baseline."""
+        rows = [Row.asked(one) for one in configurations if one.precision != 'fp32']
+        rows = [row if row.precision == 'fp16' else replace(row, timing=timing) for row in rows]
+        return [*rows, _row(timing=timing, is_baseline=True)]
+
+    monkeypatch.setattr(Bench, 'group', group)
+    arguments = '--variant demo --backend torch --baseline torch:fp32 --size 160x120'
+    assert cli.main(['bench', *arguments.split(), '--precision', precision]) == status
 
 
 def _row(**given: object) -> Row:
@@ -259,6 +279,7 @@ def test_a_profile_shares_out_the_time_and_the_operations(
     [
         ('bench accuracy --scenes 0', 'give 1 or more'),
         ('bench --baseline abacus', 'names no backend'),
+        ('bench --baseline torch:fp64', 'choose one of auto, fp32'),
         ('bench --frames 0', 'give 1 or more'),
         ('bench --plot /proc/rows.png', '--plot /proc/rows.png cannot be written'),
         ('bench --plot rows.txt', '--plot rows.txt names no format of pictures'),

@@ -24,14 +24,19 @@ class Engine:
 
     @classmethod
     def read(cls, text: str) -> Engine:
-        """Read 'torch' or 'torch:bf16'; SettingError for a backend that is not known."""
+        """Read 'torch' or 'torch:bf16'; SettingError for a name that is not known."""
         backend, _, precision = text.partition(':')
         if backend not in BACKENDS:
             raise SettingError(
                 f"'{text}' names no backend: give {', '.join(BACKENDS)}, with a precision as in "
                 'torch:bf16'
             )
-        return cls(backend, precision or AUTO)
+        engine = cls(backend, precision or AUTO)
+        try:
+            parameters_from_flat({'precision': engine.precision})
+        except SettingError as err:
+            raise SettingError(f"'{text}' names no engine: {err}") from err
+        return engine
 
 
 @dataclass(frozen=True)
