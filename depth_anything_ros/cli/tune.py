@@ -104,9 +104,12 @@ def _keep(tuning: Tuning, conditions: Conditions, options: argparse.Namespace) -
     """Write what was chosen and say how to start it, or say what is nearest; give the status."""
     from depth_anything_ros.studies.tune import params_file
 
+    fastest = tuning.fastest
+    if fastest is None or fastest.row is None:
+        print(f'\nnothing can be chosen: {tuning.probes[0].note}', file=sys.stderr)
+        return 1
     if tuning.chosen is None or tuning.chosen.row is None:
-        fastest = tuning.fastest
-        told = params_file.figures(fastest.row) if fastest and fastest.row else 'none ran'
+        told = params_file.figures(fastest.row)
         print(f'\nnothing keeps {options.budget_ms:g} ms; the fastest: {told}', file=sys.stderr)
         return 1
     row = tuning.chosen.row

@@ -130,6 +130,26 @@ def test_a_budget_that_nothing_keeps_leaves_the_fastest(bench: type[FakeBench]) 
     assert tuning.fastest.configuration.variant == 'vits'
 
 
+def test_where_nothing_runs_the_cause_is_all_that_is_said(
+    bench: type[FakeBench], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(['tune', '--budget-ms', '100', '--backend', 'upstream']) == 1
+    told = capsys.readouterr()
+    assert told.err.splitlines()[-1] == 'nothing can be chosen: not installed'
+    _, left_out = told.out.split('left out:\n')
+    (cause,) = left_out.splitlines()
+    assert 'not installed (' in cause
+
+
+def test_weights_that_are_not_there_are_refused_before_the_search(
+    bench: type[FakeBench], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(['tune', '--budget-ms', '100', '--weights', 'none.pth']) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "cannot find the weights 'none.pth': No such file or directory" in line
+    assert not bench.timed
+
+
 def test_no_time_is_an_answer_too(bench: type[FakeBench]) -> None:
     tuning = searched(1e6, seconds=-1.0)
     # One try, and once more to confirm it.
@@ -224,6 +244,7 @@ def test_int8_is_calibrated_for_the_weights_that_the_node_takes(
 ) -> None:
     monkeypatch.setitem(RATES, ('openvino', 'int8'), 4.0)
     monkeypatch.chdir(tmp_path)
+    Path("my robot's.pth").touch()
     engine = ['--variant', 'vits', '--backend', 'openvino', '--precision', 'int8']
     assert cli.main(['tune', '--budget-ms', '60000', *engine, '--weights', weights]) == 0
     lines = capsys.readouterr().out.splitlines()

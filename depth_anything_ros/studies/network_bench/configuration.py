@@ -10,7 +10,7 @@ from depth_anything_ros.backends import AUTO, BACKENDS
 from depth_anything_ros.core.errors import SettingError, WeightsError
 from depth_anything_ros.core.parameters import Parameters, parameters_from_flat
 from depth_anything_ros.model.variants import Checkpoint, get_variant
-from depth_anything_ros.model.weights import RANDOM, find
+from depth_anything_ros.model.weights import RANDOM, find, given_path
 
 __all__ = ['Configuration', 'Engine', 'grid', 'weights_here', 'with_weights']
 
@@ -120,9 +120,12 @@ def with_weights(
 def weights_here(variant: str, weights: str) -> str:
     """Give `weights`; for '' where the released ones are not on disk, 'random'.
 
-    Nothing is downloaded for the sake of a figure: speed does not depend on the values.
+    Nothing is downloaded for the sake of a figure: speed does not depend on the values. Raises
+    WeightsError for a path that is not there.
     """
     if weights:
+        if weights != RANDOM:
+            given_path(weights)
         return weights
     try:
         find(variant, Checkpoint.RELATIVE)

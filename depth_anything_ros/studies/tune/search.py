@@ -100,6 +100,7 @@ class Search:
     on_progress: Callable[[float, float, str], None] = lambda spent, total, what: None
     _probes: list[Probe] = field(default_factory=list, init=False)
     _rates: dict[Configuration, float] = field(default_factory=dict, init=False)
+    _cannot: dict[Engine, str] = field(default_factory=dict, init=False)
     _start_s: float = field(default=0.0, init=False)
 
     def run(self, configurations: Sequence[Configuration]) -> Tuning:
@@ -120,12 +121,11 @@ class Search:
     ) -> list[Configuration]:
         """Try every engine on one network; give those worth more time, the fastest first."""
         tried: list[Probe] = []
-        cannot: dict[Engine, str] = {}
         for one in configurations:
-            note = cannot.get(one.engine, '') or self._late()
+            note = self._cannot.get(one.engine, '') or self._late()
             tried.append(Probe(one, note=note) if note and tried else self._tried(bench, one))
-            if tried[-1].row is None:
-                cannot[one.engine] = tried[-1].note
+            if not tried[-1].counts:
+                self._cannot[one.engine] = tried[-1].note
         good = sorted((one for one in tried if one.counts), key=lambda one: one.p50_ms)
         kept = [
             one.configuration
@@ -160,6 +160,8 @@ class Search:
         self, one: Configuration, engines: Sequence[Configuration], is_over: bool
     ) -> str:
         """Say why a configuration is not worth its time; '' where it is."""
+        if note := self._cannot.get(one.engine):
+            return note
         if _engine(one) not in engines:
             return 'a faster engine is there'
         if is_over:
