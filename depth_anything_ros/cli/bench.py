@@ -103,7 +103,7 @@ def add(verbs: Verbs) -> None:
     shown.add_argument('--json', action='store_true', help='print JSON')
     shown.add_argument('--markdown', action='store_true', help='print Markdown')
     bench.add_argument('--plot', type=Path, metavar='FILE.png', help='draw network')
-    bench_network.add_grid(bench)
+    bench_network.add_grid(bench, 'A list gives a row for each.')
     bench.set_defaults(verb=_bench)
 
     prove = verbs.add_parser(

@@ -49,17 +49,22 @@ _FRAMES = 20
 _SECONDS = 60.0
 
 
-def add_grid(parser: argparse.ArgumentParser) -> None:
-    """Add the parameters that choose networks; each takes a list like vits,vitb."""
+def add_grid(parser: argparse.ArgumentParser, of_list: str, **defaults: list[Any]) -> None:
+    """Add the parameters that choose networks; each takes a list like vits,vitb.
+
+    `of_list` tells the help what comes of one; a parameter not in `defaults` has its own.
+    """
     for entry in entries():
         if entry.name in GRID:
+            has_all = entry.name == 'backend'
             parser.add_argument(
                 '--' + entry.name.replace('_', '-'),
                 dest=entry.name,
-                type=listed(entry.check, entry.kind, entry.name == 'backend'),
+                default=defaults.get(entry.name),
+                type=listed(entry.check, entry.kind, has_all),
                 metavar=f'{entry.kind.__name__.upper()},...',
-                help=f'{entry.description} {_allowed(entry.choices)}A list gives a row for each. '
-                f'Default: {entry.default!r}.',
+                help=f'{entry.description} {_allowed(entry.choices, has_all)}{of_list} '
+                f'Default: {",".join(map(str, defaults.get(entry.name, [entry.default])))}.',
             )
     add_parameters(parser, ('device',), {})
     parser.add_argument(
@@ -295,5 +300,6 @@ def _above_zero(count: object) -> object:
     return count
 
 
-def _allowed(choices: tuple[str, ...]) -> str:
-    return f'Of {", ".join(choices)}. ' if choices else ''
+def _allowed(choices: tuple[str, ...], has_all: bool) -> str:
+    rest = f'; {_ALL} is each but {_UPSTREAM}' if has_all else ''
+    return f'Of {", ".join(choices)}{rest}. ' if choices else ''

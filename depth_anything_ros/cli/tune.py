@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ['add']
 
-_INPUT_SIZES = [196, 252, 308, 364, 420, 518]
-
 
 def add(verbs: Verbs) -> None:
     """Declare the verb and its options."""
@@ -57,7 +55,16 @@ def add(verbs: Verbs) -> None:
     )
     tune.add_argument('--plot', type=Path, metavar='FILE.png', help='draw what was found')
     tune.add_argument('--json', action='store_true', help='print everything as JSON')
-    add_grid(tune)
+    threads = default_threads()
+    add_grid(
+        tune,
+        'Of a list each is tried.',
+        variant=['vits', 'vitb', 'vitl'],
+        input_size=[196, 252, 308, 364, 420, 518],
+        backend=['all'],
+        precision=every_precision(),
+        threads=sorted({threads, max(1, threads // 2)}),
+    )
     tune.set_defaults(verb=_tune)
 
 
@@ -73,18 +80,7 @@ def _tune(options: argparse.Namespace) -> int:
 
     params_file.refuse_existing(options.out)
     require_writable(options, 'out', 'plot')
-    threads = default_threads()
-    wanted, conditions = conditions_of(
-        configurations(
-            options,
-            variant=['vits', 'vitb', 'vitl'],
-            input_size=_INPUT_SIZES,
-            backend=['all'],
-            precision=every_precision(),
-            threads=sorted({threads, max(1, threads // 2)}),
-        ),
-        options,
-    )
+    wanted, conditions = conditions_of(configurations(options), options)
     with tqdm(total=options.seconds, unit='s', disable=None, leave=False) as bar:
 
         def show(spent_s: float, total_s: float, what: str) -> None:

@@ -150,6 +150,14 @@ def test_weights_that_are_not_there_are_refused_before_the_search(
     assert not bench.timed
 
 
+def test_the_help_says_what_is_tried_by_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(['tune', '--help'])
+    told = ' '.join(capsys.readouterr().out.split())
+    for default in ('vits,vitb,vitl', '196,252,308,364,420,518', 'all', 'fp32,fp16,bf16,int8'):
+        assert f'Of a list each is tried. Default: {default}.' in told
+
+
 def test_no_time_is_an_answer_too(bench: type[FakeBench]) -> None:
     tuning = searched(1e6, seconds=-1.0)
     # One try, and once more to confirm it.
