@@ -287,11 +287,18 @@ def listed(
         if has_all and text == _ALL:
             return [_ALL]
         try:
-            return [check(kind(part.strip())) for part in text.split(',')]
-        except (SettingError, ValueError) as err:
+            return [check(_value(part.strip(), kind)) for part in text.split(',')]
+        except SettingError as err:
             raise argparse.ArgumentTypeError(str(err)) from err
 
     return read
+
+
+def _value(text: str, kind: type) -> object:
+    try:
+        return kind(text)
+    except ValueError as err:
+        raise SettingError(f"'{text}' is no whole number: give some as in 1,4") from err
 
 
 def _above_zero(count: object) -> object:

@@ -297,9 +297,21 @@ def test_bad_input_is_one_line(
     assert said in line
 
 
-@pytest.mark.parametrize('arguments', ['--batch 0', '--batch two', '--variant vits,vitx'])
-def test_a_bad_list_is_bad_usage(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ('arguments', 'said'),
+    [
+        ('--batch 0', 'a batch of 0 holds no image'),
+        ('--batch two', "'two' is no whole number: give some as in 1,4"),
+        ('--threads 1,2.5', "'2.5' is no whole number"),
+        ('--input-size 518,', "'' is no whole number"),
+        ('--variant vits,vitx', "variant is 'vitx': choose one of"),
+    ],
+)
+def test_a_bad_list_is_bad_usage(
+    arguments: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(['bench', *arguments.split()])
     assert ended.value.code == 2
-    assert arguments.split()[0] in capsys.readouterr().err
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert f'argument {arguments.split()[0]}: {said}' in last
