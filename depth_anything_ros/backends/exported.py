@@ -89,7 +89,7 @@ def existing_export(weights: WeightsFile, form: Format, *, int8: bool = False) -
     command = export_command(*weights.parameters, form, int8=int8)
     raise BackendError(
         f'{weights.variant} {weights.checkpoint.value} was not {done} {form.value} yet: run'
-        f' `{command}` and configure again, or {otherwise}'
+        f' `{command}` and try again, or {otherwise}'
     )
 
 

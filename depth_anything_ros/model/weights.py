@@ -115,7 +115,7 @@ def find(
     if cached is None:
         raise WeightsError(
             f'{row.filename} ({row.title}) is not in the cache: run `{row.fetch_command}`'
-            ' and configure again, or set weights to the file'
+            ' and try again, or set weights to the file'
         )
     sha256 = _sha256(cached)
     if sha256 != row.sha256:

@@ -190,7 +190,7 @@ def test_a_network_that_was_not_exported_names_the_command(
         f'depth_anything export --cache --format {form.value} --variant vits'
         ' --checkpoint metric_indoor --weights random'
     )
-    with pytest.raises(BackendError, match=f'run `{command}` and configure again'):
+    with pytest.raises(BackendError, match=f'run `{command}` and try again'):
         create_backend(
             name,
             variant='vits',

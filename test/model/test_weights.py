@@ -174,7 +174,7 @@ def test_find_takes_the_cached_file(cached: Path) -> None:
 def test_find_says_the_command_when_nothing_is_cached(tmp_path: Path, cached: Path) -> None:
     message = _refused(tmp_path, '')
     assert '`depth_anything weights fetch --variant vits --checkpoint relative`' in message
-    assert 'configure again' in message
+    assert 'and try again, or set weights to the file' in message
 
 
 def test_find_refuses_a_damaged_cached_file(tmp_path: Path, cached: Path) -> None:
