@@ -12,6 +12,7 @@ import pytest
 import yaml
 from rig import Rig, values_of
 
+from depth_anything_ros.messages.outputs import OUTPUTS
 from depth_anything_ros.ros.qos import OUTPUT
 
 CONFIG = Path(__file__).resolve().parents[1] / 'config'
@@ -37,7 +38,15 @@ def rig() -> Iterator[Rig]:
 @pytest.fixture(scope='module')
 def published(rig: Rig) -> dict[str, list[str]]:
     """Types of the topics that the node publishes, by name."""
-    return dict(rig.node.get_publisher_names_and_types_by_node('depth_anything', '/'))
+
+    def told() -> dict[str, list[str]]:
+        # The graph hears of a node's own publishers later than they are there.
+        found = rig.node.get_publisher_names_and_types_by_node('depth_anything', '/')
+        types = dict(found)
+        outputs = {f'/depth_anything/{output.name}' for output in OUTPUTS}
+        return types if outputs <= types.keys() else {}
+
+    return rig.until(told)
 
 
 @pytest.fixture(scope='module')
