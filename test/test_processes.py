@@ -133,6 +133,18 @@ def test_the_lifecycle_shutdown_ends_it(peer: Node, tmp_path: Path) -> None:
         process.wait()
 
 
+def ended(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a node whose arguments let it end by itself."""
+    return subprocess.run(
+        [sys.executable, '-m', 'depth_anything_ros.node', '--ros-args', *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=dict(os.environ),
+    )
+
+
 @pytest.mark.parametrize(
     ('parameter', 'said'),
     [
@@ -142,27 +154,13 @@ def test_the_lifecycle_shutdown_ends_it(peer: Node, tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_parameter_is_one_line_and_status_2(parameter: str, said: str) -> None:
-    process = subprocess.run(
-        [sys.executable, '-m', 'depth_anything_ros.node', '--ros-args', '-p', parameter],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env=dict(os.environ),
-    )
+    process = ended('-p', parameter)
     assert process.returncode == 2
     assert process.stderr.strip().splitlines() == [f'depth_node: {said}']
 
 
 def test_a_missing_params_file_is_named_without_a_traceback() -> None:
-    process = subprocess.run(
-        [sys.executable, '-m', 'depth_anything_ros.node', '--ros-args', '--params-file', '/nope'],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env=dict(os.environ),
-    )
+    process = ended('--params-file', '/nope')
     assert process.returncode == 2
     # rcl itself may say something before.
     *_, line = process.stderr.strip().splitlines()

@@ -13,7 +13,7 @@ from enum import Enum, auto
 from depth_anything_ros.core.scale import NO_SCALE, Scale
 from depth_anything_ros.core.timing import Jitter, Rate, Window
 
-__all__ = ['CLOCKS_DISAGREE_S', 'Numbers', 'Outcome', 'Telemetry']
+__all__ = ['CLOCKS_DISAGREE_S', 'Numbers', 'Outcome', 'Telemetry', 'steady']
 
 _FIGURES = re.compile(r'[\d.]+')
 
@@ -128,9 +128,9 @@ class Telemetry:
             before, missing_before = self.scale, self.missing
             if scale.reason:
                 self._totals.unscaled[scale.reason] += 1
-            self.scale = replace(scale, message=_steady(before.message, scale.message))
+            self.scale = replace(scale, message=steady(before.message, scale.message))
             self.missing = {
-                name: _steady(missing_before.get(name, ''), text) for name, text in missing.items()
+                name: steady(missing_before.get(name, ''), text) for name, text in missing.items()
             }
         told = (scale.valid, scale.source, scale.reason)
         changed = told != (before.valid, before.source, before.reason)
@@ -240,6 +240,6 @@ class Telemetry:
         self._stages.clear()
 
 
-def _steady(before: str, now: str) -> str:
+def steady(before: str, now: str) -> str:
     """Give the earlier text where only figures differ: they do with every frame."""
     return before if _FIGURES.sub('', before) == _FIGURES.sub('', now) else now

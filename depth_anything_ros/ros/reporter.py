@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from depth_anything_ros.backends import BackendInfo, Output
 from depth_anything_ros.core.frame import Wanted
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.processor import process_status
+from depth_anything_ros.core.telemetry import steady
 from depth_anything_ros.ros.camera import Camera
 from depth_anything_ros.ros.diagnostics import (
     ERROR,
@@ -31,8 +31,6 @@ from depth_anything_ros.ros.diagnostics import (
 from depth_anything_ros.ros.qos import LATCHED, RECENT, create_publisher
 
 __all__ = ['Reporter', 'Snapshot']
-
-_FIGURES = re.compile(r'[\d.]+')
 
 
 @dataclass(frozen=True)
@@ -137,10 +135,10 @@ class Reporter:
 
     def _log(self, verdict: Verdict) -> None:
         """Write trouble to the log once, and that it is over: a terminal shows no topics."""
-        matter = '' if verdict.level == OK else _FIGURES.sub('', verdict.message)
-        if matter != self._logged:
-            self._logged = matter
-            if matter:
+        trouble = '' if verdict.level == OK else steady(self._logged, verdict.message)
+        if trouble != self._logged:
+            self._logged = trouble
+            if trouble:
                 self._node.get_logger().warning(verdict.message)
             else:
                 self._node.get_logger().info(verdict.message)

@@ -106,8 +106,8 @@ def mean_nearby(
     count = np.bincount(samples.block, weight, size)
     total = np.bincount(samples.block, weight * values, size)
     # The samples of a block err alike: many are worth one.
-    known = around(count / (count + 1.0))
-    mean = around(total / (count + 1.0)) / np.maximum(known, 1e-9)
+    known = _around(count / (count + 1.0))
+    mean = _around(total / (count + 1.0)) / np.maximum(known, 1e-9)
     share = _ASSUMED_BLOCKS / (_ASSUMED_BLOCKS + known)
     rows, columns = _blocks(samples)
     return mean[:rows, :columns].astype(np.float32), share[:rows, :columns].astype(np.float32)
@@ -121,7 +121,7 @@ def _blocks(samples: GatedSamples) -> tuple[int, int]:
     return height, width
 
 
-def around(blocks: Floats) -> Floats:
+def _around(blocks: Floats) -> Floats:
     """Sum each block (BLOCKS_ALONG^2,) and its neighbours; the result is a square."""
     grid = blocks.reshape(BLOCKS_ALONG, BLOCKS_ALONG).astype(np.float64)
     summed = cv2.boxFilter(grid, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
