@@ -20,7 +20,7 @@ class EditableWithData(Distribution):
 
 
 def files(pattern):
-    """Give the files matching `pattern`, relative to this folder, in a stable order."""
+    """Return the files matching `pattern`, relative to this folder, in a stable order."""
     return sorted(str(path.relative_to(ROOT)) for path in ROOT.glob(pattern) if path.is_file())
 
 

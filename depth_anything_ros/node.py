@@ -20,10 +20,10 @@ from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import TransitionCallbackReturn
 from std_srvs.srv import Trigger
 
-from depth_anything_ros.backends import Output
+from depth_anything_ros.backends.base import NetworkOutput
 from depth_anything_ros.core.errors import DepthAnythingError, WeightsError
 from depth_anything_ros.core.parameters import Parameters
-from depth_anything_ros.pipeline import (
+from depth_anything_ros.estimator import (
     DepthPipeline,
     SharedNetwork,
     fetch_weights,
@@ -113,7 +113,7 @@ class DepthNode(ManagedNode):
         assert self._network is not None
         backend = self._network.backend
         try:
-            if backend.output is Output.METRES:
+            if backend.output is NetworkOutput.METRES:
                 # Clouds and scans may ask for a level frame without any reference.
                 self._need_transforms()
             for name, camera in self._cameras.items():
@@ -194,8 +194,8 @@ class DepthNode(ManagedNode):
             return
         pixels, times = zip(*((shot.bgr, shot.times) for shot in shots.values()), strict=True)
         found = network.infer(pixels, times)
-        for (name, shot), disparity in zip(shots.items(), found, strict=True):
-            self._cameras[name].answer(shot, disparity)
+        for (name, shot), inverse_depth in zip(shots.items(), found, strict=True):
+            self._cameras[name].answer(shot, inverse_depth)
         input_hz = max(self._cameras[name].telemetry.input_hz() for name in shots)
         network.answered(time.monotonic() - start_s, input_hz, self.parameters.overload)
 

@@ -124,7 +124,7 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
 
 def _topics(cameras: list[str], image: str, info: str, reference: str) -> list[tuple[str, str]]:
-    """Give what is remapped, for each camera."""
+    """Return what is remapped, for each camera."""
     image = image or ('/{camera}/image_raw' if cameras else '/camera/image_raw')
     if not info:
         info = image.rpartition('/')[0] + '/camera_info' if '/' in image else 'camera_info'
@@ -165,7 +165,7 @@ def _rviz(
 
 
 def _view(cameras: list[str]) -> Path:
-    """Give the view of one camera without a name, or a copy with a group for each name."""
+    """Return the view of one camera without a name, or a copy with a group for each name."""
     path = _config('depth.rviz')
     if not cameras:
         return path

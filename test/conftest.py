@@ -30,7 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Claim the domain before anything imports rclpy."""
     if config.option.reliability is not None:
         config.pluginmanager.register(PageWriter(config.option.reliability))
-    from depth_anything_ros.ros.isolation import isolated_domain
+    from lab.isolation import isolated_domain
 
     _SESSION.enter_context(isolated_domain())
     folder = Path(_SESSION.enter_context(tempfile.TemporaryDirectory()))
@@ -40,5 +40,5 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Give the domain back."""
+    """Return the domain back."""
     _SESSION.close()

@@ -10,15 +10,15 @@ import numpy as np
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, Range
 
-from depth_anything_ros.bag.sample_messages import SampleMessages
-from depth_anything_ros.bag.sample_topics import START_NS, groups, moments
-from depth_anything_ros.bag.topic_names import TRUTH
 from depth_anything_ros.core.geometry.transforms import Transform, extrinsics_text
 from depth_anything_ros.messages.images import bgr_from_image
 from depth_anything_ros.messages.stamps import ns_from_stamp
-from depth_anything_ros.studies.degraded_truth import DegradedTruthBackend
-from depth_anything_ros.synthetic.rig import Pose, optical
-from depth_anything_ros.synthetic.world import World
+from lab.degraded_truth import DegradedTruthBackend
+from lab.sample_messages import SampleMessages
+from lab.sample_topics import START_NS, groups, moments
+from lab.topic_names import TRUTH
+from lab.world.rig import Pose, optical
+from lab.world.world import World
 
 IMAGE, INFO = '/camera/image_raw', '/camera/camera_info'
 DEPTH, DEPTH_INFO = '/depth_camera/depth/image_raw', '/depth_camera/depth/camera_info'

@@ -13,12 +13,12 @@ from rosbags.highlevel import AnyReader
 
 from depth_anything_ros import cli
 from depth_anything_ros.backends.self_check import photograph
-from depth_anything_ros.bag.topic_names import TRUTH
 from depth_anything_ros.model import hub
 from depth_anything_ros.model.cache import Format, find_export
 from depth_anything_ros.model.manifest import release_for
 from depth_anything_ros.model.variants import Checkpoint
 from depth_anything_ros.model.weights import find
+from lab.topic_names import TRUTH
 
 VERBS = [
     'demo',

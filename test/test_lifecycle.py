@@ -169,7 +169,7 @@ def test_a_transition_by_hand_while_weights_are_fetched(monkeypatch: pytest.Monk
         rig.until_state('active')
 
 
-def test_a_failed_fetch_says_what_to_do_and_can_be_mended(
+def test_a_failed_fetch_says_what_to_do_and_can_be_fixed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail(*_: object) -> None:

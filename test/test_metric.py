@@ -30,8 +30,7 @@ from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, Range
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from depth_anything_ros.backends import Output
-from depth_anything_ros.bag.sample_topics import START_NS
+from depth_anything_ros.backends.base import NetworkOutput
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.messages.camera_info import camera_from_info
 from depth_anything_ros.messages.images import bgr_from_image
@@ -39,6 +38,7 @@ from depth_anything_ros.messages.point_clouds import points_from_cloud
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.model.variants import Checkpoint
 from depth_anything_ros.ros.qos import LATCHED
+from lab.sample_topics import START_NS
 
 REFERENCE = '/sensor/data'
 NODE = '/depth_anything/'
@@ -507,8 +507,8 @@ class OffByAFifth:
     def __init__(self, what: Drive) -> None:
         wrapped = what.backend()
         weights = replace(wrapped.info.weights, checkpoint=Checkpoint.METRIC_INDOOR)
-        self.info = replace(wrapped.info, output=Output.METRES, weights=weights)
-        self.output = Output.METRES
+        self.info = replace(wrapped.info, output=NetworkOutput.METRES, weights=weights)
+        self.output = NetworkOutput.METRES
         self._truth = {
             bgr_from_image(message).tobytes(): what.truth[ns_from_stamp(message.header.stamp)]
             for topic, _, message in what.messages

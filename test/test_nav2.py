@@ -15,18 +15,18 @@ import pytest
 import yaml
 from voxel_grid import Flags, Limits, Points, VoxelGrid, grown
 
+from depth_anything_ros.bag.prove import degraded_truth_of
 from depth_anything_ros.bag.reading import BagReader
 from depth_anything_ros.bag.replay import BagReplay, CameraTopics, ReplayedImage
-from depth_anything_ros.bag.sample import write_sample_bag
-from depth_anything_ros.bag.sample_topics import START_NS
-from depth_anything_ros.core.frame import Wanted
 from depth_anything_ros.core.geometry.cloud import compacted
 from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.parameters import parameters_from_flat
+from depth_anything_ros.estimator.frame import Wanted
 from depth_anything_ros.messages.stamps import ns_from_stamp
-from depth_anything_ros.studies.prove import degraded_truth_of
-from depth_anything_ros.synthetic.camera import depth_image, view_of
-from depth_anything_ros.synthetic.world import World
+from lab.sample import write_sample_bag
+from lab.sample_topics import START_NS
+from lab.world.camera import depth_image, view_of
+from lab.world.world import World
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -121,7 +121,7 @@ def test_transitions_by_service_and_a_second_activation() -> None:
         assert rig.peer.count_publishers(RELATIVE) == 0
 
 
-def test_a_failed_configure_says_why_and_can_be_mended() -> None:
+def test_a_failed_configure_says_why_and_can_be_fixed() -> None:
     with Rig({'autostart': False, 'weights': '/no/such/file.pth'}) as rig:
         rig.until_state('unconfigured')
         assert not rig.change_state(Transition.TRANSITION_CONFIGURE)

@@ -17,9 +17,9 @@ from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 
-from depth_anything_ros.bag.sample import write_sample_bag
-from depth_anything_ros.bag.sample_topics import START_NS
 from depth_anything_ros.messages.stamps import ns_from_stamp
+from lab.sample import write_sample_bag
+from lab.sample_topics import START_NS
 
 pytest.importorskip('launch_ros', reason='launch_ros is not installed')
 if shutil.which('ros2') is None:

@@ -17,7 +17,7 @@ from depth_anything_ros.bag.processing.resume import unpack_pipelines
 from depth_anything_ros.core.errors import DepthAnythingError, WeightsError
 from depth_anything_ros.model.manifest import MANIFEST
 from depth_anything_ros.model.network.loading import read_state_dict
-from depth_anything_ros.ros.isolation import isolated_domain
+from lab.isolation import isolated_domain
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE = [*(ROOT / 'depth_anything_ros').rglob('*.py'), *(ROOT / 'launch').glob('*.py')]

@@ -60,7 +60,7 @@ class VoxelGrid:
         self.marked[cells[:, 0], cells[:, 1], cells[:, 2]] = True
 
     def passed(self, eye: Points, points: Points, start_m: Points, stop_m: Points) -> Flags:
-        """Give the cells, as `marked`, that rays towards `points` pass between two ranges."""
+        """Return the cells, as `marked`, that rays towards `points` pass between two ranges."""
         flags = np.zeros_like(self.marked)
         for _, cells in self._walk(eye, points, start_m, stop_m):
             flags[cells[:, 0], cells[:, 1], cells[:, 2]] = True

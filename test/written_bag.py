@@ -9,7 +9,7 @@ from typing import Any
 from rosbags.interfaces import Qos
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
-from depth_anything_ros.bag.sample_messages import SampleMessages
+from lab.sample_messages import SampleMessages
 
 MAKE = SampleMessages()
 STORAGES = {'mcap': StoragePlugin.MCAP, 'sqlite3': StoragePlugin.SQLITE3}

@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 def fastest(device: str, weights: WeightsFile, precision: str = AUTO) -> tuple[str, str]:
-    """Give the fastest backend that can run `weights` on `device` at once, and why it is."""
+    """Return the fastest backend that can run `weights` on `device` at once, and why it is."""
     from depth_anything_ros.backends.exported import export_command
 
     name, why = _preferred(device)
@@ -62,7 +62,7 @@ def prepare(name: str, device: str, weights: WeightsFile, precision: str = AUTO)
 
 
 def format_of(name: str, device: str) -> Format | None:
-    """Give what backend `name`, or the one that 'auto' prefers, loads; None for no export."""
+    """Return what backend `name`, or the one that 'auto' prefers, loads; None for no export."""
     return FORMATS.get(_preferred(device)[0] if name == AUTO else name)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.backends import BackendInfo, BackendSettings, Output
+from depth_anything_ros.backends.base import BackendInfo, BackendSettings, NetworkOutput
 from depth_anything_ros.backends.frames import (
     HostInputs,
     infer_by_size,
@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 
 def build_export(weights: WeightsFile, form: Format) -> Path:
-    """Give the network exported from `weights`, from the cache or by torch; this takes seconds.
+    """Return the network exported from `weights`, from the cache or by torch; this takes seconds.
 
     Raises BackendError where it cannot be exported, WeightsError as loading does.
     """
@@ -65,7 +65,7 @@ def build_export(weights: WeightsFile, form: Format) -> Path:
 def quantize_export(
     weights: WeightsFile, form: Format, images: Sequence[BgrImage], input_size: int
 ) -> Path:
-    """Give the network exported from `weights` in int8, calibrated anew; this takes minutes.
+    """Return the network exported from `weights` in int8, calibrated anew; this takes minutes.
 
     images: like those that it will see, uint8 (H, W, 3), resized to `input_size` as they will be.
     Raises as `build_export`.
@@ -77,7 +77,7 @@ def quantize_export(
 
 
 def existing_export(weights: WeightsFile, form: Format, *, int8: bool = False) -> Path:
-    """Give the network exported before; BackendError names the command that does it."""
+    """Return the network exported before; BackendError names the command that does it."""
     found = find_export(weights, form, int8=int8)
     if found is not None:
         return found
@@ -96,7 +96,7 @@ def existing_export(weights: WeightsFile, form: Format, *, int8: bool = False) -
 def export_command(
     variant: str, checkpoint: Checkpoint, weights: str, form: Format, *, int8: bool = False
 ) -> str:
-    """Give the command that exports into the cache what these parameters name."""
+    """Return the command that exports into the cache what these parameters name."""
     words = ['depth_anything export --cache --format', form.value]
     words += ['--precision int8 --calibration FOLDER_OR_BAG'] if int8 else []
     words += ['--variant', variant, '--checkpoint', checkpoint.value]
@@ -138,12 +138,12 @@ class ExportedBackend:
         self.input_size = settings.input_size
 
     @property
-    def output(self) -> Output:
+    def output(self) -> NetworkOutput:
         """What the numbers mean."""
         return self.info.output
 
     def infer(self, bgr: BgrImage, times: StageTimes | None = None) -> FloatImage:
-        """Give float32 (H, W) for a uint8 (H, W, 3) image, larger = nearer."""
+        """Return float32 (H, W) for a uint8 (H, W, 3) image, larger = nearer."""
         return self.infer_batch([bgr], times)[0]
 
     def infer_batch(
@@ -167,6 +167,6 @@ class ExportedBackend:
             values = self._run(batch)
         with times.stage('postprocess'):
             maps = [upsample(value, size) for value in values]
-            if self.output is Output.METRES:
+            if self.output is NetworkOutput.METRES:
                 maps = [inverse_of_metres(metres) for metres in maps]
         return maps

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.backends import Output
+from depth_anything_ros.backends.base import NetworkOutput
 from depth_anything_ros.core.preprocess import check_bgr, network_input
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.model.variants import Checkpoint
@@ -25,7 +25,7 @@ class HostInputs:
         self._kept: dict[tuple[int, ...], npt.NDArray[np.float32]] = {}
 
     def filled(self, images: Sequence[BgrImage], size: tuple[int, int]) -> npt.NDArray[np.float32]:
-        """Give (N, 3, h, w) of images of one size, for the network to see them at `size` (h, w).
+        """Return (N, 3, h, w) of images of one size, for the network to see them at `size` (h, w).
 
         The next batch of that shape is written to the same place.
         """
@@ -40,7 +40,7 @@ class HostInputs:
         return batch
 
     def clear(self) -> None:
-        """Give the memory back."""
+        """Return the memory back."""
         self._kept.clear()
 
 
@@ -62,12 +62,12 @@ def infer_by_size(
     return [found[index] for index in range(len(images))]
 
 
-def output_of(checkpoint: Checkpoint) -> Output:
+def output_of(checkpoint: Checkpoint) -> NetworkOutput:
     """Say what a network of that checkpoint gives."""
-    return Output.INVERSE_DEPTH if checkpoint.max_depth_m is None else Output.METRES
+    return NetworkOutput.INVERSE_DEPTH if checkpoint.max_depth_m is None else NetworkOutput.METRES
 
 
 def inverse_of_metres(metres: FloatImage) -> FloatImage:
-    """Give 1/z per pixel, 0 where `metres` is no depth."""
+    """Return 1/z per pixel, 0 where `metres` is no depth."""
     known = np.isfinite(metres) & (metres > 0)
     return np.divide(1.0, metres, out=np.zeros_like(metres), where=known)

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from depth_anything_ros.backends import AUTO, INT8, BackendSettings
+from depth_anything_ros.backends import AUTO, INT8
+from depth_anything_ros.backends.base import BackendSettings
 from depth_anything_ros.backends.exported import ExportedBackend, existing_export
 from depth_anything_ros.core.errors import BackendError, SettingError
 from depth_anything_ros.model.cache import Format
@@ -72,10 +73,10 @@ def choose_provider(device: str, available: list[str]) -> tuple[str, int | None]
         )
     names = {each.removesuffix(_ENDING).lower(): each for each in available}
     if kind not in names:
-        mend = 'install onnxruntime-gpu, or ' if kind in ('cuda', 'tensorrt') else ''
+        fix = 'install onnxruntime-gpu, or ' if kind in ('cuda', 'tensorrt') else ''
         raise BackendError(
             f"device '{device}' is not among the providers of this onnxruntime"
-            f' ({", ".join(names)}): {mend}set device to one of them'
+            f' ({", ".join(names)}): {fix}set device to one of them'
         )
     return names[kind], int(index) if colon else None
 

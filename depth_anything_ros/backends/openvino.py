@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.backends import AUTO, INT8, BackendSettings
+from depth_anything_ros.backends import AUTO, INT8
+from depth_anything_ros.backends.base import BackendSettings
 from depth_anything_ros.backends.exported import ExportedBackend, existing_export
 from depth_anything_ros.core.errors import BackendError, SettingError
 from depth_anything_ros.core.processor import multiplies_bfloat16
@@ -34,7 +35,7 @@ def create(settings: BackendSettings) -> ExportedBackend:
 
 
 def compiled(settings: BackendSettings, **options: Any) -> tuple[Any, str, str]:
-    """Give the compiled export, with its device and precision after every 'auto' was decided.
+    """Return the compiled export, with its device and precision after every 'auto' was decided.
 
     options: more properties of OpenVINO. Raises as `create`.
     """

@@ -18,9 +18,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from depth_anything_ros.backends import AUTO, INT8, BackendSettings, DepthBackend, create_chosen
+from depth_anything_ros.backends import AUTO, INT8, create_chosen
+from depth_anything_ros.backends.base import BackendSettings, DepthBackend
+from depth_anything_ros.core.depth_errors import correlation
 from depth_anything_ros.core.errors import DepthAnythingError, FrameError
-from depth_anything_ros.core.metrics import correlation
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.model.cache import content_of
 from depth_anything_ros.model.checksum import sha256_of
@@ -35,7 +36,7 @@ __all__ = [
     'checked',
     'kept_reference',
     'photograph',
-    'reference_disparity',
+    'reference_inverse_depth',
 ]
 
 PHOTOGRAPH = Path(__file__).with_name('self_check.jpg')
@@ -111,12 +112,12 @@ class Candidate:
 
 
 def photograph() -> BgrImage:
-    """Give the picture that answers are compared on, uint8 (480, 640, 3)."""
+    """Return the picture that answers are compared on, uint8 (480, 640, 3)."""
     return np.asarray(cv2.imread(str(PHOTOGRAPH), cv2.IMREAD_COLOR), np.uint8)
 
 
-def reference_disparity(settings: BackendSettings) -> FloatImage:
-    """Give the answer to `photograph` of plain float32 on the CPU; takes a load and a frame.
+def reference_inverse_depth(settings: BackendSettings) -> FloatImage:
+    """Return the answer to `photograph` of plain float32 on the CPU; takes a load and a frame.
 
     It depends on the weights and the input size only, and may be kept by these.
     """
@@ -128,16 +129,16 @@ def reference_disparity(settings: BackendSettings) -> FloatImage:
 
 
 def kept_reference(settings: BackendSettings) -> FloatImage:
-    """Give `reference_disparity` from the user's cache, after the first time."""
+    """Return `reference_inverse_depth` from the user's cache, after the first time."""
     root = user_cache()
     if root is None:
-        return reference_disparity(settings)
+        return reference_inverse_depth(settings)
     whole = (content_of(settings.weights), settings.input_size, sha256_of(PHOTOGRAPH))
     digest = hashlib.sha256(repr(whole).encode()).hexdigest()[:16]
     path = root / 'references' / f'{settings.variant.name}-{settings.input_size}-{digest}.npy'
     with suppress(OSError, ValueError, EOFError):
         return np.asarray(np.load(path, allow_pickle=False), np.float32)
-    found = reference_disparity(settings)
+    found = reference_inverse_depth(settings)
     content = BytesIO()
     np.save(content, found)
     keep(path, content.getvalue())
@@ -172,9 +173,9 @@ def candidates(name: str, settings: BackendSettings) -> list[Candidate]:
 def checked(
     ways: Sequence[Candidate], reference: Callable[[], FloatImage]
 ) -> tuple[DepthBackend, tuple[str, ...]]:
-    """Give the first backend that agrees with `reference()`, and a notice for each before it.
+    """Return the first backend that agrees with `reference()`, and a notice for each before it.
 
-    The last one is what the others are held against, and runs unchecked. What says how to mend
+    The last one is what the others are held against, and runs unchecked. What says how to fix
     it, a DepthAnythingError, is raised: no other way is what was asked for.
     """
     refusals: list[str] = []
@@ -190,7 +191,7 @@ def checked(
 def _attempt(
     way: Candidate, reference: Callable[[], FloatImage]
 ) -> tuple[DepthBackend | None, str]:
-    """Give a backend that agrees, or None and what is wrong with it.
+    """Return a backend that agrees, or None and what is wrong with it.
 
     Where there is nothing to compare it with, it is taken, and that said.
     """

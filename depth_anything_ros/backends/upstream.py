@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from depth_anything_ros.backends import BackendInfo, BackendSettings, Output
+from depth_anything_ros.backends.base import BackendInfo, BackendSettings, NetworkOutput
 from depth_anything_ros.backends.torch import choose_device, load
 from depth_anything_ros.core.errors import BackendError, FrameError, SettingError
 from depth_anything_ros.core.preprocess import check_bgr, network_size
@@ -57,25 +57,25 @@ class UpstreamBackend:
             device=str(self._device),
             precision='fp32',
             input_size=settings.input_size,
-            output=Output.INVERSE_DEPTH,
+            output=NetworkOutput.INVERSE_DEPTH,
             weights=settings.weights,
         )
         self.input_size = settings.input_size
 
     @property
-    def output(self) -> Output:
+    def output(self) -> NetworkOutput:
         """What the numbers mean."""
         return self.info.output
 
     def infer(self, bgr: BgrImage, times: StageTimes | None = None) -> FloatImage:
-        """Give float32 (H, W) for a uint8 (H, W, 3) image, larger = nearer."""
+        """Return float32 (H, W) for a uint8 (H, W, 3) image, larger = nearer."""
         if self._network is None:
             raise BackendError('the upstream backend was closed: create another one')
         check_bgr(bgr)
         self._refuse_thin(bgr)
         with (times or StageTimes()).stage('infer'):
-            disparity: FloatImage = self._network.infer_image(bgr, self.input_size)
-        return disparity
+            inverse_depth: FloatImage = self._network.infer_image(bgr, self.input_size)
+        return inverse_depth
 
     def infer_batch(
         self, images: Sequence[BgrImage], times: StageTimes | None = None
@@ -150,7 +150,7 @@ class _Compose:
         self.transforms = transforms
 
     def __call__(self, value: Any) -> Any:
-        """Give `value` after every transform."""
+        """Return `value` after every transform."""
         for transform in self.transforms:
             value = transform(value)
         return value

@@ -139,7 +139,7 @@ class _Run:
         )
 
     def true_depth(self) -> Side:
-        """Give the truth; SettingError where it is no metric depth."""
+        """Return the truth; SettingError where it is no metric depth."""
         side = self.side(self.a, self.frames_a, self.truth)
         if side is None or not is_truth(side):
             raise SettingError(
@@ -166,7 +166,7 @@ class _Run:
 
     @staticmethod
     def side(bag: BagReader, frames: dict[str, TopicFrames], name: str) -> Side | None:
-        """Give a topic that has stamped messages in this bag."""
+        """Return a topic that has stamped messages in this bag."""
         return Side(bag, name, frames[name]) if name in frames else None
 
 

@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 def store_for(connections: Iterable[Connection]) -> Typestore:
-    """Give a typestore that reads the messages of these connections.
+    """Return a typestore that reads the messages of these connections.
 
     The bag's own definitions count. Of types without one the newest ROS's are taken, but those
     of Humble where the bag defines nothing at all: rosbag2 stores definitions ever since, and

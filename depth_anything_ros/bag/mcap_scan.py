@@ -110,7 +110,7 @@ class McapScan:
 
     @property
     def connections(self) -> list[Connection]:
-        """Give what was recorded, with the number of messages that can be read."""
+        """Return what was recorded, with the number of messages that can be read."""
         return [x._replace(msgcount=self._counts[x.id]) for x in self._channels.values()]
 
     def close(self) -> None:
@@ -123,7 +123,7 @@ class McapScan:
         start: int | None = None,
         stop: int | None = None,
     ) -> Iterator[Found]:
-        """Give messages by time of receipt, from `start` on and before `stop` (nanoseconds).
+        """Return messages by time of receipt, from `start` on and before `stop` (nanoseconds).
 
         Those outside of chunks come as they lie in the file. An empty collection means all.
         """
@@ -164,7 +164,7 @@ class McapScan:
             )
 
     def _records(self) -> Iterator[tuple[int, int, int]]:
-        """Give operation, place and size of each whole record of the file, then a cut chunk."""
+        """Return operation, place and size of each whole record of the file, then a cut chunk."""
         size = os.fstat(self._file.fileno()).st_size
         at = len(_MAGIC)
         while at + _HEAD.size <= size:
@@ -244,7 +244,7 @@ class McapScan:
             self._channels[key] = Connection(key, topic, kind, definition, '', 0, ext, self)
 
     def _inside(self, chunk: _Chunk) -> Iterator[tuple[int, bytes]]:
-        """Give operation and content of each whole record of a chunk."""
+        """Return operation and content of each whole record of a chunk."""
         data = self._read(chunk.at, chunk.size)
         if not chunk.cut:
             data = decompress(data, chunk.compression, chunk.raw_size, chunk.crc)
@@ -259,7 +259,7 @@ class McapScan:
             yield op, data[at - length : at]
 
     def _chunked(self, begin: int, end: int) -> Iterator[tuple[int, int, bytes]]:
-        """Give channel, time and data; chunks overlap, so messages wait for the next one."""
+        """Return channel, time and data; chunks overlap, so messages wait for the next one."""
         chunks = sorted(x for x in self._chunks if x.end_ns >= begin and x.start_ns < end)
         nexts = [*(chunk.start_ns for chunk in chunks[1:]), _FOREVER_NS]
         held: list[tuple[int, int, bytes]] = []

@@ -36,7 +36,7 @@ def parameters_from_file(path: Path) -> dict[str, object]:
     except (ValueError, yaml.YAMLError) as err:
         reason = ' '.join(str(err).split())
         raise SettingError(
-            f'parameters {path} are no YAML ({reason}): mend the file there'
+            f'parameters {path} are no YAML ({reason}): fix the file there'
         ) from err
     found: dict[str, object] = {}
     sections = list(_sections(content, ''))
@@ -72,7 +72,7 @@ def parameters_from_settings(settings: Iterable[str]) -> dict[str, object]:
 
 
 def _sections(content: Any, name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Give the full name of each node in the file with its parameters; namespaces may nest."""
+    """Return the full name of each node in the file with its parameters; namespaces may nest."""
     if not isinstance(content, dict):
         return
     for key, value in content.items():
@@ -84,7 +84,7 @@ def _sections(content: Any, name: str) -> Iterator[tuple[str, Mapping[str, Any]]
 
 
 def _fits(pattern: str) -> bool:
-    """Tell whether the name of a node with wildcards is that of ours."""
+    """Return whether the name of a node with wildcards is that of ours."""
     parts = {'**': '(/[^/]+)*', '*': '/[^/]+'}
     names = pattern.strip('/').split('/')
     expression = ''.join(parts.get(name, '/' + re.escape(name)) for name in names)

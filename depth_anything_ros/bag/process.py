@@ -12,8 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from depth_anything_ros.backends import DepthBackend
-from depth_anything_ros.backends import Output as NetworkOutput
+from depth_anything_ros.backends.base import DepthBackend, NetworkOutput
 from depth_anything_ros.bag.processing.blank_messages import blank_makers, output_store
 from depth_anything_ros.bag.processing.counts import Counts, Tally
 from depth_anything_ros.bag.processing.interruption import interruption, undisturbed
@@ -201,7 +200,7 @@ class _Run:
                     continue
                 asked = stop()
                 # Between two messages only, as a bag that is stopped holds whole frames.
-                why = f'stopped by {asked}' if asked else self._writer.want_of_room()
+                why = f'stopped by {asked}' if asked else self._writer.disk_space_problem()
                 if why:
                     return why
                 self._take(message)

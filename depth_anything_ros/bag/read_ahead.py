@@ -17,7 +17,7 @@ _BUDGET_BYTES = 16 * 2**20
 
 @contextmanager
 def read_ahead(messages: Iterator[BagMessage]) -> Iterator[Iterator[BagMessage]]:
-    """Give the same messages in the same order, and what went wrong with reading, in its place.
+    """Return the same messages in the same order, and what went wrong with reading, in its place.
 
     Nothing else may use the bag meanwhile. At most 16 MiB wait, or one message that is larger.
     """

@@ -150,7 +150,7 @@ class BagReader:
         start_ns: int | None = None,
         stop_ns: int | None = None,
     ) -> Iterator[BagMessage]:
-        """Give the messages of some topics, or of all, by time of receipt.
+        """Return the messages of some topics, or of all, by time of receipt.
 
         From `start_ns` on and before `stop_ns`. A bag of several files is read file by file, as
         rosbag2 plays it. SettingError for a topic that is not there.
@@ -161,7 +161,7 @@ class BagReader:
         return self._messages(frozenset(chosen), start_ns, stop_ns)
 
     def require(self, name: str) -> BagTopic:
-        """Give the topic of that name; SettingError, with names near it, if it cannot be read."""
+        """Return topic of that name; SettingError, with names near it, if it cannot be read."""
         if name not in self.topics:
             nearest = get_close_matches(name, self.topics, _NEAREST, cutoff=0.5)
             known = f'near it are {self._listing(nearest)}' if nearest else ''
@@ -234,13 +234,13 @@ class BagReader:
             except Exception as err:
                 reason = ' '.join((str(err) or type(err).__name__).split()).rstrip('.')
                 raise DepthAnythingError(
-                    f'bag {storage.path} is damaged: {reason}; copy it again, or mend it with '
+                    f'bag {storage.path} is damaged: {reason}; copy it again, or fix it with '
                     '`mcap recover` or `sqlite3 .recover`'
                 ) from err
 
 
 def bgr_of(kind: str, image: Any, max_pixels: int = MAX_PIXELS) -> BgrImage:
-    """Give the pixels (H, W, 3) of a message that was read, of type Image or CompressedImage."""
+    """Return the pixels (H, W, 3) of a message that was read, of type Image or CompressedImage."""
     decode = bgr_from_compressed if kind == COMPRESSED_IMAGE else bgr_from_image
     return decode(image, max_pixels=max_pixels)
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from depth_anything_ros.backends import DepthBackend, Output
+from depth_anything_ros.backends.base import DepthBackend, NetworkOutput
 from depth_anything_ros.bag.reading import (
     COMPRESSED_IMAGE,
     IMAGE,
@@ -22,16 +22,16 @@ from depth_anything_ros.bag.reading import (
     bgr_of,
     is_color,
 )
-from depth_anything_ros.core.alignment import ReferenceKind
 from depth_anything_ros.core.errors import DepthAnythingError, FrameError, SettingError
-from depth_anything_ros.core.frame import DepthFrame, Wanted
 from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
 from depth_anything_ros.core.parameters import Parameters
+from depth_anything_ros.core.types import ReferenceKind
+from depth_anything_ros.estimator import DepthPipeline
+from depth_anything_ros.estimator.frame import DepthFrame, Wanted
 from depth_anything_ros.messages.references import REFERENCE_TYPES
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.messages.surroundings import Surroundings
 from depth_anything_ros.messages.transforms import put_transforms
-from depth_anything_ros.pipeline import DepthPipeline
 
 __all__ = ['BagReplay', 'CameraTopics', 'ReplayedImage', 'beside', 'check_topics']
 
@@ -93,7 +93,7 @@ class BagReplay:
         self._around.kind = _reference_kind(reader, topics.reference, parameters.reference.type)
         self._max_pixels = round(parameters.max_image_megapixels * 1e6)
         self._listeners = self._listen(topics)
-        if self._around.kind is not None or backend.output is Output.METRES:
+        if self._around.kind is not None or backend.output is NetworkOutput.METRES:
             self._listen_to_tf()
         else:
             # Nothing asks for intrinsics, and a chunk without images need not be unpacked.
@@ -129,7 +129,7 @@ class BagReplay:
         return None
 
     def _listen(self, topics: CameraTopics) -> dict[str, Callable[[Any], None]]:
-        """Give what each topic but the image and tf is for."""
+        """Return what each topic but the image and tf is for."""
         reader, around = self._reader, self._around
         self._image = _image_topic(reader, topics.image)
         listeners: dict[str, Callable[[Any], None]] = {}
@@ -210,7 +210,7 @@ def check_topics(reader: BagReader, topics: CameraTopics, asked: str) -> None:
 
 
 def beside(image: str) -> str:
-    """Give the camera_info topic beside an image topic, as image_transport finds it."""
+    """Return the camera_info topic beside an image topic, as image_transport finds it."""
     return image.removesuffix(_TRANSPORT).rpartition('/')[0] + '/camera_info'
 
 
@@ -225,7 +225,7 @@ def _image_topic(reader: BagReader, name: str) -> str:
 
 
 def _info_topic(reader: BagReader, named: str, image: str) -> str:
-    """Give the camera_info topic of an image, '' where none was named and there is none."""
+    """Return the camera_info topic of an image, '' where none was named and there is none."""
     topic = named or beside(image)
     if not named and topic not in reader.topics:
         return ''
@@ -241,7 +241,7 @@ def _info_topic(reader: BagReader, named: str, image: str) -> str:
 
 
 def _reference_kind(reader: BagReader, topic: str, asked: str) -> ReferenceKind | None:
-    """Give the kind of the reference, by the parameter reference.type and its topic's type."""
+    """Return the kind of the reference, by the parameter reference.type and its topic's type."""
     if asked == 'none':
         return None
     if asked == ReferenceKind.GROUND_PLANE.value:
@@ -273,7 +273,7 @@ def _reference_kind(reader: BagReader, topic: str, asked: str) -> ReferenceKind 
 
 
 def _shows_colour(reader: BagReader, topic: str) -> bool:
-    """Tell whether the first image of a topic is a picture; a damaged one tells nothing."""
+    """Return whether the first image of a topic is a picture; a damaged one tells nothing."""
     first = next(reader.messages([topic]), None)
     with suppress(DepthAnythingError):
         return first is not None and is_color(first)

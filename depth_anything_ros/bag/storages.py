@@ -30,15 +30,15 @@ class StorageReader(Protocol):
 
     @property
     def connections(self) -> list[Connection]:
-        """Give topic, type, definition and count of what was recorded."""
+        """Return topic, type, definition and count of what was recorded."""
 
     @property
     def start_time(self) -> int:
-        """Give the time of the first receipt in nanoseconds, 2**63 - 1 where there is none."""
+        """Return the time of the first receipt in nanoseconds, 2**63 - 1 where there is none."""
 
     @property
     def end_time(self) -> int:
-        """Give the nanosecond after the last receipt, 0 where there is none."""
+        """Return the nanosecond after the last receipt, 0 where there is none."""
 
     def messages(
         self,
@@ -46,7 +46,7 @@ class StorageReader(Protocol):
         start: int | None = None,
         stop: int | None = None,
     ) -> Iterator[tuple[Connection, int, bytes]]:
-        """Give connection, time of receipt and serialised message."""
+        """Return connection, time of receipt and serialised message."""
 
     def close(self) -> None:
         """Close the file."""
@@ -85,7 +85,7 @@ def open_storages(path: Path) -> list[Storage]:
 
 
 def _metadata(folder: Path) -> dict[str, Any]:
-    """Give what metadata.yaml says, or nothing where it is missing or damaged."""
+    """Return what metadata.yaml says, or nothing where it is missing or damaged."""
     try:
         content = yaml.safe_load((folder / 'metadata.yaml').read_text())
         information = content['rosbag2_bagfile_information']
@@ -151,7 +151,7 @@ def _open_mcap(path: Path) -> Storage:
     try:
         scan = McapScan(path)
     except Exception as err:
-        raise _damaged(path, err, f'try `mcap recover {path} -o mended.mcap`') from err
+        raise _damaged(path, err, f'try `mcap recover {path} -o fixed.mcap`') from err
     return Storage(path, scan, scan.truncated)
 
 
@@ -171,8 +171,8 @@ def _open_sqlite(path: Path) -> Storage:
         reader = Reader(path)
         reader.open()
     except Exception as err:
-        mend = merge if left else f'try `sqlite3 {path} .recover | sqlite3 mended.db3`'
-        raise _damaged(path, err, mend) from err
+        fix = merge if left else f'try `sqlite3 {path} .recover | sqlite3 fixed.db3`'
+        raise _damaged(path, err, fix) from err
     note = f'{log.name} holds messages that never reached {path.name}: {merge}' if left else ''
     return Storage(path, reader, note)
 
@@ -189,9 +189,9 @@ def _open(folder: Path) -> Reader:
     return reader
 
 
-def _damaged(path: Path, err: Exception, mend: str) -> DepthAnythingError:
+def _damaged(path: Path, err: Exception, fix: str) -> DepthAnythingError:
     reason = ' '.join((str(err) or type(err).__name__).split()).rstrip('.')
-    return DepthAnythingError(f'bag {path} cannot be opened: {reason}; {mend}')
+    return DepthAnythingError(f'bag {path} cannot be opened: {reason}; {fix}')
 
 
 def _ros_1(path: Path) -> SettingError:

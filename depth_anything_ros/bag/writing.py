@@ -107,7 +107,7 @@ class BagWriter:
             raise
         self._largest = max(self._largest, len(raw))
 
-    def want_of_room(self) -> str:
+    def disk_space_problem(self) -> str:
         """Say that the disk is nearly full; '' while there is room for more."""
         free = shutil.disk_usage(self._work).free
         needed = _RESERVE_BYTES + _COPIES * self._largest
@@ -151,7 +151,7 @@ class BagWriter:
         return target
 
     def _rename(self, target: Path) -> None:
-        """Give the bag, which is whole by now, its name."""
+        """Return the bag, which is whole by now, its name."""
         try:
             if self._begun is not None:
                 shutil.rmtree(self._begun)
@@ -176,7 +176,7 @@ class BagWriter:
 
 
 def partial_of(out: Path) -> Path:
-    """Give the name of a bag that stopped early."""
+    """Return the name of a bag that stopped early."""
     return out.with_name(f'{out.name}.partial')
 
 

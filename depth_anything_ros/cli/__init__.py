@@ -29,8 +29,8 @@ def main(args: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith('depth_anything_ros'):
             raise
-        mend = 'source ROS 2' if error.name == 'rclpy' else f'pip install {error.name}'
-        print(f'depth_anything: this needs {error.name}, not installed: {mend}', file=sys.stderr)
+        fix = 'source ROS 2' if error.name == 'rclpy' else f'pip install {error.name}'
+        print(f'depth_anything: this needs {error.name}, not installed: {fix}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print('depth_anything: interrupted', file=sys.stderr)

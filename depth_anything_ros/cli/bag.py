@@ -10,11 +10,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from depth_anything_ros.bag.comparison.limits import Limits
-from depth_anything_ros.bag.topic_names import TRUTH
 from depth_anything_ros.cli import bag_process
 from depth_anything_ros.cli.options import Verbs, positive, size
 from depth_anything_ros.cli.terminal import follow
-from depth_anything_ros.core.plain_json import plain_json
+from depth_anything_ros.reports.plain_json import plain_json
+from lab.topic_names import TRUTH
 
 __all__ = ['add']
 
@@ -122,7 +122,7 @@ def add(verbs: Verbs) -> None:
 
 
 def _sample(options: argparse.Namespace) -> int:
-    from depth_anything_ros.bag.sample import write_sample_bag
+    from lab.sample import write_sample_bag
 
     with tqdm(unit='measurement', disable=None) as bar:
         summary = write_sample_bag(
@@ -165,7 +165,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _play(options: argparse.Namespace) -> int:
-    from depth_anything_ros.bag.play import PlayOptions, play
+    from lab.play import PlayOptions, play
 
     how = PlayOptions(
         topics=tuple(options.topics),

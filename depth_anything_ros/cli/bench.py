@@ -22,7 +22,7 @@ from depth_anything_ros.cli.options import (
 from depth_anything_ros.cli.terminal import fetch, follow, load, print_rows
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.parameters import entries
-from depth_anything_ros.core.plain_json import plain_json
+from depth_anything_ros.reports.plain_json import plain_json
 
 __all__ = ['add']
 
@@ -136,7 +136,7 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _bench_alignment(options: argparse.Namespace) -> int:
-    from depth_anything_ros.studies import bench_alignment
+    from lab.claims import alignment as bench_alignment
 
     require_some(options, 'scenes')
     with tqdm(unit='cell', disable=None, leave=False) as bar:
@@ -149,7 +149,7 @@ def _bench_alignment(options: argparse.Namespace) -> int:
 
 
 def _bench_polarity(options: argparse.Namespace) -> int:
-    from depth_anything_ros.studies.bench_polarity import PolarityRow, bench_polarity
+    from lab.claims.polarity import PolarityRow, bench_polarity
 
     require_some(options, 'drives')
     with tqdm(unit='drive', disable=None, leave=False) as bar:
@@ -159,7 +159,7 @@ def _bench_polarity(options: argparse.Namespace) -> int:
 
 
 def _bench_node(options: argparse.Namespace) -> int:
-    from depth_anything_ros.studies.bench_node import (
+    from lab.claims.node import (
         Camera,
         NodeTimes,
         bench_node,
@@ -187,7 +187,7 @@ def _bench_node(options: argparse.Namespace) -> int:
 
 
 def _bench_metric(options: argparse.Namespace) -> int:
-    from depth_anything_ros.studies.bench_metric import bench_metric
+    from lab.claims.metric import bench_metric
 
     require_some(options, 'samples', 'rounds')
     costs = bench_metric(options.size, options.samples, options.rounds)
@@ -195,7 +195,7 @@ def _bench_metric(options: argparse.Namespace) -> int:
 
 
 def _bench_stages(options: argparse.Namespace) -> int:
-    from depth_anything_ros.studies.bench_stages import StageCost, bench_stages
+    from lab.claims.stages import StageCost, bench_stages
 
     require_some(options, 'rounds')
     parameters = parameters_of(options)
@@ -207,7 +207,7 @@ def _bench_stages(options: argparse.Namespace) -> int:
 
 
 def _bench_soak(options: argparse.Namespace) -> int:
-    from depth_anything_ros.studies import bench_soak
+    from lab.claims import soak as bench_soak
 
     require_some(options, 'frames')
     frames = options.frames or 10_000
@@ -222,7 +222,7 @@ def _bench_soak(options: argparse.Namespace) -> int:
 
 
 def _bench_overload(options: argparse.Namespace) -> int:
-    from depth_anything_ros.studies.bench_overload import Overload, bench_overload
+    from lab.claims.overload import Overload, bench_overload
 
     with tqdm(unit='s', disable=None, leave=False) as bar:
         rows = bench_overload(options.seconds or 30.0, size=options.size, on_progress=follow(bar))
@@ -230,7 +230,7 @@ def _bench_overload(options: argparse.Namespace) -> int:
 
 
 def _bench_services(options: argparse.Namespace) -> int:
-    from depth_anything_ros.studies.bench_services import ServiceTimes, bench_services
+    from lab.claims.services import ServiceTimes, bench_services
 
     require_some(options, 'calls')
     parameters = parameters_of(options)
@@ -244,7 +244,7 @@ def _bench_services(options: argparse.Namespace) -> int:
 
 
 def _bench_cameras(options: argparse.Namespace) -> int:
-    from depth_anything_ros.studies.bench_cameras import CameraRun, bench_cameras
+    from lab.claims.cameras import CameraRun, bench_cameras
 
     parameters = parameters_of(options)
     fetch(parameters)
@@ -260,7 +260,7 @@ def _bench_cameras(options: argparse.Namespace) -> int:
 
 
 def _bench_bag(options: argparse.Namespace) -> int:
-    from depth_anything_ros.studies.bench_bag import BagCost, bench_bag
+    from lab.claims.bag import BagCost, bench_bag
 
     require_some(options, 'pairs', 'frames')
     parameters = parameters_of(options)
@@ -293,7 +293,7 @@ _OF_LISTS = ('network', 'start', 'table', 'accuracy', 'profile', 'node')
 
 
 def _prove(options: argparse.Namespace) -> int:
-    from depth_anything_ros.studies import prove
+    from depth_anything_ros.bag import prove
 
     parameters = parameters_of(options)
     backend = None if options.degraded else load(parameters)

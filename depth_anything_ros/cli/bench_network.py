@@ -17,10 +17,10 @@ from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import entries
 
 if TYPE_CHECKING:
-    from depth_anything_ros.studies.network_bench.configuration import Configuration, Engine
-    from depth_anything_ros.studies.network_bench.measure import Plan
-    from depth_anything_ros.studies.network_bench.report import Conditions
-    from depth_anything_ros.studies.network_bench.row import Row
+    from depth_anything_ros.studies.bench.configuration import Configuration, Engine
+    from depth_anything_ros.studies.bench.measure import Plan
+    from depth_anything_ros.studies.bench.report import Conditions
+    from depth_anything_ros.studies.bench.row import Row
 
 __all__ = [
     'GRID',
@@ -82,7 +82,7 @@ def batches(text: str) -> list[int]:
 
 def only(options: argparse.Namespace) -> None:
     """Turn lists into their one value, in place, for a bench of a single network."""
-    from depth_anything_ros.studies.network_bench.configuration import weights_here
+    from depth_anything_ros.studies.bench.configuration import weights_here
 
     defaults = {entry.name: entry.default for entry in entries()} | {'batch': 1}
     for name in GRID:
@@ -98,8 +98,8 @@ def only(options: argparse.Namespace) -> None:
 
 
 def configurations(options: argparse.Namespace, **defaults: list[Any]) -> list[Configuration]:
-    """Give every combination of what the options, or else `defaults`, list."""
-    from depth_anything_ros.studies.network_bench.configuration import grid
+    """Return every combination of what the options, or else `defaults`, list."""
+    from depth_anything_ros.studies.bench.configuration import grid
 
     own = {entry.name: [entry.default] for entry in entries()} | {'batch': [1]} | defaults
     lists = {name: getattr(options, name, None) or own[name] for name in GRID}
@@ -119,11 +119,11 @@ def configurations(options: argparse.Namespace, **defaults: list[Any]) -> list[C
 
 def network(options: argparse.Namespace) -> int:
     """Time every combination."""
-    from depth_anything_ros.studies.network_bench.report import json_text, text
+    from depth_anything_ros.studies.bench.report import json_text, text
 
     if options.plot:
         # Where matplotlib is missing, that is said before the work.
-        from depth_anything_ros.studies.network_bench.plot import plot
+        from depth_anything_ros.studies.bench.plot import plot
         from depth_anything_ros.studies.plots import refuse_format
 
         refuse_format(options.plot)
@@ -143,8 +143,8 @@ def network(options: argparse.Namespace) -> int:
 
 def start(options: argparse.Namespace) -> int:
     """Time from starting a process to its first answer."""
-    from depth_anything_ros.studies.network_bench.report import start_text
-    from depth_anything_ros.studies.network_bench.starts import measure_starts
+    from depth_anything_ros.studies.bench.report import start_text
+    from depth_anything_ros.studies.bench.starts import measure_starts
 
     wanted, conditions = conditions_of(configurations(options), options)
     with _bar() as bar:
@@ -158,7 +158,7 @@ def start(options: argparse.Namespace) -> int:
 
 def accuracy(options: argparse.Namespace) -> int:
     """Judge every combination on scenes that no network has seen."""
-    from depth_anything_ros.studies.network_bench.accuracy import Accuracy, measure_accuracy
+    from lab.claims.accuracy import Accuracy, measure_accuracy
 
     require_some(options, 'scenes')
     wanted, conditions = conditions_of(configurations(options), options)
@@ -177,8 +177,8 @@ def accuracy(options: argparse.Namespace) -> int:
 
 def profile(options: argparse.Namespace) -> int:
     """Say where the time of each network goes."""
-    from depth_anything_ros.studies.network_bench.profile import Part
-    from depth_anything_ros.studies.network_bench.profile import profile as parts_of
+    from depth_anything_ros.studies.bench.profile import Part
+    from depth_anything_ros.studies.bench.profile import profile as parts_of
 
     wanted, conditions = conditions_of(configurations(options), options)
     calls = _frames(options)
@@ -190,8 +190,8 @@ def profile(options: argparse.Namespace) -> int:
 
 def table(options: argparse.Namespace) -> int:
     """Print the tables of docs/benchmarks.md: networks, batches, starts."""
-    from depth_anything_ros.studies.network_bench.report import start_text, text
-    from depth_anything_ros.studies.network_bench.starts import measure_starts
+    from depth_anything_ros.studies.bench.report import start_text, text
+    from depth_anything_ros.studies.bench.starts import measure_starts
 
     if options.json or options.plot:
         raise SettingError('bench table prints text or --markdown: take bench network for others')
@@ -224,28 +224,28 @@ def conditions_of(
     wanted: list[Configuration], options: argparse.Namespace
 ) -> tuple[list[Configuration], Conditions]:
     """Decide the weights, and give what goes above every table."""
+    from depth_anything_ros.studies.bench.configuration import with_weights
+    from depth_anything_ros.studies.bench.report import Conditions
     from depth_anything_ros.studies.machine import machine_line
-    from depth_anything_ros.studies.network_bench.configuration import with_weights
-    from depth_anything_ros.studies.network_bench.report import Conditions
 
     chosen, weights = with_weights(wanted)
     return chosen, Conditions(machine_line(), options.size, weights)
 
 
 def every_precision() -> list[str]:
-    """Give every precision that a parameter may name."""
+    """Return every precision that a parameter may name."""
     (choices,) = (entry.choices for entry in entries() if entry.name == 'precision')
     return [name for name in choices if name != AUTO]
 
 
 def _baseline(options: argparse.Namespace) -> Engine | None:
-    from depth_anything_ros.studies.network_bench.configuration import Engine
+    from depth_anything_ros.studies.bench.configuration import Engine
 
     return None if options.baseline == 'none' else Engine.read(options.baseline)
 
 
 def _plan(options: argparse.Namespace, baseline: Engine | None) -> Plan:
-    from depth_anything_ros.studies.network_bench.measure import Plan
+    from depth_anything_ros.studies.bench.measure import Plan
 
     return Plan(options.size, _frames(options), options.seconds or _SECONDS, baseline)
 
@@ -257,7 +257,7 @@ def _frames(options: argparse.Namespace) -> int:
 
 
 def _rows(wanted: list[Configuration], plan: Plan) -> list[Row]:
-    from depth_anything_ros.studies.network_bench.measure import measure
+    from depth_anything_ros.studies.bench.measure import measure
 
     with _bar() as bar:
         return list(measure(wanted, plan, follow(bar)))
@@ -281,7 +281,7 @@ def _bar() -> tqdm[Any]:
 def listed(
     check: Callable[[object], object], kind: type, has_all: bool = False
 ) -> Callable[[str], list[Any]]:
-    """Give a reader of 'a,b' for values that `check` takes."""
+    """Return a reader of 'a,b' for values that `check` takes."""
 
     def read(text: str) -> list[Any]:
         if has_all and text == _ALL:

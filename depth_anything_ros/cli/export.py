@@ -112,7 +112,7 @@ def _format(options: argparse.Namespace) -> Format:
 
 
 def _calibration(options: argparse.Namespace) -> list[BgrImage]:
-    """Give the images for int8; none for another precision."""
+    """Return the images for int8; none for another precision."""
     if options.precision != 'int8':
         if options.calibration is not None:
             raise SettingError('--calibration is for --precision int8: add that, or leave it out')

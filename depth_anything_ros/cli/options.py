@@ -67,7 +67,7 @@ def add_parameters(
 
 
 def parameters_of(options: argparse.Namespace, **fixed: Any) -> Parameters:
-    """Give the parameters that the options name; `fixed` wins over them."""
+    """Return the parameters that the options name; `fixed` wins over them."""
     names = {entry.name for entry in entries()}
     given = {name: value for name, value in vars(options).items() if name in names}
     return parameters_from_flat(given | fixed)

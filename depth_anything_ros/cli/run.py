@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from depth_anything_ros.cli.options import NETWORK, Verbs, add_parameters, parameters_of, positive
 from depth_anything_ros.cli.terminal import fetch, follow, load
-from depth_anything_ros.core.plain_json import plain_json
+from depth_anything_ros.reports.plain_json import plain_json
 
 __all__ = ['add']
 
@@ -41,7 +41,7 @@ def add(verbs: Verbs) -> None:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from depth_anything_ros.studies import demo
+    from lab import demo
 
     parameters = parameters_of(options)
     fetch(parameters)
@@ -53,8 +53,8 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from depth_anything_ros import files
-    from depth_anything_ros.pipeline import DepthPipeline
+    from depth_anything_ros.estimator import DepthPipeline
+    from depth_anything_ros.media import files
 
     source = files.open_source(options.input)
     # Stills have nothing to do with each other: each is normalised by itself.

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from depth_anything_ros.core.parameters import Parameters
-from depth_anything_ros.core.plain_json import plain_json
-from depth_anything_ros.core.text_table import aligned
+from depth_anything_ros.reports.plain_json import plain_json
+from depth_anything_ros.reports.text_table import aligned
 
 if TYPE_CHECKING:
     from depth_anything_ros.model.hub import OnProgress
@@ -22,15 +22,15 @@ __all__ = ['fetch', 'follow', 'follow_download', 'load', 'print_rows']
 
 def fetch(parameters: Parameters) -> None:
     """See that the weights are on disk, with a bar while they come."""
-    from depth_anything_ros.pipeline import fetch_weights
+    from depth_anything_ros.estimator import fetch_weights
 
     with tqdm(unit='B', unit_scale=True, disable=None, leave=False) as bar:
         fetch_weights(parameters, follow_download(bar))
 
 
 def load(parameters: Parameters) -> Any:
-    """Give the backend that the parameters name; warnings go to stderr."""
-    from depth_anything_ros.pipeline import load_backend
+    """Return the backend that the parameters name; warnings go to stderr."""
+    from depth_anything_ros.estimator import load_backend
 
     fetch(parameters)
     backend = load_backend(parameters)
@@ -40,7 +40,7 @@ def load(parameters: Parameters) -> Any:
 
 
 def follow(bar: tqdm[Any]) -> Callable[[float, float], None]:
-    """Give a callback that moves `bar` to (done, total)."""
+    """Return a callback that moves `bar` to (done, total)."""
 
     def show(done: float, total: float) -> None:
         bar.total = total
@@ -50,7 +50,7 @@ def follow(bar: tqdm[Any]) -> Callable[[float, float], None]:
 
 
 def follow_download(bar: tqdm[Any]) -> OnProgress:
-    """Give a callback for a download of so many bytes."""
+    """Return a callback for a download of so many bytes."""
     show = follow(bar)
     return lambda percent, done, total: show(done, total)
 

@@ -23,7 +23,7 @@ from depth_anything_ros.model.manifest import release_for
 from depth_anything_ros.model.variants import Checkpoint
 
 if TYPE_CHECKING:
-    from depth_anything_ros.studies.network_bench.report import Conditions
+    from depth_anything_ros.studies.bench.report import Conditions
     from depth_anything_ros.studies.tune.search import Tuning
 
 __all__ = ['add']

@@ -1,6 +1,6 @@
 """The errors of this package, under one root.
 
-Every message is one line that says what was wrong, with the value, and how to mend it.
+Every message is one line that says what was wrong, with the value, and how to fix it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Disparity to [0, 1], steady over time, and what must not be drawn at all."""
+"""Inverse depth to [0, 1], steady over time, and what must not be drawn at all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.types import BgrImage, FloatImage
 
-__all__ = ['Normalization', 'Normalizer', 'check_disparity', 'check_image']
+__all__ = ['Normalization', 'Normalizer', 'check_image', 'check_inverse_depth']
 
 LEAST_RANGE = 1e-6
 """Below this the network has answered with a constant."""
@@ -42,7 +42,7 @@ class Normalization(str, Enum):
 
 
 class Normalizer:
-    """Maps disparity to [0, 1] between bounds that follow the scene with a time constant.
+    """Maps inverse depth to [0, 1] between bounds that follow the scene with a time constant.
 
     `method`: 'percentile' clips at the 2nd and 98th, so that no single pixel decides;
     'minmax' uses the extremes. `smoothing_s` is the time constant in seconds of the image
@@ -67,30 +67,30 @@ class Normalizer:
 
     @property
     def bounds(self) -> tuple[float, float] | None:
-        """Disparity that became 0 and 1 in the last frame; None before the first."""
+        """Inverse depth that became 0 and 1 in the last frame; None before the first."""
         return self._bounds
 
     def reset(self) -> None:
         """Forget the past."""
         self._bounds = None
 
-    def normalize(self, disparity: FloatImage, stamp_ns: int) -> FloatImage:
-        """Give float32 (H, W) in [0, 1], 1 = nearest, of a frame stamped `stamp_ns`.
+    def normalize(self, inverse_depth: FloatImage, stamp_ns: int) -> FloatImage:
+        """Return float32 (H, W) in [0, 1], 1 = nearest, of a frame stamped `stamp_ns`.
 
-        FrameError('degenerate_network') where `disparity` is not finite or constant; the
+        FrameError('degenerate_network') where `inverse_depth` is not finite or constant; the
         bounds stay as they were then.
         """
-        low, high = self._follow(self._measure(disparity), disparity.shape, stamp_ns)
-        scaled: FloatImage = np.subtract(disparity, np.float32(low))
+        low, high = self._follow(self._measure(inverse_depth), inverse_depth.shape, stamp_ns)
+        scaled: FloatImage = np.subtract(inverse_depth, np.float32(low))
         np.multiply(scaled, np.float32(1.0 / (high - low)), out=scaled)
         np.clip(scaled, 0.0, 1.0, out=scaled)
         return scaled
 
-    def _measure(self, disparity: FloatImage) -> tuple[float, float]:
-        """Give the bounds of this frame alone, LEAST_RANGE apart or more."""
-        lowest, highest = _checked_range(disparity)
+    def _measure(self, inverse_depth: FloatImage) -> tuple[float, float]:
+        """Return the bounds of this frame alone, LEAST_RANGE apart or more."""
+        lowest, highest = _checked_range(inverse_depth)
         if self._method is Normalization.PERCENTILE:
-            sample = _sampled(disparity)
+            sample = _sampled(inverse_depth)
             low, high = (float(value) for value in np.percentile(sample, _PERCENTS))
             # A small thing before an empty sky: nothing but the extremes tells them apart.
             if high - low >= LEAST_RANGE:
@@ -119,12 +119,12 @@ class Normalizer:
         return bounds
 
 
-def check_disparity(disparity: FloatImage) -> None:
+def check_inverse_depth(inverse_depth: FloatImage) -> None:
     """Refuse an answer of the network, float32 (H, W), that tells nothing.
 
     FrameError('degenerate_network') where it is not finite, or the same everywhere.
     """
-    _checked_range(disparity)
+    _checked_range(inverse_depth)
 
 
 def check_image(bgr: BgrImage) -> None:
@@ -150,15 +150,15 @@ def check_image(bgr: BgrImage) -> None:
     )
 
 
-def _checked_range(disparity: FloatImage) -> tuple[float, float]:
-    """Give the least and the greatest value, LEAST_RANGE apart or more."""
-    lowest, highest = float(disparity.min()), float(disparity.max())
+def _checked_range(inverse_depth: FloatImage) -> tuple[float, float]:
+    """Return the least and the greatest value, LEAST_RANGE apart or more."""
+    lowest, highest = float(inverse_depth.min()), float(inverse_depth.max())
     # min and max hand on a NaN.
     if not (math.isfinite(lowest) and math.isfinite(highest)):
-        bad = disparity.size - int(np.isfinite(disparity).sum())
+        bad = inverse_depth.size - int(np.isfinite(inverse_depth).sum())
         raise FrameError(
             'degenerate_network',
-            f'the network gave {bad} of {disparity.size} values that are not finite: use '
+            f'the network gave {bad} of {inverse_depth.size} values that are not finite: use '
             'precision fp32, or another backend',
         )
     if not LEAST_RANGE <= highest - lowest <= GREATEST_RANGE:
@@ -171,13 +171,13 @@ def _checked_range(disparity: FloatImage) -> tuple[float, float]:
 
 
 def _sampled(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Give a contiguous grid of pixels out of `image`, 64 to 127 along a long side."""
+    """Return a contiguous grid of pixels out of `image`, 64 to 127 along a long side."""
     rows = max(1, image.shape[0] // _SAMPLED_SIDE)
     columns = max(1, image.shape[1] // _SAMPLED_SIDE)
     return np.ascontiguousarray(image[::rows, ::columns])
 
 
 def _spread(bgr: BgrImage) -> tuple[float, float]:
-    """Give the mean level and the greatest standard deviation of a channel."""
+    """Return the mean level and the greatest standard deviation of a channel."""
     mean, std = cv2.meanStdDev(bgr)
     return float(mean.mean()), float(std.max())

@@ -60,7 +60,7 @@ class StampedRing(Generic[T]):
                 del self._stamps[0], self._values[0]
 
     def nearest(self, stamp_ns: int, tolerance_ns: int) -> Stamped[T] | None:
-        """Give the value whose stamp is nearest, the earlier of two; None beyond tolerance."""
+        """Return the value whose stamp is nearest, the earlier of two; None beyond tolerance."""
         with self._lock:
             after = bisect.bisect_left(self._stamps, stamp_ns)
             around = [at for at in (after - 1, after) if 0 <= at < len(self._stamps)]

@@ -36,7 +36,7 @@ _NORMALISED = tuple(
 def network_size(
     height: int, width: int, input_size: int, max_pixels: int | None = None
 ) -> tuple[int, int]:
-    """Give the (height, width) that the network sees an image of `height` x `width` at.
+    """Return the (height, width) that the network sees an image of `height` x `width` at.
 
     Upstream's rule: the shorter side reaches `input_size`, the aspect is kept, both sides are
     multiples of 14 and at least `input_size`. A thin image explodes under it (100 x 4000
@@ -83,7 +83,7 @@ def check_bgr(bgr: BgrImage) -> None:
 def network_input(
     bgr: BgrImage, size: tuple[int, int], out: FloatImage | None = None
 ) -> FloatImage:
-    """Give the network's input, float32 (3, h, w): RGB, resized, ImageNet-normalised.
+    """Return the network's input, float32 (3, h, w): RGB, resized, ImageNet-normalised.
 
     `size` is (h, w) as from `network_size`. `out`, when given, is a C-contiguous float32
     array of that shape and is filled and returned. Resizing is cubic on float32 planes, as
@@ -102,16 +102,16 @@ def network_input(
     return out
 
 
-def upsample(disparity: FloatImage, size: tuple[int, int]) -> FloatImage:
+def upsample(inverse_depth: FloatImage, size: tuple[int, int]) -> FloatImage:
     """Resize (h, w) float32 bilinearly to `size` (H, W), corner pixels onto corner pixels.
 
     Equals torch's F.interpolate(mode='bilinear', align_corners=True), as upstream resizes.
     OpenCV knows no such resize: cv2.resize aligns edges, and cv2.remap rounds positions to
     1/32 pixel in some releases. Two passes, rows first.
     """
-    if disparity.shape == size:
-        return disparity
-    rows = _resized_rows(disparity, size[0])
+    if inverse_depth.shape == size:
+        return inverse_depth
+    rows = _resized_rows(inverse_depth, size[0])
     # Columns are taken as rows of the transpose: whole cache lines, not single values.
     columns = _resized_rows(_transposed(rows), size[1])
     return _transposed(columns)

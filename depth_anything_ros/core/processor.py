@@ -14,7 +14,7 @@ _CPUS = Path('/sys/devices/system/cpu')
 
 
 def default_threads() -> int:
-    """Give the physical cores that this process may use, less one where there are more than two.
+    """Return the physical cores that this process may use, less one where there are more than two.
 
     A second thread on a core gains a network nothing; the core that is left runs the cameras'
     drivers, the planner and what else a robot needs.

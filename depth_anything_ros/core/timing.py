@@ -57,13 +57,13 @@ class Window:
         return len(self._samples)
 
     def percentiles(self, *percents: float) -> tuple[float, ...]:
-        """Give one value per percent, linearly interpolated; NaN for an empty window."""
+        """Return one value per percent, linearly interpolated; NaN for an empty window."""
         if not self._samples:
             return tuple(float('nan') for _ in percents)
         return tuple(float(value) for value in np.percentile(list(self._samples), percents))
 
     def cov_percent(self) -> float:
-        """Give the coefficient of variation, 100 * standard deviation / mean; NaN if empty."""
+        """Return the coefficient of variation, 100 * standard deviation / mean; NaN if empty."""
         if not self._samples:
             return float('nan')
         samples = list(self._samples)
@@ -83,7 +83,7 @@ class Rate:
         self._trim(now_s)
 
     def hz(self, now_s: float) -> float:
-        """Give the rate at `now_s`; 0 with fewer than two events in the period."""
+        """Return the rate at `now_s`; 0 with fewer than two events in the period."""
         self._trim(now_s)
         if len(self._times_s) < 2:
             return 0.0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ['BgrImage', 'CameraModel', 'FloatImage', 'ReferenceSamples']
+__all__ = ['BgrImage', 'CameraModel', 'FloatImage', 'ReferenceKind', 'ReferenceSamples']
 
 BgrImage = npt.NDArray[np.uint8]
 """(H, W, 3) uint8, channels blue, green, red."""
@@ -35,7 +36,7 @@ class CameraModel:
     distortion_model: str = ''
 
     def scaled(self, width: int, height: int) -> CameraModel:
-        """Give the intrinsics of the same view resized to `width` x `height` pixels.
+        """Return the intrinsics of the same view resized to `width` x `height` pixels.
 
         Pixel centres are kept as cv2.resize keeps them: x' + 0.5 = (x + 0.5) * scale.
         """
@@ -51,6 +52,16 @@ class CameraModel:
             self.distortion,
             self.distortion_model,
         )
+
+
+class ReferenceKind(str, Enum):
+    """Where samples come from."""
+
+    DEPTH_IMAGE = 'depth_image'
+    POINT_CLOUD = 'point_cloud'
+    LASER_SCAN = 'laser_scan'
+    RANGE = 'range'
+    GROUND_PLANE = 'ground_plane'
 
 
 @dataclass(frozen=True, eq=False)

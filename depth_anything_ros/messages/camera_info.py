@@ -65,7 +65,7 @@ class _Window(NamedTuple):
 def camera_from_info(
     info: CameraInfoMessage, width: int, height: int, rectified: bool
 ) -> CameraModel:
-    """Give the intrinsics of an image of `width` x `height` pixels from its camera_info.
+    """Return the intrinsics of an image of `width` x `height` pixels from its camera_info.
 
     A rectified image has those of P, or of K where P is all zero, and no distortion; any other
     has K and D. ROI and binning are applied. FrameError('bad_camera_info') says what is wrong:
@@ -180,7 +180,7 @@ def _matrix(values: Any, name: str, columns: int) -> npt.NDArray[np.float64]:
 
 
 def _intrinsics(info: CameraInfoMessage, rectified: bool) -> tuple[float, float, float, float]:
-    """Give fx, fy, cx, cy of the full frame."""
+    """Return fx, fy, cx, cy of the full frame."""
     name, matrix = 'K', _matrix(info.k, 'K', 3)
     if rectified:
         p = _matrix(info.p, 'P', 4)
@@ -204,7 +204,7 @@ def _intrinsics(info: CameraInfoMessage, rectified: bool) -> tuple[float, float,
 
 
 def _distortion(info: CameraInfoMessage) -> tuple[float, ...]:
-    """Give the coefficients of D, or nothing where they distort nothing."""
+    """Return the coefficients of D, or nothing where they distort nothing."""
     coefficients = tuple(float(value) for value in info.d)
     if not all(map(math.isfinite, coefficients)):
         raise _bad(f'has values in D that are not finite {coefficients}: calibrate again')

@@ -13,7 +13,7 @@ from depth_anything_ros.messages.buffers import bytes_of
 from depth_anything_ros.messages.encodings import RawImage
 from depth_anything_ros.messages.images import MAX_PIXELS, ImageMessage, fill_image
 
-__all__ = ['depth_from_image', 'disparity_from_image', 'fill_depth_image']
+__all__ = ['depth_from_image', 'fill_depth_image', 'inverse_depth_from_image']
 
 # Item type, and metres per unit. mono16 is what some drivers call 16UC1.
 _ENCODINGS = {'16UC1': ('u2', 0.001), 'mono16': ('u2', 0.001), '32FC1': ('f4', 1.0)}
@@ -21,7 +21,7 @@ _MOST_MM = np.iinfo(np.uint16).max
 
 
 def depth_from_image(msg: ImageMessage, max_pixels: int = MAX_PIXELS) -> FloatImage:
-    """Give metres along Z as a new float32 (H, W), NaN where unknown.
+    """Return metres along Z as a new float32 (H, W), NaN where unknown.
 
     Zero and less mean unknown, in 32FC1 too, where many drivers write 0; +inf (nothing within
     range) stays. FrameError says what is wrong.
@@ -32,8 +32,8 @@ def depth_from_image(msg: ImageMessage, max_pixels: int = MAX_PIXELS) -> FloatIm
     return depth
 
 
-def disparity_from_image(msg: ImageMessage, max_pixels: int = MAX_PIXELS) -> FloatImage:
-    """Give a 32FC1 image of relative depth as it is, float32 (H, W); 0 is far, not unknown.
+def inverse_depth_from_image(msg: ImageMessage, max_pixels: int = MAX_PIXELS) -> FloatImage:
+    """Return a 32FC1 image of relative depth as it is, float32 (H, W); 0 is far, not unknown.
 
     FrameError says what is wrong.
     """

@@ -10,7 +10,7 @@ __all__ = ['key_values']
 
 
 def key_values(values: Mapping[str, object], make: Callable[..., Any]) -> list[Any]:
-    """Give one diagnostic_msgs/KeyValue each; figures are rounded, NaN is left empty.
+    """Return one diagnostic_msgs/KeyValue each; figures are rounded, NaN is left empty.
 
     `make` is that class, of rclpy or of rosbags.
     """

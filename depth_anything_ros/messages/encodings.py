@@ -77,7 +77,7 @@ class Encoding(Protocol):
     """One way of laying out pixels."""
 
     def to_bgr(self, raw: RawImage) -> BgrImage:
-        """Give uint8 (H, W, 3); FrameError where the bytes do not fit the layout."""
+        """Return uint8 (H, W, 3); FrameError where the bytes do not fit the layout."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Packed:
     code: int | None
 
     def to_bgr(self, raw: RawImage) -> BgrImage:
-        """Give uint8 (H, W, 3): a read-only view of the message where no code is needed."""
+        """Return uint8 (H, W, 3): a read-only view of the message where no code is needed."""
         pixels = self._pixels(raw)
         if self.bits == 16:
             # Native byte order and aligned rows, which OpenCV needs; no copy if they are so.
@@ -114,7 +114,7 @@ class PackedYuv(Packed):
     """Two pixels in four bytes: Y of each, U and V of both."""
 
     def to_bgr(self, raw: RawImage) -> BgrImage:
-        """Give uint8 (H, W, 3)."""
+        """Return uint8 (H, W, 3)."""
         raw.require_even(height=False)
         return super().to_bgr(raw)
 
@@ -124,7 +124,7 @@ class Bayer(Packed):
     """One colour per pixel, filled in bilinearly."""
 
     def to_bgr(self, raw: RawImage) -> BgrImage:
-        """Give uint8 (H, W, 3)."""
+        """Return uint8 (H, W, 3)."""
         # OpenCV answers with black below this size, and says nothing.
         if min(raw.width, raw.height) < 3:
             raise FrameError(
@@ -135,7 +135,7 @@ class Bayer(Packed):
 
 
 def _semi_planar_step(raw: RawImage, bytes_per_pixel: float) -> int:
-    """Give the step of the Y plane for a Y plane followed by one of interleaved chroma.
+    """Return the step of the Y plane for a Y plane followed by one of interleaved chroma.
 
     sensor_msgs does not say whether `step` counts the Y plane or every plane. Without padding
     the number of bytes tells, so both are understood; padded rows have the step of Y.
@@ -155,7 +155,7 @@ class HalfChroma:
     code: int
 
     def to_bgr(self, raw: RawImage) -> BgrImage:
-        """Give uint8 (H, W, 3)."""
+        """Return uint8 (H, W, 3)."""
         raw.require_even(height=True)
         step = _semi_planar_step(raw, 1.5)
         luma = raw.plane((raw.height, raw.width), 'u1', 0, step)
@@ -169,7 +169,7 @@ class FullChroma:
     """Y plane, then a plane of U, V pairs of the same size in rows twice as long (NV24)."""
 
     def to_bgr(self, raw: RawImage) -> BgrImage:
-        """Give uint8 (H, W, 3)."""
+        """Return uint8 (H, W, 3)."""
         step = _semi_planar_step(raw, 3.0)
         size = raw.height, raw.width
         luma = raw.plane(size, 'u1', 0, step)

@@ -61,7 +61,7 @@ class CompressedImageMessage(Protocol):
 
 
 def bgr_from_image(msg: ImageMessage, max_pixels: int = MAX_PIXELS) -> BgrImage:
-    """Give the pixels of `msg` as uint8 (H, W, 3), channels blue, green, red.
+    """Return the pixels of `msg` as uint8 (H, W, 3), channels blue, green, red.
 
     bgr8 is a read-only view of `msg.data`, padded rows included: it must not outlive a change
     of the message. Every other encoding is one conversion into a new array. What is not in

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.frame import DepthFrame, Wanted
 from depth_anything_ros.core.parameters import Parameters
+from depth_anything_ros.estimator.frame import DepthFrame, Wanted
 from depth_anything_ros.messages.camera_info import camera_from_info, fill_camera_info
 from depth_anything_ros.messages.depth_images import fill_depth_image
 from depth_anything_ros.messages.diagnostics import key_values
@@ -29,7 +29,7 @@ class Output:
 
 
 OUTPUTS = (
-    Output('relative/raw', 'sensor_msgs/msg/Image', Wanted.DISPARITY),
+    Output('relative/raw', 'sensor_msgs/msg/Image', Wanted.INVERSE_DEPTH),
     Output('relative/image', 'sensor_msgs/msg/Image', Wanted.NORMALIZED),
     Output('relative/image_color', 'sensor_msgs/msg/Image', Wanted.COLOR),
     Output('relative/image_color/compressed', 'sensor_msgs/msg/CompressedImage', Wanted.COLOR),
@@ -52,7 +52,7 @@ class OutputWriter:
         self._name = name
         self._clouds: dict[tuple[bool, bool], CloudWriter] = {}
         self._fill: dict[str, Callable[[Any, DepthFrame, Parameters, Any], bool]] = {
-            'relative/raw': lambda out, frame, *_: _image(out, frame.disparity),
+            'relative/raw': lambda out, frame, *_: _image(out, frame.inverse_depth),
             'relative/image': lambda out, frame, *_: _image(out, frame.normalized),
             'relative/image_color': lambda out, frame, *_: _image(out, frame.color, 'bgr8'),
             'relative/image_color/compressed': _jpeg,
@@ -67,7 +67,7 @@ class OutputWriter:
     def message(
         self, output: Output, frame: DepthFrame, header: Any, info: Any, parameters: Parameters
     ) -> Any | None:
-        """Give the message of one output, or None where the frame does not have it.
+        """Return the message of one output, or None where the frame does not have it.
 
         `header` is that of the image, `info` its CameraInfo or None.
         """

@@ -50,7 +50,7 @@ class PointFieldFactory(Protocol):
 def points_from_cloud(
     msg: PointCloudMessage, max_points: int = MAX_POINTS
 ) -> npt.NDArray[np.float32]:
-    """Give x, y, z of every point, row by row, as a new float32 (height * width, 3).
+    """Return x, y, z of every point, row by row, as a new float32 (height * width, 3).
 
     Any layout and numeric type of the three fields is taken, in either byte order; NaN stays.
     FrameError says what is wrong. The result lies column by column in memory, which is how
@@ -89,7 +89,7 @@ def points_from_cloud(
 
 
 def _field(msg: PointCloudMessage, name: str, point_step: int) -> tuple[int, str]:
-    """Give the offset and type of a field; a count of 0 means 1 to many drivers."""
+    """Return the offset and type of a field; a count of 0 means 1 to many drivers."""
     for field in msg.fields:
         if field.name == name:
             kind = _TYPES.get(int(field.datatype))
@@ -159,7 +159,7 @@ class CloudWriter:
 
 
 def _packed(bgr: BgrImage) -> npt.NDArray[np.float32]:
-    """Give 0x00RRGGBB in the four bytes of a float, (h, w, 1)."""
+    """Return 0x00RRGGBB in the four bytes of a float, (h, w, 1)."""
     if not bgr.size:
         return np.zeros((*bgr.shape[:2], 1), np.float32)
     opaque = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2BGRA)).view('<u4')

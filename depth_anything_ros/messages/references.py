@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from depth_anything_ros.core.alignment.config import ReferenceKind
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.measurement import DepthMap, Measurement
-from depth_anything_ros.core.types import CameraModel
+from depth_anything_ros.core.types import CameraModel, ReferenceKind
 from depth_anything_ros.messages.camera_info import camera_from_info
 from depth_anything_ros.messages.depth_images import depth_from_image
 from depth_anything_ros.messages.point_clouds import points_from_cloud
 from depth_anything_ros.messages.scans import reading_from_range, scan_from_message
 from depth_anything_ros.messages.stamps import ns_from_stamp
+from depth_anything_ros.metric.references import DepthMap, Measurement
 
 __all__ = ['REFERENCE_TYPES', 'measurement_from']
 
@@ -63,7 +62,7 @@ def measurement_from(
 def _registered(
     taken_by: CameraModel | None, camera: CameraModel, width: int, height: int
 ) -> bool:
-    """Tell whether a depth image in the frame of the image shows the same view."""
+    """Return whether a depth image in the frame of the image shows the same view."""
     if taken_by is None:
         # The same view has the same shape, to a pixel.
         return abs(width * camera.height - height * camera.width) <= max(

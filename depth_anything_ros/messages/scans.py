@@ -51,7 +51,7 @@ class RangeMessage(Protocol):
 
 
 def scan_from_message(msg: LaserScanMessage) -> PlanarScan:
-    """Give the ranges with REP 117's infinities and NaN.
+    """Return the ranges with REP 117's infinities and NaN.
 
     Finite ranges outside the scanner's limits are to be discarded, and become NaN.
     FrameError('bad_scan') where angles or limits make no sense.
@@ -79,7 +79,7 @@ def scan_from_message(msg: LaserScanMessage) -> PlanarScan:
 
 
 def reading_from_range(msg: RangeMessage) -> RangeReading:
-    """Give the reading with REP 117's infinities and NaN.
+    """Return the reading with REP 117's infinities and NaN.
 
     A sensor of fixed distance (min_range = max_range) tells only whether something is nearer:
     that is -inf or +inf, and no range. FrameError('bad_range') where the cone or the limits

@@ -16,12 +16,12 @@ class Stamp(Protocol):
 
 
 def ns_from_stamp(stamp: Stamp) -> int:
-    """Give a stamp in nanoseconds."""
+    """Return a stamp in nanoseconds."""
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
 def ns_from_cdr(raw: bytes) -> int:
-    """Give the stamp in nanoseconds of a serialised message that begins with a header."""
+    """Return the stamp in nanoseconds of a serialised message that begins with a header."""
     # Four bytes of encapsulation, whose second says the byte order, then the stamp.
     seconds, nanoseconds = struct.unpack_from('<iI' if raw[1] & 1 else '>iI', raw, 4)
     return int(seconds) * 1_000_000_000 + int(nanoseconds)

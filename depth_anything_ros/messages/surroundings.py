@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from depth_anything_ros.core.alignment.config import ReferenceKind
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer, Transforms
 from depth_anything_ros.core.geometry.transforms import Transform, extrinsics_from_text
-from depth_anything_ros.core.measurement import Floor, Measurement
 from depth_anything_ros.core.pairing import Stamped, StampedRing
 from depth_anything_ros.core.parameters import ReferenceParameters
-from depth_anything_ros.core.types import CameraModel
+from depth_anything_ros.core.types import CameraModel, ReferenceKind
 from depth_anything_ros.messages.camera_info import camera_from_info
 from depth_anything_ros.messages.references import measurement_from
 from depth_anything_ros.messages.stamps import ns_from_stamp
+from depth_anything_ros.metric.references import Floor, Measurement
 
 __all__ = ['Surroundings']
 
@@ -55,7 +54,7 @@ class Surroundings:
         self.camera_info = self.reference_info = None
 
     def camera(self, width: int, height: int, rectified: bool) -> CameraModel:
-        """Give the intrinsics of an image; FrameError where there are none."""
+        """Return the intrinsics of an image; FrameError where there are none."""
         info = self.camera_info
         if info is None:
             raise FrameError(
@@ -74,7 +73,7 @@ class Surroundings:
     def paired(
         self, stamp_ns: int, tolerance_s: float
     ) -> Stamped[tuple[ReferenceKind | None, Any]] | None:
-        """Give kind and message of the reference nearest to an image's stamp, within tolerance."""
+        """Return kind and message of the reference nearest to a stamp, within tolerance."""
         return self._ring.nearest(stamp_ns, round(tolerance_s * 1e9))
 
     def unpaired(self, stamp_ns: int, tolerance_s: float) -> str:
@@ -96,7 +95,7 @@ class Surroundings:
         return measurement_from(kind, message, self.reference_info, frame_id, camera)
 
     def floor(self, stamp_ns: int, reference: ReferenceParameters) -> Measurement:
-        """Give the floor, which needs no message."""
+        """Return the floor, which needs no message."""
         floor = Floor(reference.camera_height_m)
         return Measurement(ReferenceKind.GROUND_PLANE, stamp_ns, reference.ground_frame, floor)
 
@@ -107,7 +106,7 @@ class Surroundings:
         stamp_ns: int,
         reference: ReferenceParameters,
     ) -> Transform:
-        """Give the camera, at the stamp of its image, from the sensor, at that of its message.
+        """Return the camera, at the stamp of its image, from the sensor, at that of its message.
 
         FrameError where tf does not know.
         """
@@ -118,7 +117,7 @@ class Surroundings:
             which = 'reference' if frame_id else 'image'
             raise FrameError(
                 'no_frame_id',
-                f'the {which} has an empty frame_id: mend its driver, or set reference.extrinsics',
+                f'the {which} has an empty frame_id: fix its driver, or set reference.extrinsics',
             )
         return self.transforms.lookup_through(
             frame_id,
@@ -129,5 +128,5 @@ class Surroundings:
         )
 
     def level_from_camera(self, level_frame: str, frame_id: str, stamp_ns: int) -> Transform:
-        """Give a frame with z up from the camera; FrameError where tf does not know."""
+        """Return a frame with z up from the camera; FrameError where tf does not know."""
         return self.transforms.lookup_through(level_frame, stamp_ns, frame_id, stamp_ns, '')

@@ -29,7 +29,7 @@ class TransformStampedMessage(Protocol):
 
 
 def transform_from(msg: TransformMessage) -> Transform:
-    """Give parent_from_child; FrameError('bad_transform') where it is none."""
+    """Return parent_from_child; FrameError('bad_transform') where it is none."""
     turn, shift = msg.rotation, msg.translation
     return Transform.from_quaternion((turn.x, turn.y, turn.z, turn.w), (shift.x, shift.y, shift.z))
 

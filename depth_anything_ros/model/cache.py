@@ -56,7 +56,7 @@ class Format(str, Enum):
 
 
 def find_export(weights: WeightsFile, form: Format, *, int8: bool = False) -> Path | None:
-    """Give the network exported from `weights`; None where there is none, or it is damaged.
+    """Return the network exported from `weights`; None where there is none, or it is damaged.
 
     int8: the one that was quantised. Takes milliseconds once it was checked, else as long as
     hashing it.
@@ -74,7 +74,7 @@ def find_export(weights: WeightsFile, form: Format, *, int8: bool = False) -> Pa
 def keep_export(
     weights: WeightsFile, form: Format, write: Callable[[Path], None], *, int8: bool = False
 ) -> Path:
-    """Give the network exported from `weights`; where there is none, have `write` write it.
+    """Return the network exported from `weights`; where there is none, have `write` write it.
 
     One that is quantised replaces what is there: it depends on the images of its calibration.
     One process writes while others that want the same wait. Where the cache cannot be written,
@@ -109,7 +109,7 @@ def keep_export(
 
 
 def content_of(weights: WeightsFile) -> tuple[object, ...]:
-    """Give what decides the answers of a network: equal for equal networks, printable."""
+    """Return what decides the answers of a network: equal for equal networks, printable."""
     # Seeded, so the same for the same torch.
     content = weights.sha256 or f'random {_version("torch")}'
     return get_variant(weights.variant), weights.checkpoint.value, content

@@ -2,7 +2,7 @@
 
 By default it takes any batch and any size whose sides are multiples of 14, as the network does
 in torch; on a CPU that is as fast as a network of one size. Input 'image': float32 (N, 3, h, w),
-RGB, normalised as core.preprocess does. Output 'disparity': (N, h, w), what the network gives.
+RGB, normalised as core.preprocess does. Output 'inverse_depth': (N, h, w), what the network gives.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _write_openvino(
     decoder = TorchScriptPythonDecoder(traced, example_input=(example,))
     model = frontend.convert(frontend.load(decoder))
     model.inputs[0].set_names({'image'})
-    model.outputs[0].set_names({'disparity'})
+    model.outputs[0].set_names({'inverse_depth'})
     if size is not None:
         model.reshape([1, 3, *size])
     try:
@@ -99,14 +99,14 @@ def _write_onnx(
     traced: torch.jit.ScriptModule, example: Tensor, path: Path, size: tuple[int, int] | None
 ) -> None:
     # The newer exporter takes half a minute for the smallest variant, and onnxscript.
-    any_size = {'image': {0: 'n', 2: 'h', 3: 'w'}, 'disparity': {0: 'n', 1: 'h', 2: 'w'}}
+    any_size = {'image': {0: 'n', 2: 'h', 3: 'w'}, 'inverse_depth': {0: 'n', 1: 'h', 2: 'w'}}
     torch.onnx.export(
         traced,
         (example,),
         path,
         dynamo=False,
         input_names=['image'],
-        output_names=['disparity'],
+        output_names=['inverse_depth'],
         opset_version=_OPSET,
         dynamic_axes=any_size if size is None else {},
     )
@@ -116,7 +116,7 @@ _WRITERS = {Format.OPENVINO: _write_openvino, Format.ONNX: _write_onnx}
 
 
 def _positions(transformer: VisionTransformer, rows: int, columns: int) -> Tensor:
-    """Give what `VisionTransformer.positions` gives, in steps that a trace can follow.
+    """Return what `VisionTransformer.positions` gives, in steps that a trace can follow.
 
     Torch's own interpolation takes its scale as a number, which a trace would fix. Cubic
     interpolation is linear in the values and separable: two products of matrices.
@@ -133,7 +133,7 @@ def _positions(transformer: VisionTransformer, rows: int, columns: int) -> Tenso
 
 
 def _cubic_weights(cell: Tensor, offset: Tensor) -> Tensor:
-    """Give the weight (cells, padded cells) of every stored cell in every wanted one."""
+    """Return the weight (cells, padded cells) of every stored cell in every wanted one."""
     scale = (cell[-1] + 1 + offset) / TRAINING_GRID
     at = (cell + 0.5) / scale - 0.5
     stored = torch.arange(-_REACH, TRAINING_GRID + _REACH).float()

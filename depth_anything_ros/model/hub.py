@@ -42,7 +42,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def endpoint() -> str:
-    """Give the address of the hub in use."""
+    """Return the address of the hub in use."""
     from huggingface_hub import constants
 
     return constants.ENDPOINT
@@ -62,7 +62,7 @@ def cached(row: Release) -> Path | None:
         except OSError as err:
             raise WeightsError(
                 f'cannot read the weights cache {constants.HF_HUB_CACHE}: {err.strerror};'
-                ' mend its permissions, or set HF_HOME to another folder'
+                ' fix its permissions, or set HF_HOME to another folder'
             ) from err
         if isinstance(path, str):
             return Path(path)
@@ -132,7 +132,7 @@ def _await_hub(row: Release) -> None:
     if not all(_PLAIN.fullmatch(name or '') for name in (answer.commit_hash, answer.etag)):
         raise WeightsError(
             f'{endpoint()} does not answer like a Hugging Face hub: get past the login page or'
-            f' proxy that may be in between, mend HF_ENDPOINT if it is set, or {_COPY}'
+            f' proxy that may be in between, fix HF_ENDPOINT if it is set, or {_COPY}'
         )
 
 
@@ -174,22 +174,22 @@ def _explained(err: Exception, row: Release, failed: str) -> WeightsError:
         ):
             return WeightsError(
                 f'{endpoint()} has no {row.repo_id}/{row.filename} at revision {row.revision}'
-                f' (HTTP {status}): mend HF_ENDPOINT if it names a mirror, or {_COPY}'
+                f' (HTTP {status}): fix HF_ENDPOINT if it names a mirror, or {_COPY}'
             )
         return WeightsError(f'{failed}: it answered HTTP {status}; try again later, or {_COPY}')
     if isinstance(err, OSError) and err.errno is not None and not isinstance(err, ConnectionError):
-        mend = (
+        fix = (
             f'make room there for {row.size_bytes / 1e6:.0f} MB, run `{row.fetch_command}`'
             if err.errno in _FULL
-            else 'mend that folder'
+            else 'fix that folder'
         )
         return WeightsError(
             f'cannot write {row.filename} into the cache {constants.HF_HUB_CACHE}:'
-            f' {err.strerror}; {mend}, or set HF_HOME to one that can be written'
+            f' {err.strerror}; {fix}, or set HF_HOME to one that can be written'
         )
     detail = (str(err).splitlines() or [type(err).__name__])[0]
     return WeightsError(
-        f'{failed}: {detail}; mend the network and run `{row.fetch_command}`, or {_COPY}'
+        f'{failed}: {detail}; fix the network and run `{row.fetch_command}`, or {_COPY}'
     )
 
 

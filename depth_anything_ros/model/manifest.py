@@ -48,12 +48,12 @@ class Release:
 
     @property
     def non_commercial(self) -> bool:
-        """Tell whether the licence, or that of its origin, forbids commercial use."""
+        """Return whether the licence, or that of its origin, forbids commercial use."""
         return _NC in self.licence
 
     @property
     def fetch_command(self) -> str:
-        """Give the shell command that downloads this file into the cache."""
+        """Return the shell command that downloads this file into the cache."""
         return (
             f'depth_anything weights fetch --variant {self.variant}'
             f' --checkpoint {self.checkpoint.value}'

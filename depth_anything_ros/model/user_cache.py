@@ -10,7 +10,7 @@ __all__ = ['keep', 'user_cache']
 
 
 def user_cache() -> Path | None:
-    """Give $XDG_CACHE_HOME/depth_anything_ros, which need not exist; None for no such place."""
+    """Return $XDG_CACHE_HOME/depth_anything_ros, which need not exist; None for no such place."""
     try:
         root = Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache').expanduser()
     except RuntimeError:  # a user without a home

@@ -47,11 +47,11 @@ class WeightsFile:
 
     @property
     def parameters(self) -> tuple[str, Checkpoint, str]:
-        """Give the `variant`, `checkpoint` and `weights` that name it; '' for the released one."""
+        """Return `variant`, `checkpoint` and `weights` that name it; '' for the released one."""
         return self.variant, self.checkpoint, '' if self.known else str(self.path or RANDOM)
 
     def notices(self) -> tuple[str, ...]:
-        """Give the lines that warn a user before these weights run; none for most."""
+        """Return the lines that warn a user before these weights run; none for most."""
         title = f'{self.variant} {self.checkpoint.value}'
         if self.random:
             return (f'random weights, as weights:=random asks: the {title} output means nothing',)
@@ -79,7 +79,7 @@ def locate(
     """Find the weights, downloading them where that is allowed and no path is given.
 
     `weights` is '' (this package, the cache, then the hub), a file, a folder that holds the
-    released file, or 'random'. Raises WeightsError, one line that names the mend.
+    released file, or 'random'. Raises WeightsError, one line that names the fix.
     """
     if allow_download and not weights and variant not in PACKAGED:
         return fetch(variant, checkpoint, on_progress, manifest=manifest)
@@ -132,7 +132,7 @@ def fetch(
     *,
     manifest: Sequence[Release] = MANIFEST,
 ) -> WeightsFile:
-    """Give the released file from the cache, or download it; a damaged copy is replaced.
+    """Return the released file from the cache, or download it; a damaged copy is replaced.
 
     Blocks while it downloads. Raises WeightsError; SettingError for an unknown variant.
     """
@@ -192,7 +192,7 @@ def given_path(weights: str) -> Path:
     except (OSError, ValueError, RuntimeError) as err:
         reason = getattr(err, 'strerror', None) or str(err)
         raise WeightsError(
-            f'cannot find the weights {weights!r}: {reason}; mend the path, or set weights to'
+            f'cannot find the weights {weights!r}: {reason}; fix the path, or set weights to'
             " '' for the released file"
         ) from err
     return path

@@ -13,11 +13,10 @@ from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.frame import DepthFrame, Wanted
 from depth_anything_ros.core.parameters import Parameters
-from depth_anything_ros.core.telemetry import CLOCKS_DISAGREE_S, Numbers, Telemetry
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
+from depth_anything_ros.estimator.frame import DepthFrame, Wanted
 from depth_anything_ros.messages.images import bgr_from_compressed, bgr_from_image
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.messages.surroundings import Surroundings
@@ -30,6 +29,7 @@ from depth_anything_ros.ros.qos import (
     type_name,
 )
 from depth_anything_ros.ros.references import ReferenceInput
+from depth_anything_ros.ros.telemetry import CLOCKS_DISAGREE_S, Numbers, Telemetry
 
 __all__ = ['Camera', 'Pipeline', 'ReceivedImage', 'Shot']
 
@@ -38,11 +38,16 @@ class Pipeline(Protocol):
     """What DepthPipeline does on either side of the network, which cameras share."""
 
     def look(self, bgr: BgrImage, stamp_ns: int, times: StageTimes, frame_id: str) -> Any:
-        """Give what `answer` wants to know of the image; FrameError if it means nothing."""
+        """Return what `answer` wants to know of the image; FrameError if it means nothing."""
         ...
 
     def answer(
-        self, view: Any, disparity: FloatImage, bgr: BgrImage, wanted: Wanted, times: StageTimes
+        self,
+        view: Any,
+        inverse_depth: FloatImage,
+        bgr: BgrImage,
+        wanted: Wanted,
+        times: StageTimes,
     ) -> DepthFrame:
         """Turn what the network gave into a frame; FrameError if that means nothing."""
         ...
@@ -154,7 +159,7 @@ class Camera:
         return input_problem(self._node, topic, type_name(subscription.msg_type))
 
     def input_topic(self) -> str:
-        """Give the full name of the image topic; '' while not subscribed."""
+        """Return the full name of the image topic; '' while not subscribed."""
         return str(self._inputs[0].sub.topic_name) if self._inputs else ''
 
     def take(self, image: ReceivedImage) -> Shot | None:
@@ -179,16 +184,16 @@ class Camera:
             shot = Shot(image, bgr, view, stamp_ns, times)
         return shot  # noqa: RET504  the guard may have ended the block before
 
-    def answer(self, shot: Shot, disparity: FloatImage | Exception) -> None:
+    def answer(self, shot: Shot, inverse_depth: FloatImage | Exception) -> None:
         """Publish what follows from what the network gave, or refuse the image for its error."""
         image, pipeline, times = shot.image, self._pipeline, shot.times
         if pipeline is None or image.epoch != self._epoch:
             return
         with self._guard(image):
-            if isinstance(disparity, Exception):
-                raise disparity
+            if isinstance(inverse_depth, Exception):
+                raise inverse_depth
             wanted = self.outputs.wanted()
-            frame = pipeline.answer(shot.view, disparity, shot.bgr, wanted, times)
+            frame = pipeline.answer(shot.view, inverse_depth, shot.bgr, wanted, times)
             self.outputs.publish(
                 frame,
                 image.message.header,

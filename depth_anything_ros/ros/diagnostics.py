@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-from depth_anything_ros.core.alignment import ReferenceKind
 from depth_anything_ros.core.parameters import DiagnosticsParameters
-from depth_anything_ros.core.scale import Scale
-from depth_anything_ros.core.telemetry import CLOCKS_DISAGREE_S, Outcome, Telemetry
+from depth_anything_ros.core.types import ReferenceKind
 from depth_anything_ros.messages.diagnostics import key_values
+from depth_anything_ros.metric.scale import Scale
+from depth_anything_ros.ros.telemetry import CLOCKS_DISAGREE_S, Outcome, Telemetry
 
 __all__ = [
     'Verdict',
@@ -85,7 +85,7 @@ def stream_trouble(
 def throughput_verdict(
     telemetry: Telemetry, limits: DiagnosticsParameters, topic: str, problem: str
 ) -> Verdict:
-    """Give the rates, and what `stream_trouble` says."""
+    """Return the rates, and what `stream_trouble` says."""
     values = telemetry.throughput()
     level, why = stream_trouble(telemetry, limits, topic, problem)
     if why.startswith('no image'):
@@ -98,8 +98,8 @@ def throughput_verdict(
         return Verdict(OK, f'{in_hz:.1f} Hz in, nothing asked for', values)
     rates = f'{in_hz:.1f} Hz in, {out_hz:.1f} Hz out'
     if out_hz < min(limits.min_output_hz, in_hz):
-        mend = 'lower input_size, take a smaller variant, or set overload.policy'
-        return Verdict(WARN, f'{rates}: under diagnostics.min_output_hz, {mend}', values)
+        fix = 'lower input_size, take a smaller variant, or set overload.policy'
+        return Verdict(WARN, f'{rates}: under diagnostics.min_output_hz, {fix}', values)
     return Verdict(OK, rates, values)
 
 
@@ -157,6 +157,6 @@ def latency_verdict(telemetry: Telemetry, limits: DiagnosticsParameters) -> Verd
         )
     message = f'{median_ms:.0f} ms from receipt, {values["age_p50_ms"]:.0f} ms from stamp'
     if median_ms > limits.max_latency_s * 1e3:
-        mend = 'lower input_size or take a smaller variant'
-        return Verdict(WARN, f'{message}: over diagnostics.max_latency_s, {mend}', values)
+        fix = 'lower input_size or take a smaller variant'
+        return Verdict(WARN, f'{message}: over diagnostics.max_latency_s, {fix}', values)
     return Verdict(OK, message, values)

@@ -59,7 +59,7 @@ class _Numbered:
 
 
 def numbered(subscriber: type) -> type:
-    """Give the class that also knows the `number` of the message it hands on."""
+    """Return the class that also knows the `number` of the message it hands on."""
     return type('Subscriber', (_Numbered, subscriber), {})
 
 

@@ -75,11 +75,11 @@ class ManagedNode(LifecycleNode):
         return self._transition(end, super().on_shutdown, state)
 
     def state(self) -> str:
-        """Give the label of the lifecycle state."""
+        """Return the label of the lifecycle state."""
         return str(self._state_machine.current_state[1])
 
     def log_error(self, error: BaseException) -> None:
-        """Log one line for what says how to mend it, all there is for anything else."""
+        """Log one line for what says how to fix it, all there is for anything else."""
         if isinstance(error, DepthAnythingError):
             self.get_logger().error(str(error))
         else:

@@ -16,8 +16,8 @@ from sensor_msgs.msg import (
     PointField,
 )
 
-from depth_anything_ros.core.frame import DepthFrame, Wanted
 from depth_anything_ros.core.parameters import Parameters
+from depth_anything_ros.estimator.frame import DepthFrame, Wanted
 from depth_anything_ros.messages.outputs import OUTPUTS, OutputWriter
 from depth_anything_ros.ros.qos import OUTPUT, create_managed_publisher, output_problem
 

@@ -96,7 +96,7 @@ class NodeParameters:
 
     def _declare(self, entry: Entry) -> Value:
         overrides = self._node._parameter_overrides
-        # Checked before rclpy does, whose message names neither the range nor the mend; and
+        # Checked before rclpy does, whose message names neither the range nor the fix; and
         # converted, because YAML and command lines write 1 for 1.0.
         if entry.name in overrides:
             value = entry.check(overrides[entry.name].value)
@@ -145,12 +145,12 @@ class NodeParameters:
         if allowed:
             return
         name = self._node.get_fully_qualified_name()
-        mend = {
+        fix = {
             Change.INACTIVE: f'first run: ros2 lifecycle set {name} deactivate',
             Change.UNCONFIGURED: f'first run: ros2 lifecycle set {name} '
             + ('cleanup' if state == 'inactive' else 'deactivate, then cleanup'),
         }.get(entry.change, 'give it when the node starts')
-        raise SettingError(f'{entry.name} cannot change while the node is {state}: {mend}')
+        raise SettingError(f'{entry.name} cannot change while the node is {state}: {fix}')
 
     def _store(self, changes: list[Parameter]) -> None:
         ours = self._ours(changes)

@@ -104,7 +104,7 @@ def create_subscriber(node: Node, message_type: type, topic: str, profile: QoSPr
 
 
 def type_name(message_type: Any) -> str:
-    """Give the name of a message's class as the graph tells it: 'sensor_msgs/msg/Image'."""
+    """Return the name of a message's class as the graph tells it: 'sensor_msgs/msg/Image'."""
     package = message_type.__module__.split('.')[0]
     return f'{package}/msg/{message_type.__name__}'
 
@@ -166,7 +166,7 @@ def _overridable(node: Node, topic: str) -> Iterator[None]:
     except RuntimeError as err:
         name = node.resolve_topic_name(topic)
         raise SettingError(
-            f'qos_overrides.{name} cannot be used: {err}; mend it and start the node again'
+            f'qos_overrides.{name} cannot be used: {err}; fix it and start the node again'
         ) from err
 
 

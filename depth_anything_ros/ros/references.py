@@ -9,8 +9,8 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, Range
 
-from depth_anything_ros.core.alignment import ReferenceKind
 from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.core.types import ReferenceKind
 from depth_anything_ros.messages.references import REFERENCE_TYPES
 from depth_anything_ros.messages.surroundings import Surroundings
 from depth_anything_ros.ros.qos import (
@@ -132,7 +132,7 @@ class ReferenceInput:
         self._surroundings.reference_info = message
 
     def _info_topic(self) -> str:
-        """Give the camera_info beside the depth image, unless one is remapped to."""
+        """Return the camera_info beside the depth image, unless one is remapped to."""
         own = f'{self._name}/camera_info'
         if is_remapped(self._node, own):
             return own

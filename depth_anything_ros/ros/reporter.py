@@ -10,11 +10,10 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
-from depth_anything_ros.backends import BackendInfo, Output
-from depth_anything_ros.core.frame import Wanted
+from depth_anything_ros.backends.base import BackendInfo, NetworkOutput
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.processor import process_status
-from depth_anything_ros.core.telemetry import steady
+from depth_anything_ros.estimator.frame import Wanted
 from depth_anything_ros.ros.camera import Camera
 from depth_anything_ros.ros.diagnostics import (
     ERROR,
@@ -29,6 +28,7 @@ from depth_anything_ros.ros.diagnostics import (
     throughput_verdict,
 )
 from depth_anything_ros.ros.qos import LATCHED, RECENT, create_publisher
+from depth_anything_ros.ros.telemetry import steady
 
 __all__ = ['Reporter', 'Snapshot']
 
@@ -205,7 +205,7 @@ def _status_verdict(now: Snapshot, camera: Camera, problem: str) -> Verdict:
 
 
 def _metric_verdict(now: Snapshot, camera: Camera) -> Verdict:
-    by_training = now.backend is not None and now.backend.output is Output.METRES
+    by_training = now.backend is not None and now.backend.output is NetworkOutput.METRES
     needed = bool(camera.outputs.wanted() & Wanted.METRIC) and not by_training
     problem = camera.reference.problem(needed)
     limits = camera.parameters.diagnostics

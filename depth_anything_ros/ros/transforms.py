@@ -127,7 +127,7 @@ class Tf2Transforms:
     def lookup_through(
         self, target: str, target_ns: int, source: str, source_ns: int, fixed_frame: str
     ) -> Transform:
-        """Give target at `target_ns` from source at `source_ns`; see TransformBuffer."""
+        """Return target at `target_ns` from source at `source_ns`; see TransformBuffer."""
         if not fixed_frame:
             return self._lookup(target, source, source_ns)
         target_from_fixed = self._lookup(target, fixed_frame, target_ns)
@@ -173,7 +173,7 @@ class Tf2Transforms:
             raise FrameError(
                 'no_transform',
                 f"no transforms lead from '{source}' to '{target}': publish the missing ones on "
-                f"/tf_static or /tf, or mend the message's frame_id (tf2: {_one_line(err)})",
+                f"/tf_static or /tf, or fix the message's frame_id (tf2: {_one_line(err)})",
             ) from err
 
     def _at(self, target: str, source: str, stamp_ns: int) -> Transform:
@@ -186,7 +186,7 @@ class NoTransforms(TransformBuffer):
     """Stands in where the messages of /tf cannot be read: knows only that a frame is itself."""
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> Transform:
-        """Give the identity, or FrameError('no_transform') that says what to install."""
+        """Return the identity, or FrameError('no_transform') that says what to install."""
         try:
             return super().lookup(target, source, stamp_ns)
         except FrameError as err:

@@ -9,9 +9,9 @@ import numpy as np
 
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.types import BgrImage
-from depth_anything_ros.files import open_source
-from depth_anything_ros.synthetic.scenes import SCENES
-from depth_anything_ros.synthetic.world import World
+from depth_anything_ros.media.files import open_source
+from lab.world.scenes import SCENES
+from lab.world.world import World
 
 __all__ = ['calibration_images', 'rendered_images']
 
@@ -26,7 +26,7 @@ _Reads = Iterator[Callable[[], BgrImage]]
 
 
 def calibration_images(source: str) -> list[BgrImage]:
-    """Give up to 64 images (H, W, 3) spread over a bag, a folder of images, or a video.
+    """Return up to 64 images (H, W, 3) spread over a bag, a folder of images, or a video.
 
     What cannot be decoded is left out. Raises DepthAnythingError where nothing is left.
     """
@@ -45,7 +45,7 @@ def calibration_images(source: str) -> list[BgrImage]:
 
 
 def rendered_images() -> list[BgrImage]:
-    """Give 32 pictures (480, 640, 3) of simulated rooms and roads, each of another one."""
+    """Return 32 pictures (480, 640, 3) of simulated rooms and roads, each of another one."""
     families = list(SCENES)
     return [
         World(families[index % len(families)], seed=index).picture(0.0)[0]

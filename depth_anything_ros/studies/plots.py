@@ -26,7 +26,7 @@ def refuse_format(path: Path) -> None:
 
 
 def subplots(width: float, height: float) -> tuple[Any, Any]:
-    """Give a figure of that size in inches, and its axes; no display is needed."""
+    """Return a figure of that size in inches, and its axes; no display is needed."""
     figure = Figure(figsize=(width, height), layout='constrained')
     axes = figure.subplots()
     axes.spines[['top', 'right']].set_visible(False)

@@ -10,23 +10,24 @@ import cv2
 import numpy as np
 import pytest
 
-from depth_anything_ros.backends import DepthBackend, Output, create_backend, prepare
+from depth_anything_ros.backends import create_backend, prepare
+from depth_anything_ros.backends.base import DepthBackend, NetworkOutput
 from depth_anything_ros.core.errors import BackendError, FrameError, SettingError
 from depth_anything_ros.core.parameters import parameters_from_flat
 from depth_anything_ros.core.processor import multiplies_bfloat16
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage
+from depth_anything_ros.estimator import fetch_weights
 from depth_anything_ros.model.cache import Format, find_export
 from depth_anything_ros.model.variants import Checkpoint
 from depth_anything_ros.model.weights import find
-from depth_anything_ros.pipeline import fetch_weights
 
 NAMES = ['openvino', 'onnxruntime']
 FORMS = [('openvino', Format.OPENVINO), ('onnxruntime', Format.ONNX)]
 
 
 def _backend(name: str, **changes: object) -> DepthBackend:
-    """Give a backend, exporting its network first; without it the test is skipped."""
+    """Return a backend, exporting its network first; without it the test is skipped."""
     pytest.importorskip(name)
     settings = {
         'variant': 'demo',
@@ -59,7 +60,7 @@ def _picture(width: int = 160, height: int = 120, seed: int = 0) -> BgrImage:
 
 
 def _difference(found: np.ndarray, expected: np.ndarray) -> tuple[float, float]:
-    """Give the median and the 99th percentile of the difference, of the range of `expected`."""
+    """Return the median and the 99th percentile of the difference, of the range of `expected`."""
     assert found.shape == expected.shape and found.dtype == np.float32
     error = np.abs(found - expected) / np.ptp(expected)
     return float(np.median(error)), float(np.percentile(error, 99))
@@ -133,7 +134,7 @@ def test_a_frame_has_three_stages(backend: DepthBackend) -> None:
 def test_the_info_says_what_runs(name: str) -> None:
     info = _backend(name, input_size=518).info
     assert (info.name, info.device, info.precision, info.why) == (name, 'cpu', 'fp32', '')
-    assert info.input_size == 126 and info.output is Output.INVERSE_DEPTH
+    assert info.input_size == 126 and info.output is NetworkOutput.INVERSE_DEPTH
 
 
 def test_what_is_no_image_is_refused_and_the_next_frame_runs(backend: DepthBackend) -> None:
@@ -222,7 +223,7 @@ FROM_CACHE = """
 import sys
 import numpy as np
 from depth_anything_ros.core.parameters import parameters_from_flat
-from depth_anything_ros.pipeline import DepthPipeline, fetch_weights, load_backend
+from depth_anything_ros.estimator import DepthPipeline, fetch_weights, load_backend
 
 parameters = parameters_from_flat({'variant': 'demo', 'device': 'cpu', 'backend': sys.argv[1]})
 fetch_weights(parameters)

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from depth_anything_ros.backends import BACKENDS, BackendSettings, DepthBackend, self_check
+from depth_anything_ros.backends import BACKENDS, self_check
+from depth_anything_ros.backends.base import BackendSettings, DepthBackend
 from depth_anything_ros.backends.self_check import (
     Candidate,
     candidates,
@@ -20,7 +21,7 @@ from depth_anything_ros.backends.self_check import (
     checked,
     kept_reference,
     photograph,
-    reference_disparity,
+    reference_inverse_depth,
 )
 from depth_anything_ros.backends.torch import TorchBackend
 from depth_anything_ros.core.errors import (
@@ -31,10 +32,10 @@ from depth_anything_ros.core.errors import (
 from depth_anything_ros.core.parameters import parameters_from_flat
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
+from depth_anything_ros.estimator import load_backend
 from depth_anything_ros.model.variants import Checkpoint, get_variant
 from depth_anything_ros.model.weights import find
-from depth_anything_ros.pipeline import load_backend
-from depth_anything_ros.synthetic.world import World
+from lab.world.world import World
 
 Change = Callable[[FloatImage], FloatImage]
 
@@ -72,7 +73,7 @@ def settings() -> BackendSettings:
 
 @pytest.fixture(scope='module')
 def reference(settings: BackendSettings) -> FloatImage:
-    return reference_disparity(settings)
+    return reference_inverse_depth(settings)
 
 
 def _with_nan(x: FloatImage) -> FloatImage:
@@ -113,7 +114,7 @@ def test_what_works_is_accepted(
 def test_random_weights_pass_in_bfloat16() -> None:
     weights = find('vits', Checkpoint.RELATIVE, 'random')
     random = BackendSettings(get_variant('vits'), weights, 'cpu', 'bf16', 126, 2)
-    agreement = check(TorchBackend(random), reference_disparity(random))
+    agreement = check(TorchBackend(random), reference_inverse_depth(random))
     assert agreement.accepted, agreement
 
 
@@ -136,7 +137,7 @@ def test_what_is_broken_is_refused_and_named(
 def test_noise_around_a_large_value_is_refused() -> None:
     weights = find('vits', Checkpoint.RELATIVE, 'random')
     random = BackendSettings(get_variant('vits'), weights, 'cpu', 'fp32', 126, 2)
-    reference = reference_disparity(random)
+    reference = reference_inverse_depth(random)
     noise = np.random.default_rng(0).normal(reference.mean(), 1e-4, reference.shape)
     agreement = check(Changed(random, lambda _: noise.astype(np.float32)), reference)
     assert not agreement.accepted
@@ -179,7 +180,7 @@ def test_what_fails_on_the_photograph_is_closed(
 
 
 @pytest.mark.parametrize('error', [SettingError, WeightsError, BackendError])
-def test_what_no_other_way_would_mend_is_raised(
+def test_what_no_other_way_would_fix_is_raised(
     settings: BackendSettings, reference: FloatImage, error: type[Exception]
 ) -> None:
     def failing(_: FloatImage) -> FloatImage:
@@ -244,7 +245,7 @@ def test_the_reference_is_kept_for_the_next_start(
     assert np.array_equal(made, reference)
     (kept,) = (tmp_path / 'depth_anything_ros' / 'references').iterdir()
     with monkeypatch.context() as patch:
-        patch.setattr(self_check, 'reference_disparity', lambda _: pytest.fail('made again'))
+        patch.setattr(self_check, 'reference_inverse_depth', lambda _: pytest.fail('made again'))
         assert np.array_equal(kept_reference(settings), reference)
     kept.write_bytes(kept.read_bytes()[:1000])
     assert np.array_equal(kept_reference(settings), reference)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from depth_anything_ros.backends import AUTO, BACKENDS, DepthBackend, Output, create_backend
+from depth_anything_ros.backends import AUTO, BACKENDS, create_backend
+from depth_anything_ros.backends.base import DepthBackend, NetworkOutput
 from depth_anything_ros.backends.frames import inverse_of_metres
 from depth_anything_ros.backends.torch import choose_device, devices
 from depth_anything_ros.backends.torch.devices import choose_precision
@@ -52,10 +53,10 @@ def _image(height: int = 48, width: int = 64, seed: int = 0) -> BgrImage:
 def test_a_frame_has_the_size_of_its_image_and_three_stages() -> None:
     backend = _backend()
     times = StageTimes()
-    disparity = backend.infer(_image(), times)
-    assert disparity.shape == (48, 64) and disparity.dtype == np.float32
+    inverse_depth = backend.infer(_image(), times)
+    assert inverse_depth.shape == (48, 64) and inverse_depth.dtype == np.float32
     assert set(times.ms) == {'preprocess', 'infer', 'postprocess'}
-    assert np.ptp(disparity) > 0
+    assert np.ptp(inverse_depth) > 0
 
 
 def test_the_info_says_what_runs() -> None:
@@ -66,7 +67,7 @@ def test_the_info_says_what_runs() -> None:
         'cpu',
         'fp32',
     )
-    assert info.input_size == 56 and info.output is Output.INVERSE_DEPTH
+    assert info.input_size == 56 and info.output is NetworkOutput.INVERSE_DEPTH
     assert info.weights.random and info.weights.sha256 == ''
 
 
@@ -89,7 +90,7 @@ def test_an_answer_is_not_overwritten_by_the_next() -> None:
 
 def test_a_metric_checkpoint_gives_the_inverse_of_its_metres() -> None:
     backend = _backend(checkpoint=Checkpoint.METRIC_INDOOR)
-    assert backend.output is Output.METRES
+    assert backend.output is NetworkOutput.METRES
     inverse = backend.infer(_image())
     assert (inverse > 1 / 20).all()  # an indoor network ends at 20 m
 
@@ -160,7 +161,7 @@ def test_missing_weights_are_an_error() -> None:
 
 
 @pytest.mark.skipif(torch.version.cuda is not None, reason='needs a CPU build of torch')
-def test_cuda_without_cuda_says_how_to_mend_it() -> None:
+def test_cuda_without_cuda_says_how_to_fix_it() -> None:
     with pytest.raises(BackendError, match=r'CUDA build of torch.*set device to cpu'):
         _backend(device='cuda')
     assert choose_device('auto') == CPU

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from depth_anything_ros.backends import BackendSettings
+from depth_anything_ros.backends.base import BackendSettings
 from depth_anything_ros.backends.torch import TorchBackend, gpu
 from depth_anything_ros.backends.torch.gpu import KEPT_PLANS, GpuFrames, Normalizer, whole_frame
 from depth_anything_ros.backends.torch.host import HostFrames

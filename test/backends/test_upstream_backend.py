@@ -9,7 +9,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from depth_anything_ros.backends import DepthBackend, Output, create_backend
+from depth_anything_ros.backends import create_backend
+from depth_anything_ros.backends.base import DepthBackend, NetworkOutput
 from depth_anything_ros.backends.upstream import upstream_network
 from depth_anything_ros.core.errors import BackendError, FrameError, SettingError
 from depth_anything_ros.core.timing import StageTimes
@@ -56,7 +57,7 @@ def test_it_gives_what_our_network_gives(upstream: DepthBackend, image: BgrImage
 def test_it_says_what_it_is(upstream: DepthBackend) -> None:
     info = upstream.info
     assert (info.name, info.device, info.precision) == ('upstream', 'cpu', 'fp32')
-    assert upstream.output is Output.INVERSE_DEPTH and info.weights.random
+    assert upstream.output is NetworkOutput.INVERSE_DEPTH and info.weights.random
 
 
 @needs_upstream

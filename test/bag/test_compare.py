@@ -14,10 +14,10 @@ from written_bag import MAKE, write_bag
 from depth_anything_ros.bag.compare import compare_bags
 from depth_anything_ros.bag.comparison.limits import Limits
 from depth_anything_ros.bag.comparison.results import Comparison, seconds
-from depth_anything_ros.bag.topic_names import TRUTH
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.types import CameraModel
-from depth_anything_ros.synthetic.sensors import RangeNoise, Scanner
+from lab.topic_names import TRUTH
+from lab.world.sensors import RangeNoise, Scanner
 
 Messages = list[tuple[str, int, Any]]
 Array = np.ndarray[Any, Any]

@@ -61,7 +61,7 @@ depth_anything: {ros__parameters: {cloud: {stride: 4}}}
     [
         ('/other: {ros__parameters: {a: 1}}', r'say nothing to /depth_anything \(it has /other\)'),
         ('variant: demo', 'it has no ros__parameters'),
-        ('{', r'params.yaml are no YAML \(while parsing .*: mend the file there'),
+        ('{', r'params.yaml are no YAML \(while parsing .*: fix the file there'),
         ('', 'it has no ros__parameters'),
     ],
 )

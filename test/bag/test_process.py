@@ -44,7 +44,7 @@ from depth_anything_ros.core.parameters import Parameters, parameters_from_flat
 from depth_anything_ros.messages.camera_info import camera_from_info
 from depth_anything_ros.messages.images import bgr_from_compressed
 from depth_anything_ros.messages.stamps import ns_from_stamp
-from depth_anything_ros.studies.degraded_truth import DegradedTruthBackend
+from lab.degraded_truth import DegradedTruthBackend
 
 COMPRESSED = IMAGE + '/compressed'
 OUT = '/depth_anything'

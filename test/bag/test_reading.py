@@ -454,11 +454,11 @@ def test_damage_inside_is_named(tmp_path: Path, storage: str, size: int) -> None
     assert '\n' not in str(caught.value)
 
 
-@pytest.mark.parametrize(('name', 'mend'), [('x.mcap', 'mcap recover'), ('x.db3', '.recover')])
-def test_rubbish_is_named(tmp_path: Path, name: str, mend: str) -> None:
+@pytest.mark.parametrize(('name', 'fix'), [('x.mcap', 'mcap recover'), ('x.db3', '.recover')])
+def test_rubbish_is_named(tmp_path: Path, name: str, fix: str) -> None:
     path = tmp_path / name
     path.write_bytes(b'rubbish\n' * 50)
-    with pytest.raises(DepthAnythingError, match=mend) as caught:
+    with pytest.raises(DepthAnythingError, match=fix) as caught:
         read(path)
     assert str(caught.value).startswith(f'bag {path} cannot be opened: ')
     assert '\n' not in str(caught.value)

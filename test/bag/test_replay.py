@@ -15,13 +15,13 @@ from written_bag import MAKE, write_bag
 
 from depth_anything_ros.bag.reading import BagReader
 from depth_anything_ros.bag.replay import BagReplay, CameraTopics, ReplayedImage, beside
-from depth_anything_ros.core.alignment import ReferenceKind
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
-from depth_anything_ros.core.frame import Wanted
 from depth_anything_ros.core.parameters import Parameters, parameters_from_flat
+from depth_anything_ros.core.types import ReferenceKind
+from depth_anything_ros.estimator.frame import Wanted
 from depth_anything_ros.messages.images import bgr_from_compressed
 from depth_anything_ros.messages.stamps import ns_from_stamp
-from depth_anything_ros.studies.degraded_truth import DegradedTruthBackend
+from lab.degraded_truth import DegradedTruthBackend
 
 COMPRESSED = IMAGE + '/compressed'
 TRUTH_INFO = '/ground_truth/depth/camera_info'
@@ -119,7 +119,7 @@ def test_the_same_again(bag: Path, room: Drive) -> None:
     first, second = (answers(bag, topics, room.backend()) for _ in range(2))
     for one, other in zip(first, second, strict=True):
         assert one.frame and other.frame
-        for name in ('disparity', 'normalized', 'color', 'depth_m', 'sigma_m'):
+        for name in ('inverse_depth', 'normalized', 'color', 'depth_m', 'sigma_m'):
             one_value, other_value = getattr(one.frame, name), getattr(other.frame, name)
             assert (one_value is None) == (other_value is None)
             if one_value is not None:

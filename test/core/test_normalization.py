@@ -13,8 +13,8 @@ from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.normalization import (
     Normalization,
     Normalizer,
-    check_disparity,
     check_image,
+    check_inverse_depth,
 )
 
 SECOND_NS = 1_000_000_000
@@ -22,7 +22,7 @@ SHAPE = (48, 64)
 
 
 def ramp(low: float, high: float, shape: tuple[int, int] = SHAPE) -> np.ndarray:
-    """Give a disparity that rises from `low` to `high`."""
+    """Return a inverse depth that rises from `low` to `high`."""
     return np.linspace(low, high, shape[0] * shape[1], dtype=np.float32).reshape(shape)
 
 
@@ -35,41 +35,43 @@ def test_minmax_spans_the_extremes() -> None:
 
 
 def test_percentile_clips_two_percent_at_each_end() -> None:
-    disparity = ramp(0.0, 100.0)
+    inverse_depth = ramp(0.0, 100.0)
     normalizer = Normalizer(Normalization.PERCENTILE, 0.0)
-    normalized = normalizer.normalize(disparity, 0)
-    np.testing.assert_allclose(normalized, np.clip((disparity - 2.0) / 96.0, 0.0, 1.0), atol=1e-3)
+    normalized = normalizer.normalize(inverse_depth, 0)
+    np.testing.assert_allclose(
+        normalized, np.clip((inverse_depth - 2.0) / 96.0, 0.0, 1.0), atol=1e-3
+    )
 
 
 def test_a_single_near_pixel_does_not_darken_the_rest() -> None:
-    disparity = ramp(0.0, 1.0)
-    disparity[0, 0] = 1e4
-    normalized = Normalizer('percentile', 0.0).normalize(disparity, 0)
+    inverse_depth = ramp(0.0, 1.0)
+    inverse_depth[0, 0] = 1e4
+    normalized = Normalizer('percentile', 0.0).normalize(inverse_depth, 0)
     assert normalized[0, 0] == 1.0
     assert normalized[-1, -1] == 1.0
 
 
 def test_a_large_frame_has_the_percentiles_of_all_its_pixels() -> None:
-    disparity = np.random.default_rng(0).gamma(2.0, 3.0, (480, 640)).astype(np.float32)
+    inverse_depth = np.random.default_rng(0).gamma(2.0, 3.0, (480, 640)).astype(np.float32)
     normalizer = Normalizer('percentile', 0.0)
-    normalizer.normalize(disparity, 0)
+    normalizer.normalize(inverse_depth, 0)
     assert normalizer.bounds is not None
-    exact = np.percentile(disparity, (2, 98))
+    exact = np.percentile(inverse_depth, (2, 98))
     # One standard error of the 98th percentile of 4,500 samples is 1.5 % of this range.
     assert np.abs(np.array(normalizer.bounds) - exact).max() < 0.05 * (exact[1] - exact[0])
 
 
 def test_a_small_thing_before_an_empty_sky_is_seen() -> None:
-    disparity = np.zeros(SHAPE, np.float32)
-    disparity[10, 10:14] = 3.0
-    normalized = Normalizer('percentile', 0.0).normalize(disparity, 0)
-    np.testing.assert_array_equal(normalized, disparity / 3.0)
+    inverse_depth = np.zeros(SHAPE, np.float32)
+    inverse_depth[10, 10:14] = 3.0
+    normalized = Normalizer('percentile', 0.0).normalize(inverse_depth, 0)
+    np.testing.assert_array_equal(normalized, inverse_depth / 3.0)
 
 
-def test_the_disparity_is_left_alone() -> None:
-    disparity = ramp(1.0, 2.0)
-    Normalizer('percentile', 1.0).normalize(disparity, 0)
-    np.testing.assert_array_equal(disparity, ramp(1.0, 2.0))
+def test_the_inverse_depth_is_left_alone() -> None:
+    inverse_depth = ramp(1.0, 2.0)
+    Normalizer('percentile', 1.0).normalize(inverse_depth, 0)
+    np.testing.assert_array_equal(inverse_depth, ramp(1.0, 2.0))
 
 
 def test_low_contrast_is_no_fault() -> None:
@@ -143,9 +145,9 @@ def test_the_same_stamp_twice_changes_nothing() -> None:
 
 
 def spoilt(value: float) -> np.ndarray:
-    disparity = ramp(0.0, 1.0)
-    disparity[3, 4] = value
-    return disparity
+    inverse_depth = ramp(0.0, 1.0)
+    inverse_depth[3, 4] = value
+    return inverse_depth
 
 
 DEGENERATE = {
@@ -169,11 +171,11 @@ def test_degenerate_answers_are_refused_and_forgotten(name: str) -> None:
     assert raised.value.reason == 'degenerate_network'
     assert normalizer.bounds == bounds
     with pytest.raises(FrameError):
-        check_disparity(DEGENERATE[name])
+        check_inverse_depth(DEGENERATE[name])
 
 
-def test_a_sound_disparity_passes() -> None:
-    check_disparity(ramp(0.0, 2e-6))
+def test_a_sound_inverse_depth_passes() -> None:
+    check_inverse_depth(ramp(0.0, 2e-6))
 
 
 @pytest.mark.parametrize(
@@ -204,9 +206,9 @@ def test_bounds_never_invert(method: Normalization, smoothing_s: float, frames: 
     for offset, spread, elapsed_ns, seed in frames:
         stamp_ns += elapsed_ns
         noise = np.random.default_rng(seed).random((9, 13), np.float32)
-        disparity = (noise * np.float32(spread) + np.float32(offset)).astype(np.float32)
+        inverse_depth = (noise * np.float32(spread) + np.float32(offset)).astype(np.float32)
         try:
-            normalized = normalizer.normalize(disparity, stamp_ns)
+            normalized = normalizer.normalize(inverse_depth, stamp_ns)
         except FrameError as error:
             assert error.reason == 'degenerate_network'
             continue
@@ -214,7 +216,7 @@ def test_bounds_never_invert(method: Normalization, smoothing_s: float, frames: 
         assert normalizer.bounds[0] < normalizer.bounds[1]
         assert 0.0 <= normalized.min() <= normalized.max() <= 1.0
         # What is nearer is never drawn farther.
-        order = np.argsort(disparity, axis=None)
+        order = np.argsort(inverse_depth, axis=None)
         assert (np.diff(normalized.ravel()[order]) >= 0.0).all()
 
 

@@ -13,7 +13,7 @@ from faults.robot import Robot
 
 
 def changed(**values: Any) -> Callable[[Any], None]:
-    """Give a cause that sets these fields of a message."""
+    """Return a cause that sets these fields of a message."""
 
     def change(message: Any) -> None:
         for name, value in values.items():

@@ -226,7 +226,7 @@ class Robot:
         return self.rig.until(there)
 
     def says(self, fault: Fault) -> DiagnosticStatus:
-        """Give ~/status once it says what the fault declares, in its message or a value."""
+        """Return ~/status once it says what the fault declares, in its message or a value."""
 
         def there() -> DiagnosticStatus | None:
             status = self.rig.status()
@@ -285,7 +285,7 @@ def accounted(values: dict[str, str]) -> bool:
 
 
 def stamped(message: Any, stamp_ns: int) -> Any:
-    """Give `message` with a header of its own that has this stamp."""
+    """Return `message` with a header of its own that has this stamp."""
     header = copy.copy(message.header)
     header.stamp = Time(sec=stamp_ns // SECOND, nanosec=stamp_ns % SECOND)
     message.header = header

@@ -68,7 +68,7 @@ JP2 = b'\0\0\0\x0cjP  \r\n\x87\n' + bytes(1000)
 
 
 def holding(data: bytes) -> Callable[[Any], None]:
-    """Give a cause that puts these data into a compressed image."""
+    """Return a cause that puts these data into a compressed image."""
     return changed(format='jpeg', data=array('B', data))
 
 

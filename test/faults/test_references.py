@@ -33,7 +33,7 @@ def whole_cloud(message: PointCloud2, points: np.ndarray) -> None:
 
 
 def filled(value: float) -> Callable[[PointCloud2], None]:
-    """Give a cause that makes all coordinates one value."""
+    """Return a cause that makes all coordinates one value."""
 
     def fill(message: PointCloud2) -> None:
         whole_cloud(message, np.full((message.width * message.height, 3), value, np.float32))
@@ -42,7 +42,7 @@ def filled(value: float) -> Callable[[PointCloud2], None]:
 
 
 def noise(count: int) -> Callable[[PointCloud2], None]:
-    """Give a cause that puts points all around the sensor, as near and as far as a room is."""
+    """Return a cause that puts points all around the sensor, as near and as far as a room is."""
 
     def scatter(message: PointCloud2) -> None:
         random = np.random.default_rng(0)

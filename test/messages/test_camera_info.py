@@ -59,7 +59,7 @@ IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 @pytest.fixture(params=KINDS)
 def make(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """Give a maker of calibrated 640 x 480 infos, changed as asked."""
+    """Return a maker of calibrated 640 x 480 infos, changed as asked."""
 
     def made(**changes: Any) -> Any:
         info = KINDS[request.param]()
@@ -216,7 +216,7 @@ def test_a_matrix_of_another_size_is_refused() -> None:
 
 
 def as_values(info: Any) -> dict[str, Any]:
-    """Give the content of a message for comparison."""
+    """Return the content of a message for comparison."""
     roi = info.roi
     return {
         'size': (info.width, info.height, info.distortion_model),

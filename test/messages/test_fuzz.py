@@ -19,18 +19,16 @@ from drive import DEPTH, DEPTH_INFO, IMAGE, INFO, LIDAR, RANGE, SCAN, drive
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from depth_anything_ros.bag.sample_messages import SampleMessages
-from depth_anything_ros.core.alignment import ReferenceKind
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.frame import Wanted
 from depth_anything_ros.core.geometry.scans import PlanarScan, RangeReading
 from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
 from depth_anything_ros.core.geometry.transforms import extrinsics_from_text
-from depth_anything_ros.core.measurement import samples_of
 from depth_anything_ros.core.parameters import parameters_from_flat
-from depth_anything_ros.core.types import CameraModel
+from depth_anything_ros.core.types import CameraModel, ReferenceKind
+from depth_anything_ros.estimator import DepthPipeline
+from depth_anything_ros.estimator.frame import Wanted
 from depth_anything_ros.messages.camera_info import camera_from_info, fill_camera_info
-from depth_anything_ros.messages.depth_images import depth_from_image, disparity_from_image
+from depth_anything_ros.messages.depth_images import depth_from_image, inverse_depth_from_image
 from depth_anything_ros.messages.encodings import DEPTH_ENCODINGS, ENCODINGS
 from depth_anything_ros.messages.image_headers import read_header
 from depth_anything_ros.messages.images import bgr_from_compressed, bgr_from_image
@@ -40,7 +38,8 @@ from depth_anything_ros.messages.scans import reading_from_range, scan_from_mess
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.messages.surroundings import Surroundings
 from depth_anything_ros.messages.transforms import put_transforms
-from depth_anything_ros.pipeline import DepthPipeline
+from depth_anything_ros.metric.references import samples_of
+from lab.sample_messages import SampleMessages
 
 LENS = 'camera_optical_frame'
 TF = '/tf'
@@ -165,9 +164,9 @@ def check_depth(message: Any, depth: Any) -> None:
     assert not shared(message, depth)
 
 
-def check_disparity(message: Any, disparity: Any) -> None:
-    assert disparity.shape == (message.height, message.width)
-    assert not shared(message, disparity)
+def check_inverse_depth(message: Any, inverse_depth: Any) -> None:
+    assert inverse_depth.shape == (message.height, message.width)
+    assert not shared(message, inverse_depth)
 
 
 def check_points(message: Any, points: Any) -> None:
@@ -240,10 +239,10 @@ READERS = {
         COMPRESSED, partial(bgr_from_compressed, max_pixels=1_000_000), check_compressed
     ),
     'depth': Reader(GOOD[DEPTH], depth_from_image, check_depth),
-    'disparity': Reader(
+    'inverse_depth': Reader(
         replace(GOOD[DEPTH], encoding='32FC1', step=4 * (GOOD[DEPTH].step // 4)),
-        disparity_from_image,
-        check_disparity,
+        inverse_depth_from_image,
+        check_inverse_depth,
     ),
     'cloud': Reader(GOOD[LIDAR], points_from_cloud, check_points),
     'scan': Reader(GOOD[SCAN], scan_from_message, check_scan),
@@ -430,7 +429,7 @@ def test_nothing_around_an_image_costs_the_frame(topic: str, data: st.DataObject
     info = data.draw(st.just(GOOD[INFO]) | spoilt(GOOD[INFO]))
     beside = data.draw(st.none() | st.just(GOOD[DEPTH_INFO]) | spoilt(GOOD[DEPTH_INFO]))
     frame = asked(topic, reference, info, beside)
-    assert frame.disparity.shape == BGR.shape[:2]
+    assert frame.inverse_depth.shape == BGR.shape[:2]
     if frame.depth_m is None:
         assert frame.scale.reason
         assert frame.cloud is None

@@ -54,17 +54,17 @@ class BagCompressed:
 
 
 def rclpy_image(**fields: Any) -> Any:
-    """Give a message of rclpy, its data an array('B') as received."""
+    """Return a message of rclpy, its data an array('B') as received."""
     return Image(**fields | {'data': array('B', fields['data'])})
 
 
 def rclpy_compressed(**fields: Any) -> Any:
-    """Give a message of rclpy, its data an array('B') as received."""
+    """Return a message of rclpy, its data an array('B') as received."""
     return CompressedImage(**fields | {'data': array('B', fields['data'])})
 
 
 def bag_image(**fields: Any) -> BagImage:
-    """Give a message as rosbags does, its data read-only NumPy."""
+    """Return a message as rosbags does, its data read-only NumPy."""
     return BagImage(**fields | {'data': np.frombuffer(fields['data'], np.uint8)})
 
 
@@ -79,7 +79,7 @@ make_compressed = pytest.fixture(params=COMPRESSED)(lambda request: COMPRESSED[r
 
 
 def rows(pixels: np.ndarray, padding: int = 0) -> tuple[int, bytes]:
-    """Give step and bytes of `pixels` with each row followed by `padding` bytes of rubbish."""
+    """Return step and bytes of `pixels` with each row followed by `padding` bytes of rubbish."""
     lines = [line.tobytes() + b'\xa5' * padding for line in pixels]
     return len(lines[0]), b''.join(lines)
 
@@ -87,7 +87,7 @@ def rows(pixels: np.ndarray, padding: int = 0) -> tuple[int, bytes]:
 def fields(
     encoding: str, pixels: np.ndarray, padding: int = 0, big_endian: bool = False
 ) -> dict[str, Any]:
-    """Give the fields of an Image whose rows are `pixels`."""
+    """Return the fields of an Image whose rows are `pixels`."""
     if pixels.dtype == np.uint16:
         pixels = pixels.astype('>u2' if big_endian else '<u2')
     step, data = rows(pixels, padding)
@@ -173,7 +173,7 @@ def test_any_buffer_is_read(data: Any) -> None:
 
 
 def bt601(luma: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Give B, G, R from limited-range YUV by ITU-R BT.601, derived from its luma weights."""
+    """Return B, G, R from limited-range YUV by ITU-R BT.601, derived from its luma weights."""
     red, blue = 0.299, 0.114
     green = 1.0 - red - blue
     y = np.maximum(luma.astype(float) - 16.0, 0.0) / 219.0
@@ -363,7 +363,7 @@ def test_what_cv_bridge_cannot_do_is_said(
 
 
 def picture(height: int = 48, width: int = 64) -> np.ndarray:
-    """Give a smooth picture, which JPEG keeps well."""
+    """Return a smooth picture, which JPEG keeps well."""
     y, x = np.mgrid[0:height, 0:width]
     levels = (x * 255 // width, y * 255 // height, (x + y) * 255 // (width + height))
     return np.stack(levels, axis=-1).astype(np.uint8)

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from depth_anything_ros.bag.sample_messages import SampleMessages
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.geometry.cloud import Cloud, CloudFilter, cloud_from_depth, compacted
 from depth_anything_ros.core.types import CameraModel
 from depth_anything_ros.messages.point_clouds import CloudWriter, points_from_cloud
-from depth_anything_ros.synthetic.world import World
+from lab.sample_messages import SampleMessages
+from lab.world.world import World
 
 try:
     from sensor_msgs.msg import PointCloud2, PointField

@@ -11,11 +11,11 @@ from drive import DEPTH, DEPTH_INFO, INFO, LIDAR, RANGE, SCAN, drive
 
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.geometry.scans import PlanarScan, RangeReading
-from depth_anything_ros.core.measurement import DepthMap
 from depth_anything_ros.core.types import CameraModel
 from depth_anything_ros.messages.references import REFERENCE_TYPES, measurement_from
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.messages.surroundings import Surroundings
+from depth_anything_ros.metric.references import DepthMap
 
 LENS = 'camera_optical_frame'
 

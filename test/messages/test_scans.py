@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from depth_anything_ros.bag.sample_messages import SampleMessages
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.geometry.scans import PlanarScan
 from depth_anything_ros.messages.scans import fill_scan, reading_from_range, scan_from_message
-from depth_anything_ros.synthetic.world import World
+from lab.sample_messages import SampleMessages
+from lab.world.world import World
 
 try:
     from sensor_msgs.msg import LaserScan, Range

@@ -11,7 +11,7 @@ from depth_anything_ros.messages.surroundings import Surroundings
 
 
 def info(focal: float) -> SimpleNamespace:
-    """Give a CameraInfo of 64 x 48 pixels, rectified to twice the focal length."""
+    """Return a CameraInfo of 64 x 48 pixels, rectified to twice the focal length."""
     return SimpleNamespace(
         width=64,
         height=48,

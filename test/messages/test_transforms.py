@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from depth_anything_ros.bag.sample_messages import SampleMessages
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
 from depth_anything_ros.messages.transforms import put_transforms, transform_from
-from depth_anything_ros.synthetic.world import World
+from lab.sample_messages import SampleMessages
+from lab.world.world import World
 
 try:
     from geometry_msgs.msg import TransformStamped

@@ -38,7 +38,7 @@ def test_openvino_of_one_size_is_fixed(tmp_path: Path) -> None:
     export(RANDOM, Format.OPENVINO, path, (126, 168))
     model = openvino.Core().read_model(path)
     assert list(model.input('image').shape) == [1, 3, 126, 168]
-    assert list(model.output('disparity').shape) == [1, 126, 168]
+    assert list(model.output('inverse_depth').shape) == [1, 126, 168]
 
 
 @pytest.mark.parametrize('size', [None, (126, 168)])
@@ -49,8 +49,8 @@ def test_onnx_has_the_shapes_that_were_asked_for(
     path = tmp_path / 'network.onnx'
     export(find('demo', Checkpoint.METRIC_INDOOR, 'random'), Format.ONNX, path, size)
     session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
-    (image,), (disparity,) = session.get_inputs(), session.get_outputs()
-    assert (image.name, disparity.name) == ('image', 'disparity')
+    (image,), (inverse_depth,) = session.get_inputs(), session.get_outputs()
+    assert (image.name, inverse_depth.name) == ('image', 'inverse_depth')
     assert image.shape == (['n', 3, 'h', 'w'] if size is None else [1, 3, *size])
     (metres,) = session.run(None, {'image': np.zeros((1, 3, 126, 168), np.float32)})
     assert metres.shape == (1, 126, 168) and 0 < metres.min() < metres.max() < 20

@@ -117,7 +117,7 @@ def user(tmp_path: Path) -> User:
 
 @pytest.fixture
 def nowhere() -> Iterator[str]:
-    """Give an address that refuses connections: bound, so no one else's, but not listening."""
+    """Return an address that refuses connections: bound, so no one else's, but not listening."""
     with socket.socket() as taken:
         taken.bind(('127.0.0.1', 0))
         yield f'http://127.0.0.1:{taken.getsockname()[1]}'
@@ -159,7 +159,7 @@ def test_a_connection_that_is_always_cut_is_one_error(hub: FakeHub, user: User) 
     hub.always_cut = True
     message = user.fetch(hub.url)['error']
     assert f'downloading {ROW.filename} from {hub.url} broke off' in message
-    assert 'mend the network' in message and ROW.fetch_command in message
+    assert 'fix the network' in message and ROW.fetch_command in message
     # Nothing is left that could pass for the file.
     assert not [path for path in (user.home / 'hf').rglob('*') if path.name == ROW.filename]
 

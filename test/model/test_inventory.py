@@ -30,7 +30,7 @@ ROWS = tuple(
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give the folder that stands for the hub's cache."""
+    """Return the folder that stands for the hub's cache."""
     folder = tmp_path / 'hub'
     folder.mkdir()
 

@@ -64,7 +64,7 @@ class Pair:
 
 
 def varied(network: DepthAnythingV2) -> DepthAnythingV2:
-    """Give the parameters that start as zeros and ones values that show when misused."""
+    """Return the parameters that start as zeros and ones values that show when misused."""
     generator = torch.Generator().manual_seed(7)
     for name, parameter in network.requires_grad_(False).named_parameters():
         if name.endswith('.gamma'):
@@ -77,7 +77,7 @@ def varied(network: DepthAnythingV2) -> DepthAnythingV2:
 
 
 def photograph(name: str) -> BgrImage:
-    """Give one of four shapes, from photographs inside scikit-image's wheel."""
+    """Return one of four shapes, from photographs inside scikit-image's wheel."""
     if name == 'portrait':
         rgb = data.astronaut()[:, 76:436]
     elif name == 'square':

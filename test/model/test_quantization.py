@@ -9,19 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from depth_anything_ros.backends import BackendSettings, create_backend
+from depth_anything_ros.backends import create_backend
+from depth_anything_ros.backends.base import BackendSettings
 from depth_anything_ros.backends.choice import FORMATS
 from depth_anything_ros.backends.exported import build_export, quantize_export
-from depth_anything_ros.backends.self_check import check, reference_disparity
+from depth_anything_ros.backends.self_check import check, reference_inverse_depth
 from depth_anything_ros.core.errors import BackendError, SettingError
 from depth_anything_ros.core.parameters import Parameters, parameters_from_flat
 from depth_anything_ros.core.types import BgrImage, FloatImage
+from depth_anything_ros.estimator import fetch_weights, load_backend
 from depth_anything_ros.model.cache import Format, find_export, keep_export
 from depth_anything_ros.model.quantization import quantize
 from depth_anything_ros.model.variants import Checkpoint, get_variant
 from depth_anything_ros.model.weights import find
-from depth_anything_ros.pipeline import fetch_weights, load_backend
-from depth_anything_ros.synthetic.world import World
+from lab.world.world import World
 
 DEMO = find('demo', Checkpoint.RELATIVE)
 SETTINGS = BackendSettings(get_variant('demo'), DEMO, 'cpu', 'int8', 126, 2)
@@ -52,7 +53,7 @@ def images() -> list[BgrImage]:
 
 @pytest.fixture(scope='module')
 def reference() -> FloatImage:
-    return reference_disparity(SETTINGS)
+    return reference_inverse_depth(SETTINGS)
 
 
 def _parameters(backend: str) -> Parameters:

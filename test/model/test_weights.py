@@ -36,7 +36,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give the path at which the hub's cache is made to hold the file, once it is written."""
+    """Return the path at which the hub's cache is made to hold the file, once it is written."""
     path = tmp_path / 'hub' / VITS.filename
     path.parent.mkdir()
     monkeypatch.setattr(hub, 'cached', lambda row: path if path.exists() else None)
@@ -112,15 +112,15 @@ def _refused(tmp_path: Path, text: str, **wanted: object) -> str:
 
 
 @pytest.mark.parametrize(
-    ('content', 'mend'),
+    ('content', 'fix'),
     [(b'base', 'variant:=vitb checkpoint:=relative'), (b'indoor', 'checkpoint:=metric_indoor')],
 )
 def test_another_released_file_is_refused_by_its_bytes(
-    tmp_path: Path, content: bytes, mend: str
+    tmp_path: Path, content: bytes, fix: str
 ) -> None:
     (tmp_path / 'x.pth').write_bytes(content)
     message = _refused(tmp_path, str(tmp_path / 'x.pth'))
-    assert 'not vits relative' in message and mend in message
+    assert 'not vits relative' in message and fix in message
 
 
 def test_a_relative_file_is_refused_for_metric(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from depth_anything_ros.bag.sample import write_sample_bag
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.studies.calibration import calibration_images, rendered_images
+from lab.sample import write_sample_bag
 
 
 def _folder(path: Path, count: int) -> Path:

@@ -14,12 +14,12 @@ from depth_anything_ros import cli
 from depth_anything_ros.bag.parameter_files import parameters_from_file
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import parameters_from_flat
-from depth_anything_ros.studies.network_bench.configuration import Configuration, grid
-from depth_anything_ros.studies.network_bench.measure import Plan
-from depth_anything_ros.studies.network_bench.report import Conditions
-from depth_anything_ros.studies.network_bench.row import Agreement, Row, Timing
-from depth_anything_ros.studies.network_bench.samples import Sample
-from depth_anything_ros.studies.network_bench.work import network_gflop
+from depth_anything_ros.studies.bench.configuration import Configuration, grid
+from depth_anything_ros.studies.bench.measure import Plan
+from depth_anything_ros.studies.bench.report import Conditions
+from depth_anything_ros.studies.bench.row import Agreement, Row, Timing
+from depth_anything_ros.studies.bench.samples import Sample
+from depth_anything_ros.studies.bench.work import network_gflop
 from depth_anything_ros.studies.tune import params_file, report, search
 from depth_anything_ros.studies.tune.search import Search, Tuning
 

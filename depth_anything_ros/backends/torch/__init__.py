@@ -7,7 +7,7 @@ from typing import Protocol
 
 import torch
 
-from depth_anything_ros.backends import BackendInfo, BackendSettings, Output
+from depth_anything_ros.backends.base import BackendInfo, BackendSettings, NetworkOutput
 from depth_anything_ros.backends.frames import infer_by_size, inverse_of_metres, output_of
 from depth_anything_ros.backends.torch.devices import (
     PRECISIONS,
@@ -35,11 +35,11 @@ class Frames(Protocol):
     def run(
         self, images: Sequence[BgrImage], size: tuple[int, int], times: StageTimes
     ) -> list[FloatImage]:
-        """Give the answers (H, W) to images of one size, seen by the network at `size` (h, w)."""
+        """Return answers (H, W) to images of one size, seen by the network at `size` (h, w)."""
         ...
 
     def free(self) -> None:
-        """Give back the memory that is kept for frames to come."""
+        """Return back the memory that is kept for frames to come."""
         ...
 
 
@@ -68,7 +68,7 @@ class TorchBackend:
         self._frames: Frames | None = make(network, device, PRECISIONS[precision], plain)
 
     @property
-    def output(self) -> Output:
+    def output(self) -> NetworkOutput:
         """What the numbers mean."""
         return self.info.output
 
@@ -88,7 +88,7 @@ class TorchBackend:
         self._input_size = value
 
     def infer(self, bgr: BgrImage, times: StageTimes | None = None) -> FloatImage:
-        """Give float32 (H, W) for a uint8 (H, W, 3) image, larger = nearer."""
+        """Return float32 (H, W) for a uint8 (H, W, 3) image, larger = nearer."""
         return self.infer_batch([bgr], times)[0]
 
     def infer_batch(
@@ -128,7 +128,7 @@ class TorchBackend:
                 f' at input_size {self.input_size}: lower it, take a smaller variant, or end what'
                 ' else uses the device'
             )
-        if self.output is Output.METRES:
+        if self.output is NetworkOutput.METRES:
             with times.stage('postprocess'):
                 maps = [inverse_of_metres(metres) for metres in maps]
         return maps

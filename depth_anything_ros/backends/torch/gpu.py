@@ -45,7 +45,7 @@ class Normalizer:
         self.offset = (-torch.tensor(IMAGENET_MEAN) / std).view(1, 3, 1, 1).to(device)
 
     def __call__(self, bgr: Tensor, size: tuple[int, int]) -> Tensor:
-        """Give float32 (N, 3, h, w) as `core.preprocess.network_input` does from (N, H, W, 3)."""
+        """Return float32 (N, 3, h, w), as `core.preprocess.network_input` does."""
         rgb = bgr.permute(0, 3, 1, 2).flip(1).float()
         resized = functional.interpolate(rgb, size, mode='bicubic', align_corners=False)
         # Last, on fewer pixels as a rule: it commutes with resizing.
@@ -59,7 +59,7 @@ def whole_frame(
     bgr: Tensor,
     size: tuple[int, int],
 ) -> Tensor:
-    """Give float32 (N, H, W) for uint8 (N, H, W, 3), seen by the network at `size` (h, w)."""
+    """Return float32 (N, H, W) for uint8 (N, H, W, 3), seen by the network at `size` (h, w)."""
     x = normalizer(bgr, size).to(dtype, memory_format=torch.channels_last)
     answer = network(x).float()[:, None]
     frame = functional.interpolate(answer, bgr.shape[1:3], mode='bilinear', align_corners=True)
@@ -114,7 +114,7 @@ class GpuFrames:
     def run(
         self, images: Sequence[BgrImage], size: tuple[int, int], times: StageTimes
     ) -> list[FloatImage]:
-        """Give the answers (H, W) to images of one size, seen by the network at `size` (h, w).
+        """Return the answers (H, W) to images of one size, seen by the network at `size` (h, w).
 
         'preprocess' is the copy to pinned memory: the GPU does the rest within 'infer'.
         """
@@ -129,7 +129,7 @@ class GpuFrames:
                 return list(plan.given.numpy().copy())
 
     def free(self) -> None:
-        """Give back the memory that is kept for frames to come."""
+        """Return back the memory that is kept for frames to come."""
         self._stream.synchronize()
         self._plans.clear()
         torch.cuda.empty_cache()
@@ -163,7 +163,7 @@ class GpuFrames:
         return _Plan(sent, given, self._launcher(compute), held)
 
     def _launcher(self, compute: Callable[[], None]) -> Callable[[], None]:
-        """Give `compute` as a graph, or as it is where that cannot be."""
+        """Return `compute` as a graph, or as it is where that cannot be."""
         if not self._captures:
             return compute
         try:

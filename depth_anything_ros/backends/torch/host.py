@@ -37,7 +37,7 @@ class HostFrames:
     def run(
         self, images: Sequence[BgrImage], size: tuple[int, int], times: StageTimes
     ) -> list[FloatImage]:
-        """Give the answers (H, W) to images of one size, seen by the network at `size` (h, w)."""
+        """Return answers (H, W) to images of one size, seen by the network at `size` (h, w)."""
         with times.stage('preprocess'):
             batch = torch.from_numpy(self._inputs.filled(images, size))
         with torch.inference_mode(), times.stage('infer'):
@@ -47,5 +47,5 @@ class HostFrames:
             return [upsample(value, (height, width)) for value in values]
 
     def free(self) -> None:
-        """Give back the memory that is kept for frames to come."""
+        """Return back the memory that is kept for frames to come."""
         self._inputs.clear()

@@ -47,7 +47,7 @@ def check_labels(topic: str, a: TopicFrames, b: TopicFrames, places: Match) -> I
 
 
 def latencies_ms(a: TopicFrames, b: TopicFrames) -> tuple[float, float] | None:
-    """Give the medians from stamp to receipt, or None where stamps are of another clock."""
+    """Return the medians from stamp to receipt, or None where stamps are of another clock."""
     late = a.latency_ms(), b.latency_ms()
     return late if max(map(abs, late)) <= _SAME_CLOCK_MS else None
 

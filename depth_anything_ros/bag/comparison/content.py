@@ -32,7 +32,7 @@ class Content:
     unread: dict[str, list[int]] = field(default_factory=dict)
 
     def failures(self, topic: str) -> Iterator[Failure]:
-        """Give a failure for each figure beyond its limit and each reason."""
+        """Return a failure for each figure beyond its limit and each reason."""
         for reason, stamps in self.unread.items():
             text = f'cannot be compared in {len(stamps)} frames: {reason}; first'
             named = tuple((stamp, None) for stamp in stamps[:NAMED])

@@ -66,11 +66,11 @@ class TopicFrames:
         self.labels.append(self.names.index(label))
 
     def label(self, place: int) -> Label:
-        """Give what the frame at that place says of itself."""
+        """Return what the frame at that place says of itself."""
         return self.names[self.labels[place]]
 
     def latency_ms(self) -> float:
-        """Give the median from stamp to receipt in milliseconds, NaN without frames."""
+        """Return the median from stamp to receipt in milliseconds, NaN without frames."""
         if not self.stamps_ns:
             return float('nan')
         late = np.asarray(self.receive_ns, np.int64) - np.asarray(self.stamps_ns, np.int64)
@@ -144,13 +144,13 @@ def paired(
 
 
 def _calibration(info: Any) -> tuple[str, ...]:
-    """Give size, distortion model, K, D and P as words."""
+    """Return size, distortion model, K, D and P as words."""
     numbers = (' '.join(f'{x:.6g}' for x in values) for values in (info.k, info.d, info.p))
     return f'{info.width}x{info.height}', str(info.distortion_model), *numbers
 
 
 def _keys(stamps_ns: Integers) -> npt.NDArray[np.void]:
-    """Give (stamp, how many with that stamp came before) for each frame."""
+    """Return (stamp, how many with that stamp came before) for each frame."""
     order = np.argsort(stamps_ns, kind='stable')
     ascending = stamps_ns[order]
     keys = np.zeros(len(stamps_ns), [('stamp', np.int64), ('nth', np.int64)])

@@ -8,17 +8,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from depth_anything_ros.bag.reading import IMAGE
-from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.geometry.scans import PlanarScan
-from depth_anything_ros.core.metrics import (
+from depth_anything_ros.core.depth_errors import (
     cloud_figures,
     metric_figures,
     relative_figures,
     scan_figures,
     sigma_figures,
 )
+from depth_anything_ros.core.errors import FrameError
+from depth_anything_ros.core.geometry.scans import PlanarScan
 from depth_anything_ros.core.types import FloatImage
-from depth_anything_ros.messages.depth_images import depth_from_image, disparity_from_image
+from depth_anything_ros.messages.depth_images import depth_from_image, inverse_depth_from_image
 from depth_anything_ros.messages.point_clouds import points_from_cloud
 from depth_anything_ros.messages.scans import scan_from_message
 
@@ -42,7 +42,7 @@ class Measure(NamedTuple):
     layout: Callable[[Any], str]
 
     def compare(self, first: Any, second: Any) -> dict[str, float]:
-        """Give the figures of two messages; FrameError where they differ in layout, too."""
+        """Return the figures of two messages; FrameError where they differ in layout, too."""
         values = self.values(first), self.values(second)
         layouts = [self.layout(x) for x in values]
         if layouts[0] != layouts[1]:
@@ -51,7 +51,7 @@ class Measure(NamedTuple):
 
 
 def measure_of(topic: str, kind: str, encoding: str) -> Measure | None:
-    """Give the measure of a topic by its type, its name and the encoding of its images.
+    """Return the measure of a topic by its type, its name and the encoding of its images.
 
     Relative depth has `relative` in its name (~/relative/image, ~/relative/raw), and metric
     depth `depth`; ~/depth/sigma is its doubt.
@@ -82,7 +82,7 @@ def _ranges(first: PlanarScan, second: PlanarScan) -> dict[str, float]:
 
 
 METRIC = Measure('metric', depth_from_image, metric_figures, 'abs_rel', _pixels)
-RELATIVE = Measure('relative', disparity_from_image, relative_figures, 'ssi_error', _pixels)
+RELATIVE = Measure('relative', inverse_depth_from_image, relative_figures, 'ssi_error', _pixels)
 SIGMA = Measure('sigma', depth_from_image, sigma_figures, 'sigma_rel', _pixels)
 SCAN = Measure('scan', scan_from_message, _ranges, 'abs_rel', _beams)
 CLOUD = Measure('cloud', points_from_cloud, cloud_figures, 'cloud_m', lambda cloud: '')

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from depth_anything_ros.bag.comparison.limits import beyond, is_floor
-from depth_anything_ros.core.plain_json import plain_json
-from depth_anything_ros.core.text_table import aligned
+from depth_anything_ros.reports.plain_json import plain_json
+from depth_anything_ros.reports.text_table import aligned
 
 __all__ = [
     'NAMED',
@@ -106,7 +106,7 @@ class Tally:
             heapq.heappop(self._worst)
 
     def figure(self) -> Figure:
-        """Give what came together."""
+        """Return what came together."""
         worst = tuple((-stamp, value) for _, stamp, value in sorted(self._worst, reverse=True))
         mean = self._total / self._frames
         return Figure(mean, self._limit, self._frames, self._beyond, worst)
@@ -127,7 +127,7 @@ class Comparison:
     notes: tuple[str, ...]
 
     def table(self) -> str:
-        """Give every topic, the figures as mean and worst, then failures, notes and verdict."""
+        """Return every topic, the figures as mean and worst, then failures, notes and verdict."""
         head = (
             'topic',
             'measured',
@@ -180,7 +180,7 @@ class Comparison:
         return [f'{what}: {", ".join(names)}' for what, names in told if names]
 
     def to_json(self) -> str:
-        """Give everything as JSON, with null for what is not finite."""
+        """Return everything as JSON, with null for what is not finite."""
         return plain_json({'passed': not self.failures, **dataclasses.asdict(self)})
 
 

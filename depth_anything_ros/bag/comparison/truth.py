@@ -65,7 +65,7 @@ def _measure(side: Side) -> Measure | None:
 
 
 def _against(measure: Measure) -> Callable[[Any, Any], dict[str, float]]:
-    """Give the figures of a message of `measure` against one of true depth."""
+    """Return the figures of a message of `measure` against one of true depth."""
 
     def figures(truth: Any, message: Any) -> dict[str, float]:
         depth_m, found = METRIC.values(truth), measure.values(message)

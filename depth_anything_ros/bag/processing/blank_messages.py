@@ -17,7 +17,7 @@ _NOT_NUMPY = {'bool': False, 'string': ''}
 
 
 def output_store() -> Typestore:
-    """Give the types of what is written: those of Jazzy, which later releases read as well."""
+    """Return the types of what is written: those of Jazzy, which later releases read as well."""
     return get_typestore(Stores.ROS2_JAZZY)
 
 
@@ -35,7 +35,7 @@ def _made(store: Typestore, kind: str, /, **given: Any) -> Any:
 
 
 def _zero(store: Typestore, kind: Any) -> Any:
-    """Give the value of a field: `kind` is (node, what), as in `fielddefs`."""
+    """Return the value of a field: `kind` is (node, what), as in `fielddefs`."""
     node, what = kind
     if node is Nodetype.NAME:
         return _made(store, what)

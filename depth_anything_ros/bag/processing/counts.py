@@ -22,7 +22,7 @@ class Tally:
         self.messages.setdefault(reason, message)
 
     def reasons(self) -> tuple[Reason, ...]:
-        """Give them by name."""
+        """Return them by name."""
         return tuple(
             Reason(name, count, self.messages[name]) for name, count in sorted(self.counts.items())
         )

@@ -13,7 +13,7 @@ __all__ = ['interruption', 'undisturbed']
 
 @contextmanager
 def interruption() -> Iterator[Callable[[], str]]:
-    """Give a function that names the signal that asks to stop, '' while none does.
+    """Return a function that names the signal that asks to stop, '' while none does.
 
     SIGINT and SIGTERM ask; a second SIGINT raises KeyboardInterrupt at once. Outside of the main
     thread, which alone may listen, nothing asks.

@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from depth_anything_ros.backends import DepthBackend
+from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.bag.process import check_bag, process_bag
 from depth_anything_ros.bag.processing.interruption import interruption
 from depth_anything_ros.bag.processing.plan import Choice
@@ -27,7 +27,7 @@ from depth_anything_ros.bag.processing.results import BagSummary, State, bag_nam
 from depth_anything_ros.bag.writing import check_outside
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.parameters import Parameters
-from depth_anything_ros.pipeline import fetch_weights, load_backend
+from depth_anything_ros.estimator import fetch_weights, load_backend
 
 __all__ = ['process_bags']
 
@@ -39,7 +39,7 @@ OnProgress = Callable[[int, int], None]
 
 _PATIENCE_S = 0.5
 # A process may have to close a bag, behind the image at hand.
-_LAST_WORDS_S = 60.0
+_SHUTDOWN_TIMEOUT_S = 60.0
 
 _CONTEXT = multiprocessing.get_context('spawn')
 
@@ -100,7 +100,7 @@ def _one_by_one(
     on_images: Callable[[int], None],
     alone: bool,
 ) -> dict[int, BagSummary]:
-    """Give what came of each, by number."""
+    """Return what came of each, by number."""
     backend = load_backend(parameters)
     results: dict[int, BagSummary] = {}
     try:
@@ -167,7 +167,7 @@ class _Crew:
         self._results: dict[int, BagSummary] = {}
 
     def process(self, work: Mapping[int, Job], size: int) -> dict[int, BagSummary]:
-        """Give what came of each, by number."""
+        """Return what came of each, by number."""
         waiting = list(work.items())[::-1]
         told = False
         with interruption() as stop:
@@ -180,7 +180,7 @@ class _Crew:
                     self._listen(work)
             except KeyboardInterrupt:
                 self._stop(waiting, stop())
-                self._hear_out(work)
+                self._drain(work)
             finally:
                 self._dismiss()
         return self._results
@@ -191,13 +191,13 @@ class _Crew:
             if idle is None:
                 if len(self._workers) == size:
                     return
-                idle = self._hire()
+                idle = self._spawn()
             idle.number, job = waiting.pop()
             # One that has just died is noticed by listening.
             with suppress(OSError):
                 idle.connection.send(job)
 
-    def _hire(self) -> _Worker:
+    def _spawn(self) -> _Worker:
         ours, theirs = _CONTEXT.Pipe()
         process = _CONTEXT.Process(target=_serve, args=(theirs, *self._arguments), daemon=True)
         process.start()
@@ -214,7 +214,7 @@ class _Crew:
             try:
                 said = worker.connection.recv()
             except (EOFError, OSError):
-                self._bury(worker, work)
+                self._reap(worker, work)
                 continue
             if isinstance(said, BagSummary):
                 assert worker.number is not None
@@ -222,7 +222,7 @@ class _Crew:
             else:
                 self._on_images(said)
 
-    def _bury(self, worker: _Worker, work: Mapping[int, Job]) -> None:
+    def _reap(self, worker: _Worker, work: Mapping[int, Job]) -> None:
         """Name the bag at which a process died; another one takes the next bag."""
         self._workers.remove(worker)
         worker.connection.close()
@@ -244,9 +244,9 @@ class _Crew:
             with suppress(OSError):
                 os.kill(worker.process.pid, signal.SIGTERM)
 
-    def _hear_out(self, work: Mapping[int, Job]) -> None:
+    def _drain(self, work: Mapping[int, Job]) -> None:
         """Take the last words of processes that heard the interruption as well."""
-        end_s = time.monotonic() + _LAST_WORDS_S
+        end_s = time.monotonic() + _SHUTDOWN_TIMEOUT_S
         while len(self._results) < len(work) and time.monotonic() < end_s:
             self._listen(work)
         for number in work.keys() - self._results.keys():
@@ -258,7 +258,7 @@ class _Crew:
                 worker.connection.send(None)
             worker.connection.close()
         for worker in self._workers:
-            worker.process.join(_LAST_WORDS_S)
+            worker.process.join(_SHUTDOWN_TIMEOUT_S)
             if worker.process.is_alive():
                 worker.process.kill()
 

@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from depth_anything_ros.backends import Output as NetworkOutput
+from depth_anything_ros.backends.base import NetworkOutput
 from depth_anything_ros.bag.formats import STORAGES
 from depth_anything_ros.bag.reading import BagReader
 from depth_anything_ros.bag.replay import CameraTopics, check_topics
 from depth_anything_ros.bag.writing import storage_of
-from depth_anything_ros.core.alignment import ReferenceKind
 from depth_anything_ros.core.errors import SettingError
-from depth_anything_ros.core.frame import Wanted
 from depth_anything_ros.core.parameters import Parameters
+from depth_anything_ros.core.types import ReferenceKind
+from depth_anything_ros.estimator.frame import Wanted
 from depth_anything_ros.messages.outputs import OUTPUTS, Output
 from depth_anything_ros.model.variants import Checkpoint
 
@@ -75,7 +75,7 @@ class CameraPlan:
     prefix: str
 
     def output(self, output: Output) -> str:
-        """Give the topic of an output."""
+        """Return the topic of an output."""
         return f'{self.prefix}/{output.name}'
 
 
@@ -126,7 +126,7 @@ def expected_output(parameters: Parameters) -> NetworkOutput:
 
 
 def _find_images(reader: BagReader, choice: Choice) -> tuple[str, ...]:
-    """Give the topics of the pictures: the chosen ones, or all but those that were made here."""
+    """Return the topics of the pictures: the chosen ones, or all but those that were made here."""
     if choice.images:
         return tuple(reader.require(name).name for name in dict.fromkeys(choice.images))
     found = tuple(name for name in reader.color_topics() if not name.startswith(f'{NODE}/'))
@@ -136,7 +136,7 @@ def _find_images(reader: BagReader, choice: Choice) -> tuple[str, ...]:
 
 
 def _outputs(names: tuple[str, ...], metric: bool) -> tuple[Output, ...]:
-    """Give the outputs in the order of `OUTPUTS`."""
+    """Return the outputs in the order of `OUTPUTS`."""
     chosen = _spelled_out(names) or [*_RELATIVE, *(_METRIC if metric else ())]
     outputs = tuple(output for output in OUTPUTS if output.name in chosen)
     if not metric:

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
 
-from depth_anything_ros.core.plain_json import plain_json
-from depth_anything_ros.core.text_table import aligned
+from depth_anything_ros.reports.plain_json import plain_json
+from depth_anything_ros.reports.text_table import aligned
 
 __all__ = ['BagSummary', 'Reason', 'State', 'bag_name', 'json_text', 'table']
 
@@ -80,12 +80,12 @@ class BagSummary:
 
 
 def bag_name(bag: Path) -> str:
-    """Give the name of a bag, also of one that is given as '.'."""
+    """Return the name of a bag, also of one that is given as '.'."""
     return bag.resolve().name if bag.name in ('', '..') else bag.name
 
 
 def table(summaries: Sequence[BagSummary]) -> str:
-    """Give one line for each bag, and below them what is to be said."""
+    """Return one line for each bag, and below them what is to be said."""
     rows: list[tuple[str, ...]] = [
         ('bag', 'state', 'images', 'frames', 'metric', 'copied', 'img/s', 'output')
     ]
@@ -103,6 +103,6 @@ def table(summaries: Sequence[BagSummary]) -> str:
 
 
 def json_text(summaries: Sequence[BagSummary]) -> str:
-    """Give the same as JSON."""
+    """Return the same as JSON."""
     rows = [asdict(each) | {'good': each.good} for each in summaries]
     return plain_json(rows)

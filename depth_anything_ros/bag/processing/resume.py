@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from depth_anything_ros import __version__
-from depth_anything_ros.backends import DepthBackend
+from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.bag.processing.plan import Choice, Plan
 from depth_anything_ros.bag.reading import BagReader
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.parameters import Parameters, flatten
+from depth_anything_ros.estimator import DepthPipeline
 from depth_anything_ros.messages.surroundings import Surroundings
-from depth_anything_ros.pipeline import DepthPipeline
 
 __all__ = [
     'RESUME_FILE',
@@ -70,7 +70,7 @@ class ResumePoint:
     pipelines: bytes
 
     def files(self) -> dict[str, bytes]:
-        """Give the files that hold it."""
+        """Return the files that hold it."""
         rest = {'settings': self.settings, 'messages': self.messages, 'counts': self.counts}
         return {
             RESUME_FILE: json.dumps(rest, indent=1).encode(),
@@ -133,7 +133,7 @@ def load_point(partial: Path, settings: dict[str, Any]) -> ResumePoint:
 
 
 def pack_pipelines(pipelines: Sequence[DepthPipeline]) -> bytes:
-    """Give what pipelines remember, without network and surroundings."""
+    """Return what pipelines remember, without network and surroundings."""
     file = io.BytesIO()
     _Pickler(file).dump(list(pipelines))
     return file.getvalue()
@@ -142,7 +142,7 @@ def pack_pipelines(pipelines: Sequence[DepthPipeline]) -> bytes:
 def unpack_pipelines(
     packed: bytes, backend: DepthBackend, surroundings: Sequence[Surroundings]
 ) -> list[DepthPipeline]:
-    """Give the pipelines again, with this network, each in what surrounds it now."""
+    """Return the pipelines again, with this network, each in what surrounds it now."""
     try:
         found: list[DepthPipeline] = _Unpickler(packed, backend, surroundings).load()
     except Exception as err:

@@ -72,7 +72,7 @@ def cloud_from_depth(
     sigma_m: FloatImage | None = None,
     level_from_camera: Transform | None = None,
 ) -> Cloud:
-    """Give the organised cloud of every `stride`-th pixel; NaN where the filter cuts.
+    """Return the organised cloud of every `stride`-th pixel; NaN where the filter cuts.
 
     `depth_m`, `sigma_m` float32 (H, W), metres along Z, and `bgr` (H, W, 3) have the size of
     `camera`. Heights are filtered only where `level_from_camera` gives the frame they are of.
@@ -131,7 +131,7 @@ def compacted(cloud: Cloud) -> Cloud:
 
 
 def thinned(cloud: Cloud, voxel_m: float) -> Cloud:
-    """Give one point (N, 3) for each cube of `voxel_m`: the mean of those inside.
+    """Return one point (N, 3) for each cube of `voxel_m`: the mean of those inside.
 
     Its colour is that of one of them. Its sigma is the mean of theirs: errors of neighbouring
     pixels go together, so that many of them know no more than one.

@@ -49,7 +49,7 @@ class Lens:
         return float(self._table[0][-1])
 
     def distort(self, x: _Array, y: _Array) -> tuple[_Array, _Array]:
-        """Give where the lens shows the directions (x, y, 1); NaN beyond `limit`.
+        """Return where the lens shows the directions (x, y, 1); NaN beyond `limit`.
 
         Arrays of one shape, float32 or float64; the type is kept. Without the limit, points far
         off the axis would fold back into the picture.
@@ -63,7 +63,7 @@ class Lens:
         return self._tilted(x * factor + shift_x, y * factor + shift_y, self._tilt)
 
     def undistort(self, x: _Array, y: _Array) -> tuple[_Array, _Array]:
-        """Give the directions (x, y, 1) that the lens shows at `x`, `y`; NaN where none is.
+        """Return the directions (x, y, 1) that the lens shows at `x`, `y`; NaN where none is.
 
         Arrays of one shape, float64.
         """
@@ -89,7 +89,7 @@ class Lens:
         return (*self.coefficients, *(0.0,) * 14)[:14]
 
     def _radial(self, square: _Array) -> _Array:
-        """Give the factor on both coordinates at the squared radius."""
+        """Return the factor on both coordinates at the squared radius."""
         if self.model == 'equidistant':
             radius = np.maximum(np.sqrt(square), 1e-9)
             angle = np.arctan(radius)
@@ -106,7 +106,7 @@ class Lens:
     def _tangential(
         self, x: _Array, y: _Array, square: _Array
     ) -> tuple[_Array | float, _Array | float]:
-        """Give what is added to x and y."""
+        """Return what is added to x and y."""
         if self.model == 'equidistant':
             return 0.0, 0.0
         _, _, p1, p2, _, _, _, _, s1, s2, s3, s4 = self._padded()[:12]
@@ -123,7 +123,7 @@ class Lens:
 
     @cached_property
     def _tilt(self) -> npt.NDArray[np.float64]:
-        """Give the homography (3, 3) of a tilted sensor (Scheimpflug)."""
+        """Return the homography (3, 3) of a tilted sensor (Scheimpflug)."""
         tilt_x, tilt_y = (0.0, 0.0) if self.model == 'equidistant' else self._padded()[12:]
         cx, sx, cy, sy = np.cos(tilt_x), np.sin(tilt_x), np.cos(tilt_y), np.sin(tilt_y)
         turn = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
@@ -141,7 +141,7 @@ class Lens:
 
     @cached_property
     def _table(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Give radii before and after the lens, both rising, up to where it folds over."""
+        """Return radii before and after the lens, both rising, up to where it folds over."""
         with np.errstate(divide='ignore', invalid='ignore', over='ignore'):
             distorted = _TABLE * self._radial(_TABLE * _TABLE)
             falling = np.flatnonzero(~(np.diff(distorted) > 0.0))

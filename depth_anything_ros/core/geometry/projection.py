@@ -33,13 +33,13 @@ Points = npt.NDArray[np.float32]
 
 @lru_cache(maxsize=16)
 def lens_of(camera: CameraModel) -> Lens:
-    """Give the distortion of `camera`, with what it has worked out so far."""
+    """Return the distortion of `camera`, with what it has worked out so far."""
     return Lens(camera.distortion_model, camera.distortion)
 
 
 @lru_cache(maxsize=8)
 def rays_of(camera: CameraModel, stride: int = 1) -> npt.NDArray[np.float32]:
-    """Give x/z and y/z of every `stride`-th pixel, read-only float32 (2, h, w).
+    """Return x/z and y/z of every `stride`-th pixel, read-only float32 (2, h, w).
 
     h = ceil(height / stride), w likewise; the first pixel is the image's first. NaN where a
     distorted image shows nothing that its lens could have seen.
@@ -53,7 +53,7 @@ def rays_of(camera: CameraModel, stride: int = 1) -> npt.NDArray[np.float32]:
 
 @lru_cache(maxsize=8)
 def lengths_of(camera: CameraModel, stride: int = 1) -> FloatImage:
-    """Give the distance of a point over its depth along Z for each of `rays_of`, read-only."""
+    """Return the distance of a point over its depth along Z for each of `rays_of`, read-only."""
     x, y = rays_of(camera, stride)
     lengths: FloatImage = np.sqrt(x * x + y * y + np.float32(1.0))
     lengths.flags.writeable = False
@@ -61,7 +61,7 @@ def lengths_of(camera: CameraModel, stride: int = 1) -> FloatImage:
 
 
 def points_from_depth(depth_m: FloatImage, camera: CameraModel, stride: int = 1) -> Points:
-    """Give the points of every `stride`-th pixel, float32 (h, w, 3); NaN where depth is.
+    """Return the points of every `stride`-th pixel, float32 (h, w, 3); NaN where depth is.
 
     `depth_m` float32 (H, W) is along Z and has the size of `camera`.
     """
@@ -74,7 +74,7 @@ def points_from_depth(depth_m: FloatImage, camera: CameraModel, stride: int = 1)
 
 
 def points_along(rays: npt.NDArray[np.float32], depth: FloatImage) -> Points:
-    """Give the points (h, w, 3) at `depth` (h, w) along `rays` (2, h, w) as of `rays_of`."""
+    """Return the points (h, w, 3) at `depth` (h, w) along `rays` (2, h, w) as of `rays_of`."""
     # Infinity times a ray through the centre is no number: such a pixel has no point anyway.
     with np.errstate(invalid='ignore'):
         x, y = rays * depth
@@ -85,7 +85,7 @@ def points_along(rays: npt.NDArray[np.float32], depth: FloatImage) -> Points:
 def pixels_from_points(
     points: npt.NDArray[Any], camera: CameraModel
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Give u and v, float32 (N,), of `points` (N, 3) in the camera's optical frame.
+    """Return u and v, float32 (N,), of `points` (N, 3) in the camera's optical frame.
 
     NaN where a point is not finite, not in front of the camera, or so far off the axis that
     the lens cannot show it. Pixels outside the image are given as they come out.
@@ -99,7 +99,7 @@ def pixels_from_points(
 def pixels_from_directions(
     x: npt.NDArray[np.float32], y: npt.NDArray[np.float32], camera: CameraModel
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Give u and v, float32 (N,), of the directions (x, y, 1); NaN where the lens ends."""
+    """Return u and v, float32 (N,), of the directions (x, y, 1); NaN where the lens ends."""
     shown_x, shown_y = lens_of(camera).distort(x, y)
     u = shown_x * np.float32(camera.fx) + np.float32(camera.cx)
     v = shown_y * np.float32(camera.fy) + np.float32(camera.cy)

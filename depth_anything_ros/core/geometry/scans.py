@@ -26,13 +26,13 @@ class PlanarScan:
 
     @property
     def bearings_rad(self) -> npt.NDArray[np.float64]:
-        """Give the bearing (N,) of each range."""
+        """Return the bearing (N,) of each range."""
         return self.bearing_min_rad + self.step_rad * np.arange(
             self.ranges_m.size, dtype=np.float64
         )
 
     def points(self) -> npt.NDArray[np.float32]:
-        """Give the returns, float32 (M, 3), in the scanner's frame; M counts finite ranges."""
+        """Return the returns, float32 (M, 3), in the scanner's frame; M counts finite ranges."""
         known = np.flatnonzero(np.isfinite(self.ranges_m))
         bearings, ranges = self.bearings_rad[known], self.ranges_m[known]
         columns = (ranges * np.cos(bearings), ranges * np.sin(bearings), np.zeros(known.size))

@@ -20,7 +20,7 @@ class Transforms(Protocol):
     def lookup_through(
         self, target: str, target_ns: int, source: str, source_ns: int, fixed_frame: str
     ) -> Transform:
-        """Give target at `target_ns` from source at `source_ns`; see TransformBuffer."""
+        """Return target at `target_ns` from source at `source_ns`; see TransformBuffer."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ class _Track:
             del self.stamps[:expired], self.values[:expired]
 
     def at(self, child: str, stamp_ns: int, bound_ns: int) -> Transform:
-        """Give parent_from_child at a stamp; FrameError where the bound is passed."""
+        """Return parent_from_child at a stamp; FrameError where the bound is passed."""
         if self.static:
             return self.values[0]
         after = bisect.bisect_left(self.stamps, stamp_ns)
@@ -129,7 +129,7 @@ class TransformBuffer:
             self._forget_timed()
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> Transform:
-        """Give target_from_source at `stamp_ns`.
+        """Return target_from_source at `stamp_ns`.
 
         FrameError: 'no_transform' where no chain joins the two, 'transform_too_old' or
         'transform_too_new' where one of its transforms is not known at that stamp.
@@ -148,7 +148,7 @@ class TransformBuffer:
     def lookup_through(
         self, target: str, target_ns: int, source: str, source_ns: int, fixed_frame: str
     ) -> Transform:
-        """Give target at `target_ns` from source at `source_ns`, through a frame at rest.
+        """Return target at `target_ns` from source at `source_ns`, through a frame at rest.
 
         With an odometry frame as `fixed_frame` this makes up for the motion between the two
         stamps. '' takes both as rigidly mounted and looks up at `source_ns`. Errors as in
@@ -167,7 +167,7 @@ class TransformBuffer:
         return chain
 
     def _climb(self, chain: list[str], top: str, stamp_ns: int) -> Transform:
-        """Give top_from_frame of the first frame in `chain`."""
+        """Return top_from_frame of the first frame in `chain`."""
         result = IDENTITY
         for frame in chain[: chain.index(top)]:
             result = self._tracks[frame].at(frame, stamp_ns, self._bound_ns) @ result
@@ -182,7 +182,7 @@ class TransformBuffer:
         if missing:
             return (
                 f'no transform names the frame {" or ".join(missing)}: publish it on /tf_static '
-                "or /tf, or mend the message's frame_id"
+                "or /tf, or fix the message's frame_id"
             )
         roots = f"'{self._chain(target)[-1]}' and '{self._chain(source)[-1]}'"
         return (

@@ -63,14 +63,14 @@ class Transform:
 
     @property
     def matrix(self) -> _Matrix:
-        """Give the homogeneous matrix (4, 4)."""
+        """Return the homogeneous matrix (4, 4)."""
         whole = np.eye(4)
         whole[:3, :3], whole[:3, 3] = self.rotation, self.translation
         return whole
 
     @property
     def quaternion(self) -> tuple[float, float, float, float]:
-        """Give (x, y, z, w) of the rotation, w >= 0."""
+        """Return (x, y, z, w) of the rotation, w >= 0."""
         (a, b, c), (d, e, f), (g, h, i) = self.rotation.tolist()
         # Four times the outer product of the quaternion with itself; its largest row is safe to
         # divide. Source: Shepperd, 'Quaternion from rotation matrix', 1978.
@@ -92,7 +92,7 @@ class Transform:
         return Transform(self.rotation @ other.rotation, shift)
 
     def inverse(self) -> Transform:
-        """Give source_from_target."""
+        """Return source_from_target."""
         return Transform(self.rotation.T, -self.rotation.T @ self.translation)
 
     def apply(self, points: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -144,7 +144,7 @@ def extrinsics_text(transform: Transform) -> str:
 
 
 def interpolated(first: Transform, second: Transform, fraction: float) -> Transform:
-    """Give the transform at `fraction` (0 to 1) of the way from `first` to `second`.
+    """Return the transform at `fraction` (0 to 1) of the way from `first` to `second`.
 
     Translations linearly, rotations along the shortest arc at an even rate (slerp).
     """

@@ -47,7 +47,7 @@ def scan_from_depth(
     level_from_camera: Transform,
     config: VirtualScanConfig,
 ) -> PlanarScan:
-    """Give the nearest obstacle of each bearing about the origin of the level frame.
+    """Return the nearest obstacle of each bearing about the origin of the level frame.
 
     `depth_m` float32 (H, W) is metres along Z. By REP 117: a range where something stands in the
     band, +inf where the floor is seen all the way to `max_range_m` and nothing stands on it,
@@ -79,14 +79,14 @@ def scan_from_depth(
 
 
 def _turned(level_from_camera: Transform, grid: _Array) -> _Array:
-    """Give the directions (3, h, w) of all rays in the level frame, for a depth of 1."""
+    """Return the directions (3, h, w) of all rays in the level frame, for a depth of 1."""
     rotation = level_from_camera.rotation.astype(np.float32)
     flat = rotation[:, :2] @ grid.reshape(2, -1) + rotation[:, 2:]
     return flat.reshape(3, *grid.shape[1:])
 
 
 def _bearings(directions: _Array, step_rad: float) -> tuple[float, int]:
-    """Give the first bearing and the number of beams that cover the view, on whole steps."""
+    """Return the first bearing and the number of beams that cover the view, on whole steps."""
     bearing = np.arctan2(directions[1], directions[0])
     first = math.ceil(float(np.nanmin(bearing)) / step_rad)
     last = math.floor(float(np.nanmax(bearing)) / step_rad)

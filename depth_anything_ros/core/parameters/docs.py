@@ -18,7 +18,7 @@ _SOURCE = 'written by: python -m depth_anything_ros.core.parameters.docs'
 
 
 def yaml_text() -> str:
-    """Give a commented parameter file with every default."""
+    """Return a commented parameter file with every default."""
     lines = [
         f'# Every parameter of the depth node with its default; {_SOURCE}',
         '#',
@@ -42,7 +42,7 @@ def yaml_text() -> str:
 
 
 def markdown_text() -> str:
-    """Give the reference page."""
+    """Return the reference page."""
     lines = [
         '# Parameters',
         '',

@@ -139,7 +139,7 @@ def entries_of(tree: type, prefix: str = '') -> tuple[Entry, ...]:
 
 
 def flatten(tree: object, prefix: str = '') -> dict[str, Value]:
-    """Give every parameter of an instance by its dotted name."""
+    """Return every parameter of an instance by its dotted name."""
     flat: dict[str, Value] = {}
     for item in dataclasses.fields(tree):  # type: ignore[arg-type]
         value = getattr(tree, item.name)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from depth_anything_ros.core.alignment.config import ReferenceKind
 from depth_anything_ros.core.geometry.transforms import extrinsics_from_text
 from depth_anything_ros.core.parameters.entries import Change, param, require_order
+from depth_anything_ros.core.types import ReferenceKind
 
 __all__ = [
     'AlignmentParameters',
@@ -86,8 +86,8 @@ class AlignmentParameters:
     )
     edge_share: float = param(
         0.15,
-        'Samples are dropped where disparity varies around them by more than this share of its '
-        'spread over the image.',
+        'Samples are dropped where inverse depth varies around them by more than this share of '
+        'its spread over the image.',
         between=(0.001, 1.0),
     )
     network_sigma: float = param(

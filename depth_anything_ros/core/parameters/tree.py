@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from depth_anything_ros.core.colour import COLORMAPS
+from depth_anything_ros.core.colormaps import COLORMAPS
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.normalization import Normalization
 from depth_anything_ros.core.parameters.entries import Change, Entry, built, entries_of, param
@@ -36,7 +36,7 @@ _CAMERA = re.compile(r'[a-z][a-z0-9_]*')
 
 
 def camera_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Give `names` if cameras can be called that; SettingError if not."""
+    """Return `names` if cameras can be called that; SettingError if not."""
     if names != NO_NAME and not (
         names and all(_CAMERA.fullmatch(name) for name in names) and len(set(names)) == len(names)
     ):

@@ -75,7 +75,7 @@ def _through_onednn(block: Block) -> None:
 def _multiply(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = 'none'
 ) -> Tensor:
-    """Give x @ weight.T + bias, through oneDNN; `activation` is 'none' or 'gelu'.
+    """Return x @ weight.T + bias, through oneDNN; `activation` is 'none' or 'gelu'.
 
     This is the operator that torch.compile chooses for a frozen linear layer. `weight` must
     be contiguous: a strided one took 500 times as long.

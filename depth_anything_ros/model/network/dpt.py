@@ -43,7 +43,7 @@ class FeatureFusion(nn.Module):
         self.resConfUnit2 = ResidualConvUnit(features)
 
     def forward(self, path: Tensor, level: Tensor | None, size: tuple[int, int]) -> Tensor:
-        """Give the fused path, (N, features, *size); `level` has the shape of `path`."""
+        """Return the fused path, (N, features, *size); `level` has the shape of `path`."""
         if level is not None:
             path = path + self.resConfUnit1(level)
         path = self.resConfUnit2(path)
@@ -94,7 +94,7 @@ class DptHead(nn.Module):
         self.scratch = Scratch(variant)
 
     def forward(self, tapped: Sequence[Tensor], rows: int, columns: int) -> Tensor:
-        """Give (N, 1, 14 * rows, 14 * columns) from four (N, rows * columns, channels)."""
+        """Return (N, 1, 14 * rows, 14 * columns) from four (N, rows * columns, channels)."""
         scratch = self.scratch
         levels = []
         for tokens, project, resize in zip(tapped, self.projects, self.resize_layers, strict=True):

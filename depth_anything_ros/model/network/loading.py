@@ -51,7 +51,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         path.open('rb').close()
     except OSError as err:
         raise WeightsError(
-            f'cannot read {path}: {err.strerror}; mend the path or its permissions'
+            f'cannot read {path}: {err.strerror}; fix the path or its permissions'
         ) from err
     try:
         content = _read_safetensors(path) if path.suffix == '.safetensors' else _read_torch(path)

@@ -42,7 +42,7 @@ class Attention(nn.Module):
         self.proj = nn.Linear(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give the attended tokens, (N, tokens, channels) like `x`."""
+        """Return the attended tokens, (N, tokens, channels) like `x`."""
         batch, tokens, channels = x.shape
         qkv = self.qkv(x).reshape(batch, tokens, 3, self.heads, channels // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
@@ -146,7 +146,7 @@ class VisionTransformer(nn.Module):
         self._positions: dict[tuple[int, int], Tensor] = {}
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Give the normalised patch tokens after each tapped block.
+        """Return the normalised patch tokens after each tapped block.
 
         x: (N, 3, h, w) with h and w multiples of `PATCH_PX`. Returns four tensors
         (N, h / 14 * w / 14, channels), shallow to deep.
@@ -160,7 +160,7 @@ class VisionTransformer(nn.Module):
         return tuple(tapped)
 
     def embedded(self, x: Tensor) -> Tensor:
-        """Give the tokens (N, 1 + h / 14 * w / 14, channels) that the first block takes."""
+        """Return the tokens (N, 1 + h / 14 * w / 14, channels) that the first block takes."""
         height, width = x.shape[-2:]
         if height % PATCH_PX or width % PATCH_PX:
             raise SettingError(
@@ -173,7 +173,7 @@ class VisionTransformer(nn.Module):
         return tokens + self.positions(height // PATCH_PX, width // PATCH_PX)
 
     def positions(self, rows: int, columns: int) -> Tensor:
-        """Give the position embedding (1, 1 + rows * columns, channels) of a grid of patches.
+        """Return the position embedding (1, 1 + rows * columns, channels) of a grid of patches.
 
         Interpolating costs milliseconds and depends on the shape alone, so in evaluation it
         is kept. A trace or an export must see the computation instead, and training must

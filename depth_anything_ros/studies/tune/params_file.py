@@ -9,8 +9,8 @@ from pathlib import Path
 
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.model.weights import RANDOM
-from depth_anything_ros.studies.network_bench.report import Conditions
-from depth_anything_ros.studies.network_bench.row import Row
+from depth_anything_ros.studies.bench.report import Conditions
+from depth_anything_ros.studies.bench.row import Row
 
 __all__ = ['figures', 'refuse_existing', 'write_params']
 

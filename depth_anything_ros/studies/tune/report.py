@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 
-from depth_anything_ros.core.plain_json import plain_json
-from depth_anything_ros.core.text_table import aligned
-from depth_anything_ros.studies.network_bench.report import Conditions
+from depth_anything_ros.reports.plain_json import plain_json
+from depth_anything_ros.reports.text_table import aligned
+from depth_anything_ros.studies.bench.report import Conditions
 from depth_anything_ros.studies.tune.search import Probe, Tuning
 
 __all__ = ['json_text', 'text']
@@ -16,7 +16,7 @@ _ORDER = 'quality order: variant, then input size, as published; not measured he
 
 
 def text(tuning: Tuning, conditions: Conditions) -> str:
-    """Give the rows that no other beats in quality and time, and why others are not there."""
+    """Return the rows that no other beats in quality and time, and why others are not there."""
     head = ['variant', 'input_size', 'backend', 'precision', 'threads', 'p50 ms', 'p95 ms']
     rows = [[*head, 'images/s', 'memory MB', f'{tuning.budget_ms:g} ms']]
     rows += [_cells(probe, tuning) for probe in tuning.pareto]
@@ -37,7 +37,7 @@ def text(tuning: Tuning, conditions: Conditions) -> str:
 
 
 def json_text(tuning: Tuning, conditions: Conditions) -> str:
-    """Give every configuration with its row, and the chosen one, as JSON."""
+    """Return every configuration with its row, and the chosen one, as JSON."""
     return plain_json(dataclasses.asdict(conditions) | dataclasses.asdict(tuning))
 
 

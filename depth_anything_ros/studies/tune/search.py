@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from depth_anything_ros.model.variants import get_variant
-from depth_anything_ros.studies.network_bench.configuration import Configuration, Engine
-from depth_anything_ros.studies.network_bench.measure import Bench, Plan
-from depth_anything_ros.studies.network_bench.row import Row
-from depth_anything_ros.studies.network_bench.work import network_gflop
+from depth_anything_ros.studies.bench.configuration import Configuration, Engine
+from depth_anything_ros.studies.bench.measure import Bench, Plan
+from depth_anything_ros.studies.bench.row import Row
+from depth_anything_ros.studies.bench.work import network_gflop
 
 __all__ = ['Probe', 'Search', 'Tuning', 'quality']
 
@@ -81,7 +81,7 @@ class Tuning:
 
 
 def quality(probe: Probe) -> tuple[int, int]:
-    """Give what orders configurations by quality: the variant's width, then the input size.
+    """Return what orders configurations by quality: the variant's width, then the input size.
 
     That is the order of the published accuracies of the variants; how much a size is worth
     depends on the scene, and no figure here says so.
@@ -178,7 +178,7 @@ class Search:
         return time.monotonic() - self._start_s
 
     def _chosen(self, bench: Bench) -> Probe | None:
-        """Give the best within the budget, that stays there over more frames."""
+        """Return the best within the budget, that stays there over more frames."""
         bench = bench.with_plan(
             Plan(self.size, _CONFIRM_FRAMES, _CONFIRM_S, has_peak=False, has_agreement=False)
         )
@@ -206,5 +206,5 @@ class Search:
 
 
 def _engine(one: Configuration) -> Configuration:
-    """Give what is left without the network that it runs."""
+    """Return what is left without the network that it runs."""
     return replace(one, variant='', input_size=0, weights='')

@@ -16,8 +16,8 @@ from depth_anything_ros.core.geometry.cloud import (
 from depth_anything_ros.core.geometry.projection import points_from_depth
 from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.types import CameraModel
-from depth_anything_ros.synthetic.rig import OPTICAL
-from depth_anything_ros.synthetic.world import World
+from lab.world.rig import OPTICAL
+from lab.world.world import World
 
 CAMERA = CameraModel(64, 48, 50.0, 50.0, 31.5, 23.5)
 EVERYTHING = CloudFilter(edge_share=0.0)
@@ -75,9 +75,9 @@ def test_uncertain_points_go() -> None:
 
 
 def test_points_that_fly_between_two_surfaces_go() -> None:
-    # The network's edge: in disparity, a ramp of six pixels from 2 m to 5 m.
-    disparity = np.interp(np.arange(64), [29, 35], [1 / 2.0, 1 / 5.0])
-    depth = np.tile(1.0 / disparity, (48, 1)).astype(np.float32)
+    # The network's edge: in inverse depth, a ramp of six pixels from 2 m to 5 m.
+    inverse_depth = np.interp(np.arange(64), [29, 35], [1 / 2.0, 1 / 5.0])
+    depth = np.tile(1.0 / inverse_depth, (48, 1)).astype(np.float32)
     flying = (depth > 2.02) & (depth < 4.9)
     assert depth_edges(depth, 0.08)[flying].all()
     cloud = cloud_from_depth(depth, CAMERA, CloudFilter())

@@ -9,7 +9,7 @@ from depth_anything_ros.core.geometry.projection import (
     rays_of,
 )
 from depth_anything_ros.core.types import CameraModel
-from depth_anything_ros.synthetic.camera import pixel_directions, project
+from lab.world.camera import pixel_directions, project
 
 PINHOLE = CameraModel(64, 48, 50.0, 52.0, 31.0, 22.5)
 BARREL = CameraModel(

@@ -8,8 +8,8 @@ import pytest
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
 from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
-from depth_anything_ros.synthetic.rig import Pose
-from depth_anything_ros.synthetic.world import World
+from lab.world.rig import Pose
+from lab.world.world import World
 
 S = 1_000_000_000
 

@@ -1,0 +1,183 @@
+"""Metric depth from end to end, on a bag that knows the truth: one row for each reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from depth_anything_ros.backends.base import DepthBackend
+from depth_anything_ros.bag.reading import IMAGE, BagReader, is_color
+from depth_anything_ros.bag.replay import BagReplay, CameraTopics, ReplayedImage
+from depth_anything_ros.core.depth_errors import metric_figures
+from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.core.parameters import Parameters
+from depth_anything_ros.core.types import FloatImage, ReferenceKind
+from depth_anything_ros.estimator.frame import Wanted
+from depth_anything_ros.messages.depth_images import depth_from_image
+from depth_anything_ros.messages.images import bgr_from_image
+from depth_anything_ros.messages.references import REFERENCE_TYPES
+from depth_anything_ros.messages.stamps import ns_from_stamp
+from lab.degraded_truth import DegradedTruthBackend
+from lab.topic_names import TRUTH
+
+__all__ = ['Proof', 'degraded_truth_of', 'prove']
+
+# Every fourth pixel either way says as much as all of them.
+_STRIDE = 4
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What one reference gave: means over the frames that were published.
+
+    `published`: share of the images that got metric depth. `abs_rel`: mean |error| / truth.
+    `delta1`: share of pixels within a factor of 1.25. `within_1_sigma`, `within_2_sigma`: share
+    of errors below one and two standard deviations (68 and 95 % if sigma is right).
+    `sigma_ratio`: mean sigma / depth by `abs_rel`. `refused`: reasons, with the frames of each.
+    """
+
+    bag: str
+    network: str
+    reference: str
+    images: int
+    published: float
+    abs_rel: float
+    delta1: float
+    within_1_sigma: float
+    within_2_sigma: float
+    sigma_ratio: float
+    refused: str
+
+
+def prove(
+    path: Path,
+    backend: DepthBackend,
+    parameters: Parameters,
+    on_frame: Callable[[ReplayedImage], object] = lambda _: None,
+) -> Iterator[Proof]:
+    """Replay the bag at `path` once for each reference in it, and for the floor.
+
+    Raises SettingError where the bag has no depth image on `TRUTH`.
+    """
+    with BagReader(path) as reader:
+        if TRUTH not in reader.topics:
+            raise SettingError(f'bag {path} has no {TRUTH}: take one of `bag sample`')
+        image = reader.color_topics()[0]
+        for name, topic, kind in _references(reader):
+            given = replace(parameters, reference=replace(parameters.reference, type=kind))
+            topics = CameraTopics(image, reference=topic)
+            wanted = Wanted.DEPTH | Wanted.SIGMA
+            replay = BagReplay(reader, topics, backend, given, wanted)
+            judge = _Judge(given)
+            for answer, truth in _with_truth(reader, replay):
+                judge.add(answer, truth)
+                on_frame(answer)
+            yield judge.proof(path.name, backend.info.name, backend.info.variant, name)
+
+
+def degraded_truth_of(path: Path) -> DegradedTruthBackend:
+    """Return a network that errs, as the real one does, about the pictures of a bag."""
+    with BagReader(path) as reader:
+        image = reader.color_topics()[0]
+        truths = {
+            ns_from_stamp(message.header.stamp): depth_from_image(message)
+            for message in (each.read() for each in reader.messages([TRUTH]))
+        }
+        pictures = (each.read() for each in reader.messages([image]))
+        return DegradedTruthBackend(
+            (bgr_from_image(each).copy(), _far(truths[ns_from_stamp(each.header.stamp)]))
+            for each in pictures
+        )
+
+
+def _far(truth: FloatImage) -> FloatImage:
+    """Return the truth with the sky, which may be unknown in a message, infinitely far."""
+    return np.nan_to_num(truth, nan=np.inf, posinf=np.inf)
+
+
+def _references(reader: BagReader) -> Iterator[tuple[str, str, str]]:
+    """Return the name of each reference, its topic and the parameter reference.type."""
+    for topic in reader.of_type(*REFERENCE_TYPES):
+        if topic == TRUTH:
+            continue
+        first = next(reader.messages([topic]))
+        if first.kind == IMAGE and is_color(first):
+            continue
+        yield topic, topic, REFERENCE_TYPES[first.kind].value
+    yield 'ground plane', '', ReferenceKind.GROUND_PLANE.value
+
+
+def _with_truth(
+    reader: BagReader, replay: BagReplay
+) -> Iterator[tuple[ReplayedImage, FloatImage | None]]:
+    """Return each answer with its true depth, both in the order of their stamps."""
+    truths = (each.read() for each in reader.messages([TRUTH]))
+    truth = next(truths, None)
+    for answer in replay:
+        stamp_ns = ns_from_stamp(answer.header.stamp)
+        while truth is not None and ns_from_stamp(truth.header.stamp) < stamp_ns:
+            truth = next(truths, None)
+        same = truth is not None and ns_from_stamp(truth.header.stamp) == stamp_ns
+        yield answer, depth_from_image(truth) if truth is not None and same else None
+
+
+class _Judge:
+    """Sums up the frames of one replay."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        self._limits = parameters.reference
+        self._images = 0
+        self._figures: list[tuple[float, ...]] = []
+        self._refused: dict[str, int] = {}
+
+    def add(self, answer: ReplayedImage, truth: FloatImage | None) -> None:
+        """Judge one answer; without truth it is left out."""
+        if truth is None:
+            return
+        self._images += 1
+        frame = answer.frame
+        if frame is None or frame.depth_m is None or frame.sigma_m is None:
+            reason = frame.scale.reason if frame else answer.error.reason if answer.error else ''
+            self._refused[reason] = self._refused.get(reason, 0) + 1
+            return
+        z, sigma, true = (
+            each[::_STRIDE, ::_STRIDE] for each in (frame.depth_m, frame.sigma_m, truth)
+        )
+        with np.errstate(invalid='ignore'):
+            judged = np.isfinite(z) & (true >= self._limits.min_depth_m)
+            judged &= true <= self._limits.max_depth_m
+        self._figures.append(_figures(z[judged], sigma[judged], true[judged]))
+
+    def proof(self, bag: str, backend: str, variant: str, reference: str) -> Proof:
+        """Return the row."""
+        means = np.mean(self._figures, axis=0).tolist() if self._figures else [float('nan')] * 5
+        abs_rel, delta1, one, two, relative_sigma = means
+        refused = sorted(self._refused.items(), key=lambda item: -item[1])
+        return Proof(
+            bag,
+            backend if backend == variant else f'{variant}, {backend}',
+            reference,
+            self._images,
+            len(self._figures) / max(1, self._images),
+            abs_rel,
+            delta1,
+            one,
+            two,
+            relative_sigma / abs_rel,
+            ', '.join(f'{count} {reason}' for reason, count in refused),
+        )
+
+
+def _figures(z: FloatImage, sigma: FloatImage, true: FloatImage) -> tuple[float, ...]:
+    found = metric_figures(true, z)
+    error = np.abs(z - true)
+    return (
+        found.get('abs_rel', np.nan),
+        found.get('delta1', np.nan),
+        float(np.mean(error < sigma)),
+        float(np.mean(error < 2.0 * sigma)),
+        float(np.mean(sigma / z)),
+    )

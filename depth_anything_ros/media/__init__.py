@@ -1,0 +1,1 @@
+"""Photographs, folders, films and webcams, without ROS."""

@@ -1,0 +1,1 @@
+"""How a frame gets metres: samples of a reference, alignment, and what is made of metric depth."""

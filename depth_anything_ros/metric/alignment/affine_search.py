@@ -1,0 +1,102 @@
+"""The line from network output to true inverse depth that most samples support, or why none.
+
+Lines through pairs of samples are tried first; the best is handed to `robust_fit`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.metric.alignment.depth_ordering import far_pairs
+from depth_anything_ros.metric.alignment.robust_fit import (
+    LEAST_SIGMA,
+    PRIOR_REACH,
+    REACH,
+    AffineFit,
+    Prior,
+    occupied_blocks,
+    refit,
+)
+from depth_anything_ros.metric.alignment.sample_gate import GatedSamples, InverseDepthStats
+
+__all__ = ['fit_affine']
+
+Floats = npt.NDArray[np.float64]
+
+_SCORED = 512
+_RIVAL_SCORE = 1.1
+_RIVAL_DISTANCE = 0.2
+
+
+def fit_affine(
+    samples: GatedSamples,
+    stats: InverseDepthStats,
+    prior: Prior,
+    believed: Floats | None,
+) -> tuple[AffineFit | None, str]:
+    """Fit (scale, shift) to at least two samples; `believed` is one more hypothesis.
+
+    Gives None and a reason where no fit may be trusted: 'unobservable_slope' where no line rises
+    with inverse depth, 'ambiguous' where two different ones explain the samples alike.
+    """
+    states = _hypotheses(samples.inverse_depth, 1.0 / samples.depth_m, believed)
+    states = states[states[:, 0] > 0.0]
+    if not states.size:
+        return None, 'unobservable_slope'
+    step = samples.count // _SCORED + 1
+    q, z = samples.inverse_depth[::step], samples.depth_m[::step]
+    errors = _log_errors(states, q, z)
+    support = _support(states, errors, z, stats.spread)
+    everywhere = np.ones(samples.count, np.bool_)
+    support *= occupied_blocks(samples, everywhere)
+    support -= np.log1p(np.square(states[:, 1] / (PRIOR_REACH * prior.shift_sigma)))
+    best = int(np.argmax(support))
+    if _rivals(errors, errors[best]):
+        return None, 'ambiguous'
+    return refit(samples, states[best], prior), ''
+
+
+def _hypotheses(q: Floats, y: Floats, believed: Floats | None) -> Floats:
+    """Return states (h, 2): lines through two samples, the median ratio, and the belief."""
+    low, high = far_pairs(q)
+    slope = (y[high] - y[low]) / (q[high] - q[low])
+    lines = [np.stack([slope, y[low] - slope * q[low]], axis=1)]
+    positive = q > 0.0
+    if positive.any():
+        lines.append(np.array([[float(np.median(y[positive] / q[positive])), 0.0]]))
+    if believed is not None:
+        lines.append(believed[None, :])
+    return np.concatenate(lines)
+
+
+def _log_errors(states: Floats, q: Floats, z: Floats) -> npt.NDArray[np.float32]:
+    """Return the log errors (h, n) of each state at each sample."""
+    ratio = states[:, :1].astype(np.float32) * (q * z).astype(np.float32)
+    ratio += states[:, 1:].astype(np.float32) * z.astype(np.float32)
+    return np.asarray(np.log(np.maximum(ratio, np.float32(1e-6))))
+
+
+def _support(states: Floats, errors: npt.NDArray[np.float32], z: Floats, spread: float) -> Floats:
+    """Return the mean log likelihood (h,) of the inverse depths, given the depths.
+
+    Samples that fit have a Laplacian error, the others lie anywhere in the `spread` of the
+    inverse depth. The density is one of inverse depth: a line of slope near 0 has small log errors
+    on any wall, and earns nothing by them.
+    """
+    width = 2.0 * LEAST_SIGMA / spread
+    height = np.abs(states[:, :1]).astype(np.float32) * (z / width).astype(np.float32)
+    fits = np.exp(np.abs(errors) * np.float32(-1.0 / LEAST_SIGMA))
+    return np.asarray(np.log1p(height * fits).mean(axis=1, dtype=np.float64))
+
+
+def _rivals(errors: npt.NDArray[np.float32], best: npt.NDArray[np.float32]) -> bool:
+    """Return whether a hypothesis nearly as good as the `best` (n,) gives other depths.
+
+    `errors` (h, n) are the log errors of each hypothesis at the samples.
+    """
+    cap = np.float32(REACH)
+    scores = np.minimum(np.abs(errors), cap).mean(axis=1)
+    limit = _RIVAL_SCORE * float(np.minimum(np.abs(best), cap).mean()) + 1e-6
+    apart = np.median(np.abs(errors[scores <= limit] - best), axis=1)
+    return bool((apart > _RIVAL_DISTANCE).any())

@@ -1,0 +1,112 @@
+"""Metric depth and its standard deviation, by one alignment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.core.types import FloatImage
+from depth_anything_ros.metric.alignment.local_error import LocalError
+from depth_anything_ros.metric.alignment.texture import texture_variance
+
+__all__ = ['Alignment']
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """Scale and shift between inverse depth and inverse depth, 1 / z = scale * q + shift.
+
+    `reason` is '' when `accepted`, else one of too_few_samples, no_floor, contradicts_network,
+    polarity_unobserved (no two samples show yet that the nearer has the larger inverse depth, as
+    with one beam on one wall: a negated reference would look the same), ambiguous, poor_fit,
+    unobservable_slope, jump, degenerate_network. `warning` is '' or why the depth may
+    be wrong: few_inliers (half of the samples or more may be wrong), rejected_region (most
+    samples of a region are), unlikely_shift, rough_fit (the network errs more than it should),
+    polarity_assumed (not observed, and `trust_polarity` allows that).
+    `residual`: median |log error| of the samples. `inliers`, `inlier_ratio`: of the samples after
+    gating, and of a ground plane of those that show it.
+    `held_out_abs_rel`: mean |error| / depth at samples left out of the fit, outliers aside; NaN
+    below 25 samples. `covariance` (2, 2) of scale and shift. `local`: errors over the image.
+    """
+
+    accepted: bool
+    reason: str
+    stamp_ns: int
+    min_depth_m: float
+    max_depth_m: float
+    scale: float = float('nan')
+    shift: float = float('nan')
+    inliers: int = 0
+    inlier_ratio: float = 0.0
+    residual: float = float('nan')
+    held_out_abs_rel: float = float('nan')
+    warning: str = ''
+    covariance: npt.NDArray[np.float64] | None = None
+    local: LocalError | None = None
+
+    def metric_depth(self, inverse_depth: FloatImage) -> FloatImage:
+        """Return depth along Z in metres, float32 (H, W).
+
+        NaN where it is unknown: outside the depth range, where the network gave its floor of 0,
+        and everywhere if the alignment is not accepted.
+        """
+        if not self.accepted:
+            return np.full(inverse_depth.shape, np.nan, np.float32)
+        with np.errstate(all='ignore'):
+            inverse: FloatImage = inverse_depth * np.float32(self.scale)
+            inverse += np.float32(self.shift)
+            if self.local is not None and self.local.correction is not None:
+                inverse *= _stretched(np.exp(-self.local.correction), inverse_depth.shape)
+            depth = np.reciprocal(inverse, out=inverse)
+            known = (depth >= np.float32(self.min_depth_m)) & (inverse_depth != 0.0)
+            known &= depth <= np.float32(self.max_depth_m)
+        depth[~known] = np.nan
+        return depth
+
+    def sigma(self, inverse_depth: FloatImage) -> FloatImage:
+        """Return the standard deviation of `metric_depth` in metres, NaN where that is NaN.
+
+        It sums the uncertainty of scale and shift, the error that the samples show nearby, and
+        the blur of the network across depth edges.
+        """
+        return self.sigma_of(self.metric_depth(inverse_depth))
+
+    def sigma_of(self, depth: FloatImage) -> FloatImage:
+        """Return the same for the `metric_depth` (H, W) already at hand."""
+        if self.covariance is None or self.local is None:
+            return np.full(depth.shape, np.nan, np.float32)
+        constant, linear, square = self._variance_in_depth(self.local)
+        variance = depth * np.float32(square)
+        variance += _stretched(linear, depth.shape)
+        variance *= depth
+        variance += _stretched(constant, depth.shape)
+        # Never less than the samples nearby show.
+        np.maximum(variance, _stretched(self.local.variance, depth.shape), out=variance)
+        variance += texture_variance(depth, self.max_depth_m)
+        sigma: FloatImage = np.sqrt(variance, out=variance)
+        sigma *= depth
+        return sigma
+
+    def _variance_in_depth(self, local: LocalError) -> tuple[FloatImage, FloatImage, float]:
+        """Return c0 (rows, columns), c1 (rows, columns), c2 of the variance c0 + c1 z + c2 z^2.
+
+        That of scale and shift is [q 1] P [q 1]' z^2 with q = (1 / z - shift) / scale. What
+        samples nearby show holds it for their depths; at others, z^2 of the shift's is open.
+        """
+        assert self.covariance is not None
+        (ss, st), (_, tt) = self.covariance / np.array([[self.scale**2, self.scale], [1.0, 1.0]])
+        t = self.shift
+        c0, c1, c2 = ss, 2.0 * (st - t * ss), tt - 2.0 * t * st + t * t * ss
+        opened, shown = local.open_share, 1.0 - local.open_share
+        away = np.square(local.depth_m) - local.depth_variance
+        constant = local.variance + opened * c0 + shown * c2 * away
+        linear = opened * c1 - 2.0 * c2 * shown * local.depth_m
+        return np.asarray(constant, np.float32), np.asarray(linear, np.float32), float(c2)
+
+
+def _stretched(grid: FloatImage, shape: tuple[int, ...]) -> FloatImage:
+    """Stretch a coarse grid over an image of `shape`, bilinearly."""
+    return np.asarray(cv2.resize(grid, (shape[1], shape[0])), np.float32)

@@ -1,0 +1,268 @@
+"""Robust scale and shift between inverse depth and inverse depth, from a first guess.
+
+Model: 1 / z = s * q + t for the inverse depth q of the network and the depth z of the reference.
+Errors are e = ln((s * q + t) * z). The network's error sits in q, so the normal equations use
+the q that the reference asks for instead of the one measured: sums over measured q would pull
+the slope towards 0 (regression dilution), and on a wall they would take the network's own bias
+for a slope. This is the method of instrumental variables, with 1 / z as the instrument.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.metric.alignment.sample_gate import GatedSamples
+
+__all__ = [
+    'LEAST_SIGMA',
+    'MAD',
+    'PRIOR_REACH',
+    'REACH',
+    'TUKEY',
+    'AffineFit',
+    'Prior',
+    'deviation',
+    'inverse_2x2',
+    'middle',
+    'occupied_blocks',
+    'refit',
+]
+
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+TUKEY = 4.685
+"""Errors beyond so many standard deviations have no weight (95 % efficient on a Gaussian)."""
+
+MAD = 1.4826
+"""Standard deviation of a Gaussian over its median absolute value."""
+
+REACH = 0.25
+"""|log error| from which a sample is an outlier as long as nothing is known of the errors."""
+
+LEAST_SIGMA = 0.05
+"""Least scale of the errors: by the samples' own, fits lock onto a coherent half of the image."""
+
+PRIOR_REACH = 3.0
+"""Sigmas from which the prior of the shift gives way, as a Cauchy distribution does."""
+
+_WITHIN_ONE_SIGMA = 0.683
+_ITERATIONS = 8
+# Independent errors that the assumed error of the network is worth.
+_SIGMA_PRIOR_COUNT = 4.0
+# Independent errors in each block beside the first: neighbours err alike to some degree.
+_BLOCK_WORTH = 0.6
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What is believed before any sample.
+
+    `shift_sigma`: standard deviation of the shift around 0, 1/m. `network_sigma`: log error.
+    """
+
+    shift_sigma: float
+    network_sigma: float
+
+
+@dataclass(frozen=True, eq=False)
+class AffineFit:
+    """Scale and shift with what the samples alone know about them.
+
+    `information` (2, 2) and `gradient` (2,) belong to the samples; `prior_information` (2, 2) to
+    the prior of the shift. `log_error` and `weight` (n,): of each sample, weight 0 for outliers.
+    `cut`: |log error| beyond which a sample is an outlier. `sigma`: log error of the network.
+    """
+
+    scale: float
+    shift: float
+    information: Floats
+    gradient: Floats
+    prior_information: Floats
+    log_error: Floats
+    weight: Floats
+    cut: float
+    sigma: float
+
+    @property
+    def state(self) -> Floats:
+        """Return (scale, shift)."""
+        return np.array([self.scale, self.shift])
+
+    @property
+    def covariance(self) -> Floats:
+        """Return the covariance (2, 2) of scale and shift by samples and prior."""
+        return inverse_2x2(self.information + self.prior_information)
+
+    def seen_from(self, state: Floats, samples: GatedSamples) -> AffineFit:
+        """Return the fit with another `state` (scale, shift) and the errors that this one has."""
+        scale, shift = (float(value) for value in state)
+        inverse = scale * samples.inverse_depth + shift
+        error = np.log(np.maximum(inverse * samples.depth_m, 1e-6))
+        return replace(self, scale=scale, shift=shift, log_error=error)
+
+    @property
+    def residual(self) -> float:
+        """Return the median |log error| of all samples."""
+        return middle(np.abs(self.log_error))
+
+    @property
+    def inliers(self) -> int:
+        """Return the number of samples that fit."""
+        return int(np.count_nonzero(self.weight))
+
+
+def refit(
+    samples: GatedSamples,
+    start: Floats,
+    prior: Prior,
+    iterations: int = _ITERATIONS,
+) -> AffineFit:
+    """Improve `start` (scale, shift) by reweighted Gauss-Newton steps on log errors."""
+    q, z = samples.inverse_depth, samples.depth_m
+    # Dimensionless, so that the sums stay comparable whatever the units of the network.
+    unit_y = 1.0 / middle(z)
+    unit_q = middle(np.abs(q))
+    q, y = q / unit_q, 1.0 / (z * unit_y)
+    scale, shift = float(start[0]) * unit_q / unit_y, float(start[1]) / unit_y
+    prior_precision = (unit_y / prior.shift_sigma) ** 2
+    inverse_y = 1.0 / y
+    reach = REACH
+    for _ in range(iterations):
+        error, seen, cut = _errors(scale, shift, q, y, reach)
+        reach = cut
+        sums = _Sums.of(error, _weights(error, cut, samples.variance), inverse_y)
+        information, gradient = sums.normal(scale, shift)
+        factor, _ = _worth(samples, np.abs(error) < cut, seen, prior)
+        pull = _pull(prior_precision, shift)
+        a, b, c = information[0, 0] * factor, information[0, 1] * factor, information[1, 1]
+        c = c * factor + pull
+        g0, g1 = gradient[0] * factor, gradient[1] * factor + pull * shift
+        determinant = a * c - b * b
+        if not determinant > 1e-12 * a * c:
+            break
+        step = (b * g1 - c * g0) / determinant
+        shift += (b * g0 - a * g1) / determinant
+        scale = _bounded(scale, scale + step)
+    error, seen, cut = _errors(scale, shift, q, y, reach)
+    weight = _weights(error, cut, samples.variance)
+    seen = deviation(np.abs(error[weight > 0.0])) if weight.any() else seen
+    information, gradient = _Sums.of(error, weight, inverse_y).normal(scale, shift)
+    factor, sigma = _worth(samples, weight > 0.0, seen, prior)
+    back = np.array([unit_q / unit_y, 1.0 / unit_y])
+    return AffineFit(
+        scale * unit_y / unit_q,
+        shift * unit_y,
+        information * factor * np.outer(back, back),
+        gradient * factor * back,
+        np.diag([0.0, _pull(prior_precision, shift) / unit_y**2]),
+        error,
+        weight,
+        cut,
+        sigma,
+    )
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Weighted sums from which the normal equations at any (scale, shift) follow."""
+
+    w: float
+    w_z: float
+    w_zz: float
+    w_e: float
+    w_ze: float
+
+    @classmethod
+    def of(cls, error: Floats, weight: Floats, z: Floats) -> _Sums:
+        weighted = weight * z
+        return cls(
+            float(weight.sum()),
+            float(weighted.sum()),
+            float(weighted @ z),
+            float(weight @ error),
+            float(weighted @ error),
+        )
+
+    def normal(self, scale: float, shift: float) -> tuple[Floats, Floats]:
+        """Return the matrix and the gradient for rows ((1 - t z) / s, z): d(ln d) at d = 1 / z."""
+        cross = (self.w_z - shift * self.w_zz) / scale
+        slope = (self.w - 2.0 * shift * self.w_z + shift**2 * self.w_zz) / scale**2
+        gradient = np.array([(self.w_e - shift * self.w_ze) / scale, self.w_ze])
+        return np.array([[slope, cross], [cross, self.w_zz]]), gradient
+
+
+def _errors(
+    scale: float, shift: float, q: Floats, y: Floats, reach: float
+) -> tuple[Floats, float, float]:
+    """Return the log errors, their standard deviation, and the size from which one is an outlier.
+
+    The deviation is that of the errors within `reach`: a median of all would grow with the share
+    of outliers until it lets them in.
+    """
+    error = np.log(np.maximum(scale * q + shift, 1e-6 * y) / y)
+    size = np.abs(error)
+    within = size[size < reach]
+    seen = MAD * middle(within if within.size else size)
+    return error, seen, TUKEY * max(seen, LEAST_SIGMA)
+
+
+def _weights(error: Floats, cut: float, variance: Floats) -> Floats:
+    """Return Tukey's weights, less where the sensor is unsure of a sample."""
+    tukey = np.square(np.maximum(1.0 - np.square(error / cut), 0.0))
+    own = (cut / TUKEY) ** 2
+    return np.asarray(tukey * (own / (own + variance)))
+
+
+def occupied_blocks(samples: GatedSamples, inlier: Mask) -> int:
+    """Count the blocks that inliers occupy: within one, the network errs alike."""
+    return min(int(np.count_nonzero(np.bincount(samples.block[inlier]))), samples.count)
+
+
+def _worth(samples: GatedSamples, inlier: Mask, seen: float, prior: Prior) -> tuple[float, float]:
+    """Return the information of a sample of weight 1, and the log error of the network.
+
+    That error mixes the one assumed with the one `seen` in as many places as there are blocks.
+    """
+    independent = 1.0 + _BLOCK_WORTH * (occupied_blocks(samples, inlier) - 1.0)
+    total = _SIGMA_PRIOR_COUNT * prior.network_sigma**2 + independent * seen**2
+    # Two degrees of freedom go into scale and shift.
+    variance = total / (_SIGMA_PRIOR_COUNT + max(independent - 2.0, 0.0))
+    return independent / samples.count / variance, float(np.sqrt(variance))
+
+
+def _pull(precision: float, shift: float) -> float:
+    """Return the precision of the prior of the shift, less far beyond its deviation."""
+    return precision / (1.0 + precision * shift**2 / PRIOR_REACH**2)
+
+
+def middle(values: Floats) -> float:
+    """Return the upper median of at least one value, four times as fast as np.median."""
+    half = values.size // 2
+    return float(np.partition(values, half)[half])
+
+
+def inverse_2x2(matrix: Floats) -> Floats:
+    """Invert a symmetric matrix whose rows may differ in scale by many orders."""
+    (a, b), (_, c) = matrix
+    determinant = a * c - b * b
+    return np.asarray(np.array([[c, -b], [-b, a]]) / determinant)
+
+
+def deviation(size: Floats) -> float:
+    """Return what 68.3 % of at least one |error| lie within.
+
+    That is what a standard deviation is read as. 1.48 MAD is more only on a Gaussian, which the
+    smooth errors of a network are not.
+    """
+    index = int(_WITHIN_ONE_SIGMA * (size.size - 1))
+    return float(np.partition(size, index)[index])
+
+
+def _bounded(scale: float, wanted: float) -> float:
+    """Keep the sign of the scale, and each step within a factor of 3."""
+    low, high = sorted((scale / 3.0, scale * 3.0))
+    return float(np.clip(wanted, low, high))

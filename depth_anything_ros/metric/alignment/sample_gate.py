@@ -1,0 +1,194 @@
+"""From raw reference samples to few, clean and evenly spread ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.core.types import FloatImage, ReferenceSamples
+from depth_anything_ros.metric.alignment.config import AlignmentConfig
+
+__all__ = ['BLOCKS_ALONG', 'GatedSamples', 'InverseDepthStats', 'gate', 'inverse_depth_stats']
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+BLOCKS_ALONG = 8
+"""Blocks along the longer side of the image: 80 px of 640. Within one, errors are alike."""
+
+_CELL_PX = 16
+_MAX_SAMPLES = 4096
+_OCCLUSION_PX = 4
+_OCCLUSION_SLACK = 1.05
+# Samples beyond these many cost time and tell nothing new.
+_MANY = 16384
+_STATS_SIDE = 64
+# Centre, a near and a far ring: a depth edge within 3 px shows in one of them.
+_RING = np.array(
+    [(0, 0)] + [(du, dv) for r in (3, 1) for du in (-r, 0, r) for dv in (-r, 0, r) if du or dv],
+    np.int64,
+)
+
+
+@dataclass(frozen=True)
+class InverseDepthStats:
+    """Percentiles of the inverse depth where it is above the network's floor of 0."""
+
+    p1: float
+    median: float
+    spread: float
+    """P95 - P5."""
+
+
+@dataclass(frozen=True, eq=False)
+class GatedSamples:
+    """Samples (n,) that may be fitted, in an order that does not depend on the caller's.
+
+    `inverse_depth` of the network, `depth_m` of the reference, its `variance` relative to the
+    depth, pixels `u`, `v`, and the `block` that each lies in.
+    """
+
+    inverse_depth: Floats
+    depth_m: Floats
+    variance: Floats
+    u: Ints
+    v: Ints
+    block: Ints
+    shape: tuple[int, int]
+
+    @property
+    def count(self) -> int:
+        """Return n."""
+        return int(self.inverse_depth.size)
+
+    def doubting(self, variance: npt.NDArray[np.float32]) -> GatedSamples:
+        """Return same with `variance` (n,) of the inverse depth added to that of the sensor."""
+        return replace(self, variance=self.variance + variance)
+
+    def chosen(self, mask: npt.NDArray[np.bool_]) -> GatedSamples:
+        """Return those where `mask` (n,) is true."""
+        return GatedSamples(
+            self.inverse_depth[mask],
+            self.depth_m[mask],
+            self.variance[mask],
+            self.u[mask],
+            self.v[mask],
+            self.block[mask],
+            self.shape,
+        )
+
+
+def inverse_depth_stats(inverse_depth: FloatImage) -> InverseDepthStats | None:
+    """Look at a grid of pixels; None where the network says nothing or the same everywhere."""
+    rows = max(1, inverse_depth.shape[0] // _STATS_SIDE)
+    columns = max(1, inverse_depth.shape[1] // _STATS_SIDE)
+    values = inverse_depth[::rows, ::columns]
+    values = values[np.isfinite(values) & (values != 0.0)]
+    if values.size == 0:
+        return None
+    p1, p5, p50, p95 = (float(value) for value in np.percentile(values, (1, 5, 50, 95)))
+    if not p95 - p5 > 1e-9 * max(abs(p5), abs(p95)):
+        return None
+    return InverseDepthStats(p1, p50, p95 - p5)
+
+
+def gate(
+    inverse_depth: FloatImage,
+    samples: ReferenceSamples,
+    stats: InverseDepthStats,
+    config: AlignmentConfig,
+) -> GatedSamples:
+    """Keep at most one sample per cell of 16 px: the one of median depth.
+
+    Left out: what is not finite, outside the depth range or the image, beside a depth edge,
+    behind a nearer point (for references with parallax), or where the network gave its floor.
+    """
+    height, width = inverse_depth.shape
+    u, v, depth, variance = _within(samples, (height, width), config)
+    q = inverse_depth[v, u]
+    smooth = _smooth(inverse_depth, u, v, config.edge_share * stats.spread)
+    kept = smooth & np.isfinite(q) & (q != 0.0)
+    u, v, depth, variance = u[kept], v[kept], depth[kept], variance[kept]
+    if config.rules.parallax:
+        seen = _in_front(u, v, depth, width)
+        u, v, depth, variance = u[seen], v[seen], depth[seen], variance[seen]
+    chosen = _thinned(u, v, depth, (height, width))
+    u, v = u[chosen], v[chosen]
+    side = max(height, width) / BLOCKS_ALONG
+    block = (v / side).astype(np.int64) * BLOCKS_ALONG + (u / side).astype(np.int64)
+    return GatedSamples(
+        inverse_depth[v, u].astype(np.float64),
+        depth[chosen].astype(np.float64),
+        variance[chosen],
+        u,
+        v,
+        block,
+        (height, width),
+    )
+
+
+def _within(
+    samples: ReferenceSamples, shape: tuple[int, int], config: AlignmentConfig
+) -> tuple[Ints, Ints, npt.NDArray[np.float32], Floats]:
+    """Return pixels, depth and relative variance of the samples inside image and depth range."""
+    depth = np.asarray(samples.depth_m, np.float32)
+    with np.errstate(invalid='ignore'):
+        # A comparison with NaN is false.
+        inside = (depth > config.min_depth_m) & (depth < config.max_depth_m)
+        inside &= (samples.u >= -0.5) & (samples.u < shape[1] - 0.5)
+        inside &= (samples.v >= -0.5) & (samples.v < shape[0] - 0.5)
+        if samples.sigma_m is not None:
+            inside &= (samples.sigma_m >= 0.0) & (samples.sigma_m < depth)
+    u = np.floor(samples.u[inside] + 0.5).astype(np.int64)
+    v = np.floor(samples.v[inside] + 0.5).astype(np.int64)
+    depth = depth[inside]
+    if samples.sigma_m is None:
+        variance = np.zeros(depth.size)
+    else:
+        variance = np.square(samples.sigma_m[inside].astype(np.float64) / depth)
+    step = int(np.ceil(np.sqrt(depth.size / _MANY)))
+    if step > 1:
+        # By place and not by index, so that the order of the samples does not matter.
+        lattice = (u % step == 0) & (v % step == 0)
+        u, v, depth, variance = u[lattice], v[lattice], depth[lattice], variance[lattice]
+    return u, v, depth, variance
+
+
+def _smooth(inverse_depth: FloatImage, u: Ints, v: Ints, limit: float) -> npt.NDArray[np.bool_]:
+    """Return whether the inverse depth within 3 px of each pixel varies by less than `limit`."""
+    height, width = inverse_depth.shape
+    columns = np.clip(u[None, :] + _RING[:, :1], 0, width - 1)
+    rows = np.clip(v[None, :] + _RING[:, 1:], 0, height - 1)
+    around = inverse_depth.take(rows * width + columns)
+    with np.errstate(invalid='ignore'):
+        return np.asarray(around.max(axis=0) - around.min(axis=0) <= limit)
+
+
+def _in_front(
+    u: Ints, v: Ints, depth: npt.NDArray[np.float32], width: int
+) -> npt.NDArray[np.bool_]:
+    """Tell which points are not behind another one in the same 4 px."""
+    across = width // _OCCLUSION_PX + 1
+    cell = v // _OCCLUSION_PX * across + u // _OCCLUSION_PX
+    nearest = np.full(int(cell.max(initial=0)) + 1, np.inf, np.float32)
+    np.minimum.at(nearest, cell, depth)
+    return np.asarray(depth <= nearest[cell] * np.float32(_OCCLUSION_SLACK))
+
+
+def _thinned(u: Ints, v: Ints, depth: npt.NDArray[np.float32], shape: tuple[int, int]) -> Ints:
+    """Return the index of one sample per cell: that of median depth, duplicates counted once."""
+    side = max(_CELL_PX, int(np.ceil(np.sqrt(shape[0] * shape[1] / _MAX_SAMPLES))))
+    across = shape[1] // side + 1
+    cell = (v // side * across + u // side).astype(np.uint64)
+    place = (v % side * side + u % side).astype(np.uint64)
+    # Positive floats sort as their bits do. One key carries cell, depth and place, so that equal
+    # samples are found and ties are broken by sorting once.
+    bits = np.ascontiguousarray(depth).view(np.uint32).astype(np.uint64)
+    places = np.uint64(side * side)
+    key, index = np.unique((cell << np.uint64(32) | bits) * places + place, return_index=True)
+    cells = (key // places) >> np.uint64(32)
+    starts = np.flatnonzero(np.diff(cells, prepend=cells[:1] + np.uint64(1)))
+    ends = np.append(starts[1:], cells.size)
+    return np.asarray(index[(starts + ends - 1) // 2], np.int64)

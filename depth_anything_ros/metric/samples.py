@@ -1,0 +1,262 @@
+"""Samples of true depth in the image, from whatever measures it.
+
+Each function gives `ReferenceSamples` in pixels of the image that `camera` describes. Extrinsics
+are `camera_from_sensor`, already at the stamps that matter; everything is in REP 103 frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.core.geometry.projection import (
+    pixels_from_directions,
+    rays_of,
+)
+from depth_anything_ros.core.geometry.scans import PlanarScan, RangeReading
+from depth_anything_ros.core.geometry.transforms import Transform
+from depth_anything_ros.core.types import CameraModel, FloatImage, ReferenceSamples
+
+__all__ = [
+    'Gate',
+    'samples_from_depth',
+    'samples_from_ground',
+    'samples_from_points',
+    'samples_from_range',
+    'samples_from_scan',
+]
+
+_Array = npt.NDArray[Any]
+_Chunk = tuple[_Array, _Array | None]
+"""Points (n, 3) in the sensor's frame, and the sigma (n,) of each."""
+
+# Arrays of so many points stay in the cache, and below the size at which malloc fetches fresh
+# pages for each of them: 300,000 points at once take 25 ms, of which 20 are page faults.
+_CHUNK = 8192
+# Pixels between the samples of a range cone; one of 1 degree spans several.
+_CONE_STRIDE = 4
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Which samples are let through.
+
+    Depths along Z lie between `min_depth_m` and `max_depth_m`. A sample is hidden from the
+    camera where another one in the same cell of `cell_px` x `cell_px` pixels is nearer by more
+    than `hidden_share` of its depth: less would thin out slanted surfaces, and to keep only the
+    nearest would favour noise towards the camera.
+    """
+
+    min_depth_m: float = 0.1
+    max_depth_m: float = 80.0
+    cell_px: int = 4
+    hidden_share: float = 0.1
+
+
+def samples_from_points(
+    points: _Array,
+    camera_from_sensor: Transform,
+    camera: CameraModel,
+    gate: Gate,
+    sigma_m: _Array | None = None,
+) -> ReferenceSamples:
+    """Project `points` (N, 3), metres in the sensor's frame; not finite ones are left out.
+
+    `sigma_m` (N,), where given, is the standard deviation of each along its ray, in metres.
+    """
+    chunks = (
+        (points[at : at + _CHUNK], None if sigma_m is None else sigma_m[at : at + _CHUNK])
+        for at in range(0, len(points), _CHUNK)
+    )
+    return _projected(chunks, camera_from_sensor, camera, gate)
+
+
+def samples_from_depth(
+    depth_m: FloatImage,
+    depth_camera: CameraModel,
+    camera: CameraModel,
+    camera_from_depth: Transform | None,
+    gate: Gate,
+    stride: int = 1,
+) -> ReferenceSamples:
+    """Take every `stride`-th pixel of a depth image, float32 (H, W), metres along Z.
+
+    It is moved from its own optical frame to the camera's. Where `camera_from_depth` is None,
+    it is already aligned with the image, in any resolution, and `depth_camera` is not used.
+    """
+    if camera_from_depth is not None:
+        chunks = _depth_chunks(depth_m, depth_camera, stride)
+        return _projected(chunks, camera_from_depth, camera, gate)
+    depth = depth_m[::stride, ::stride]
+    rows, columns = np.nonzero((depth >= gate.min_depth_m) & (depth <= gate.max_depth_m))
+    scale_x, scale_y = camera.width / depth_m.shape[1], camera.height / depth_m.shape[0]
+    # Centres of pixels, as in CameraModel.scaled.
+    u = ((columns * stride + 0.5) * scale_x - 0.5).astype(np.float32)
+    v = ((rows * stride + 0.5) * scale_y - 0.5).astype(np.float32)
+    return ReferenceSamples(u, v, depth[rows, columns])
+
+
+def samples_from_scan(
+    scan: PlanarScan, camera_from_scanner: Transform, camera: CameraModel, gate: Gate
+) -> ReferenceSamples:
+    """Project the returns of a planar scan; what is infinite or NaN has no depth."""
+    return samples_from_points(scan.points(), camera_from_scanner, camera, gate)
+
+
+def samples_from_range(
+    reading: RangeReading, camera_from_cone: Transform, camera: CameraModel, gate: Gate
+) -> ReferenceSamples:
+    """Return pixels that a range cone covers, with the depth it would mean.
+
+    The cone tells how far its nearest return is, not where: one of these samples is true, and
+    at the others there is something farther away. The network has to say which is nearest. That
+    settles the level of the depth only; its slope needs other references.
+    """
+    if not np.isfinite(reading.range_m):
+        return _none()
+    u, v, depth = _cone_pixels(reading, camera_from_cone, camera)
+    if not u.size:
+        # A beam thinner than the pixels looked at.
+        tip = np.array([[reading.range_m, 0.0, 0.0]], np.float32)
+        sigma = None if reading.sigma_m is None else np.array([reading.sigma_m])
+        return samples_from_points(tip, camera_from_cone, camera, gate, sigma)
+    kept = np.flatnonzero((depth >= gate.min_depth_m) & (depth <= gate.max_depth_m))
+    depth = depth[kept]
+    sigma = None
+    if reading.sigma_m is not None:
+        sigma = depth * np.float32(reading.sigma_m / reading.range_m)
+    return ReferenceSamples(u[kept], v[kept], depth, sigma)
+
+
+def samples_from_ground(
+    height_m: float,
+    up: _Array,
+    camera: CameraModel,
+    gate: Gate,
+    stride: int = 16,
+    tilt_sigma_rad: float = np.radians(0.5),
+    height_sigma_m: float = 0.02,
+) -> ReferenceSamples:
+    """Return the depth of a flat floor `height_m` below the camera at every `stride`-th pixel.
+
+    `up` (3,) is the unit vector away from the floor, in the optical frame: with
+    `camera_from_ground`, it is that rotation's third column. Each sample's sigma comes from
+    those of the tilt and of the height, so that far floor counts for little. What stands on
+    the floor is nearer than these samples say: a robust fit has to leave those out.
+    """
+    if not height_m > 0.0:
+        return _none()
+    half = stride // 2
+    x, y = rays_of(camera)[:, half::stride, half::stride]
+    fall = -(x * up[0] + y * up[1] + up[2])
+    with np.errstate(divide='ignore', invalid='ignore', over='ignore'):
+        depth = np.where(fall > 0.0, height_m / fall, np.nan)
+    rows, columns = np.nonzero((depth >= gate.min_depth_m) & (depth <= gate.max_depth_m))
+    z = depth[rows, columns].astype(np.float32)
+    # z = h / fall, and a tilt moves fall by the part of the ray (x, y, 1) along the floor.
+    ray = 1.0 + x[rows, columns] ** 2 + y[rows, columns] ** 2
+    along = np.sqrt(np.maximum(ray - fall[rows, columns] ** 2, 0.0))
+    tilt = z * z * along * (tilt_sigma_rad / height_m)
+    sigma = np.hypot(tilt, z * (height_sigma_m / height_m)).astype(np.float32)
+    u, v = columns * stride + half, rows * stride + half
+    return ReferenceSamples(u.astype(np.float32), v.astype(np.float32), z, sigma)
+
+
+def _none() -> ReferenceSamples:
+    nothing = np.zeros(0, np.float32)
+    return ReferenceSamples(nothing, nothing, nothing)
+
+
+def _depth_chunks(depth_m: FloatImage, camera: CameraModel, stride: int) -> Iterator[_Chunk]:
+    """Return the points of every `stride`-th pixel, some rows at a time."""
+    rays = rays_of(camera, stride)
+    depth = depth_m[::stride, ::stride]
+    if depth.shape != rays.shape[1:]:
+        raise ValueError(
+            f'depth has shape {depth_m.shape}, its camera {(camera.height, camera.width)}'
+        )
+    rows = max(1, _CHUNK // depth.shape[1])
+    for at in range(0, depth.shape[0], rows):
+        band = depth[at : at + rows]
+        columns = np.empty((3, *band.shape), np.float32)
+        with np.errstate(invalid='ignore'):
+            np.multiply(rays[:, at : at + rows], band, out=columns[:2])
+        columns[2] = band
+        yield columns.reshape(3, -1).T, None
+
+
+def _projected(
+    chunks: Iterable[_Chunk], camera_from_sensor: Transform, camera: CameraModel, gate: Gate
+) -> ReferenceSamples:
+    """Project points into the image and leave out those that another one hides."""
+    across = -(-camera.width // gate.cell_px)
+    down = -(-camera.height // gate.cell_px)
+    nearest = np.full(across * down, np.inf, np.float32)
+    parts = [_shown(chunk, camera_from_sensor, camera, gate) for chunk in chunks]
+    if not parts:
+        return _none()
+    cells = [_cells(part, gate.cell_px, across) for part in parts]
+    for part, cell in zip(parts, cells, strict=True):
+        np.minimum.at(nearest, cell, part.depth_m)
+    nearest *= np.float32(1.0 + gate.hidden_share)
+    seen = [
+        _chosen(part, np.flatnonzero(part.depth_m <= nearest[cell]))
+        for part, cell in zip(parts, cells, strict=True)
+    ]
+    u = np.concatenate([part.u for part in seen])
+    v = np.concatenate([part.v for part in seen])
+    depth = np.concatenate([part.depth_m for part in seen])
+    sigmas = [part.sigma_m for part in seen if part.sigma_m is not None]
+    return ReferenceSamples(u, v, depth, np.concatenate(sigmas) if sigmas else None)
+
+
+def _shown(
+    chunk: _Chunk, camera_from_sensor: Transform, camera: CameraModel, gate: Gate
+) -> ReferenceSamples:
+    """Project one chunk; gives what lies in the image and within the limits of depth."""
+    points, sigma = chunk
+    x, y, z = camera_from_sensor.apply(points).T
+    kept = np.flatnonzero((z >= gate.min_depth_m) & (z <= gate.max_depth_m))
+    z = z[kept]
+    # What leaves float32 is far outside the view.
+    with np.errstate(divide='ignore', invalid='ignore', over='ignore'):
+        inverse = 1.0 / z
+        u, v = pixels_from_directions(x[kept] * inverse, y[kept] * inverse, camera)
+        inside = (u >= -0.5) & (u < camera.width - 0.5)
+        inside &= (v >= -0.5) & (v < camera.height - 0.5)
+    sigma = None if sigma is None else sigma[kept].astype(np.float32)
+    return _chosen(ReferenceSamples(u, v, z, sigma), np.flatnonzero(inside))
+
+
+def _chosen(samples: ReferenceSamples, index: _Array) -> ReferenceSamples:
+    sigma = None if samples.sigma_m is None else samples.sigma_m[index]
+    return ReferenceSamples(samples.u[index], samples.v[index], samples.depth_m[index], sigma)
+
+
+def _cells(samples: ReferenceSamples, cell_px: int, across: int) -> npt.NDArray[np.int32]:
+    """Return the number of each sample's cell, with `across` cells in a row."""
+    rows = (samples.v + 0.5).astype(np.int32) // cell_px
+    return rows * across + (samples.u + 0.5).astype(np.int32) // cell_px
+
+
+def _cone_pixels(
+    reading: RangeReading, camera_from_cone: Transform, camera: CameraModel
+) -> tuple[_Array, _Array, _Array]:
+    """Return u, v and depth along Z, float32 (n,), of points at the range that lie in the cone."""
+    x, y = rays_of(camera, _CONE_STRIDE)
+    origin, axis = camera_from_cone.translation, camera_from_cone.rotation[:, 0]
+    # |z (x, y, 1) - origin| = range: the farther solution, in front of the cone's tip.
+    square = x * x + y * y + 1.0
+    along = x * origin[0] + y * origin[1] + origin[2]
+    inner = along * along - square * (origin @ origin - reading.range_m**2)
+    with np.errstate(invalid='ignore'):
+        depth = (along + np.sqrt(inner)) / square
+        reach = depth * (x * axis[0] + y * axis[1] + axis[2]) - origin @ axis
+        in_cone = (reach >= reading.range_m * np.cos(0.5 * reading.fov_rad)) & (depth > 0.0)
+    rows, columns = np.nonzero(in_cone)
+    u, v = columns * _CONE_STRIDE, rows * _CONE_STRIDE
+    return u.astype(np.float32), v.astype(np.float32), depth[rows, columns].astype(np.float32)

@@ -1,0 +1,83 @@
+"""Whether a frame has metres, by what, and why not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from depth_anything_ros.metric.alignment import Alignment
+
+__all__ = ['NO_SCALE', 'Scale', 'reason_text']
+
+_NAN = float('nan')
+_REASONS = {
+    'no_reference': 'no metric reference',
+    'too_few_samples': 'too few samples of the reference lie in the image: check its frame and '
+    'extrinsics, and that sensor and camera look the same way',
+    'no_floor': 'no bare floor is seen where it should be: check reference.ground_frame and the '
+    'height of the camera, or tilt the camera down',
+    'contradicts_network': 'the reference calls far what the network calls near: check its frame, '
+    'units and extrinsics',
+    'polarity_unobserved': 'the reference has seen one depth only, so nothing shows yet that far '
+    'is far: move until it sees others, or set alignment.trust_polarity',
+    'ambiguous': 'two scales explain the reference about equally well',
+    'poor_fit': 'the reference does not fit what the network sees: check extrinsics and stamps',
+    'unobservable_slope': 'the reference leaves the scale open: it needs to see more of the '
+    'scene, or parts at different depths',
+    'jump': 'the reference contradicts the scale of the frames before',
+    'random_weights': 'the network is untrained: its output means nothing',
+    'no_stamp': 'the image has the stamp 0, so nothing can be paired with it: fix its driver',
+    'degenerate_network': 'the network sees no structure in the image',
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """What stands behind the metres of one frame.
+
+    `alignment`: the one to use, None where there are no metres. `source`: 'reference',
+    'checkpoint' (its training alone) or ''. `reason`: why this frame's reference was not used, a
+    name for counting, '' where it was or where none is due; `message` says it in words. `fit`:
+    what came of this frame's reference, accepted or not, None without one.
+    `reference_age_s`: stamp of the image minus that of the reference used last.
+    """
+
+    alignment: Alignment | None
+    source: str
+    reason: str = ''
+    message: str = ''
+    fit: Alignment | None = None
+    reference_age_s: float = _NAN
+
+    @property
+    def valid(self) -> bool:
+        """Whether the frame has metres."""
+        return self.alignment is not None
+
+    def values(self) -> dict[str, object]:
+        """Return the figures for diagnostics, with units in the keys.
+
+        Scale and shift are those in force; the rest is of this frame's reference.
+        """
+        in_force, fit = self.alignment, self.fit
+        return {
+            'metric_valid': self.valid,
+            'metric_source': self.source,
+            'metric_reason': self.reason,
+            'scale': in_force.scale if in_force else _NAN,
+            'shift': in_force.shift if in_force else _NAN,
+            'inliers': fit.inliers if fit else '',
+            'inlier_ratio': fit.inlier_ratio if fit else _NAN,
+            'residual': fit.residual if fit else _NAN,
+            'reference_age_ms': self.reference_age_s * 1e3,
+            'held_out_abs_rel': fit.held_out_abs_rel if fit else _NAN,
+            'warning': in_force.warning if in_force else '',
+        }
+
+
+def reason_text(reason: str) -> str:
+    """Say a reason of `Alignment` or 'no_reference' in words, with what to check."""
+    return _REASONS.get(reason, reason)
+
+
+NO_SCALE = Scale(None, '', 'no_reference', reason_text('no_reference'))
+"""Nothing metric is there, or was asked for."""

@@ -1,0 +1,1 @@
+"""One way to write a table, JSON and a page."""

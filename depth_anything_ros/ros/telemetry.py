@@ -1,0 +1,245 @@
+"""What a camera's stream went through: counts, rates, latencies, as diagnostics report them."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+
+from depth_anything_ros.core.timing import Jitter, Rate, Window
+from depth_anything_ros.metric.scale import NO_SCALE, Scale
+
+__all__ = ['CLOCKS_DISAGREE_S', 'Numbers', 'Outcome', 'Telemetry', 'steady']
+
+_FIGURES = re.compile(r'[\d.]+')
+
+CLOCKS_DISAGREE_S = 10.0
+"""An image this much older or newer than the node's clock tells of clocks that disagree."""
+
+
+class Outcome(Enum):
+    """What became of an image."""
+
+    NONE = auto()
+    ANSWERED = auto()
+    IDLE = auto()
+    TOO_OLD = auto()
+    INVALID = auto()
+
+
+@dataclass
+class _Totals:
+    frames_in: int = 0
+    frames_out: int = 0
+    skipped_idle: int = 0
+    superseded: int = 0
+    too_old: int = 0
+    lost: int = 0
+    invalid: Counter[str] = field(default_factory=Counter)
+    unscaled: Counter[str] = field(default_factory=Counter)
+
+
+class Numbers:
+    """The numbers that one publisher gives its messages, counting on from the first one seen."""
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+
+    def missed(self, number: int | None) -> int:
+        """Tell how many messages are missing before `number`; None is no number."""
+        last, self._last = self._last, number
+        # A smaller one is that of a publisher which began anew.
+        return max(0, number - last - 1) if number is not None and last is not None else 0
+
+
+class Telemetry:
+    """Counters and windows of one camera, written by two threads and read by a third.
+
+    Every method holds a lock for microseconds only. Ages and stamps are seconds of the node's
+    clock, everything else is steady time.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._totals = _Totals()
+        self._input = Rate()
+        self._output = Rate()
+        self._latency = Window()
+        self._age = Window()
+        self._jitter = Jitter()
+        self._stages: dict[str, Window] = {}
+        self._last_stamp_s: float | None = None
+        self._last_received_s = time.monotonic()
+        self._refused_in_a_row = 0
+        self._last_invalid = ''
+        self._last_outcome = Outcome.NONE
+        self.scale = NO_SCALE
+        """What stood behind the metres of the frame answered last."""
+        self.missing: Mapping[str, str] = {}
+        """Why its metric outputs are not there, by name, although it had metres."""
+
+    def received(self) -> None:
+        """Count an image that arrived."""
+        with self._lock:
+            now_s = time.monotonic()
+            self._totals.frames_in += 1
+            self._input.tick(now_s)
+            self._last_received_s = now_s
+
+    def lost(self, count: int) -> None:
+        """Count images that a publisher sent and this node never saw."""
+        with self._lock:
+            self._totals.lost += count
+
+    def skipped_idle(self) -> None:
+        """Count an image that nobody wanted an answer for."""
+        with self._lock:
+            self._totals.skipped_idle += 1
+            self._last_outcome = Outcome.IDLE
+            self._refused_in_a_row = 0
+
+    def superseded(self) -> None:
+        """Count an image that a newer one replaced before the network was free."""
+        with self._lock:
+            self._totals.superseded += 1
+
+    def too_old(self) -> None:
+        """Count an image dropped for its age."""
+        with self._lock:
+            self._totals.too_old += 1
+            self._last_outcome = Outcome.TOO_OLD
+
+    def invalid(self, reason: str, message: str) -> bool:
+        """Count a refused image; True the first time for this reason."""
+        with self._lock:
+            self._totals.invalid[reason] += 1
+            self._last_invalid = message
+            self._last_outcome = Outcome.INVALID
+            self._refused_in_a_row += 1
+            return self._totals.invalid[reason] == 1
+
+    def scaled(self, scale: Scale, missing: Mapping[str, str]) -> bool:
+        """Note the scale of a frame; True where what it says differs from the frame before."""
+        with self._lock:
+            before, missing_before = self.scale, self.missing
+            if scale.reason:
+                self._totals.unscaled[scale.reason] += 1
+            self.scale = replace(scale, message=steady(before.message, scale.message))
+            self.missing = {
+                name: steady(missing_before.get(name, ''), text) for name, text in missing.items()
+            }
+        told = (scale.valid, scale.source, scale.reason)
+        changed = told != (before.valid, before.source, before.reason)
+        return changed or self.missing != missing_before
+
+    def published(
+        self, received_s: float, stamp_s: float, age_s: float, stages_ms: Mapping[str, float]
+    ) -> None:
+        """Count a frame whose outputs have just been published.
+
+        `received_s` is time.monotonic() at its arrival, `age_s` the node's clock minus its stamp.
+        """
+        with self._lock:
+            now_s = time.monotonic()
+            if self._last_stamp_s is not None and stamp_s < self._last_stamp_s:
+                self._clear_windows()
+            self._last_stamp_s = stamp_s
+            self._totals.frames_out += 1
+            self._last_outcome = Outcome.ANSWERED
+            self._refused_in_a_row = 0
+            self._output.tick(now_s)
+            self._latency.add((now_s - received_s) * 1e3)
+            self._age.add(age_s * 1e3)
+            self._jitter.add(now_s, stamp_s)
+            for name, ms in stages_ms.items():
+                self._stages.setdefault(name, Window()).add(ms)
+
+    def silent_s(self) -> float:
+        """Seconds since the last image arrived, or since the beginning."""
+        with self._lock:
+            return time.monotonic() - self._last_received_s
+
+    def every_image_refused(self) -> bool:
+        """Whether nothing but refusals came of the last images, two or more."""
+        with self._lock:
+            return self._refused_in_a_row > 1
+
+    @property
+    def last_outcome(self) -> Outcome:
+        """What became of the image decided on last."""
+        return self._last_outcome
+
+    @property
+    def last_invalid(self) -> str:
+        """The message of the image refused last; '' if none was."""
+        return self._last_invalid
+
+    def input_hz(self) -> float:
+        """Images per second that arrive."""
+        with self._lock:
+            return self._input.hz(time.monotonic())
+
+    def throughput(self) -> dict[str, float]:
+        """Rates in Hz and counts."""
+        with self._lock:
+            now_s = time.monotonic()
+            totals = self._totals
+            figures: dict[str, float] = {
+                'input_hz': self._input.hz(now_s),
+                'output_hz': self._output.hz(now_s),
+                'frames_in': totals.frames_in,
+                'frames_out': totals.frames_out,
+                'skipped_idle': totals.skipped_idle,
+                'dropped_superseded': totals.superseded,
+                'dropped_too_old': totals.too_old,
+                'dropped_invalid': sum(totals.invalid.values()),
+                'lost_in_transport': totals.lost,
+            }
+            for reason, count in sorted(totals.invalid.items()):
+                figures[f'dropped_invalid_{reason}'] = count
+            return figures
+
+    def latency(self) -> dict[str, float]:
+        """Milliseconds of the last frames: receive to publish, stamp to publish, by stage."""
+        with self._lock:
+            figures: dict[str, float] = {}
+            for name, window in (('latency', self._latency), ('age', self._age)):
+                for percent, value in zip(
+                    (50, 95, 99), window.percentiles(50, 95, 99), strict=True
+                ):
+                    figures[f'{name}_p{percent}_ms'] = value
+            figures['latency_cov_percent'] = self._latency.cov_percent()
+            figures['jitter_ms'] = self._jitter.ms
+            for name, window in self._stages.items():
+                figures[f'{name}_ms'] = window.percentiles(50)[0]
+            return figures
+
+    def unscaled(self) -> dict[str, int]:
+        """Count the frames without a reference of their own, by reason."""
+        with self._lock:
+            return {
+                f'refused_{reason}': count
+                for reason, count in sorted(self._totals.unscaled.items())
+            }
+
+    def clock_offset_s(self) -> float:
+        """Return node's clock minus the stamps on arrival, the median; NaN before any frame."""
+        with self._lock:
+            return (self._age.percentiles(50)[0] - self._latency.percentiles(50)[0]) * 1e-3
+
+    def _clear_windows(self) -> None:
+        self._input.clear()
+        self._output.clear()
+        self._latency.clear()
+        self._age.clear()
+        self._jitter.clear()
+        self._stages.clear()
+
+
+def steady(before: str, now: str) -> str:
+    """Return the earlier text where only figures differ: they do with every frame."""
+    return before if _FIGURES.sub('', before) == _FIGURES.sub('', now) else now

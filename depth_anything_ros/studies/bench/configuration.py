@@ -1,0 +1,140 @@
+"""What is timed: one configuration for each row."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from depth_anything_ros.backends import AUTO, BACKENDS
+from depth_anything_ros.core.errors import SettingError, WeightsError
+from depth_anything_ros.core.parameters import Parameters, parameters_from_flat
+from depth_anything_ros.model.variants import Checkpoint, get_variant
+from depth_anything_ros.model.weights import RANDOM, find, given_path
+
+__all__ = ['Configuration', 'Engine', 'grid', 'weights_here', 'with_weights']
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What runs a network, and in which arithmetic."""
+
+    backend: str
+    precision: str = AUTO
+
+    @classmethod
+    def read(cls, text: str) -> Engine:
+        """Read 'torch' or 'torch:bf16'; SettingError for a name that is not known."""
+        backend, _, precision = text.partition(':')
+        if backend not in BACKENDS:
+            raise SettingError(
+                f"'{text}' names no backend: give {', '.join(BACKENDS)}, with a precision as in "
+                'torch:bf16'
+            )
+        engine = cls(backend, precision or AUTO)
+        try:
+            parameters_from_flat({'precision': engine.precision})
+        except SettingError as err:
+            raise SettingError(f"'{text}' names no engine: {err}") from err
+        return engine
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One network, as `create_backend` takes it, and how many images it gets at once."""
+
+    variant: str
+    backend: str
+    precision: str = AUTO
+    input_size: int = 518
+    batch: int = 1
+    threads: int = 0
+    device: str = AUTO
+    weights: str = ''
+
+    @property
+    def engine(self) -> Engine:
+        """What runs it."""
+        return Engine(self.backend, self.precision)
+
+    def parameters(self) -> Parameters:
+        """Return the parameters of a node that runs it; weights are never downloaded."""
+        return parameters_from_flat(
+            {
+                'variant': self.variant,
+                'backend': self.backend,
+                'precision': self.precision,
+                'input_size': self.input_size,
+                'threads': self.threads,
+                'device': self.device,
+                'weights': weights_here(self.variant, self.weights),
+                'allow_download': False,
+            }
+        )
+
+    def by(self, engine: Engine) -> Configuration:
+        """Return the same network, an image at a time, run by `engine`."""
+        return replace(self, backend=engine.backend, precision=engine.precision, batch=1)
+
+
+def grid(
+    variants: Sequence[str],
+    input_sizes: Sequence[int],
+    threads: Sequence[int],
+    backends: Sequence[str],
+    precisions: Sequence[str],
+    batches: Sequence[int],
+    device: str = AUTO,
+    weights: str = '',
+) -> list[Configuration]:
+    """Return every combination once; those that share a baseline come one after the other."""
+    every = [
+        Configuration(
+            variant,
+            backend,
+            precision,
+            get_variant(variant).input_size or size,
+            batch,
+            count,
+            device,
+            weights,
+        )
+        for variant, size, count, backend, precision, batch in itertools.product(
+            variants, input_sizes, threads, backends, precisions, batches
+        )
+    ]
+    # A variant that is pinned to one size has that whatever is asked for.
+    return list(dict.fromkeys(every))
+
+
+def with_weights(
+    configurations: Sequence[Configuration],
+) -> tuple[list[Configuration], dict[str, str]]:
+    """Decide the weights of each, and say for each variant which they are."""
+    here = {one.variant: weights_here(one.variant, one.weights) for one in configurations}
+    chosen = [replace(one, weights=here[one.variant]) for one in configurations]
+    said = {one.variant: _said(one.weights, here[one.variant]) for one in configurations}
+    return chosen, said
+
+
+def weights_here(variant: str, weights: str) -> str:
+    """Return `weights`; for '' where the released ones are not on disk, 'random'.
+
+    Nothing is downloaded for the sake of a figure: speed does not depend on the values. Raises
+    WeightsError for a path that is not there.
+    """
+    if weights:
+        if weights != RANDOM:
+            given_path(weights)
+        return weights
+    try:
+        find(variant, Checkpoint.RELATIVE)
+    except WeightsError:
+        return RANDOM
+    return ''
+
+
+def _said(asked: str, taken: str) -> str:
+    if asked:
+        return asked
+    return f'{taken}, as the released ones are not in the cache' if taken else 'released'

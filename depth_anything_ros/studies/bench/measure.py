@@ -1,0 +1,281 @@
+"""Rows in turn with their baseline, A B A B, each in a process of its own."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from copy import copy
+from dataclasses import dataclass, replace
+from tempfile import TemporaryDirectory
+from types import TracebackType
+
+from depth_anything_ros.backends import INT8
+from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.core.types import BgrImage, FloatImage
+from depth_anything_ros.model.weights import RANDOM
+from depth_anything_ros.studies.bench.configuration import Configuration, Engine
+from depth_anything_ros.studies.bench.process import NetworkProcess, cache_in
+from depth_anything_ros.studies.bench.row import Row, Timing, agreement
+from depth_anything_ros.studies.bench.samples import Profile, Sample
+from depth_anything_ros.studies.bench.work import network_gflop
+from lab.world.world import World
+
+__all__ = ['REFERENCE', 'Bench', 'Plan', 'Timed', 'measure', 'photograph']
+
+_TURN_MS = 250.0
+"""A turn of a fast network lasts about this long; one of a slow network is one call."""
+
+_LEAST_ROUNDS = 5
+"""A median of fewer ratios says little; only `Plan.seconds` leaves fewer."""
+
+REFERENCE = Engine('torch', 'fp32')
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to time: `frames` calls for each row, but no more than `seconds` of them.
+
+    `size` is the width and height of the image.
+    """
+
+    size: tuple[int, int] = (640, 480)
+    frames: int = 20
+    seconds: float = 60.0
+    baseline: Engine | None = None
+    has_peak: bool = True
+    has_agreement: bool = True
+
+
+def measure(
+    configurations: Sequence[Configuration],
+    plan: Plan,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Row]:
+    """Return a row for each configuration, and one for the baseline before those that it serves.
+
+    What cannot be created here, or fails, gives a row that says why; what is the baseline itself
+    gives none of its own. Configurations that differ in more than engine and batch have different
+    baselines: have them apart from each other.
+    """
+    rows: list[Row] = []
+    with Bench(plan) as bench:
+        for _, group in itertools.groupby(configurations, lambda one: one.by(REFERENCE)):
+            first = len(rows)
+            for row in bench.group(list(group)):
+                rows.insert(first if row.is_baseline else len(rows), row)
+                on_progress(min(len(rows), len(configurations)), len(configurations))
+        return [bench.held_against_peak(row) for row in rows]
+
+
+def photograph(size: tuple[int, int]) -> BgrImage:
+    """Return the picture that is timed, uint8 (H, W, 3), of `size` (width, height)."""
+    return World('room', size=size).picture(0.0)[0]
+
+
+class Bench:
+    """Times configurations as `plan` says, and keeps what several rows need.
+
+    Use it as a context manager.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._image = photograph(plan.size)
+        self._references: dict[Configuration, FloatImage | None] = {}
+        self._peaks: dict[tuple[str, str, int], float] = {}
+        self._prepared: set[Configuration] = set()
+        # Of no use to anybody later: random networks, and such as were calibrated on rendered
+        # pictures.
+        self._scratch = TemporaryDirectory(prefix='depth_anything_bench-')
+
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._scratch.cleanup()
+
+    def with_plan(self, plan: Plan) -> Bench:
+        """Return bench that times otherwise, and shares what this one keeps; of the same size."""
+        other = copy(self)
+        other._plan = plan
+        return other
+
+    def group(self, configurations: Sequence[Configuration]) -> Iterator[Row]:
+        """Time configurations that have one baseline; its row comes last, or it is not there."""
+        with ExitStack() as stack:
+            baseline = None
+            if self._plan.baseline is not None:
+                asked = configurations[0].by(self._plan.baseline)
+                try:
+                    process = stack.enter_context(self._ready(asked))
+                    baseline = Timed(process, asked, self._image)
+                except DepthAnythingError as error:
+                    yield replace(Row.asked(asked), is_baseline=True, note=str(error))
+            for configuration in configurations:
+                row = self.row(configuration, baseline)
+                if not row.is_baseline:
+                    yield row
+            if baseline is not None:
+                yield self._baseline_row(baseline)
+
+    def row(self, configuration: Configuration, baseline: Timed | None = None) -> Row:
+        """Time one configuration in turn with the baseline, unless it is the baseline itself."""
+        try:
+            with self._ready(configuration) as process:
+                timed = Timed(process, configuration, self._image)
+                if baseline and timed.is_like(baseline):
+                    return replace(Row.asked(configuration), is_baseline=True)
+                return self._row(timed, self._in_turn(timed, baseline))
+        except DepthAnythingError as error:
+            return replace(Row.asked(configuration), note=str(error))
+
+    def answers(
+        self, configuration: Configuration, images: Sequence[BgrImage]
+    ) -> list[FloatImage]:
+        """Return inverse depth of each image; BackendError where that cannot be created here."""
+        with self._ready(configuration) as process:
+            process.load(configuration, images[0])
+            return process.answers(images)
+
+    def profile(self, configuration: Configuration, calls: int) -> Profile:
+        """Return operations and milliseconds by part, as OpenVINO counts them."""
+        with self._ready(configuration) as process:
+            return process.profile(configuration, self._image, calls)
+
+    def _ready(self, configuration: Configuration) -> NetworkProcess:
+        """Start a process for a network, once all that it needs is on disk."""
+        is_mine = configuration.weights == RANDOM or configuration.precision == INT8
+        cache = cache_in(self._scratch.name) if is_mine else {}
+        needed = replace(configuration, batch=1, threads=0, input_size=0)
+        if needed not in self._prepared:
+            # By another process: what exporting takes is no memory of the row.
+            with NetworkProcess(environment=cache) as process:
+                process.prepare(configuration)
+            self._prepared.add(needed)
+        return NetworkProcess(configuration.threads, cache)
+
+    def held_against_peak(self, row: Row) -> Row:
+        """Return the row with the best peak that was measured for it so far."""
+        peak = self._peaks.get((row.device, row.precision, row.threads))
+        if peak is None or row.gflops is None:
+            return row
+        return replace(row, peak_gflops=peak, peak_percent=100.0 * row.gflops / peak)
+
+    def _baseline_row(self, baseline: Timed) -> Row:
+        try:
+            if not baseline.samples:
+                self._in_turn(baseline, None)
+            row = self._row(baseline, None)
+        except DepthAnythingError as error:
+            row = replace(Row.asked(baseline.configuration), note=str(error))
+        return replace(row, is_baseline=True)
+
+    def _in_turn(self, timed: Timed, baseline: Timed | None) -> float | None:
+        """Take turns with the baseline; give the median ratio of the times per image."""
+        ratios = []
+        most = math.ceil(self._plan.frames / _LEAST_ROUNDS)
+        ends_s = time.monotonic() + self._plan.seconds
+        while len(timed.samples) < self._plan.frames:
+            other_ms = baseline.turn(most) if baseline else None
+            own_ms = timed.turn(most)
+            if other_ms is not None:
+                ratios.append(other_ms / own_ms)
+            if time.monotonic() > ends_s:
+                break
+        return statistics.median(ratios) if ratios else None
+
+    def _row(self, timed: Timed, ratio: float | None) -> Row:
+        asked, loaded = timed.configuration, timed.loaded
+        timing = Timing.of(timed.samples, asked.batch)
+        resident_mb, gpu_mb = timed.process.memory_mb()
+        row = replace(
+            Row.asked(asked, loaded),
+            timing=timing,
+            ratio=ratio,
+            load_s=loaded.load_s,
+            first_ms=loaded.first_ms,
+            start_s=timed.start_s,
+            resident_mb=resident_mb,
+            gpu_mb=gpu_mb,
+        )
+        if self._plan.has_peak:
+            gflop = row.batch * network_gflop(row.variant, self._plan.size, row.input_size)
+            row = replace(row, gflops=gflop / timing.infer_ms * 1e3)
+            self.peak_gflops(row.device, row.precision, row.threads)
+        return self._with_agreement(row, timed) if self._plan.has_agreement else row
+
+    def _with_agreement(self, row: Row, timed: Timed) -> Row:
+        reference = self._reference(timed.configuration)
+        if reference is None:
+            return row
+        (answer,) = timed.process.answers([self._image])
+        return replace(row, agreement=agreement(answer, reference))
+
+    def _reference(self, configuration: Configuration) -> FloatImage | None:
+        """Return what float32 in torch answers; None where that does not run here."""
+        wanted = configuration.by(REFERENCE)
+        if wanted not in self._references:
+            try:
+                (self._references[wanted],) = self.answers(wanted, [self._image])
+            except DepthAnythingError:
+                self._references[wanted] = None
+        return self._references[wanted]
+
+    def peak_gflops(self, device: str, precision: str, threads: int) -> float | None:
+        """Return the best rate of large matrix products, in 10^9 operations per second, or None.
+
+        It is measured at every call, since others may keep the machine busy at any of them.
+        """
+        key = device, precision, threads
+        try:
+            with NetworkProcess(threads) as process:
+                rate = process.peak_gflops(device, precision)
+        except DepthAnythingError:
+            rate = None
+        if rate is not None:
+            self._peaks[key] = max(rate, self._peaks.get(key, 0.0))
+        return self._peaks.get(key)
+
+
+class Timed:
+    """A loaded network, with its samples so far."""
+
+    def __init__(
+        self, process: NetworkProcess, configuration: Configuration, image: BgrImage
+    ) -> None:
+        self.process = process
+        self.configuration = configuration
+        self.batch = configuration.batch
+        self.loaded = process.load(configuration, image)
+        self.start_s = process.since_start_s()
+        self.samples: list[Sample] = []
+        # The first call made what later ones find ready.
+        self._usual_ms = process.turn(1)[0].ms
+
+    def is_like(self, other: Timed) -> bool:
+        """Return whether the two run the same, as 'auto' may have been decided."""
+        ours, theirs = (
+            (one.loaded.backend, one.loaded.precision, one.loaded.device, one.batch)
+            for one in (self, other)
+        )
+        return ours == theirs
+
+    def turn(self, most: int) -> float:
+        """Run a turn of up to so many calls; give the median milliseconds of an image.
+
+        Before several calls comes one that does not count: it finds the caches full of what
+        others left.
+        """
+        calls = max(1, min(most, round(_TURN_MS / self._usual_ms)))
+        samples = self.process.turn(calls + 1)[1:] if calls > 1 else self.process.turn(1)
+        self.samples += samples
+        return statistics.median(sample.ms for sample in samples) / self.batch

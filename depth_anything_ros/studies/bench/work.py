@@ -1,0 +1,116 @@
+"""How much a network computes, and how much this machine could."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
+
+from depth_anything_ros.core.preprocess import network_size
+from depth_anything_ros.model.network import DepthAnythingV2
+from depth_anything_ros.model.variants import get_variant
+
+__all__ = ['gflop_by_part', 'network_gflop', 'peak_gflops']
+
+_SIDE = {'cpu': 2048, 'cuda': 8192}
+"""Side of the matrices: large enough for the peak, and a product takes well under a second."""
+
+_MOST_S = 1.0
+
+_PARTS = {
+    torch.ops.aten.addmm: 'linear',
+    torch.ops.aten.mm: 'linear',
+    torch.ops.aten.convolution: 'convolution',
+    torch.ops.aten.bmm: 'attention',
+}
+"""What torch counts; attention is made of products of batches where it is not fused."""
+
+_DTYPES = {
+    'fp32': torch.float32,
+    'fp16': torch.float16,
+    'bf16': torch.bfloat16,
+    'int8': torch.int8,
+}
+
+
+def network_gflop(variant: str, size: tuple[int, int], input_size: int) -> float:
+    """Count, in 10^9, the operations for one image of `size` (width, height).
+
+    Torch counts them (a multiplication and an addition are two) on the meta device, in matrix
+    products, convolutions and attention of this package's network. Every backend is held
+    against that count, so one that computes more for the same answer gets no credit for it.
+    """
+    return sum(gflop_by_part(variant, size, input_size).values())
+
+
+@lru_cache
+def gflop_by_part(variant: str, size: tuple[int, int], input_size: int) -> dict[str, float]:
+    """Count as `network_gflop` does: 'linear', 'convolution', 'attention', or 'rest'."""
+    height, width = network_size(size[1], size[0], input_size)
+    with torch.device('meta'), torch.inference_mode():
+        network = DepthAnythingV2(get_variant(variant)).eval()
+        image = torch.empty(1, 3, height, width)
+        with FlopCounterMode(display=False) as counter:
+            network(image)
+    parts: dict[str, float] = {}
+    for operator, count in counter.get_flop_counts()['Global'].items():
+        part = _PARTS.get(operator, 'rest')
+        parts[part] = parts.get(part, 0.0) + count * 1e-9
+    return parts
+
+
+def peak_gflops(device: str, precision: str) -> float | None:
+    """Return the best rate over large products of square matrices, in 10^9 operations per second.
+
+    On a CPU also through oneDNN, as a convolution of 1x1: torch.matmul may take a library that
+    is slower on this processor. None for a precision that torch does not multiply in there.
+    """
+    dtype = _DTYPES.get(precision)
+    if dtype is None:
+        return None
+    side = _SIDE[torch.device(device).type]
+    operations = 2.0 * side**3
+    rates = []
+    with torch.inference_mode():
+        for multiply in _products(side, dtype, device):
+            try:
+                rates.append(operations / _best_s(multiply, device) * 1e-9)
+            except (RuntimeError, AttributeError):
+                continue
+    return max(rates, default=None)
+
+
+def _products(side: int, dtype: torch.dtype, device: str) -> Iterator[Callable[[], Tensor]]:
+    if dtype is torch.int8:
+        a = torch.randint(-128, 127, (side, side), dtype=dtype, device=device)
+        # Torch has no public product of int8 yet.
+        yield lambda: torch._int_mm(a, a)
+        return
+    a = torch.randn(side, side, device=device).to(dtype)
+    yield lambda: a @ a
+    if a.device.type == 'cpu':
+        image = a.view(1, 1, side, side).permute(0, 3, 1, 2)
+        kernel = a.view(side, side, 1, 1).contiguous(memory_format=torch.channels_last)
+        yield lambda: functional.conv2d(image, kernel)
+
+
+def _best_s(multiply: Callable[[], Tensor], device: str) -> float:
+    multiply()
+    taken: list[float] = []
+    while sum(taken) < _MOST_S:
+        _synchronize(device)
+        start_s = time.perf_counter()
+        multiply()
+        _synchronize(device)
+        taken.append(time.perf_counter() - start_s)
+    return min(taken)
+
+
+def _synchronize(device: str) -> None:
+    if device.startswith('cuda'):
+        torch.cuda.synchronize(device)

@@ -1,0 +1,141 @@
+"""One network in a process of its own, told by its parent what to do.
+
+`python -m depth_anything_ros.studies.bench.worker DESCRIPTOR THREADS`: DESCRIPTOR is that
+of a multiprocessing connection, which carries (method of Worker, arguments) and brings back
+(True, result) or (False, why not).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from typing import Any
+
+import cv2
+
+from depth_anything_ros.backends import INT8, choose_backend, create_chosen, prepare
+from depth_anything_ros.backends.base import DepthBackend
+from depth_anything_ros.backends.choice import format_of
+from depth_anything_ros.backends.exported import quantize_export
+from depth_anything_ros.core.errors import DepthAnythingError, SettingError
+from depth_anything_ros.core.processor import process_status
+from depth_anything_ros.core.timing import StageTimes
+from depth_anything_ros.core.types import BgrImage, FloatImage
+from depth_anything_ros.model.cache import find_export
+from depth_anything_ros.model.variants import Checkpoint
+from depth_anything_ros.model.weights import find
+from depth_anything_ros.studies.bench.configuration import Configuration
+from depth_anything_ros.studies.bench.samples import Loaded, Profile, Sample
+
+__all__ = ['Worker', 'main']
+
+
+class Worker:
+    """A network that runs when it is told to."""
+
+    def __init__(self) -> None:
+        self._backend: DepthBackend | None = None
+        self._images: list[BgrImage] = []
+
+    def prepare(self, configuration: Configuration) -> None:
+        """Do what the backend needs done once for these weights, like exporting them."""
+        weights = find(configuration.variant, Checkpoint.RELATIVE, configuration.weights)
+        backend, device = configuration.backend, configuration.device
+        if configuration.precision == INT8:
+            form = format_of(backend, device)
+            if form is not None and find_export(weights, form, int8=True) is None:
+                from depth_anything_ros.studies.calibration import rendered_images
+
+                quantize_export(weights, form, rendered_images(), configuration.input_size)
+        prepare(backend, device, weights, configuration.precision)
+
+    def load(self, configuration: Configuration, image: BgrImage) -> Loaded:
+        """Load the network, and run it once."""
+        start_s = time.perf_counter()
+        choice = choose_backend(configuration.parameters())
+        self._backend = create_chosen(choice.name, choice.settings)
+        load_s = time.perf_counter() - start_s
+        self._images = [image] * configuration.batch
+        first = self.turn(1)[0]
+        info = self._backend.info
+        return Loaded(info.name, info.device, info.precision, info.input_size, load_s, first.ms)
+
+    def turn(self, calls: int) -> list[Sample]:
+        """Run the network so many times."""
+        assert self._backend is not None
+        samples = []
+        for _ in range(calls):
+            times = StageTimes()
+            start_s = time.perf_counter()
+            if len(self._images) == 1:
+                self._backend.infer(self._images[0], times)
+            else:
+                self._backend.infer_batch(self._images, times)
+            samples.append(Sample((time.perf_counter() - start_s) * 1e3, times.ms))
+        return samples
+
+    def answers(self, images: Sequence[BgrImage]) -> list[FloatImage]:
+        """Return the inverse depth (H, W) of each image."""
+        assert self._backend is not None
+        return [self._backend.infer(image) for image in images]
+
+    def profile(self, configuration: Configuration, image: BgrImage, calls: int) -> Profile:
+        """Run a network that counts its operations so many times."""
+        from depth_anything_ros.studies.bench.profile import counted
+
+        choice = choose_backend(configuration.parameters())
+        if choice.name != 'openvino':
+            raise SettingError(
+                f'{choice.name} counts nothing by operation: profile --backend openvino'
+            )
+        return counted(choice.settings, image, calls)
+
+    def memory_mb(self) -> tuple[float, float | None]:
+        """Return the most memory held so far: resident, and of the GPU where torch knows."""
+        resident_mb = process_status()['VmHWM'] / 1024
+        torch: Any = sys.modules.get('torch')
+        if torch is None or not torch.cuda.is_available():
+            return resident_mb, None
+        return resident_mb, torch.cuda.max_memory_reserved() / 2**20
+
+    def peak_gflops(self, device: str, precision: str) -> float | None:
+        """Return the rate of large matrix products; None where torch has none of that type."""
+        from depth_anything_ros.studies.bench.work import peak_gflops
+
+        return peak_gflops(device, precision)
+
+
+def main(descriptor: int, threads: int) -> None:
+    """Answer until the connection is closed; on the first so many CPUs, 0 for all."""
+    # Ctrl-C reaches the whole process group; the parent ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if threads:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+        cv2.setNumThreads(threads)
+    worker = Worker()
+    with Connection(descriptor) as parent:
+        while True:
+            try:
+                name, arguments = parent.recv()
+            except EOFError:
+                return
+            try:
+                parent.send((True, getattr(worker, name)(*arguments)))
+            except DepthAnythingError as error:
+                parent.send((False, str(error)))
+            except ModuleNotFoundError as error:
+                parent.send(
+                    (False, f'needs {error.name}, not installed: pip install {error.name}')
+                )
+            except Exception as error:  # noqa: BLE001  the parent puts it into the row
+                parent.send((False, f'{type(error).__name__}: {error}'.partition('\n')[0]))
+
+
+if __name__ == '__main__':
+    main(int(sys.argv[1]), int(sys.argv[2]))
+    # Threads inside a library may hold a regular exit for seconds.
+    os._exit(0)

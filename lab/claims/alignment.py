@@ -1,0 +1,166 @@
+"""Accuracy, honesty and time of the metric alignment on synthetic scenes.
+
+The truth is exact and the inverse depth errs as the network does (`lab.world.degradation`, a
+smooth
+bias of 6 %). Depth is judged at every pixel with a true depth within 0.1 to 80 m. The constants
+of the alignment were chosen on the scenes of seeds 0 to 63; the scenes reported are others.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.core.types import FloatImage, ReferenceSamples
+from depth_anything_ros.metric.alignment import AlignmentConfig
+from lab.claims.alignment_baselines import BASELINES
+from lab.claims.alignment_references import (
+    CORRUPTIONS,
+    REFERENCES,
+    Corruption,
+    ReferenceType,
+    corrupted,
+    truth,
+)
+from lab.claims.alignment_score import MAX_M, MIN_M, Score, View, aligned
+from lab.claims.alignment_table import (
+    MISSING,
+    ORACLE,
+    REFINED,
+    ROBUST,
+    AlignmentRow,
+    print_table,
+)
+from lab.world.scenes import SCENES
+
+__all__ = ['FIRST_SEED', 'AlignmentRow', 'print_table', 'run']
+
+FIRST_SEED = 7000
+"""Seed of the first scene reported: none of those that constants were chosen on."""
+
+SIZE = (640, 480)
+
+
+def run(
+    scenes: int = 32,
+    families: Sequence[str] = tuple(SCENES),
+    references: Sequence[ReferenceType] = REFERENCES,
+    faults: Sequence[Corruption] = CORRUPTIONS,
+    on_progress: Callable[[int, int], None] | None = None,
+    first_seed: int = FIRST_SEED,
+) -> list[AlignmentRow]:
+    """Measure every method on `scenes` scenes for each family, reference and fault.
+
+    `on_progress(done, total)` is called for each scene. Every method runs on one thread.
+    """
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    rows: list[AlignmentRow] = []
+    try:
+        for number, family in enumerate(families):
+            results: dict[tuple[str, str, str], list[Score | str]] = {}
+            for done, seed in enumerate(range(first_seed, first_seed + scenes), 1):
+                of = truth(family, seed, SIZE)
+                views = {fault.gamma: View(of, fault.gamma, seed) for fault in faults}
+                for reference in references:
+                    drawn = reference.draw(of, seed)
+                    for fault in faults:
+                        view = views[fault.gamma]
+                        wrong = corrupted(drawn, fault, of.world.camera, seed)
+                        for method, score in _methods(
+                            view, reference, wrong, fault.name == 'clean'
+                        ):
+                            key = reference.name, fault.name, method
+                            results.setdefault(key, []).append(score)
+                if on_progress:
+                    on_progress(number * scenes + done, len(families) * scenes)
+            rows += [_row(family, *key, first_seed, scores) for key, scores in results.items()]
+    finally:
+        cv2.setNumThreads(threads)
+    return rows
+
+
+def _methods(
+    view: View, reference: ReferenceType, samples: Sequence[ReferenceSamples], clean: bool
+) -> Iterable[tuple[str, Score | str]]:
+    """Run every method on one scene; a text instead of a score says why there is none."""
+    frames = [view.frame(index, reference.drives) for index in range(len(samples))]
+    q, z = _pairs(frames, samples)
+    for name, method in BASELINES.items():
+        yield name, view.timed(partial(method, q, z)) if q.size > 1 else 'no_samples'
+    yield ORACLE, view.oracle
+    for name, refinement in ((ROBUST, False), (REFINED, True)):
+        config = AlignmentConfig(
+            reference.kind,
+            min_depth_m=MIN_M,
+            max_depth_m=MAX_M,
+            refinement=refinement,
+            trust_polarity=reference.trusts,
+        )
+        if refinement and not config.refines:
+            continue
+        found, seconds = aligned(frames, config, samples)
+        if not found.accepted:
+            yield name, found.reason
+        else:
+            telling = clean and not refinement and not reference.drives
+            expected = view.expected_error(config, samples) if telling else None
+            yield name, view.alignment(found, seconds, expected)
+
+
+def _pairs(
+    frames: Sequence[FloatImage], samples: Sequence[ReferenceSamples]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return inverse depth and depth of all samples, for the methods without a gate."""
+    found_q, found_z = [], []
+    for frame, each in zip(frames, samples, strict=True):
+        inside = (each.u >= 0) & (each.u <= frame.shape[1] - 1)
+        inside &= (each.v >= 0) & (each.v <= frame.shape[0] - 1)
+        inside &= (each.depth_m > MIN_M) & (each.depth_m < MAX_M)
+        u, v = np.rint(each.u[inside]).astype(int), np.rint(each.v[inside]).astype(int)
+        found_q.append(frame[v, u])
+        found_z.append(each.depth_m[inside])
+    return np.concatenate(found_q).astype(float), np.concatenate(found_z).astype(float)
+
+
+def _row(
+    family: str,
+    reference: str,
+    fault: str,
+    method: str,
+    first_seed: int,
+    scores: list[Score | str],
+) -> AlignmentRow:
+    good = [score for score in scores if isinstance(score, Score)]
+    reasons = Counter(score for score in scores if isinstance(score, str))
+    refusals = ', '.join(f'{count} {reason}' for reason, count in reasons.items())
+    place = family, reference, fault, method, len(scores), first_seed
+    if not good:
+        note = MISSING if MISSING in reasons else 'nothing published'
+        return AlignmentRow(*place, published=0.0, refusals=refusals, note=note)
+    errors = [score.abs_rel for score in good]
+    calibrations = [score.calibration for score in good if score.calibration is not None]
+    one, two = np.mean(calibrations, axis=0) if calibrations else ((), ())
+    held_out = [score.held_out for score in good if np.isfinite(score.held_out)]
+    return AlignmentRow(
+        *place,
+        float(np.mean(errors)),
+        float(np.percentile(errors, 95)),
+        len(good) / len(scores),
+        float(np.mean([score.flagged for score in good])) * len(good) / len(scores),
+        float(np.mean([score.silent for score in good])) * len(good) / len(scores),
+        float(np.mean([score.coverage for score in good])),
+        tuple(float(value) for value in one),
+        tuple(float(value) for value in two),
+        float(np.mean([score.mean_sigma for score in good]) / np.mean(errors)),
+        float(np.mean([score.gain_of_drop for score in good])),
+        float(np.mean(held_out)) if held_out else float('nan'),
+        1e3 * float(np.median([score.seconds for score in good])),
+        refusals,
+        gain_if_redrawn=float(np.mean([score.gain_if_redrawn for score in good])),
+    )

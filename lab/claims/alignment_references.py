@@ -1,0 +1,301 @@
+"""Every kind of metric reference for one synthetic scene, right and wrong, as samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.core.types import CameraModel, FloatImage, ReferenceKind, ReferenceSamples
+from depth_anything_ros.metric.samples import Gate, samples_from_ground
+from lab.world.camera import depth_image, pixel_directions, project, view_of
+from lab.world.degradation import sampled_reference
+from lab.world.geometry import Array
+from lab.world.rig import Pose
+from lab.world.sensors import stretched
+from lab.world.world import World
+
+__all__ = [
+    'CORRUPTIONS',
+    'FRAME_S',
+    'ON_THE_WAY',
+    'REFERENCES',
+    'Corruption',
+    'ReferenceType',
+    'Truth',
+    'corrupted',
+    'negated',
+    'truth',
+    'truths',
+]
+
+FRAME_S = 0.1
+_TIME_S = 1.0
+_READINGS = 10
+_PITCH_SIGMA_RAD = np.radians(0.5)
+_GROUND_STEP_PX = 12
+_GROUND_MAX_M = {'room': 8.0, 'road': 30.0}
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """One scene seen by its camera: true depth (H, W) along Z in metres, inf for the sky."""
+
+    world: World
+    depth_m: FloatImage
+    time_s: float = _TIME_S
+
+    def before(self, frames: int) -> FloatImage:
+        """Return the true depth so many frames ago, from the drive of the robot."""
+        return _seen(self.world, self.time_s - frames * FRAME_S)
+
+
+@dataclass(frozen=True)
+class ReferenceType:
+    """A reference: `draw(truth, seed)` gives one ReferenceSamples per reading, the last first.
+
+    `drives`: the robot moved between the readings. `trusts`: with alignment.trust_polarity.
+    """
+
+    name: str
+    kind: ReferenceKind
+    draw: Callable[[Truth, int], list[ReferenceSamples]]
+    drives: bool = False
+    trusts: bool = False
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """What is wrong: a share of outliers, an extrinsic error, the network's gamma.
+
+    `negated`: near is far and far is near, between the same bounds.
+    """
+
+    name: str
+    outliers: float = 0.0
+    clustered: bool = False
+    extrinsic_rad: float = 0.0
+    gamma: float = 1.0
+    negated: bool = False
+
+
+CORRUPTIONS = (
+    Corruption('clean'),
+    Corruption('30% scattered', 0.30),
+    Corruption('30% clustered', 0.30, True),
+    Corruption('45% scattered', 0.45),
+    Corruption('45% clustered', 0.45, True),
+    Corruption('extrinsic 1 deg', extrinsic_rad=np.radians(1.0)),
+    Corruption('range gamma 1.15', gamma=1.15),
+    Corruption('negated', negated=True),
+)
+
+
+def truth(family: str, seed: int, size: tuple[int, int]) -> Truth:
+    """Cast the rays of one camera, without drawing its picture."""
+    world = World(family, seed, size=size)
+    return Truth(world, _seen(world, _TIME_S))
+
+
+def truths(family: str, seed: int, size: tuple[int, int], seconds: float) -> Iterator[Truth]:
+    """Return the frames of a drive of so many seconds, `FRAME_S` apart."""
+    world = World(family, seed, seconds, size)
+    for frame in range(round(seconds / FRAME_S)):
+        time_s = frame * FRAME_S
+        yield Truth(world, _seen(world, time_s), time_s)
+
+
+def _seen(world: World, time_s: float) -> FloatImage:
+    return depth_image(view_of(world.scene.at(time_s), world.camera, world.camera_pose(time_s)))
+
+
+def corrupted(
+    samples: list[ReferenceSamples], what: Corruption, camera: CameraModel, seed: int
+) -> list[ReferenceSamples]:
+    """Add the extrinsic error and the outliers; whole readings where there are several."""
+    random = np.random.default_rng([seed, 5])
+    if what.negated:
+        return negated(samples)
+    turn = _small_rotation(what.extrinsic_rad, random)
+    if len(samples) > 1:
+        wrong = np.zeros(len(samples), np.bool_)
+        wrong[random.permutation(len(samples))[: round(what.outliers * len(samples))]] = True
+        bad = [stretched(np.ones(1), float(each), random)[0] for each in wrong]
+        samples = [_scaled(each, by) for each, by in zip(samples, bad, strict=True)]
+    else:
+        factor = np.ones(samples[0].u.size)
+        chosen = _chosen(samples[0], what, random)
+        factor[chosen] = stretched(factor[chosen], 1.0, random)
+        samples = [_scaled(samples[0], factor)]
+    if what.extrinsic_rad > 0.0:
+        samples = [_turned(each, turn, camera) for each in samples]
+    return samples
+
+
+def negated(samples: list[ReferenceSamples]) -> list[ReferenceSamples]:
+    """Exchange near and far, between the bounds of all these readings."""
+    depths = np.concatenate([each.depth_m for each in samples])
+    depths = depths[np.isfinite(depths)]
+    if not depths.size:
+        return samples
+    both = float(depths.min() * depths.max())
+    return [_scaled(each, both / np.square(each.depth_m)) for each in samples]
+
+
+def _chosen(
+    samples: ReferenceSamples, what: Corruption, random: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    count = samples.u.size
+    order = random.permutation(count)
+    if what.clustered and count:
+        middle = order[0]
+        order = np.argsort(
+            np.hypot(samples.u - samples.u[middle], samples.v - samples.v[middle]), kind='stable'
+        )
+    return np.asarray(order[: round(what.outliers * count)], np.int64)
+
+
+def _random_pixels(count: int) -> Callable[[Truth, int], list[ReferenceSamples]]:
+    def draw(of: Truth, seed: int) -> list[ReferenceSamples]:
+        drawn = sampled_reference(of.depth_m, count, seed)
+        return [_samples(drawn.u, drawn.v, drawn.depth_m, 0.01 * drawn.depth_m)]
+
+    return draw
+
+
+def _depth_camera(of: Truth, seed: int) -> list[ReferenceSamples]:
+    world = of.world
+    sensor = world.sensors.depth_camera
+    depth = world.depth(of.time_s).ravel() * 1e-3
+    known = np.flatnonzero(depth)
+    rays = pixel_directions(sensor.camera)[:, known]
+    points = rays / rays[2] * depth[known]
+    to_camera = world.camera_pose(of.time_s).inverse() @ world.depth_camera_pose(of.time_s)
+    u, v, z = project(world.camera, to_camera.apply(points))
+    return [_visible(u, v, z, sensor.noise.sigma(z), world.camera)]
+
+
+def _lidar(of: Truth, seed: int) -> list[ReferenceSamples]:
+    world = of.world
+    cloud = world.cloud(of.time_s)
+    points = np.stack([cloud['x'], cloud['y'], cloud['z']]).astype(np.float64)
+    return _of_body_points(of, points, world.rig.lidar.pose(), world.sensors.lidar.noise.floor_m)
+
+
+def _scan(of: Truth, seed: int) -> list[ReferenceSamples]:
+    world = of.world
+    ranges = world.scan(of.time_s).astype(np.float64)
+    known = np.isfinite(ranges)
+    points = world.sensors.scanner.directions()[:, known] * ranges[known]
+    return _of_body_points(of, points, world.rig.scan.pose(), world.sensors.scanner.noise.floor_m)
+
+
+def _of_body_points(
+    of: Truth, points: Array, mount: Pose, sigma_m: float
+) -> list[ReferenceSamples]:
+    world = of.world
+    to_camera = world.camera_pose(of.time_s).inverse() @ world.base(of.time_s) @ mount
+    local = to_camera.apply(points)
+    local = local[:, local[2] > 0.05]
+    u, v, z = project(world.camera, local)
+    return [_visible(u, v, z, np.full(z.size, sigma_m), world.camera)]
+
+
+def _range(
+    step_s: float, count: int = _READINGS
+) -> Callable[[Truth, int], list[ReferenceSamples]]:
+    """Return readings `step_s` apart, 0 for a robot that stands; each covers its cone's pixels."""
+
+    def draw(of: Truth, seed: int) -> list[ReferenceSamples]:
+        world = of.world
+        cone = world.sensors.range_cone
+        beam = world.rig.range.pose()
+        readings = []
+        for index in range(count):
+            time_s = of.time_s - index * step_s
+            pose = world.base(time_s) @ beam
+            draw_of = (1000 * seed + round(of.time_s / FRAME_S)) * count + index
+            read = cone.measure(world.scene.at(time_s), pose, draw_of)
+            to_camera = world.camera_pose(time_s).inverse() @ pose
+            u, v, z = project(world.camera, to_camera.apply(cone.directions() * min(read, 1e3)))
+            depth = z.mean() if np.isfinite(read) else np.nan
+            readings.append(_samples(u, v, np.full(z.size, depth), np.full(z.size, 0.01)))
+        return readings
+
+    return draw
+
+
+def _ground(of: Truth, seed: int) -> list[ReferenceSamples]:
+    """Return depth on the plane of the ground, by a height and a pitch that is half a degree off.
+
+    Nothing tells which pixels show the ground: what stands on it is in front of the plane.
+    """
+    world = of.world
+    camera, pose = world.camera, world.camera_pose(of.time_s)
+    pitch = _PITCH_SIGMA_RAD * np.random.default_rng([seed, 6]).standard_normal()
+    cos, sin = np.cos(pitch), np.sin(pitch)
+    tilt = np.array([[1.0, 0.0, 0.0], [0.0, cos, -sin], [0.0, sin, cos]])
+    up = (pose.rotation @ tilt)[2]
+    gate = Gate(max_depth_m=_GROUND_MAX_M[world.family])
+    height_m = float(pose.translation[2])
+    return [samples_from_ground(height_m, up, camera, gate, _GROUND_STEP_PX)]
+
+
+REFERENCES = (
+    ReferenceType('50 pixels', ReferenceKind.POINT_CLOUD, _random_pixels(50)),
+    ReferenceType('500 pixels', ReferenceKind.POINT_CLOUD, _random_pixels(500)),
+    ReferenceType('5000 pixels', ReferenceKind.POINT_CLOUD, _random_pixels(5000)),
+    ReferenceType('depth camera', ReferenceKind.DEPTH_IMAGE, _depth_camera),
+    ReferenceType('lidar', ReferenceKind.POINT_CLOUD, _lidar),
+    ReferenceType('laser scan', ReferenceKind.LASER_SCAN, _scan),
+    ReferenceType('range', ReferenceKind.RANGE, _range(0.0)),
+    ReferenceType('range, trusted', ReferenceKind.RANGE, _range(0.0), trusts=True),
+    ReferenceType('range, driving', ReferenceKind.RANGE, _range(FRAME_S), drives=True),
+    ReferenceType('ground plane', ReferenceKind.GROUND_PLANE, _ground),
+)
+
+"""What `bench_alignment` reads at one time, of range cones over the last second."""
+
+ON_THE_WAY = (
+    *(each for each in REFERENCES if each.name in ('depth camera', 'lidar', 'laser scan')),
+    ReferenceType('ground plane', ReferenceKind.GROUND_PLANE, _ground),
+    ReferenceType('range', ReferenceKind.RANGE, _range(FRAME_S, 1)),
+)
+"""What `bench_polarity` reads at every frame of a drive."""
+
+
+def _samples(u: Array, v: Array, z: Array, sigma: Array) -> ReferenceSamples:
+    return ReferenceSamples(*(np.asarray(each, np.float32) for each in (u, v, z, sigma)))
+
+
+def _visible(u: Array, v: Array, z: Array, sigma: Array, camera: CameraModel) -> ReferenceSamples:
+    """Keep what lies in the image, so that shares of outliers mean what the camera sees."""
+    seen = (u > -0.5) & (u < camera.width - 0.5) & (v > -0.5) & (v < camera.height - 0.5)
+    return _samples(u[seen], v[seen], z[seen], sigma[seen])
+
+
+def _scaled(samples: ReferenceSamples, factor: Array | float) -> ReferenceSamples:
+    assert samples.sigma_m is not None
+    return _samples(samples.u, samples.v, samples.depth_m * factor, samples.sigma_m)
+
+
+def _turned(samples: ReferenceSamples, turn: Array, camera: CameraModel) -> ReferenceSamples:
+    """Move the samples as if the extrinsic rotation were wrong by `turn` (3, 3)."""
+    assert samples.sigma_m is not None
+    z = samples.depth_m.astype(np.float64)
+    x = (samples.u - camera.cx) / camera.fx * z
+    y = (samples.v - camera.cy) / camera.fy * z
+    u, v, moved = project(camera, turn @ np.stack([x, y, z]))
+    return _samples(u, v, moved, samples.sigma_m)
+
+
+def _small_rotation(angle_rad: float, random: np.random.Generator) -> Array:
+    axis = random.standard_normal(3)
+    axis /= np.linalg.norm(axis)
+    x, y, z = axis
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    # Rodrigues' formula.
+    turn = np.eye(3) + np.sin(angle_rad) * cross + (1.0 - np.cos(angle_rad)) * cross @ cross
+    return np.asarray(turn)

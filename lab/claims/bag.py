@@ -1,0 +1,170 @@
+"""What reading and writing bags adds to the pipeline, in time and in memory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+
+from depth_anything_ros.backends.base import DepthBackend
+from depth_anything_ros.bag.process import process_bag
+from depth_anything_ros.bag.processing.plan import Choice
+from depth_anything_ros.bag.reading import BagReader, bgr_of
+from depth_anything_ros.bag.writing import BagWriter, storage_of
+from depth_anything_ros.core.parameters import Parameters
+from depth_anything_ros.core.types import BgrImage
+from depth_anything_ros.estimator import DepthPipeline, load_backend
+from depth_anything_ros.estimator.frame import Wanted
+from depth_anything_ros.messages.stamps import ns_from_stamp
+from lab.process_memory import memory_of
+from lab.sample import write_sample_bag
+
+__all__ = ['BagCost', 'bench_bag']
+
+_COPIES = ('all', 'none')
+
+# More would weigh on the memory that is measured; the pipeline takes as long for any of them.
+_PICTURES = 60
+
+_Picture = tuple[BgrImage, int]
+"""An image, and its stamp in nanoseconds."""
+
+
+@dataclass(frozen=True)
+class BagCost:
+    """One image: through the pipeline alone, and from bag to bag with `--copy` as `copy` says.
+
+    `pipeline_ms` and `process_ms` are medians over rounds, `ratio` that of their quotients: the
+    two run in turn. Resident memory is taken in the first round, after a tenth of the images
+    and after the last.
+    """
+
+    copy: str
+    variant: str
+    input_size: int
+    images: int
+    pipeline_ms: float
+    process_ms: float
+    ratio: float
+    early_mb: float
+    late_mb: float
+
+
+@dataclass
+class _Passes:
+    """Milliseconds for an image of each pass, and megabytes after each image of the first."""
+
+    ms: list[float] = field(default_factory=list)
+    memory_mb: list[float] = field(default_factory=list)
+
+
+def bench_bag(
+    parameters: Parameters,
+    bag: Path | None = None,
+    images: int | None = None,
+    rounds: int = 9,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[BagCost]:
+    """Process the first camera of `bag`, or of a new sample, in turn with the pipeline alone.
+
+    The bag is repeated, or cut, where its `images` are to be so many. Raises what processing it
+    raises.
+    """
+    with tempfile.TemporaryDirectory(prefix='bench_bag_') as folder:
+        work = Path(folder)
+        bag = bag or write_sample_bag(work / 'sample', 'road').path
+        with BagReader(bag) as reader:
+            topic = reader.color_topics()[0]
+            pictures = _pictures(reader, topic)
+            if images is None:
+                images = reader.topics[topic].count
+            else:
+                bag = _of_length(reader, topic, work / 'bag', images)
+        backend = load_backend(parameters)
+        alone = _Passes()
+        processed = {copy: _Passes() for copy in _COPIES}
+        for done in range(rounds):
+            alone.ms.append(_alone(backend, parameters, islice(cycle(pictures), images)) / images)
+            for copy, passes in processed.items():
+                choice = Choice(images=(topic,), copy=(copy,))
+                _process(bag, work / 'out', backend, parameters, choice, passes)
+            on_progress(done + 1, rounds)
+        info = backend.info
+        backend.close()
+    return [
+        BagCost(
+            copy,
+            info.variant,
+            info.input_size,
+            images,
+            float(np.median(alone.ms)),
+            float(np.median(passes.ms)),
+            float(np.median(np.divide(passes.ms, alone.ms))),
+            passes.memory_mb[len(passes.memory_mb) // 10],
+            passes.memory_mb[-1],
+        )
+        for copy, passes in processed.items()
+    ]
+
+
+def _pictures(reader: BagReader, topic: str) -> list[_Picture]:
+    """Decode the first images of a topic."""
+    kind = reader.topics[topic].kind
+    messages = (message.read() for message in islice(reader.messages([topic]), _PICTURES))
+    return [(bgr_of(kind, each), ns_from_stamp(each.header.stamp)) for each in messages]
+
+
+def _of_length(reader: BagReader, topic: str, out: Path, images: int) -> Path:
+    """Write the bag again and again, received later each time, until there are enough images."""
+    writer = BagWriter(out, storage_of(reader.path), compress=True)
+    for each in reader.topics.values():
+        writer.add_copy(each, reader.store)
+    lap_ns = reader.end_ns - reader.start_ns + 1
+    written = lap = 0
+    while written < images:
+        for message in reader.messages():
+            receive_ns = message.receive_ns + lap * lap_ns
+            writer.write(message.topic, message.kind, receive_ns, message.raw)
+            written += message.topic == topic
+            if written == images:
+                break
+        lap += 1
+    return writer.finish()
+
+
+def _alone(backend: DepthBackend, parameters: Parameters, pictures: Iterable[_Picture]) -> float:
+    """Return the milliseconds for all of them."""
+    pipeline = DepthPipeline(backend, parameters)
+    start_s = time.perf_counter()
+    for bgr, stamp_ns in pictures:
+        pipeline.process(bgr, stamp_ns, Wanted.NORMALIZED)
+    return (time.perf_counter() - start_s) * 1e3
+
+
+def _process(
+    bag: Path,
+    out: Path,
+    backend: DepthBackend,
+    parameters: Parameters,
+    choice: Choice,
+    passes: _Passes,
+) -> None:
+    """Process the bag once more, from opening it to the name of the finished one."""
+    first = not passes.ms
+
+    def measure(images: int) -> None:
+        if first and images:
+            passes.memory_mb.append(memory_of(os.getpid(), 0).resident_kb / 1024)
+
+    start_s = time.perf_counter()
+    # An interruption is to end the bench, and not this bag alone.
+    done = process_bag(bag, out, backend, parameters, choice, measure, stop=lambda: '')
+    passes.ms.append((time.perf_counter() - start_s) * 1e3 / max(1, done.images))
+    shutil.rmtree(out)

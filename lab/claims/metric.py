@@ -1,0 +1,93 @@
+"""What metres cost for one frame: milliseconds of every stage behind the network."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from sensor_msgs.msg import PointCloud2, PointField
+
+from depth_anything_ros.core.geometry.cloud import CloudFilter, cloud_from_depth
+from depth_anything_ros.core.geometry.transforms import Transform
+from depth_anything_ros.core.geometry.virtual_scan import VirtualScanConfig, scan_from_depth
+from depth_anything_ros.core.types import ReferenceSamples
+from depth_anything_ros.messages.point_clouds import CloudWriter
+from depth_anything_ros.metric.alignment import AlignmentConfig, ScaleAligner
+from lab.world.degradation import degraded, sampled_reference
+from lab.world.world import World
+
+__all__ = ['StageCost', 'bench_metric']
+
+_STRIDE = 2
+_PERIOD_NS = 33_000_000
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """Milliseconds of one stage; `budget_ms` is what it may cost on two CPU cores, NaN for any."""
+
+    stage: str
+    min_ms: float
+    p50_ms: float
+    p95_ms: float
+    budget_ms: float
+
+
+def bench_metric(size: tuple[int, int], samples: int, rounds: int) -> list[StageCost]:
+    """Time each stage on a simulated room of `size`, aligned with `samples` samples."""
+    world = World('room', 0, size=size)
+    bgr, truth = world.picture(1.0)
+    inverse_depth = degraded(truth)
+    drawn = sampled_reference(truth, samples, 0, outliers=0.1)
+    reference = ReferenceSamples(drawn.u, drawn.v, drawn.depth_m)
+    aligner = ScaleAligner(AlignmentConfig())
+    stamps = iter(range(0, 2**62, _PERIOD_NS))
+    alignment = aligner.update(inverse_depth, reference, next(stamps))
+    depth_m = alignment.metric_depth(inverse_depth)
+    sigma_m = alignment.sigma_of(depth_m)
+    base = world.base(1.0).inverse() @ world.camera_pose(1.0)
+    level = Transform(base.rotation, base.translation)
+    writer = CloudWriter(PointField, color=True, sigma=False)
+    keep = CloudFilter(max_relative_sigma=0.5)
+
+    def cloud() -> None:
+        made = cloud_from_depth(
+            depth_m, world.camera, keep, stride=_STRIDE, bgr=bgr, sigma_m=sigma_m
+        )
+        writer.fill(PointCloud2(), made)
+
+    refined = ScaleAligner(replace(AlignmentConfig(), refinement=True))
+    stages: list[tuple[str, Callable[[], object], float]] = [
+        (
+            f'align {samples} samples',
+            lambda: aligner.update(inverse_depth, reference, next(stamps)),
+            5,
+        ),
+        (
+            'the same, refined',
+            lambda: refined.update(inverse_depth, reference, next(stamps)),
+            np.nan,
+        ),
+        ('metric depth', lambda: alignment.metric_depth(inverse_depth), np.nan),
+        ('sigma', lambda: alignment.sigma_of(depth_m), np.nan),
+        (f'xyzrgb cloud, stride {_STRIDE}, with message', cloud, 6),
+        (
+            'scan',
+            lambda: scan_from_depth(depth_m, world.camera, level, VirtualScanConfig()),
+            np.nan,
+        ),
+    ]
+    return [_timed(*stage, rounds) for stage in stages]
+
+
+def _timed(name: str, run: Callable[[], object], budget_ms: float, rounds: int) -> StageCost:
+    run()
+    taken = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        run()
+        taken.append((time.perf_counter() - start) * 1e3)
+    p50, p95 = np.percentile(taken, (50, 95))
+    return StageCost(name, min(taken), float(p50), float(p95), budget_ms)

@@ -1,0 +1,194 @@
+"""What a frame takes outside the network, stage by stage, with and without metres."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import cycle, islice
+
+import numpy as np
+from rclpy.serialization import serialize_message
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
+
+from depth_anything_ros.backends.base import DepthBackend
+from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.core.geometry.cloud import Cloud
+from depth_anything_ros.core.geometry.transforms import Transform, extrinsics_text
+from depth_anything_ros.core.parameters import Parameters
+from depth_anything_ros.core.timing import StageTimes
+from depth_anything_ros.core.types import BgrImage, FloatImage, ReferenceKind
+from depth_anything_ros.estimator import DepthPipeline, load_backend
+from depth_anything_ros.estimator.frame import Wanted
+from depth_anything_ros.messages.images import bgr_from_image, fill_image
+from depth_anything_ros.messages.outputs import OUTPUTS, OutputWriter
+from depth_anything_ros.messages.point_clouds import CloudWriter
+from depth_anything_ros.messages.surroundings import Surroundings
+from depth_anything_ros.ros.outputs import TYPES
+from lab.camera_views import camera_info
+from lab.degraded_truth import DegradedTruthBackend
+from lab.world.world import World
+
+__all__ = ['StageCost', 'bench_stages']
+
+_VIEWS = 8
+_PERIOD_NS = 33_000_000
+_STAGES = ('convert', 'preprocess', 'infer', 'postprocess', 'align', 'cloud', 'publish')
+_RELATIVE = ('relative/image', 'relative/image_color')
+_METRIC = (*_RELATIVE, 'depth/image', 'depth/camera_info', 'depth/sigma', 'points')
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """Milliseconds of one stage; `budget_ms` is what it may take on two CPU cores, NaN for any.
+
+    `outputs` is 'relative', normalised and in colour, or 'metric', with depth, its sigma and an
+    xyzrgb cloud aligned with a lidar besides. 'publish' makes and serialises the messages, and
+    does not send them. The last stage is all of a frame but 'infer'.
+    """
+
+    outputs: str
+    stage: str
+    frames: int
+    p50_ms: float
+    p95_ms: float
+    budget_ms: float
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    image: Image
+    lidar: PointCloud2
+
+
+class _TruthBehind(DegradedTruthBackend):
+    """Lets a network run, and gives the truth with a network's errors in place of its answer.
+
+    So caches and threads are as behind that network, and there are metres whatever its weights.
+    """
+
+    def __init__(
+        self, network: DepthBackend, pictures: Iterable[tuple[BgrImage, FloatImage]]
+    ) -> None:
+        super().__init__(pictures)
+        self._network = network
+
+    def infer(self, bgr: BgrImage, times: StageTimes | None = None) -> FloatImage:
+        """Return the degraded inverse depth, after the network's own time."""
+        self._network.infer(bgr, times)
+        return super().infer(bgr, times)
+
+
+class _Camera:
+    """One camera's way from message to messages; stages that it lacks take no time."""
+
+    def __init__(
+        self, backend: DepthBackend, parameters: Parameters, info: CameraInfo, *, metric: bool
+    ) -> None:
+        self._around = Surroundings()
+        self._around.camera_info = info
+        self._around.kind = ReferenceKind.POINT_CLOUD if metric else None
+        self._parameters = parameters
+        self._pipeline = DepthPipeline(backend, parameters, self._around)
+        self._writer = OutputWriter(TYPES, 'bench')
+        names = _METRIC if metric else _RELATIVE
+        self._outputs = [output for output in OUTPUTS if output.name in names]
+
+    def answer(self, view: _View, stamp_ns: int) -> dict[str, float]:
+        """Return the milliseconds of each stage, and of all but 'infer' as ''."""
+        for message in (view.image, view.lidar):
+            message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 10**9)
+        if self._around.kind is not None:
+            self._around.add_reference(view.lidar)
+        wanted = Wanted.NONE
+        for output in self._outputs:
+            wanted |= output.wanted
+        times = StageTimes()
+        start_s = time.perf_counter()
+        with times.stage('convert'):
+            bgr = bgr_from_image(view.image)
+        header = view.image.header
+        frame = self._pipeline.process(bgr, stamp_ns, wanted, times, header.frame_id)
+        with times.stage('publish'):
+            for output in self._outputs:
+                message = self._writer.message(
+                    output, frame, header, self._around.camera_info, self._parameters
+                )
+                if message is None:
+                    why = frame.scale.message or '; '.join(frame.missing.values())
+                    raise DepthAnythingError(f'a frame of the bench has no {output.name}: {why}')
+                serialize_message(message)
+        times.add('', (time.perf_counter() - start_s) * 1e3 - times.ms['infer'])
+        return times.ms
+
+
+def bench_stages(
+    parameters: Parameters,
+    rounds: int,
+    size: tuple[int, int] = (640, 480),
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[StageCost]:
+    """Time `rounds` frames of `size` without metres, and in turn with them as many with.
+
+    Behind the network that `parameters` name. Raises what loading it raises.
+    """
+    # On a thread of its own, as in the node: memory comes from another place there.
+    with ThreadPoolExecutor(1) as worker:
+        return worker.submit(_run, parameters, rounds, size, on_progress).result()
+
+
+def _run(
+    parameters: Parameters,
+    rounds: int,
+    size: tuple[int, int],
+    on_progress: Callable[[int, int], None],
+) -> list[StageCost]:
+    world = World('room', size=size)
+    moments_s = [world.seconds * index / _VIEWS for index in range(_VIEWS)]
+    pictures = [world.picture(moment_s) for moment_s in moments_s]
+    views = [
+        _view(world, moment_s, bgr) for moment_s, (bgr, _) in zip(moments_s, pictures, strict=True)
+    ]
+    base = world.camera_pose(0.0).inverse() @ world.base(0.0) @ world.rig.lidar.pose()
+    extrinsics = extrinsics_text(Transform(base.rotation, base.translation))
+    parameters = replace(
+        parameters, reference=replace(parameters.reference, extrinsics=extrinsics)
+    )
+    backend = _TruthBehind(load_backend(parameters), pictures)
+    cameras = {
+        name: _Camera(backend, parameters, camera_info(world.camera), metric=name == 'metric')
+        for name in ('relative', 'metric')
+    }
+    taken: dict[str, list[dict[str, float]]] = {name: [] for name in cameras}
+    # The first frames fill what is kept for the later ones.
+    for number, view in enumerate(islice(cycle(views), rounds + 2)):
+        for name, camera in cameras.items():
+            taken[name].append(camera.answer(view, (number + 1) * _PERIOD_NS))
+        on_progress(number + 1, rounds + 2)
+    rows = []
+    for name, budget_ms in (('relative', 8.0), ('metric', 18.0)):
+        frames = taken[name][2:]
+        rows += [_cost(name, stage, stage, frames) for stage in _STAGES if stage in frames[0]]
+        rows.append(_cost(name, 'outside the network', '', frames, budget_ms))
+    return rows
+
+
+def _view(world: World, moment_s: float, bgr: BgrImage) -> _View:
+    view = _View(Image(), PointCloud2())
+    fill_image(view.image, bgr, 'bgr8')
+    returns = world.cloud(moment_s)
+    points = np.stack([returns[axis] for axis in ('x', 'y', 'z')], axis=1)
+    CloudWriter(PointField, color=False, sigma=False).fill(view.lidar, Cloud(points))
+    return view
+
+
+def _cost(
+    outputs: str,
+    stage: str,
+    key: str,
+    frames: list[dict[str, float]],
+    budget_ms: float = float('nan'),
+) -> StageCost:
+    p50, p95 = np.percentile([frame[key] for frame in frames], (50, 95))
+    return StageCost(outputs, stage, len(frames), float(p50), float(p95), budget_ms)

@@ -1,0 +1,107 @@
+"""The product's face: sample bags through DDS and the running node, and what came back."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from depth_anything_ros.bag.parts import METADATA
+from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.core.parameters import Parameters
+from lab.contact_sheet import contact_sheet
+from lab.live_replay import Replay, replay
+from lab.sample import write_sample_bag
+
+__all__ = ['drive', 'show']
+
+_SCENES = ('room', 'road')
+_COLUMNS_PER_SCENE = 3
+
+
+@dataclass(frozen=True)
+class _Paths:
+    """Where the results go, below the folder that the user names."""
+
+    folder: Path
+
+    @property
+    def bags(self) -> dict[str, Path]:
+        return {scene: self.folder / f'sample_{scene}' for scene in _SCENES}
+
+    @property
+    def recorded(self) -> dict[str, Path]:
+        return {scene: self.folder / f'depth_{scene}' for scene in _SCENES}
+
+    @property
+    def sheet(self) -> Path:
+        return self.folder / 'demo.png'
+
+
+def drive(
+    out: Path, seconds: float, rate_hz: float, on_progress: Callable[[int, int], None]
+) -> None:
+    """Record `seconds` of two simulated drives below `out`, the camera at `rate_hz`.
+
+    `on_progress` hears how much of each is done. Raises SettingError for arguments that cannot
+    be used.
+    """
+    paths = _Paths(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        _remove_earlier([*paths.bags.values(), *paths.recorded.values()])
+    except OSError as err:
+        raise SettingError(f'cannot write into {out}: {err.strerror}; name another --out') from err
+    for scene, bag in paths.bags.items():
+        write_sample_bag(bag, scene, seconds, rate_hz, on_progress=on_progress)
+
+
+def show(out: Path, parameters: Parameters, rate_hz: float) -> int:
+    """Replay the drives to the node and write a contact sheet of what it answered.
+
+    Gives 0, or 1 if no depth came back. Raises DepthAnythingError if the node does not start.
+    """
+    paths = _Paths(out)
+    pairs = dict(zip(paths.bags.values(), paths.recorded.values(), strict=True))
+    result = replay(pairs, parameters)
+    _print_summary(result, rate_hz)
+    if not result.answered:
+        print('no depth came back', file=sys.stderr)
+        return 1
+    sheet = contact_sheet(pairs, _COLUMNS_PER_SCENE, parameters.color.map)
+    if not cv2.imwrite(str(paths.sheet), sheet):
+        raise SettingError(f'{paths.sheet} cannot be written: is the disk full?')
+    print(f'\nlook at          {paths.sheet}')
+    print(f'recorded depth   {"  ".join(str(bag) for bag in paths.recorded.values())}')
+    print(f'sample bags      {"  ".join(str(bag) for bag in paths.bags.values())}')
+    print('\nnext, on your own pictures: depth_anything run FOLDER OUT --variant vits')
+    print('on your robot: ros2 launch depth_anything_ros depth.launch.py variant:=vits')
+    return 0
+
+
+def _remove_earlier(bags: list[Path]) -> None:
+    """Remove the bags of an earlier demo; SettingError where one holds more."""
+    there = [bag for bag in bags if bag.exists()]
+    for bag in there:
+        foreign = {path.name for path in bag.iterdir()} - {METADATA, f'{bag.name}.mcap'}
+        if foreign:
+            raise SettingError(
+                f'{bag / min(foreign)} is not of an earlier demo: move it, or name another --out'
+            )
+    for bag in there:
+        for path in bag.iterdir():
+            path.unlink()
+        bag.rmdir()
+
+
+def _print_summary(result: Replay, rate_hz: float) -> None:
+    p50, p95, p99 = result.latency_ms.percentiles(50, 95, 99)
+    print(f'\nimages sent      {result.sent:5d}  at {rate_hz:.1f} Hz')
+    print(f'depth received   {result.answered:5d}  at {result.output_hz:.1f} Hz')
+    print(f'image to depth   p50 {p50:.0f} ms, p95 {p95:.0f} ms, p99 {p99:.0f} ms, through DDS')
+    for status in result.diagnostics:
+        part = status.name.rpartition(': ')[2]
+        print(f'{part:<16} {status.message}')

@@ -1,0 +1,128 @@
+"""Where the sensors sit: frames, extrinsics, and the pose of the base on its path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from depth_anything_ros.core.types import CameraModel
+from lab.world.geometry import Array, yaw_matrix
+
+__all__ = [
+    'BASE_HEIGHT_M',
+    'OPTICAL',
+    'RIGS',
+    'Mount',
+    'Pose',
+    'Rig',
+    'base_pose',
+    'optical',
+    'pinhole',
+]
+
+BASE_HEIGHT_M = 0.12
+"""Height of base_link above base_footprint."""
+
+OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+"""Rotation of an optical frame (x right, y down, z forward) in its body frame (REP 103)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pose:
+    """Rigid transform: x_parent = rotation (3, 3) @ x_child + translation (3,), metres."""
+
+    rotation: Array
+    translation: Array
+
+    def __matmul__(self, other: Pose) -> Pose:
+        """Chain: parent <- child <- grandchild."""
+        rotation = self.rotation @ other.rotation
+        return Pose(rotation, self.rotation @ other.translation + self.translation)
+
+    def inverse(self) -> Pose:
+        """Return child <- parent."""
+        return Pose(self.rotation.T, -self.rotation.T @ self.translation)
+
+    def apply(self, points: Array) -> Array:
+        """Move points (3, n) from the child frame to the parent frame."""
+        return np.asarray(self.rotation @ points + self.translation[:, None])
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A sensor's place on base_footprint: position in metres, nose-down pitch and roll."""
+
+    x_m: float
+    y_m: float
+    z_m: float
+    pitch_rad: float = 0.0
+    roll_rad: float = 0.0
+
+    def pose(self) -> Pose:
+        """Return base_footprint <- the sensor's body frame (x forward, y left, z up)."""
+        cp, sp = np.cos(self.pitch_rad), np.sin(self.pitch_rad)
+        cr, sr = np.cos(self.roll_rad), np.sin(self.roll_rad)
+        pitch = np.array([[cp, 0.0, sp], [0.0, 1.0, 0.0], [-sp, 0.0, cp]])
+        roll = np.array([[1.0, 0.0, 0.0], [0.0, cr, -sr], [0.0, sr, cr]])
+        return Pose(pitch @ roll, np.array([self.x_m, self.y_m, self.z_m]))
+
+
+@dataclass(frozen=True)
+class Rig:
+    """The mounts of one kind of robot. `camera_pitch_rad` is positive looking down."""
+
+    camera: Mount
+    depth_camera: Mount
+    lidar: Mount
+    scan: Mount
+    range: Mount
+    camera_focal: float = 0.75
+    """Focal length over image width of the colour camera: 67 degrees across."""
+
+
+RIGS: dict[str, Rig] = {
+    'room': Rig(
+        camera=Mount(0.15, 0.0, 0.80, np.radians(5.0)),
+        depth_camera=Mount(0.15, 0.06, 0.80, np.radians(5.0)),
+        lidar=Mount(0.0, 0.0, 1.05),
+        scan=Mount(0.18, 0.0, 0.22),
+        range=Mount(0.20, 0.0, 0.40),
+    ),
+    'road': Rig(
+        camera=Mount(0.60, 0.0, 1.45, np.radians(1.0)),
+        depth_camera=Mount(0.60, 0.10, 1.45, np.radians(1.0)),
+        lidar=Mount(0.20, 0.0, 1.85),
+        scan=Mount(0.75, 0.0, 0.55),
+        range=Mount(0.80, 0.0, 0.60),
+    ),
+}
+
+
+def base_pose(x: float, y: float, yaw: float) -> Pose:
+    """Return map <- base_footprint for a base at (x, y) metres, heading `yaw` radians."""
+    return Pose(yaw_matrix(yaw), np.array([x, y, 0.0]))
+
+
+def optical(body: Pose) -> Pose:
+    """Return parent <- optical frame from parent <- body frame."""
+    return Pose(body.rotation @ OPTICAL, body.translation)
+
+
+def pinhole(
+    width: int,
+    height: int,
+    focal: float = 0.75,
+    distortion: tuple[float, ...] = (),
+) -> CameraModel:
+    """Return a centred camera with square pixels; `focal` is in image widths."""
+    return CameraModel(
+        width,
+        height,
+        focal * width,
+        focal * width,
+        (width - 1) / 2,
+        (height - 1) / 2,
+        distortion,
+        'plumb_bob' if distortion else '',
+    )

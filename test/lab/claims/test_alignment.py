@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from depth_anything_ros.reports.plain_json import plain_json
+from lab.claims import alignment_baselines
+from lab.claims.alignment import print_table, run
+from lab.claims.alignment_baselines import NotInstalledError
+from lab.claims.alignment_references import CORRUPTIONS, REFERENCES
+
+
+def test_every_reference_gives_a_row_per_method(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(q: object, z: object) -> tuple[float, float]:
+        raise NotInstalledError('scikit-learn')
+
+    monkeypatch.setitem(alignment_baselines.BASELINES, 'RANSAC', missing)
+    progress: list[tuple[int, int]] = []
+    faults = (*CORRUPTIONS[:2], CORRUPTIONS[-1])
+    rows = run(1, ('road',), faults=faults, on_progress=lambda *at: progress.append(at))
+    assert progress == [(1, 1)]
+    assert {row.reference for row in rows} == {reference.name for reference in REFERENCES}
+    found = {(row.reference, row.fault, row.method): row for row in rows}
+    assert found['range', 'clean', 'robust'].refusals == '1 polarity_unobserved'
+    assert found['range, trusted', 'clean', 'robust'].flagged == 1.0
+    ours = found['500 pixels', '30% scattered', 'robust']
+    assert ours.abs_rel < 1.05 * found['500 pixels', '30% scattered', 'oracle'].abs_rel
+    assert found['500 pixels', 'clean', 'RANSAC'].note == 'not installed'
+    assert ('laser scan', 'clean', 'refined') not in found
+    assert found['500 pixels', 'negated', 'robust'].refusals == '1 contradicts_network'
+    assert ours.silent == 0.0
+    # Strict JSON: no NaN.
+    assert len(json.loads(plain_json(rows), parse_constant=pytest.fail)) == len(rows)
+    print_table(rows)
+    table = capsys.readouterr().out
+    assert table.startswith('scenes of seeds 7000 to 7000; constants were chosen on 0 to 63')
+    assert 'not installed' in table
+    assert 'depth camera' in table

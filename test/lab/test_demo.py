@@ -1,0 +1,39 @@
+"""What the demo does with the folder that it is given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from depth_anything_ros.core.errors import SettingError
+from lab import demo
+
+
+def _drive(out: Path) -> dict[Path, int]:
+    """Drive for three images and give what is there then, with when it was written."""
+    demo.drive(out, 0.3, 10.0, lambda done, total: None)
+    return _files(out)
+
+
+def _files(out: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in out.rglob('*') if path.is_file()}
+
+
+def test_a_second_demo_takes_the_place_of_the_first(tmp_path: Path) -> None:
+    first = _drive(tmp_path)
+    second = _drive(tmp_path)
+    assert first.keys() == second.keys()
+    assert all(second[path] > first[path] for path in first)
+
+
+def test_a_file_of_somebody_else_is_named_and_nothing_is_removed(tmp_path: Path) -> None:
+    _drive(tmp_path)
+    recorded = tmp_path / 'depth_room'
+    recorded.mkdir()
+    (recorded / 'metadata.yaml').touch()
+    (recorded / 'mine').touch()
+    before = _files(tmp_path)
+    with pytest.raises(SettingError, match=f'{recorded / "mine"} is not of an earlier demo'):
+        _drive(tmp_path)
+    assert _files(tmp_path) == before

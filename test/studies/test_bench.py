@@ -1,0 +1,317 @@
+"""The bench of the network: what it counts and says, not how fast this machine is."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from depth_anything_ros import cli
+from depth_anything_ros.core.errors import BackendError, SettingError
+from depth_anything_ros.model.network import random_network
+from depth_anything_ros.model.variants import get_variant
+from depth_anything_ros.studies.bench.configuration import (
+    Configuration,
+    Engine,
+    grid,
+    with_weights,
+)
+from depth_anything_ros.studies.bench.measure import Bench, Plan, measure, photograph
+from depth_anything_ros.studies.bench.process import NetworkProcess
+from depth_anything_ros.studies.bench.report import Conditions, json_text, text
+from depth_anything_ros.studies.bench.row import Row, Timing, agreement
+from depth_anything_ros.studies.bench.samples import Sample
+from depth_anything_ros.studies.bench.starts import measure_starts
+from depth_anything_ros.studies.bench.work import network_gflop, peak_gflops
+
+SIZE = (160, 120)
+DEMO = Configuration('demo', 'torch', 'fp32', 126, threads=1, device='cpu')
+CONDITIONS = Conditions('a machine', SIZE, {'demo': 'released'})
+
+
+def test_rows_run_in_turn_and_a_failure_is_a_row() -> None:
+    wanted = grid(['demo'], [126], [1], ['torch'], ['fp32', 'bf16', 'fp16'], [1, 2], 'cpu')
+    plan = Plan(SIZE, frames=5, seconds=20.0, baseline=Engine('torch', 'fp32'))
+    done = []
+    rows = measure(wanted, plan, lambda *how_far: done.append(how_far))
+    # fp32 one by one is the baseline itself.
+    assert [(row.precision, row.batch) for row in rows] == [
+        *(('fp32', 1), ('fp32', 2), ('bf16', 1), ('bf16', 2), ('fp16', 1), ('fp16', 2))
+    ]
+    assert done[-1] == (6, 6)
+    assert [row.is_baseline for row in rows] == [True] + 5 * [False]
+    *ran, _, failed = rows
+    assert failed.timing is None
+    assert 'fp16 is slow' in failed.note
+    for row in ran[:4]:
+        assert row.timing is not None and row.agreement is not None
+        assert row.timing.min_ms <= row.timing.p50_ms <= row.timing.p95_ms <= row.timing.p99_ms
+        assert 0 < row.timing.infer_ms <= row.timing.p99_ms
+        assert row.timing.fps == pytest.approx(row.batch * 1e3 / row.timing.p50_ms)
+        # Torch alone is more than that, and this process far less than all of memory.
+        assert row.resident_mb is not None and 100 < row.resident_mb < 5000
+        assert row.agreement.pearson > 0.99
+        assert row.start_s is not None and row.load_s is not None and row.start_s > row.load_s
+        gflop = row.batch * network_gflop('demo', SIZE, 126)
+        assert row.gflops == pytest.approx(gflop / row.timing.infer_ms * 1e3)
+    assert ran[0].ratio is None
+    assert all(row.ratio is not None and row.ratio > 0 for row in ran[1:4])
+    assert ran[0].agreement is not None and ran[0].agreement.diff_p99_percent < 1e-4
+    assert ran[2].agreement is not None and 0.01 < ran[2].agreement.diff_p99_percent < 5
+
+
+def test_without_its_baseline_a_row_has_no_ratio() -> None:
+    plan = Plan(SIZE, frames=2, baseline=Engine('upstream'), has_peak=False, has_agreement=False)
+    missing, row = measure([DEMO], plan)
+    assert missing.is_baseline
+    assert "variant 'demo' is not upstream's" in missing.note
+    assert row.timing is not None
+    assert row.ratio is row.gflops is row.agreement is None
+
+
+def test_a_process_that_dies_says_so_in_the_row() -> None:
+    with (
+        NetworkProcess(environment={'PYTHONHOME': '/nonexistent'}) as process,
+        pytest.raises(BackendError, match='ended with status 1: '),
+    ):
+        process.load(DEMO, photograph(SIZE))
+
+
+def test_the_operations_are_those_of_the_encoder_and_the_head() -> None:
+    # 126x168 is 9 x 12 patches, and a class token.
+    tokens, width, depth = 109, 144, 6
+    linear = 2 * 12 * width**2 * tokens
+    attention = 2 * 2 * tokens**2 * width
+    patches = 2 * 108 * 3 * 14**2 * width
+    encoder = (depth * (linear + attention) + patches) * 1e-9
+    assert encoder < network_gflop('demo', SIZE, 126) < 20 * encoder
+    parameters = {
+        name: sum(value.numel() for value in random_network(get_variant(name)).parameters())
+        for name in ('demo', 'vits')
+    }
+    # Nearly every parameter serves every one of 37 x 50 patches, some of the head's many times.
+    assert network_gflop('vits', (640, 480), 518) > 2 * parameters['vits'] * 37 * 49 * 1e-9
+    assert network_gflop('vits', SIZE, 518) > 10 * network_gflop('vits', SIZE, 140)
+
+
+def test_a_peak_is_measured_or_left_open() -> None:
+    rate = peak_gflops('cpu', 'fp32')
+    assert rate is not None and rate > 0.1
+    assert peak_gflops('cpu', 'int4') is None
+
+
+def test_agreement_knows_no_scale_and_shift_but_which_side_is_near() -> None:
+    reference = np.random.default_rng(0).random((40, 50)).astype(np.float32)
+    same = agreement(3.0 * reference - 7.0, reference)
+    assert same is not None
+    assert same.diff_p99_percent < 1e-3
+    assert same.pearson == pytest.approx(1.0)
+    turned = agreement(-reference, reference)
+    assert turned is not None
+    assert turned.diff_p50_percent > 10
+    assert turned.pearson == pytest.approx(-1.0)
+    noise = np.random.default_rng(1).normal(0, 0.01, reference.shape).astype(np.float32)
+    noisy = agreement(reference + noise, reference)
+    # Of a spread of 0.96; half of a normal error is within 0.67 sigma, 99 % within 2.58.
+    assert noisy is not None
+    assert noisy.diff_p50_percent == pytest.approx(0.67 / 0.96, rel=0.15)
+    assert noisy.diff_p99_percent == pytest.approx(2.58 / 0.96, rel=0.15)
+    assert agreement(reference, np.zeros_like(reference)) is None
+    reference[0, 0] = math.nan
+    assert agreement(reference, noise) is None
+
+
+def test_a_start_is_timed_with_and_without_what_was_kept() -> None:
+    cold, failed = measure_starts([DEMO, Configuration('demo', 'torch', 'fp16')], SIZE, 1)
+    assert cold.cold_s is not None and cold.warm_s is not None and cold.warm_load_s is not None
+    assert 0 < cold.warm_load_s < cold.warm_s
+    assert not cold.note
+    assert failed.cold_s is None
+    assert 'fp16' in failed.note
+
+
+def test_weights_that_are_not_here_are_random_and_that_is_said() -> None:
+    wanted = grid(['demo', 'vits'], [126], [1], ['torch'], ['fp32'], [1])
+    chosen, said = with_weights(wanted)
+    assert [one.weights for one in chosen] == ['', 'random']
+    assert said == {
+        'demo': 'released',
+        'vits': 'random, as the released ones are not in the cache',
+    }
+
+
+def test_a_pinned_variant_is_timed_once() -> None:
+    assert len(grid(['demo'], [126, 518], [1], ['torch'], ['fp32'], [1])) == 1
+
+
+def test_an_engine_is_read_or_refused() -> None:
+    assert Engine.read('torch:bf16') == Engine('torch', 'bf16')
+    assert Engine.read('upstream') == Engine('upstream', 'auto')
+    with pytest.raises(SettingError, match="'abacus' names no backend"):
+        Engine.read('abacus')
+    with pytest.raises(SettingError, match="'torch:fp64' names no engine: precision is 'fp64'"):
+        Engine.read('torch:fp64')
+
+
+@pytest.mark.parametrize(('precision', 'status'), [('fp32', 0), ('fp16', 1), ('fp16,bf16', 0)])
+def test_a_baseline_alone_is_no_answer(
+    precision: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timing = Timing.of([Sample(10.0, {'infer': 10.0})], 1)
+
+    def group(_: Bench, configurations: list[Configuration]) -> list[Row]:
+        """Run all but fp16; fp32 is the baseline."""
+        rows = [Row.asked(one) for one in configurations if one.precision != 'fp32']
+        rows = [row if row.precision == 'fp16' else replace(row, timing=timing) for row in rows]
+        return [*rows, _row(timing=timing, is_baseline=True)]
+
+    monkeypatch.setattr(Bench, 'group', group)
+    arguments = '--variant demo --backend torch --baseline torch:fp32 --size 160x120'
+    assert cli.main(['bench', *arguments.split(), '--precision', precision]) == status
+
+
+def _row(**given: object) -> Row:
+    return Row('demo', 'torch', 'fp32', 126, 1, 1, 'cpu', '', **given)  # type: ignore[arg-type]
+
+
+def test_the_tables_lift_what_rows_share_and_give_reasons() -> None:
+    timing = Timing.of([Sample(ms, {'infer': ms - 1.0}) for ms in (10.0, 12.0, 20.0)], 1)
+    assert (timing.min_ms, timing.p50_ms, timing.infer_ms) == (10.0, 12.0, 11.0)
+    slow, fast = (_row(timing=timing, is_baseline=True), _row(timing=timing, ratio=2.5))
+    object.__setattr__(fast, 'precision', 'bf16')
+    lost = _row(note='needs abacus, not installed: pip install abacus')
+    told = text([slow, fast, lost], CONDITIONS, as_markdown=False)
+    assert told.startswith('a machine\nimage 160x120; weights of demo: released\n')
+    assert 'variant demo, input_size 126, backend torch' in told
+    lines = told.splitlines()
+    (head,) = (line for line in lines if line.startswith('precision  calls'))
+    # No stage but infer took time, no GPU was there: empty columns are not shown.
+    assert 'GPU' not in told.split('ms: a call')[0]
+    assert head.split()[-2:] == ['infer', 'postprocess']
+    assert any(line.startswith('fp32') and 'baseline' in line for line in lines)
+    assert any(line.startswith('bf16') and '2.50' in line for line in lines)
+    assert lines[-1].strip() == (
+        'torch fp32 (demo): needs abacus, not installed: pip install abacus'
+    )
+    shown = text([slow, fast, lost], CONDITIONS, as_markdown=True)
+    assert '| precision | calls |' in shown
+    # Strict JSON: no NaN.
+    content = json.loads(json_text([slow, lost], CONDITIONS), parse_constant=pytest.fail)
+    assert content['machine'] == 'a machine'
+    assert content['rows'][1]['timing'] is None
+
+
+def test_a_picture_is_drawn(tmp_path: Path) -> None:
+    pytest.importorskip('matplotlib')
+    from depth_anything_ros.studies.bench.plot import plot
+
+    timing = Timing.of([Sample(ms, {'infer': ms - 1.0}) for ms in (10.0, 12.0, 20.0)], 1)
+    plot([_row(timing=timing, ratio=2.5)], CONDITIONS, tmp_path / 'rows.png')
+    assert (tmp_path / 'rows.png').read_bytes().startswith(b'\x89PNG')
+    with pytest.raises(SettingError, match='cannot be written'):
+        plot([_row(timing=timing)], CONDITIONS, tmp_path / 'none' / 'rows.png')
+
+
+def test_bench_prints_rows_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    shape = ['--variant', 'demo', '--device', 'cpu', '--threads', '1', '--size', '160x120']
+    how = [
+        '--backend',
+        'torch',
+        '--baseline',
+        'torch:fp32',
+        '--precision',
+        'fp32,bf16',
+        '--frames',
+        '2',
+        '--json',
+    ]
+    assert cli.main(['bench', *shape, *how]) == 0
+    rows = json.loads(capsys.readouterr().out)['rows']
+    assert [row['precision'] for row in rows] == ['fp32', 'bf16']
+    assert [row['is_baseline'] for row in rows] == [True, False]
+    assert rows[1]['ratio'] > 0
+
+
+def test_accuracy_is_held_against_float32_and_the_truth(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    for name in ('openvino', 'nncf'):
+        pytest.importorskip(name)
+    shape = ['--variant', 'demo', '--device', 'cpu', '--scenes', '2']
+    how = ['--backend', 'torch,openvino', '--precision', 'fp32,int8', '--json']
+    assert cli.main(['bench', 'accuracy', *shape, *how]) == 0
+    exact, refused, other, quantized = json.loads(capsys.readouterr().out)
+    assert exact['ratio'] == 1 and exact['diff_p99_percent'] == 0
+    assert 0.02 < exact['abs_rel'] < 0.2
+    assert 'int8 runs on backend' in refused['note']
+    assert other['diff_p99_percent'] < 0.01
+    assert other['diff_p99_percent'] < quantized['diff_p50_percent'] < 2
+    assert 0.9 < quantized['ratio'] < 1.1
+    # Nothing calibrated on rendered pictures stays for the node.
+    assert not list(tmp_path.rglob('*int8*'))
+
+
+def test_a_profile_shares_out_the_time_and_the_operations(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pytest.importorskip('openvino')
+    arguments = ['bench', 'profile', '--variant', 'demo', '--frames', '2', '--size', '160x120']
+    assert cli.main([*arguments, '--backend', 'openvino', '--precision', 'fp32', '--json']) == 0
+    parts = {row['part']: row for row in json.loads(capsys.readouterr().out)}
+    assert parts.keys() == {'linear', 'convolution', 'attention', 'rest'}
+    blocks = get_variant('demo').depth
+    assert parts['attention']['operations'] == blocks
+    assert parts['linear']['operations'] >= 4 * blocks
+    assert sum(row['share_percent'] for row in parts.values()) == pytest.approx(100)
+    gflop = sum(row['gflop'] or 0 for row in parts.values())
+    assert gflop == pytest.approx(network_gflop('demo', SIZE, 126))
+    assert cli.main([*arguments, '--backend', 'torch']) == 2
+    assert 'profile --backend openvino' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'said'),
+    [
+        ('bench accuracy --scenes 0', 'give 1 or more'),
+        ('bench --baseline abacus', 'names no backend'),
+        ('bench --baseline torch:fp64', 'choose one of auto, fp32'),
+        ('bench --frames 0', 'give 1 or more'),
+        ('bench --plot /proc/rows.png', '--plot /proc/rows.png cannot be written'),
+        ('bench --plot rows.txt', '--plot rows.txt names no format of pictures'),
+        ('bench soak --variant vits,vitb', '--variant has 2 values, and bench soak takes one'),
+        ('bench node --variant vits --metric', 'random weights of vits give no metres'),
+    ],
+)
+def test_bad_input_is_one_line(
+    arguments: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if '--plot' in arguments:
+        pytest.importorskip('matplotlib')
+    assert cli.main(arguments.split()) != 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'said'),
+    [
+        ('--batch 0', 'a batch of 0 holds no image'),
+        ('--batch two', "'two' is no whole number: give some as in 1,4"),
+        ('--threads 1,2.5', "'2.5' is no whole number"),
+        ('--input-size 518,', "'' is no whole number"),
+        ('--variant vits,vitx', "variant is 'vitx': choose one of"),
+    ],
+)
+def test_a_bad_list_is_bad_usage(
+    arguments: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(['bench', *arguments.split()])
+    assert ended.value.code == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert f'argument {arguments.split()[0]}: {said}' in last
