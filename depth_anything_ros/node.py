@@ -1,40 +1,37 @@
-"""The lifecycle node: wiring and main() only."""
+"""The lifecycle node: wiring and main() only. What happens to an image is in ros/frame_loop.py."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-import time
-from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from types import FrameType
 from typing import Any
 
+import cv2
 import rclpy
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.guard_condition import GuardCondition
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import TransitionCallbackReturn
 from std_srvs.srv import Trigger
 
 from depth_anything_ros.backends.base import NetworkOutput
+from depth_anything_ros.backends.loading import fetch_weights, load_backend
 from depth_anything_ros.core.errors import DepthAnythingError, WeightsError
 from depth_anything_ros.core.parameters import Parameters
-from depth_anything_ros.estimator import (
-    DepthPipeline,
-    SharedNetwork,
-    fetch_weights,
-    load_backend,
-)
-from depth_anything_ros.ros.camera import Camera, ReceivedImage
+from depth_anything_ros.estimator.shared_network import SharedNetwork
+from depth_anything_ros.estimator.stream import DepthStream
+from depth_anything_ros.ros.camera import NodeCamera
+from depth_anything_ros.ros.frame_loop import FrameLoop
 from depth_anything_ros.ros.lifecycle import ManagedNode
 from depth_anything_ros.ros.parameters import NodeParameters
 from depth_anything_ros.ros.reporter import Reporter, Snapshot
 from depth_anything_ros.ros.transforms import LiveTransforms, create_transforms
-from depth_anything_ros.ros.worker import Worker
 
 __all__ = ['DepthNode', 'main']
 
@@ -45,55 +42,55 @@ SUCCESS = TransitionCallbackReturn.SUCCESS
 class DepthNode(ManagedNode):
     """Depth of the images of one camera or several; docs/topics.md says what goes in and out.
 
-    The executor's thread receives and answers services; the worker's owns the network.
+    The executor's thread receives messages and serves requests; the worker's owns the network.
     """
 
     def __init__(self, **options: Any) -> None:
-        """Declare parameters and speak; nothing is loaded before `configure`."""
+        """Declare parameters and topics; nothing is loaded before `configure`."""
         super().__init__('depth_anything', **options)
+        # Of what is done here with OpenCV every step takes less than a millisecond, and on a busy
+        # machine a second thread comes later than that.
+        cv2.setNumThreads(1)
         self._progress = ''
         self._fetching: Future[None] | None = None
-        self._worker: Worker[ReceivedImage] = Worker(self._process, self.log_error)
-        self._network: SharedNetwork | None = None
-        self._pipelines: dict[str, DepthPipeline] = {}
+        self._cameras: dict[str, NodeCamera] = {}
+        self._frames = FrameLoop(self, self._cameras, self._on_scale, self.log_error)
+        self._worker = self._frames.worker
         self._settings = NodeParameters(self, self.state, self._apply)
-        self._cameras = {name: self._camera(name) for name in self.parameters.cameras}
+        for name in self.parameters.cameras:
+            self._cameras[name] = self._camera(name)
         self._transforms: LiveTransforms | None = None
         self._reporter = Reporter(self, self._snapshot)
         self._fetched = self.create_guard_condition(self._start)
         self._scale_changed = self.create_guard_condition(self._reporter.report_status)
         for name in {'', *self._cameras}:
-            self._offer_reset(name)
+            topic = f'~/{name}/reset_alignment' if name else '~/reset_alignment'
+            self.create_service(Trigger, topic, partial(self._reset_alignment, name))
         self._reporter.report()
         if self.parameters.autostart:
             self._fetching = self._worker.submit(self._fetch)
-            self._fetching.add_done_callback(self._tell_fetched)
+            self._fetching.add_done_callback(lambda _: self._wake(self._fetched))
 
     @property
     def parameters(self) -> Parameters:
         """The parameters in force; where cameras have names, each has its own besides."""
         return self._settings.current
 
-    def _camera(self, name: str) -> Camera:
-        return Camera(
+    def _camera(self, name: str) -> NodeCamera:
+        return NodeCamera(
             self,
             name,
-            partial(self._worker.offer, name),
             lambda: self._settings.cameras[name],
+            self._worker.offer,
             self._need_transforms,
-            self._tell_scale,
         )
-
-    def _offer_reset(self, camera: str) -> None:
-        topic = f'~/{camera}/reset_alignment' if camera else '~/reset_alignment'
-        self.create_service(Trigger, topic, partial(self._reset_alignment, camera))
 
     def _configure(self) -> None:
         if self._fetching is not None and not self._fetching.done():
             raise WeightsError('the weights are still being fetched: configure again after that')
         # On the thread that owns the network, behind a frame that may still be in the last one.
         backend = self._worker.submit(partial(load_backend, self.parameters)).result()
-        self._network = SharedNetwork(backend, self.get_logger().warning)
+        self._frames.network = SharedNetwork(backend, self.get_logger().warning)
         try:
             for camera in self._cameras.values():
                 camera.outputs.open()
@@ -110,18 +107,15 @@ class DepthNode(ManagedNode):
             self.get_logger().warning(warning)
 
     def _activate(self) -> None:
-        assert self._network is not None
-        backend = self._network.backend
+        assert self._frames.network is not None
+        backend = self._frames.network.backend
+        self._frames.overload = self.parameters.overload
         try:
             if backend.output is NetworkOutput.METRES:
                 # Clouds and scans may ask for a level frame without any reference.
                 self._need_transforms()
             for name, camera in self._cameras.items():
-                pipeline = DepthPipeline(
-                    backend, self._settings.cameras[name], camera.surroundings
-                )
-                self._pipelines[name] = pipeline
-                camera.open_inputs(pipeline)
+                camera.open_inputs(DepthStream(backend, self._settings.cameras[name]))
         except Exception:
             self._deactivate()
             raise
@@ -130,7 +124,6 @@ class DepthNode(ManagedNode):
         for camera in self._cameras.values():
             camera.close_inputs()
         self._worker.clear()
-        self._pipelines = {}
         transforms, self._transforms = self._transforms, None
         if transforms is not None:
             transforms.close()
@@ -138,7 +131,7 @@ class DepthNode(ManagedNode):
     def _cleanup(self) -> None:
         for camera in self._cameras.values():
             camera.outputs.close()
-        network, self._network = self._network, None
+        network, self._frames.network = self._frames.network, None
         if network is not None:
             # On its own thread, behind the frame that may still be in the network.
             self._worker.submit(network.backend.close)
@@ -154,11 +147,6 @@ class DepthNode(ManagedNode):
             fetch_weights(self.parameters, self._show_progress)
         finally:
             self._progress = ''
-
-    def _tell_fetched(self, _: Future[None]) -> None:
-        # The node may have gone meanwhile.
-        with suppress(rclpy_implementation.InvalidHandle):
-            self._fetched.trigger()
 
     def _show_progress(self, percent: float, done: int, total: int) -> None:
         part = f'downloading weights: {percent:.0f} % of {total / 1e6:.0f} MB'
@@ -183,54 +171,50 @@ class DepthNode(ManagedNode):
         self.destroy()
         return stopped
 
-    # Frames and reports.
-
-    def _process(self, images: Mapping[str, ReceivedImage]) -> None:
-        start_s = time.monotonic()
-        taken = {name: self._cameras[name].take(image) for name, image in images.items()}
-        shots = {name: shot for name, shot in taken.items() if shot is not None}
-        network = self._network
-        if network is None or not shots:
-            return
-        pixels, times = zip(*((shot.bgr, shot.times) for shot in shots.values()), strict=True)
-        found = network.infer(pixels, times)
-        for (name, shot), inverse_depth in zip(shots.items(), found, strict=True):
-            self._cameras[name].answer(shot, inverse_depth)
-        input_hz = max(self._cameras[name].telemetry.input_hz() for name in shots)
-        network.answered(time.monotonic() - start_s, input_hz, self.parameters.overload)
+    # Requests and reports.
 
     def _need_transforms(self) -> None:
         """Listen to tf from now on, which costs time wherever tf is busy."""
         if self._transforms is None:
             self._transforms = create_transforms(self)
             for camera in self._cameras.values():
-                camera.surroundings.transforms = self._transforms
+                camera.messages.transforms = self._transforms
 
-    def _tell_scale(self) -> None:
+    def _on_scale(self) -> None:
+        self._wake(self._scale_changed)
+
+    def _wake(self, condition: GuardCondition) -> None:
+        """Let the executor run the callback of `condition`; any thread may ask."""
         # The node may have gone meanwhile.
         with suppress(rclpy_implementation.InvalidHandle):
-            self._scale_changed.trigger()
+            condition.trigger()
 
     def _reset_alignment(
         self, camera: str, _: Trigger.Request, response: Trigger.Response
     ) -> Trigger.Response:
-        pipelines = self._pipelines
-        response.success = bool(pipelines)
-        if pipelines:
-            for name, pipeline in pipelines.items():
-                if camera in ('', name):
-                    pipeline.reset_alignment()
-            response.message = 'the next frame starts without a scale'
-        else:
-            response.message = f'the node is {self.state()}: there is no alignment'
+        streams = [
+            each.stream
+            for name, each in self._cameras.items()
+            if each.stream is not None and camera in ('', name)
+        ]
+        for stream in streams:
+            stream.reset_scale()
+        response.success = bool(streams)
+        response.message = (
+            'the next frame starts without a scale'
+            if streams
+            else f'the node is {self.state()}: there is no alignment'
+        )
         return response
 
     def _apply(self) -> None:
-        for name, pipeline in self._pipelines.items():
-            pipeline.parameters = self._settings.cameras[name]
+        self._frames.overload = self.parameters.overload
+        for name, camera in self._cameras.items():
+            if camera.stream is not None:
+                camera.stream.parameters = self._settings.cameras[name]
 
     def _snapshot(self) -> Snapshot:
-        network = self._network
+        network = self._frames.network
         return Snapshot(
             state=self.state(),
             failure=self.failure,

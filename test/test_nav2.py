@@ -21,7 +21,6 @@ from depth_anything_ros.bag.replay import BagReplay, CameraTopics, ReplayedImage
 from depth_anything_ros.core.geometry.cloud import compacted
 from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.parameters import parameters_from_flat
-from depth_anything_ros.estimator.frame import Wanted
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from lab.sample import write_sample_bag
 from lab.sample_topics import START_NS
@@ -132,8 +131,7 @@ def drive(seed: int) -> tuple[Look, ...]:
         topics = CameraTopics('/camera/image_raw', reference='/lidar/points')
         backend = degraded_truth_of(bag)
         with BagReader(bag) as reader:
-            wanted = Wanted.POINTS | Wanted.DEPTH | Wanted.SIGMA
-            answers = list(BagReplay(reader, topics, backend, parameters, wanted))
+            answers = list(BagReplay(reader, topics, backend, parameters))
     # The first image comes before its camera_info.
     looks = [look_at(seed, answer) for answer in answers[1:]]
     assert len(looks) == 8
@@ -144,7 +142,8 @@ def look_at(seed: int, answer: ReplayedImage) -> Look:
     """Put the cloud of one image into the map, by the true pose, beside the truth."""
     frame = answer.frame
     assert frame is not None
-    assert frame.cloud is not None, frame.scale.reason
+    cloud = frame.cloud()
+    assert cloud is not None, frame.reason
     world = World('road', seed, 4.5)
     time_s = (ns_from_stamp(answer.header.stamp) - START_NS) * 1e-9
     pose = world.camera_pose(time_s)
@@ -166,7 +165,7 @@ def look_at(seed: int, answer: ReplayedImage) -> Look:
         view.hits.solid[kept],
     )
     map_from_camera = Transform(pose.rotation, pose.translation)
-    points = compacted(frame.cloud).points
+    points = compacted(cloud).points
     return Look(map_from_camera.apply(points).astype(np.float64), truth)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from depth_anything_ros.backends.base import DepthBackend, NetworkOutput
@@ -44,14 +44,11 @@ from depth_anything_ros.bag.writing import (
 )
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.parameters import Parameters
-from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.messages.outputs import OutputWriter
 
 __all__ = ['check_bag', 'process_bag']
 
 OnImages = Callable[[int], None]
-
-_TOO_OLD = 'the newest scale is too old: raise alignment.hold_s'
 
 
 def check_bag(bag: Path, out: Path, parameters: Parameters, choice: Choice) -> int | None:
@@ -122,14 +119,13 @@ class _Run:
         self._reader, self._plan, self._parameters = reader, plan, parameters
         self._settings = settings_of(reader, plan, backend, parameters, choice)
         self._replays = [
-            BagReplay(reader, camera.topics, backend, parameters, plan.wanted)
-            for camera in plan.cameras
+            BagReplay(reader, camera.topics, backend, parameters) for camera in plan.cameras
         ]
         self._notices = backend.info.weights.notices()
         self._counts = Counts()
         self._done, self._before = 0, 0
         self._store = output_store()
-        self._outputs = OutputWriter(blank_makers(self._store), NODE)
+        self._outputs = OutputWriter(blank_makers(self._store), NODE, with_times=False)
         begun = self._go_on(partial_of(out), backend) if choice.resume else None
         self._writer = BagWriter(out, plan.storage, compress=choice.compress, begun=begun)
 
@@ -230,13 +226,10 @@ class _Run:
         scale = answer.frame.scale
         counts.metric += scale.valid
         if measured and not scale.valid:
-            counts.no_metres.add(scale.reason or 'too_old', scale.message or _TOO_OLD)
-        # Times differ from run to run, and equal input is to give equal bytes.
-        frame = replace(answer.frame, times=StageTimes())
+            counts.no_metres.add(scale.reason, scale.message)
+        frame = answer.frame
         for output in self._plan.outputs:
-            message = self._outputs.message(
-                output, frame, answer.header, answer.info, self._parameters
-            )
+            message = self._outputs.message(output, frame, answer.header, answer.info)
             if message is not None:
                 raw = self._store.serialize_cdr(message, output.type)
                 topic = camera.output(output)

@@ -15,7 +15,6 @@ from depth_anything_ros.core.depth_errors import metric_figures
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.types import FloatImage, ReferenceKind
-from depth_anything_ros.estimator.frame import Wanted
 from depth_anything_ros.messages.depth_images import depth_from_image
 from depth_anything_ros.messages.images import bgr_from_image
 from depth_anything_ros.messages.references import REFERENCE_TYPES
@@ -69,8 +68,7 @@ def prove(
         for name, topic, kind in _references(reader):
             given = replace(parameters, reference=replace(parameters.reference, type=kind))
             topics = CameraTopics(image, reference=topic)
-            wanted = Wanted.DEPTH | Wanted.SIGMA
-            replay = BagReplay(reader, topics, backend, given, wanted)
+            replay = BagReplay(reader, topics, backend, given)
             judge = _Judge(given)
             for answer, truth in _with_truth(reader, replay):
                 judge.add(answer, truth)

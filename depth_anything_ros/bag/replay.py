@@ -26,18 +26,21 @@ from depth_anything_ros.core.errors import DepthAnythingError, FrameError, Setti
 from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.types import ReferenceKind
-from depth_anything_ros.estimator import DepthPipeline
-from depth_anything_ros.estimator.frame import DepthFrame, Wanted
-from depth_anything_ros.messages.references import REFERENCE_TYPES
+from depth_anything_ros.estimator.frame import Frame
+from depth_anything_ros.estimator.stream import DepthStream
+from depth_anything_ros.messages.references import (
+    REFERENCE_TYPES,
+    camera_info_beside,
+    kind_of_type,
+)
+from depth_anything_ros.messages.scene import MessageScene, SceneMessages
 from depth_anything_ros.messages.stamps import ns_from_stamp
-from depth_anything_ros.messages.surroundings import Surroundings
 from depth_anything_ros.messages.transforms import put_transforms
 
-__all__ = ['BagReplay', 'CameraTopics', 'ReplayedImage', 'beside', 'check_topics']
+__all__ = ['BagReplay', 'CameraTopics', 'ReplayedImage', 'check_topics']
 
 _TF, _TF_STATIC = '/tf', '/tf_static'
 _TF_TYPE = 'tf2_msgs/msg/TFMessage'
-_TRANSPORT = '/compressed'
 
 # A publisher of bad messages may never send the same one twice.
 _MAX_TOLD = 10
@@ -66,7 +69,7 @@ class ReplayedImage:
     receive_ns: int
     header: Any
     info: Any
-    frame: DepthFrame | None
+    frame: Frame | None
     error: FrameError | None = None
 
 
@@ -82,23 +85,22 @@ class BagReplay:
         topics: CameraTopics,
         backend: DepthBackend,
         parameters: Parameters,
-        wanted: Wanted = Wanted.ALL,
     ) -> None:
         """`reader` is an open bag. SettingError where it lacks a topic, or has it of no use."""
         self.notes: list[str] = []
         self._reader = reader
-        self._wanted = wanted
         self._transforms = TransformBuffer()
-        self.surroundings = self._around = Surroundings(self._transforms)
-        self._around.kind = _reference_kind(reader, topics.reference, parameters.reference.type)
+        self._scene = SceneMessages(self._transforms)
+        self._scene.kind = _reference_kind(reader, topics.reference, parameters.reference.type)
         self._max_pixels = round(parameters.max_image_megapixels * 1e6)
         self._listeners = self._listen(topics)
-        if self._around.kind is not None or backend.output is NetworkOutput.METRES:
+        if self._scene.kind is not None or backend.output is NetworkOutput.METRES:
             self._listen_to_tf()
         else:
             # Nothing asks for intrinsics, and a chunk without images need not be unpacked.
             self._listeners.clear()
-        self.pipeline = DepthPipeline(backend, parameters, self._around)
+        self._parameters = parameters
+        self._stream = DepthStream(backend, parameters)
 
     @property
     def topics(self) -> frozenset[str]:
@@ -108,7 +110,7 @@ class BagReplay:
     @property
     def kind(self) -> ReferenceKind | None:
         """What measures metres; None where nothing does."""
-        return self._around.kind
+        return self._scene.kind
 
     def __iter__(self) -> Iterator[ReplayedImage]:
         for message in self._reader.messages(self.topics):
@@ -130,22 +132,22 @@ class BagReplay:
 
     def _listen(self, topics: CameraTopics) -> dict[str, Callable[[Any], None]]:
         """Return what each topic but the image and tf is for."""
-        reader, around = self._reader, self._around
+        reader, scene = self._reader, self._scene
         self._image = _image_topic(reader, topics.image)
         listeners: dict[str, Callable[[Any], None]] = {}
         info = _info_topic(reader, topics.camera_info, topics.image)
         if info:
-            listeners[info] = lambda message: setattr(around, 'camera_info', message)
-        if around.kind in REFERENCE_TYPES.values():
-            listeners[topics.reference] = around.add_reference
-        if around.kind is ReferenceKind.DEPTH_IMAGE:
+            listeners[info] = lambda message: setattr(scene, 'camera_info', message)
+        if scene.kind in REFERENCE_TYPES.values():
+            listeners[topics.reference] = scene.add_reference
+        if scene.kind is ReferenceKind.DEPTH_IMAGE:
             info = _info_topic(reader, topics.reference_info, topics.reference)
             both = listeners.get(info)
 
             def keep(message: Any) -> None:
                 if both is not None:
                     both(message)
-                around.reference_info = message
+                scene.reference_info = message
 
             if info:
                 listeners[info] = keep
@@ -184,14 +186,16 @@ class BagReplay:
             self._note(f'transform on {_TF_STATIC if static else _TF} refused: {error}')
 
     def _answer(self, message: BagMessage) -> ReplayedImage:
-        info = self._around.camera_info
+        info = self._scene.camera_info
         header = None
         try:
             image = _read_image(message)
             header = image.header
             bgr = bgr_of(message.kind, image, self._max_pixels)
             stamp_ns = ns_from_stamp(header.stamp)
-            frame = self.pipeline.process(bgr, stamp_ns, self._wanted, frame_id=header.frame_id)
+            size = bgr.shape[1], bgr.shape[0]
+            scene = MessageScene(self._scene, header.frame_id, stamp_ns, size, self._parameters)
+            frame = self._stream.process(bgr, stamp_ns, scene)
         except FrameError as error:
             return ReplayedImage(message.receive_ns, header, info, None, error)
         return ReplayedImage(message.receive_ns, header, info, frame)
@@ -209,11 +213,6 @@ def check_topics(reader: BagReader, topics: CameraTopics, asked: str) -> None:
         _info_topic(reader, topics.reference_info, topics.reference)
 
 
-def beside(image: str) -> str:
-    """Return the camera_info topic beside an image topic, as image_transport finds it."""
-    return image.removesuffix(_TRANSPORT).rpartition('/')[0] + '/camera_info'
-
-
 def _image_topic(reader: BagReader, name: str) -> str:
     found = reader.require(name)
     if found.kind not in (IMAGE, COMPRESSED_IMAGE):
@@ -226,7 +225,7 @@ def _image_topic(reader: BagReader, name: str) -> str:
 
 def _info_topic(reader: BagReader, named: str, image: str) -> str:
     """Return the camera_info topic of an image, '' where none was named and there is none."""
-    topic = named or beside(image)
+    topic = named or camera_info_beside(image)
     if not named and topic not in reader.topics:
         return ''
     found = reader.require(topic)
@@ -253,12 +252,7 @@ def _reference_kind(reader: BagReader, topic: str, asked: str) -> ReferenceKind 
             f'reference.type is {asked}, and no reference topic is named: give --reference'
         )
     found = reader.require(topic).kind
-    kind = REFERENCE_TYPES.get(found)
-    if kind is None:
-        raise SettingError(
-            f'reference topic {topic} of bag {reader.path} is {found}: name one of type '
-            f'{", ".join(REFERENCE_TYPES)}'
-        )
+    kind = kind_of_type(found, f'reference topic {topic} of bag {reader.path}')
     if asked not in ('auto', kind.value):
         raise SettingError(
             f'reference.type is {asked}, and topic {topic} is a {kind.value} ({found}): set '

@@ -53,7 +53,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from depth_anything_ros.estimator import DepthPipeline
+    from depth_anything_ros.estimator.stream import DepthStream
     from depth_anything_ros.media import files
 
     source = files.open_source(options.input)
@@ -64,7 +64,7 @@ def _run(options: argparse.Namespace) -> int:
         backend = load(parameters)
         summary = files.run(
             source,
-            DepthPipeline(backend, parameters),
+            DepthStream(backend, parameters),
             options.output,
             tuple(options.save),
             lambda _: bar.update(),

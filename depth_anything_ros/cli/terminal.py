@@ -22,7 +22,7 @@ __all__ = ['fetch', 'follow', 'follow_download', 'load', 'print_rows']
 
 def fetch(parameters: Parameters) -> None:
     """See that the weights are on disk, with a bar while they come."""
-    from depth_anything_ros.estimator import fetch_weights
+    from depth_anything_ros.backends.loading import fetch_weights
 
     with tqdm(unit='B', unit_scale=True, disable=None, leave=False) as bar:
         fetch_weights(parameters, follow_download(bar))
@@ -30,7 +30,7 @@ def fetch(parameters: Parameters) -> None:
 
 def load(parameters: Parameters) -> Any:
     """Return the backend that the parameters name; warnings go to stderr."""
-    from depth_anything_ros.estimator import load_backend
+    from depth_anything_ros.backends.loading import load_backend
 
     fetch(parameters)
     backend = load_backend(parameters)

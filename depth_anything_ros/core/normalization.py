@@ -13,7 +13,7 @@ import numpy.typing as npt
 from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.types import BgrImage, FloatImage
 
-__all__ = ['Normalization', 'Normalizer', 'check_image', 'check_inverse_depth']
+__all__ = ['Normalization', 'Normalizer', 'check_image', 'normalized_between']
 
 LEAST_RANGE = 1e-6
 """Below this the network has answered with a constant."""
@@ -74,17 +74,13 @@ class Normalizer:
         """Forget the past."""
         self._bounds = None
 
-    def normalize(self, inverse_depth: FloatImage, stamp_ns: int) -> FloatImage:
-        """Return float32 (H, W) in [0, 1], 1 = nearest, of a frame stamped `stamp_ns`.
+    def update(self, inverse_depth: FloatImage, stamp_ns: int) -> tuple[float, float]:
+        """Return the bounds for a frame (H, W) stamped `stamp_ns`: what becomes 0 and 1.
 
         FrameError('degenerate_network') where `inverse_depth` is not finite or constant; the
         bounds stay as they were then.
         """
-        low, high = self._follow(self._measure(inverse_depth), inverse_depth.shape, stamp_ns)
-        scaled: FloatImage = np.subtract(inverse_depth, np.float32(low))
-        np.multiply(scaled, np.float32(1.0 / (high - low)), out=scaled)
-        np.clip(scaled, 0.0, 1.0, out=scaled)
-        return scaled
+        return self._follow(self._measure(inverse_depth), inverse_depth.shape, stamp_ns)
 
     def _measure(self, inverse_depth: FloatImage) -> tuple[float, float]:
         """Return the bounds of this frame alone, LEAST_RANGE apart or more."""
@@ -119,12 +115,12 @@ class Normalizer:
         return bounds
 
 
-def check_inverse_depth(inverse_depth: FloatImage) -> None:
-    """Refuse an answer of the network, float32 (H, W), that tells nothing.
-
-    FrameError('degenerate_network') where it is not finite, or the same everywhere.
-    """
-    _checked_range(inverse_depth)
+def normalized_between(inverse_depth: FloatImage, low: float, high: float) -> FloatImage:
+    """Return float32 (H, W) in [0, 1], 1 = nearest: `low` and beyond is 0, `high` is 1."""
+    scaled: FloatImage = np.subtract(inverse_depth, np.float32(low))
+    np.multiply(scaled, np.float32(1.0 / (high - low)), out=scaled)
+    np.clip(scaled, 0.0, 1.0, out=scaled)
+    return scaled
 
 
 def check_image(bgr: BgrImage) -> None:

@@ -13,7 +13,7 @@ __all__ = ['Jitter', 'Rate', 'StageTimes', 'Window']
 
 
 class StageTimes:
-    """Milliseconds that one frame spent in each named stage.
+    """Milliseconds that one frame spent in each named stage; a stage inside another counts once.
 
     >>> times = StageTimes()
     >>> with times.stage('infer'):
@@ -24,15 +24,18 @@ class StageTimes:
 
     def __init__(self) -> None:
         self.ms: dict[str, float] = {}
+        self._inner_ms = 0.0
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Add the wall time of the `with` block to stage `name`."""
-        start = time.perf_counter()
+        """Add the wall time of the `with` block, less that of stages inside it, to `name`."""
+        start, before_ms, self._inner_ms = time.perf_counter(), self._inner_ms, 0.0
         try:
             yield
         finally:
-            self.add(name, (time.perf_counter() - start) * 1e3)
+            spent_ms = (time.perf_counter() - start) * 1e3
+            self.add(name, spent_ms - self._inner_ms)
+            self._inner_ms = before_ms + spent_ms
 
     def add(self, name: str, ms: float) -> None:
         """Add `ms` milliseconds to stage `name`."""

@@ -35,6 +35,13 @@ class CameraModel:
     distortion: tuple[float, ...] = ()
     distortion_model: str = ''
 
+    @classmethod
+    def from_intrinsics(
+        cls, fx: float, fy: float, cx: float, cy: float, width: int, height: int
+    ) -> CameraModel:
+        """Return the camera of a rectified image; focal lengths and centre in pixels."""
+        return cls(width, height, fx, fy, cx, cy)
+
     def scaled(self, width: int, height: int) -> CameraModel:
         """Return the intrinsics of the same view resized to `width` x `height` pixels.
 

@@ -1,59 +1,218 @@
-"""The answer to one image, and which parts of it somebody asks for."""
+"""What one image became: relative depth, and metric depth where there is a scale."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import Flag, auto
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
 
+import cv2
+import numpy as np
+
+from depth_anything_ros.core.colormaps import COLORMAPS, colorize
+from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.geometry.cloud import Cloud
 from depth_anything_ros.core.geometry.scans import PlanarScan
+from depth_anything_ros.core.normalization import normalized_between
+from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import StageTimes
-from depth_anything_ros.core.types import BgrImage, FloatImage
-from depth_anything_ros.metric.scale import NO_SCALE, Scale
+from depth_anything_ros.core.types import BgrImage, CameraModel, FloatImage
+from depth_anything_ros.estimator.scene import Scene
+from depth_anything_ros.metric.products import make_cloud, make_scan
+from depth_anything_ros.metric.scale import Scale
 
-__all__ = ['DepthFrame', 'Wanted']
+__all__ = ['Frame']
 
-
-class Wanted(Flag):
-    """Which parts of a frame somebody asks for."""
-
-    NONE = 0
-    INVERSE_DEPTH = auto()
-    NORMALIZED = auto()
-    COLOR = auto()
-    SCALE = auto()
-    """No more than whether there are metres, and why not."""
-    DEPTH = auto()
-    SIGMA = auto()
-    POINTS = auto()
-    SCAN = auto()
-    RELATIVE = INVERSE_DEPTH | NORMALIZED | COLOR
-    METRIC = DEPTH | SIGMA | POINTS | SCAN
-    ALL = RELATIVE | SCALE | METRIC
+Product = TypeVar('Product')
 
 
-@dataclass(frozen=True, eq=False)
-class DepthFrame:
-    """The answer to one image; every picture in it has the same height and width.
+class Frame:
+    """Depth of one image. Everything but `inverse_depth` is computed when it is asked for.
 
-    `inverse_depth` is unscaled, larger = nearer. `normalized` is that in [0, 1] with
-    1 = nearest, `color` its picture. `depth_m` is depth along Z and `sigma_m` its standard
-    deviation, NaN where unknown; `cloud` and `scan` are made of it. All are None unless wanted,
-    the metric ones also where `scale` is not valid; `missing` says by name ('points', 'scan')
-    why one of these is not there although there are metres. `scan` is in `scan_frame`.
-    `image_size` is the width and height of the image itself.
+    `inverse_depth`: float32 (H, W), the network's output, unscaled, larger = nearer.
+    `image`: the picture itself, uint8 (h, w, 3) BGR; `stamp_ns` its stamp in nanoseconds.
+    `scale`: what the metres rest on, or why there are none. `times`: milliseconds by stage.
+    `missing`: why a cloud or scan that was asked for is not there although there are metres.
     """
 
-    inverse_depth: FloatImage
-    normalized: FloatImage | None
-    color: BgrImage | None
-    times: StageTimes
-    image_size: tuple[int, int]
-    scale: Scale = NO_SCALE
-    depth_m: FloatImage | None = None
-    sigma_m: FloatImage | None = None
-    cloud: Cloud | None = None
-    scan: PlanarScan | None = None
-    scan_frame: str = ''
-    missing: Mapping[str, str] = field(default_factory=dict)
+    def __init__(
+        self,
+        inverse_depth: FloatImage,
+        image: BgrImage,
+        stamp_ns: int,
+        bounds: tuple[float, float],
+        scale: Scale,
+        scene: Scene,
+        parameters: Parameters,
+        times: StageTimes,
+        *,
+        metric_inverse_depth: FloatImage | None = None,
+        random_weights: bool = False,
+    ) -> None:
+        """`bounds`: the inverse depth that becomes 0 and 1 in `normalized`.
+
+        `metric_inverse_depth`: what `scale` applies to, where that is not `inverse_depth`.
+        `random_weights`: the picture says that the network is untrained.
+        """
+        self.inverse_depth = inverse_depth
+        self.image = image
+        self.stamp_ns = stamp_ns
+        self.scale = scale
+        self.times = times
+        self.missing: dict[str, FrameError] = {}
+        self.parameters = parameters
+        self._bounds = bounds
+        self._scene = scene
+        self._metric = inverse_depth if metric_inverse_depth is None else metric_inverse_depth
+        self._random = random_weights
+        self._colors: dict[str, BgrImage] = {}
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Width and height of the image."""
+        return self.image.shape[1], self.image.shape[0]
+
+    @property
+    def reason(self) -> str:
+        """Why there are no metres, a name such as 'no_reference'; '' where there are."""
+        return '' if self.scale.valid else self.scale.reason
+
+    @property
+    def message(self) -> str:
+        """`reason` in words, with what to do; '' where there are metres."""
+        return '' if self.scale.valid else self.scale.message
+
+    @cached_property
+    def normalized(self) -> FloatImage:
+        """Relative depth, float32 (H, W) in [0, 1], 1 = nearest."""
+        with self.times.stage('postprocess'):
+            return normalized_between(self.inverse_depth, *self._bounds)
+
+    def color(self, colormap: str = '') -> BgrImage:
+        """Return `normalized` as a picture, uint8 (H, W, 3) BGR; SettingError for an unknown map.
+
+        `colormap` is one of core.colormaps.COLORMAPS; '' is the parameter color.map.
+        """
+        name = colormap or self.parameters.color.map
+        if name not in COLORMAPS:
+            known = ', '.join(COLORMAPS)
+            raise SettingError(f"colormap '{name}' is not known: choose one of {known}")
+        if name not in self._colors:
+            normalized = self.normalized
+            with self.times.stage('postprocess'):
+                picture = colorize(normalized, COLORMAPS[name])
+                if self._random:
+                    _draw_warning(picture, 'random weights')
+            self._colors[name] = picture
+        return self._colors[name]
+
+    @cached_property
+    def depth_m(self) -> FloatImage | None:
+        """Depth along Z in metres, float32 (H, W), NaN where unknown; None without metres."""
+        if self.scale.alignment is None:
+            return None
+        with self.times.stage('postprocess'):
+            return self.scale.alignment.metric_depth(self._metric)
+
+    @cached_property
+    def sigma_m(self) -> FloatImage | None:
+        """Standard deviation of `depth_m` in metres, NaN where unknown; None without metres."""
+        depth_m = self.depth_m
+        if self.scale.alignment is None or depth_m is None:
+            return None
+        with self.times.stage('postprocess'):
+            return self.scale.alignment.sigma_of(depth_m)
+
+    def cloud(self) -> Cloud | None:
+        """Return the points of `depth_m` in the optical frame, filtered by the cloud parameters.
+
+        None without metres, or where `missing['points']` says why.
+        """
+        return self._cloud
+
+    def scan(self) -> PlanarScan | None:
+        """Return the nearest obstacle for each bearing, in the frame of the scan parameters.
+
+        None without metres, or where `missing['scan']` says why.
+        """
+        return self._scan
+
+    def save(self, path: str | Path) -> None:
+        """Write the picture (.png, .jpg, ...), or `inverse_depth` where `path` ends in .npy.
+
+        SettingError where that cannot be written.
+        """
+        path = Path(path)
+        try:
+            if path.suffix.lower() == '.npy':
+                with path.open('wb') as file:
+                    np.save(file, self.inverse_depth)
+                return
+            written, encoded = cv2.imencode(path.suffix.lower() or '.', self.color())
+            if written:
+                path.write_bytes(encoded.tobytes())
+                return
+            why = 'the picture cannot be encoded'
+        except cv2.error:
+            why = 'no format of pictures has this ending: use .png, .jpg or .npy'
+        except OSError as err:
+            why = err.strerror or str(err)
+        raise SettingError(f'{path} cannot be written: {why}')
+
+    @cached_property
+    def _cloud(self) -> Cloud | None:
+        depth_m, sigma_m = self.depth_m, self.sigma_m
+        if depth_m is None or sigma_m is None:
+            return None
+        settings = self.parameters.cloud
+
+        def make() -> Cloud:
+            frame = settings.height_frame
+            level = self._scene.level_from_camera(frame) if frame else None
+            return make_cloud(depth_m, sigma_m, self.image, self._camera(), level, settings)
+
+        return self._attempt('points', make)
+
+    @cached_property
+    def _scan(self) -> PlanarScan | None:
+        depth_m = self.depth_m
+        if depth_m is None:
+            return None
+        settings = self.parameters.scan
+
+        def make() -> PlanarScan:
+            level = self._scene.level_from_camera(settings.frame)
+            return make_scan(depth_m, self._camera(), level, settings)
+
+        return self._attempt('scan', make)
+
+    def _camera(self) -> CameraModel:
+        height, width = self.inverse_depth.shape
+        return self._scene.camera().scaled(width, height)
+
+    def _attempt(self, name: str, make: Callable[[], Product]) -> Product | None:
+        with self.times.stage('cloud'):
+            try:
+                return make()
+            except FrameError as error:
+                self.missing[name] = error
+                return None
+
+
+def _draw_warning(image: BgrImage, text: str) -> None:
+    """Write `text` over `image`, legible on any colour and at any size."""
+    scale = max(0.3, image.shape[1] / 640)
+    origin = round(12 * scale), round(30 * scale)
+    for color, width in (((0, 0, 0), 4), ((255, 255, 255), 1.5)):
+        thickness = max(1, round(width * scale))
+        cv2.putText(
+            image,
+            text,
+            origin,
+            cv2.FONT_HERSHEY_SIMPLEX,
+            0.8 * scale,
+            color,
+            thickness,
+            cv2.LINE_AA,
+        )

@@ -36,7 +36,7 @@ class SharedNetwork:
     def infer(
         self, images: Sequence[BgrImage], times: Sequence[StageTimes]
     ) -> list[FloatImage | Exception]:
-        """Return what the network says of each image, or the error that it ends in.
+        """Return the network's output for each image, or the error it ended in.
 
         Images of several cameras run as one batch; an image that cannot be used does not take
         the others along. Each of `times` gets what all took, since each waited for all.
@@ -48,8 +48,8 @@ class SharedNetwork:
         self._infer_s = time.monotonic() - start_s
         return found
 
-    def answered(self, busy_s: float, input_hz: float, want: OverloadParameters) -> None:
-        """Note that all about the images of the last `infer` took `busy_s`: a size may follow.
+    def processed(self, busy_s: float, input_hz: float, want: OverloadParameters) -> None:
+        """Note that the images of the last `infer` took `busy_s` in all: a new size may follow.
 
         `input_hz` is the rate at which the fastest camera sends.
         """

@@ -14,9 +14,10 @@ import numpy as np
 
 from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.types import BgrImage
-from depth_anything_ros.estimator import DepthFrame, DepthPipeline, Wanted
+from depth_anything_ros.estimator.frame import Frame
+from depth_anything_ros.estimator.stream import DepthStream
 
-Write = Callable[[str, int, BgrImage, DepthFrame], None]
+Write = Callable[[str, int, BgrImage, Frame], None]
 """Takes name, stamp in nanoseconds, image and depth."""
 
 __all__ = ['FORMATS', 'Source', 'Summary', 'open_source', 'run']
@@ -82,7 +83,7 @@ def open_source(text: str) -> Source:
 
 def run(
     source: Source,
-    pipeline: DepthPipeline,
+    stream: DepthStream,
     out: Path,
     formats: tuple[str, ...],
     on_frame: Callable[[str], object] = lambda name: None,
@@ -94,13 +95,13 @@ def run(
     what was written. Raises SettingError where `out` cannot be written.
     """
     summary = Summary()
-    with ExitStack() as stack:
-        write = _writer(source, out, formats, stack)
+    with ExitStack() as closing:
+        write = _writer(source, out, formats, closing)
         try:
             for name, stamp_ns, read in source.frames:
                 try:
                     bgr = read()
-                    frame = pipeline.process(bgr, stamp_ns, Wanted.RELATIVE)
+                    frame = stream.process(bgr, stamp_ns)
                     write(name, stamp_ns, bgr, frame)
                     summary.written += 1
                 except FrameError as error:
@@ -185,7 +186,7 @@ def _writer(source: Source, out: Path, formats: tuple[str, ...], stack: ExitStac
         stack.callback(film.close)
         return film.write
 
-    def write(name: str, stamp_ns: int, bgr: BgrImage, frame: DepthFrame) -> None:
+    def write(name: str, stamp_ns: int, bgr: BgrImage, frame: Frame) -> None:
         for format_ in formats:
             path = out if single else out / f'{name}_{_SUFFIXES[format_]}'
             _write_file(path, format_, bgr, frame)
@@ -201,13 +202,12 @@ _SUFFIXES = {
 }
 
 
-def _write_file(path: Path, format_: str, bgr: BgrImage, frame: DepthFrame) -> None:
+def _write_file(path: Path, format_: str, bgr: BgrImage, frame: Frame) -> None:
     if format_ == 'npy':
         with path.open('wb') as file:
             np.save(file, frame.inverse_depth)
         return
     if format_ == 'png16':
-        assert frame.normalized is not None
         levels = np.round(frame.normalized * 65535).astype(np.uint16)
         written = cv2.imwrite(str(path), levels)
     else:
@@ -229,7 +229,7 @@ class _Film:
         self._first_ns = 0
         self._written = 0
 
-    def write(self, name: str, stamp_ns: int, bgr: BgrImage, frame: DepthFrame) -> None:
+    def write(self, name: str, stamp_ns: int, bgr: BgrImage, frame: Frame) -> None:
         """Append one picture; SettingError where the file cannot be written."""
         picture = _picture(self._format, bgr, frame)
         if self._writer is None:
@@ -250,9 +250,8 @@ class _Film:
             self._writer.release()
 
 
-def _picture(format_: str, bgr: BgrImage, frame: DepthFrame) -> BgrImage:
-    color = frame.color
-    assert color is not None
+def _picture(format_: str, bgr: BgrImage, frame: Frame) -> BgrImage:
+    color = frame.color()
     if format_ == 'color':
         return color
     size = color.shape[1], color.shape[0]

@@ -1,4 +1,4 @@
-"""The topics of a depth frame, and the message of each: the same live and from a bag."""
+"""The outputs of a frame as messages: one table, the same live and from a bag."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.parameters import Parameters
-from depth_anything_ros.estimator.frame import DepthFrame, Wanted
+from depth_anything_ros.estimator.frame import Frame
 from depth_anything_ros.messages.camera_info import camera_from_info, fill_camera_info
 from depth_anything_ros.messages.depth_images import fill_depth_image
 from depth_anything_ros.messages.diagnostics import key_values
@@ -19,111 +18,88 @@ from depth_anything_ros.messages.scans import fill_scan
 __all__ = ['OUTPUTS', 'Output', 'OutputWriter']
 
 
-@dataclass(frozen=True)
-class Output:
-    """One topic, `name` below the node's; its type, and the part of a frame that it shows."""
-
-    name: str
-    type: str
-    wanted: Wanted
-
-
-OUTPUTS = (
-    Output('relative/raw', 'sensor_msgs/msg/Image', Wanted.INVERSE_DEPTH),
-    Output('relative/image', 'sensor_msgs/msg/Image', Wanted.NORMALIZED),
-    Output('relative/image_color', 'sensor_msgs/msg/Image', Wanted.COLOR),
-    Output('relative/image_color/compressed', 'sensor_msgs/msg/CompressedImage', Wanted.COLOR),
-    Output('depth/image', 'sensor_msgs/msg/Image', Wanted.DEPTH),
-    Output('depth/camera_info', 'sensor_msgs/msg/CameraInfo', Wanted.DEPTH),
-    Output('depth/sigma', 'sensor_msgs/msg/Image', Wanted.SIGMA),
-    Output('points', 'sensor_msgs/msg/PointCloud2', Wanted.POINTS),
-    Output('scan', 'sensor_msgs/msg/LaserScan', Wanted.SCAN),
-    Output('frame_stats', 'diagnostic_msgs/msg/DiagnosticArray', Wanted.SCALE),
-)
-"""Every output, in the order of publishing: a depth image goes before its camera_info."""
-
-
 class OutputWriter:
     """Turns frames into messages. One thread may use it: it keeps buffers."""
 
-    def __init__(self, types: Mapping[str, Callable[..., Any]], name: str) -> None:
-        """`types` makes messages, by type name, of rclpy or of rosbags; `name` is the node's."""
-        self._types = types
-        self._name = name
-        self._clouds: dict[tuple[bool, bool], CloudWriter] = {}
-        self._fill: dict[str, Callable[[Any, DepthFrame, Parameters, Any], bool]] = {
-            'relative/raw': lambda out, frame, *_: _image(out, frame.inverse_depth),
-            'relative/image': lambda out, frame, *_: _image(out, frame.normalized),
-            'relative/image_color': lambda out, frame, *_: _image(out, frame.color, 'bgr8'),
-            'relative/image_color/compressed': _jpeg,
-            'depth/image': lambda out, frame, *_: _depth(out, frame.depth_m),
-            'depth/camera_info': _camera_info,
-            'depth/sigma': lambda out, frame, *_: _depth(out, frame.sigma_m),
-            'points': self._points,
-            'scan': _scan,
-            'frame_stats': self._stats,
-        }
+    def __init__(
+        self, types: Mapping[str, Callable[..., Any]], name: str, *, with_times: bool = True
+    ) -> None:
+        """`types` makes messages, by type name, of rclpy or of rosbags; `name` is the node's.
 
-    def message(
-        self, output: Output, frame: DepthFrame, header: Any, info: Any, parameters: Parameters
-    ) -> Any | None:
+        Without times `frame_stats` is the same for equal input.
+        """
+        self.with_times = with_times
+        self.types = types
+        self.name = name
+        self._clouds: dict[tuple[bool, bool], CloudWriter] = {}
+
+    def message(self, output: Output, frame: Frame, header: Any, info: Any) -> Any | None:
         """Return the message of one output, or None where the frame does not have it.
 
-        `header` is that of the image, `info` its CameraInfo or None.
+        `header` is that of the image, `info` its CameraInfo or None. Writing counts as the stage
+        'publish' of the frame.
         """
-        out = self._types[output.type]()
-        out.header = header
-        return out if self._fill[output.name](out, frame, parameters, info) else None
+        with frame.times.stage('publish'):
+            out = self.types[output.type]()
+            out.header = header
+            return out if output.fill(self, out, frame, info) else None
 
-    def _points(self, out: Any, frame: DepthFrame, parameters: Parameters, _: Any) -> bool:
-        if frame.cloud is None:
-            return False
-        layout = frame.cloud.bgr is not None, parameters.cloud.sigma
-        if layout not in self._clouds:
-            field = self._types['sensor_msgs/msg/PointField']
-            self._clouds[layout] = CloudWriter(field, color=layout[0], sigma=layout[1])
-        self._clouds[layout].fill(out, frame.cloud)
-        return True
-
-    def _stats(self, out: Any, frame: DepthFrame, *_: Any) -> bool:
-        status = self._types['diagnostic_msgs/msg/DiagnosticStatus'](
-            name=f'{self._name}: frame', message=frame.scale.message
-        )
-        times = {f'{stage}_ms': ms for stage, ms in frame.times.ms.items()}
-        pair = self._types['diagnostic_msgs/msg/KeyValue']
-        status.values = key_values(times | frame.scale.values(), pair)
-        out.status = [status]
-        return True
+    def clouds(self, *, color: bool, sigma: bool) -> CloudWriter:
+        """Return the writer of clouds with these fields."""
+        if (color, sigma) not in self._clouds:
+            field = self.types['sensor_msgs/msg/PointField']
+            self._clouds[color, sigma] = CloudWriter(field, color=color, sigma=sigma)
+        return self._clouds[color, sigma]
 
 
-def _image(out: Any, pixels: Any, encoding: str = '32FC1') -> bool:
-    if pixels is None:
-        return False
-    fill_image(out, pixels, encoding)
+Fill = Callable[[OutputWriter, Any, Frame, Any], bool]
+"""Writes a frame into a message, beside the CameraInfo of its image; False where it has none."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """One topic, `name` below the node's; its type, whether it shows metres, how it is written."""
+
+    name: str
+    type: str
+    metric: bool
+    fill: Fill
+
+
+def _raw(writer: OutputWriter, out: Any, frame: Frame, info: Any) -> bool:
+    fill_image(out, frame.inverse_depth, '32FC1')
     return True
 
 
-def _jpeg(out: Any, frame: DepthFrame, parameters: Parameters, _: Any) -> bool:
-    if frame.color is None:
-        return False
-    fill_compressed(out, frame.color, parameters.output.jpeg_quality)
+def _normalized(writer: OutputWriter, out: Any, frame: Frame, info: Any) -> bool:
+    fill_image(out, frame.normalized, '32FC1')
     return True
 
 
-def _depth(out: Any, metres: Any) -> bool:
-    if metres is None:
-        return False
-    fill_depth_image(out, metres)
+def _color(writer: OutputWriter, out: Any, frame: Frame, info: Any) -> bool:
+    fill_image(out, frame.color(), 'bgr8')
     return True
 
 
-def _camera_info(out: Any, frame: DepthFrame, parameters: Parameters, info: Any) -> bool:
+def _jpeg(writer: OutputWriter, out: Any, frame: Frame, info: Any) -> bool:
+    fill_compressed(out, frame.color(), frame.parameters.output.jpeg_quality)
+    return True
+
+
+def _depth(writer: OutputWriter, out: Any, frame: Frame, info: Any) -> bool:
+    if frame.depth_m is None:
+        return False
+    fill_depth_image(out, frame.depth_m)
+    return True
+
+
+def _camera_info(writer: OutputWriter, out: Any, frame: Frame, info: Any) -> bool:
     if frame.depth_m is None or info is None:
         return False
     height, width = frame.depth_m.shape
     try:
         # One that is not of this image must not go with its depth.
-        camera_from_info(info, *frame.image_size, parameters.rectified)
+        camera_from_info(info, *frame.image_size, frame.parameters.rectified)
         fill_camera_info(out, info, width, height)
     except FrameError:
         # ~/status says what is wrong with it.
@@ -131,11 +107,56 @@ def _camera_info(out: Any, frame: DepthFrame, parameters: Parameters, info: Any)
     return True
 
 
-def _scan(out: Any, frame: DepthFrame, *_: Any) -> bool:
-    if frame.scan is None:
+def _sigma(writer: OutputWriter, out: Any, frame: Frame, info: Any) -> bool:
+    if frame.sigma_m is None:
+        return False
+    fill_depth_image(out, frame.sigma_m)
+    return True
+
+
+def _points(writer: OutputWriter, out: Any, frame: Frame, info: Any) -> bool:
+    cloud = frame.cloud()
+    if cloud is None:
+        return False
+    clouds = writer.clouds(color=cloud.bgr is not None, sigma=frame.parameters.cloud.sigma)
+    clouds.fill(out, cloud)
+    return True
+
+
+def _scan(writer: OutputWriter, out: Any, frame: Frame, info: Any) -> bool:
+    scan = frame.scan()
+    if scan is None:
         return False
     # In its own frame, and the image's header must stay what it is.
-    header = type(out.header)(stamp=out.header.stamp, frame_id=frame.scan_frame)
-    out.header = header
-    fill_scan(out, frame.scan)
+    out.header = type(out.header)(stamp=out.header.stamp, frame_id=frame.parameters.scan.frame)
+    fill_scan(out, scan)
     return True
+
+
+def _stats(writer: OutputWriter, out: Any, frame: Frame, info: Any) -> bool:
+    status = writer.types['diagnostic_msgs/msg/DiagnosticStatus'](
+        name=f'{writer.name}: frame', message=frame.scale.message
+    )
+    times = frame.times.ms if writer.with_times else {}
+    figures = {f'{stage}_ms': ms for stage, ms in times.items()}
+    pair = writer.types['diagnostic_msgs/msg/KeyValue']
+    status.values = key_values(figures | frame.scale.values(), pair)
+    out.status = [status]
+    return True
+
+
+_IMAGE = 'sensor_msgs/msg/Image'
+
+OUTPUTS = (
+    Output('relative/raw', _IMAGE, False, _raw),
+    Output('relative/image', _IMAGE, False, _normalized),
+    Output('relative/image_color', _IMAGE, False, _color),
+    Output('relative/image_color/compressed', 'sensor_msgs/msg/CompressedImage', False, _jpeg),
+    Output('depth/image', _IMAGE, True, _depth),
+    Output('depth/camera_info', 'sensor_msgs/msg/CameraInfo', True, _camera_info),
+    Output('depth/sigma', _IMAGE, True, _sigma),
+    Output('points', 'sensor_msgs/msg/PointCloud2', True, _points),
+    Output('scan', 'sensor_msgs/msg/LaserScan', True, _scan),
+    Output('frame_stats', 'diagnostic_msgs/msg/DiagnosticArray', False, _stats),
+)
+"""Every output, in the order of publishing: a depth image goes before its camera_info."""

@@ -1,4 +1,4 @@
-"""Messages of metric references to measurements."""
+"""Messages of metric references to references of arrays, and the rules for their topics."""
 
 from __future__ import annotations
 
@@ -7,56 +7,81 @@ from typing import Any
 
 import numpy as np
 
-from depth_anything_ros.core.errors import FrameError
+from depth_anything_ros.core.errors import FrameError, SettingError
+from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.types import CameraModel, ReferenceKind
 from depth_anything_ros.messages.camera_info import camera_from_info
 from depth_anything_ros.messages.depth_images import depth_from_image
 from depth_anything_ros.messages.point_clouds import points_from_cloud
-from depth_anything_ros.messages.scans import reading_from_range, scan_from_message
+from depth_anything_ros.messages.scans import scan_from_message
 from depth_anything_ros.messages.stamps import ns_from_stamp
-from depth_anything_ros.metric.references import DepthMap, Measurement
+from depth_anything_ros.metric.references import DepthImage, Points, Reference, Scan
 
-__all__ = ['REFERENCE_TYPES', 'measurement_from']
+__all__ = ['REFERENCE_TYPES', 'camera_info_beside', 'kind_of_type', 'reference_from_message']
 
 REFERENCE_TYPES = {
     'sensor_msgs/msg/Image': ReferenceKind.DEPTH_IMAGE,
     'sensor_msgs/msg/PointCloud2': ReferenceKind.POINT_CLOUD,
     'sensor_msgs/msg/LaserScan': ReferenceKind.LASER_SCAN,
-    'sensor_msgs/msg/Range': ReferenceKind.RANGE,
 }
 """What each type of message is as a reference."""
 
-_READERS: dict[ReferenceKind, Callable[[Any], Any]] = {
-    ReferenceKind.POINT_CLOUD: points_from_cloud,
-    ReferenceKind.LASER_SCAN: scan_from_message,
-    ReferenceKind.RANGE: reading_from_range,
-}
+
+def kind_of_type(type_name: str, topic: str) -> ReferenceKind:
+    """Return what messages of a type are as a reference; SettingError for any other type."""
+    kind = REFERENCE_TYPES.get(type_name)
+    if kind is not None:
+        return kind
+    known = ', '.join(REFERENCE_TYPES)
+    if type_name == 'sensor_msgs/msg/Range':
+        raise SettingError(
+            f'{topic} is a sensor_msgs/msg/Range: one range cannot settle scale and shift; set '
+            'reference.type to ground_plane with reference.camera_height_m, or use a topic of '
+            f'type {known}'
+        )
+    raise SettingError(f'{topic} is {type_name}: a reference has one of the types {known}')
 
 
-def measurement_from(
-    kind: ReferenceKind, message: Any, info: Any, image_frame: str, camera: CameraModel
-) -> Measurement:
+def camera_info_beside(topic: str) -> str:
+    """Return the camera_info topic beside an image topic, where image_transport expects it."""
+    return topic.removesuffix('/compressed').rpartition('/')[0] + '/camera_info'
+
+
+def reference_from_message(
+    kind: ReferenceKind,
+    message: Any,
+    info: Any,
+    image_frame: str,
+    camera: CameraModel,
+    camera_from: Callable[[str, int], Transform],
+) -> Reference:
     """Read `message` as a reference for an image in `image_frame`, taken by `camera`.
 
-    `info` is the CameraInfo beside a depth image, or None. FrameError says what is wrong with
-    the message, or that a depth image from elsewhere has no camera_info.
+    `info` is the CameraInfo beside a depth image, or None. `camera_from` returns the camera from
+    the frame of a sensor at a stamp in nanoseconds. FrameError says what is wrong with the
+    message, that a depth image from elsewhere has no camera_info, or what `camera_from` raises.
     """
     frame_id, stamp_ns = message.header.frame_id, ns_from_stamp(message.header.stamp)
-    if kind is ReferenceKind.DEPTH_IMAGE:
-        depth_m = depth_from_image(message)
-        height, width = depth_m.shape
-        taken_by = None if info is None else camera_from_info(info, width, height, rectified=True)
-        if frame_id and frame_id == image_frame and _registered(taken_by, camera, width, height):
-            taken_by = None
-        elif taken_by is None:
-            raise FrameError(
-                'no_reference_camera_info',
-                f"the depth image in '{frame_id}' of {width} x {height} pixels is not the view of "
-                f"the image in '{image_frame}' of {camera.width} x {camera.height}, and there is "
-                'no camera_info beside it: publish one, or remap reference/camera_info to it',
-            )
-        return Measurement(kind, stamp_ns, frame_id, DepthMap(depth_m, taken_by))
-    return Measurement(kind, stamp_ns, frame_id, _READERS[kind](message))
+    if kind is ReferenceKind.POINT_CLOUD:
+        points = points_from_cloud(message)
+        return Points(points, camera_from(frame_id, stamp_ns), stamp_ns=stamp_ns)
+    if kind is ReferenceKind.LASER_SCAN:
+        scan = scan_from_message(message)
+        pose = camera_from(frame_id, stamp_ns)
+        return Scan(scan.ranges_m, scan.bearing_min_rad, scan.step_rad, pose, stamp_ns)
+    depth_m = depth_from_image(message)
+    height, width = depth_m.shape
+    taken_by = None if info is None else camera_from_info(info, width, height, rectified=True)
+    if frame_id and frame_id == image_frame and _registered(taken_by, camera, width, height):
+        return DepthImage(depth_m, stamp_ns=stamp_ns)
+    if taken_by is None:
+        raise FrameError(
+            'no_reference_camera_info',
+            f"the depth image in '{frame_id}' of {width} x {height} pixels is not the view of "
+            f"the image in '{image_frame}' of {camera.width} x {camera.height}, and there is "
+            'no camera_info beside it: publish one, or remap reference/camera_info to it',
+        )
+    return DepthImage(depth_m, taken_by, camera_from(frame_id, stamp_ns), stamp_ns)
 
 
 def _registered(

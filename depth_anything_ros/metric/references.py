@@ -1,24 +1,35 @@
-"""What a metric reference measured, and the samples that it gives of an image."""
+"""What measured true depth beside an image, and the samples of it in that image's pixels.
+
+Frames are REP 103's: sensors have x forward, y left, z up; optical frames z forward, x right,
+y down. `camera_from_sensor` is a homogeneous matrix (4, 4) or a Transform: the pose of the sensor
+in the optical frame of the camera, at the stamps of both.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias
 
-from depth_anything_ros.core.geometry.projection import Points
-from depth_anything_ros.core.geometry.scans import PlanarScan, RangeReading
-from depth_anything_ros.core.geometry.transforms import Transform
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.core.geometry.scans import PlanarScan
+from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
 from depth_anything_ros.core.types import CameraModel, FloatImage, ReferenceKind, ReferenceSamples
 from depth_anything_ros.metric.samples import (
     Gate,
     samples_from_depth,
     samples_from_ground,
     samples_from_points,
-    samples_from_range,
     samples_from_scan,
 )
 
-__all__ = ['DepthMap', 'Floor', 'Measurement', 'samples_of']
+__all__ = ['DepthImage', 'Ground', 'Points', 'Reference', 'Scan']
+
+Pose: TypeAlias = Transform | npt.NDArray[Any]
+"""A Transform, or the homogeneous matrix (4, 4) of one."""
 
 # So many pixels of a depth image are enough: the alignment keeps 4,096 of them.
 _DEPTH_PIXELS = 20_000
@@ -28,64 +39,137 @@ _DENSE_CELL_PX = 4
 
 
 @dataclass(frozen=True, eq=False)
-class DepthMap:
+class DepthImage:
     """Depth along Z in metres, float32 (H, W), NaN where unknown.
 
-    `camera` took it; None where that is not known: then it has to be registered to the image.
+    `camera` took it, from `camera_from_sensor` (optical frame to optical frame). Both None: it is
+    registered to the image, in any resolution. `stamp_ns`: when it was taken, None with the image.
     """
 
+    kind: ClassVar = ReferenceKind.DEPTH_IMAGE
+
     depth_m: FloatImage
-    camera: CameraModel | None
+    camera: CameraModel | None = None
+    camera_from_sensor: Pose | None = None
+    stamp_ns: int | None = None
 
+    def __post_init__(self) -> None:
+        """Raise SettingError for values of another shape."""
+        _require(self.depth_m, 2, 'DepthImage.depth_m', '(H, W)')
+        if (self.camera is None) != (self.camera_from_sensor is None):
+            raise SettingError(
+                'DepthImage needs both camera and camera_from_sensor, or neither for a depth '
+                'image in the pixels of the image'
+            )
 
-@dataclass(frozen=True)
-class Floor:
-    """The plane z = 0 of its frame; the camera is `camera_height_m` over it, 0 = ask the frame."""
-
-    camera_height_m: float
+    def samples(
+        self, camera: CameraModel, min_depth_m: float, max_depth_m: float
+    ) -> ReferenceSamples:
+        """Return samples in pixels of the image that `camera` describes."""
+        gate = Gate(min_depth_m, max_depth_m, _DENSE_CELL_PX)
+        stride = max(1, math.isqrt(self.depth_m.size // _DEPTH_PIXELS))
+        moved = None if self.camera_from_sensor is None else _pose(self.camera_from_sensor)
+        own = self.camera or camera
+        return samples_from_depth(self.depth_m, own, camera, moved, gate, stride)
 
 
 @dataclass(frozen=True, eq=False)
-class Measurement:
-    """One measurement at `stamp_ns`, in REP 103 axes of `frame_id`.
+class Points:
+    """Points (N, 3) float32 in metres, of a lidar or a map, in the frame of their sensor.
 
-    A depth map is in the optical frame of its camera; points are float32 (N, 3) in metres.
+    `sigma_m` (N,): their standard deviation along the ray, None where it is not known.
+    `stamp_ns`: when they were measured, None with the image.
     """
 
-    kind: ReferenceKind
-    stamp_ns: int
-    frame_id: str
-    value: DepthMap | Points | PlanarScan | RangeReading | Floor
+    kind: ClassVar = ReferenceKind.POINT_CLOUD
 
-    @property
-    def registered(self) -> bool:
-        """Whether it is in the pixels of the image already, so that no transform matters."""
-        return isinstance(self.value, DepthMap) and self.value.camera is None
+    xyz: npt.NDArray[np.float32]
+    camera_from_sensor: Pose = IDENTITY
+    sigma_m: npt.NDArray[np.float32] | None = None
+    stamp_ns: int | None = None
 
+    def __post_init__(self) -> None:
+        """Raise SettingError for values of another shape."""
+        _require(self.xyz, 2, 'Points.xyz', '(N, 3)')
+        if self.xyz.shape[1] != 3:
+            raise SettingError(f'Points.xyz has shape {self.xyz.shape}: it must be (N, 3)')
 
-def samples_of(
-    measurement: Measurement,
-    camera_from_sensor: Transform,
-    camera: CameraModel,
-    min_depth_m: float,
-    max_depth_m: float,
-) -> ReferenceSamples:
-    """Return the samples in pixels of the image that `camera` describes."""
-    value = measurement.value
-    sparse = measurement.kind is ReferenceKind.POINT_CLOUD
-    gate = Gate(min_depth_m, max_depth_m, _SPARSE_CELL_PX if sparse else _DENSE_CELL_PX)
-    if isinstance(value, DepthMap):
-        stride = max(1, math.isqrt(value.depth_m.size // _DEPTH_PIXELS))
-        if value.camera is None:
-            return samples_from_depth(value.depth_m, camera, camera, None, gate, stride)
-        return samples_from_depth(
-            value.depth_m, value.camera, camera, camera_from_sensor, gate, stride
+    def samples(
+        self, camera: CameraModel, min_depth_m: float, max_depth_m: float
+    ) -> ReferenceSamples:
+        """Return samples in pixels of the image that `camera` describes."""
+        gate = Gate(min_depth_m, max_depth_m, _SPARSE_CELL_PX)
+        return samples_from_points(
+            self.xyz, _pose(self.camera_from_sensor), camera, gate, self.sigma_m
         )
-    if isinstance(value, PlanarScan):
-        return samples_from_scan(value, camera_from_sensor, camera, gate)
-    if isinstance(value, RangeReading):
-        return samples_from_range(value, camera_from_sensor, camera, gate)
-    if isinstance(value, Floor):
-        height_m = value.camera_height_m or float(camera_from_sensor.inverse().translation[2])
-        return samples_from_ground(height_m, camera_from_sensor.rotation[:, 2], camera, gate)
-    return samples_from_points(value, camera_from_sensor, camera, gate)
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """One turn of a planar laser scanner: ranges (N,) float32 in metres about z, x forward.
+
+    By REP 117 what is infinite or NaN has no depth. `bearing_min_rad` is the bearing of the first
+    range, `step_rad` leads to the next. `stamp_ns`: when it was measured, None with the image.
+    """
+
+    kind: ClassVar = ReferenceKind.LASER_SCAN
+
+    ranges_m: npt.NDArray[np.float32]
+    bearing_min_rad: float
+    step_rad: float
+    camera_from_sensor: Pose
+    stamp_ns: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise SettingError for values of another shape."""
+        _require(self.ranges_m, 1, 'Scan.ranges_m', '(N,)')
+
+    def samples(
+        self, camera: CameraModel, min_depth_m: float, max_depth_m: float
+    ) -> ReferenceSamples:
+        """Return samples in pixels of the image that `camera` describes."""
+        gate = Gate(min_depth_m, max_depth_m, _DENSE_CELL_PX)
+        scan = PlanarScan(self.ranges_m, self.bearing_min_rad, self.step_rad, 0.0, math.inf)
+        return samples_from_scan(scan, _pose(self.camera_from_sensor), camera, gate)
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """A flat ground plane, `camera_height_m` below the camera.
+
+    `up` (3,) is the unit vector away from the ground in the optical frame; (0, -1, 0) for a camera
+    that looks along the horizon without roll.
+    """
+
+    kind: ClassVar = ReferenceKind.GROUND_PLANE
+
+    camera_height_m: float
+    up: tuple[float, float, float] | npt.NDArray[np.float64] = (0.0, -1.0, 0.0)
+    stamp_ns: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise SettingError for a vector that is not of length 1."""
+        length = float(np.linalg.norm(self.up))
+        if not abs(length - 1.0) < 1e-3:
+            raise SettingError(f'Ground.up {self.up} has length {length:g}: it must be 1')
+
+    def samples(
+        self, camera: CameraModel, min_depth_m: float, max_depth_m: float
+    ) -> ReferenceSamples:
+        """Return samples in pixels of the image that `camera` describes."""
+        gate = Gate(min_depth_m, max_depth_m, _DENSE_CELL_PX)
+        return samples_from_ground(self.camera_height_m, np.asarray(self.up), camera, gate)
+
+
+Reference: TypeAlias = DepthImage | Points | Scan | Ground
+"""Whatever measures metres."""
+
+
+def _pose(value: Pose) -> Transform:
+    return value if isinstance(value, Transform) else Transform.from_matrix(value)
+
+
+def _require(values: Any, dimensions: int, name: str, shape: str) -> None:
+    if not isinstance(values, np.ndarray) or values.ndim != dimensions:
+        found = getattr(values, 'shape', type(values).__name__)
+        raise SettingError(f'{name} is {found}: it must be an array {shape} of float32')

@@ -23,6 +23,7 @@ _REASONS = {
     'poor_fit': 'the reference does not fit what the network sees: check extrinsics and stamps',
     'unobservable_slope': 'the reference leaves the scale open: it needs to see more of the '
     'scene, or parts at different depths',
+    'too_old': 'the newest scale is too old: raise alignment.hold_s',
     'jump': 'the reference contradicts the scale of the frames before',
     'random_weights': 'the network is untrained: its output means nothing',
     'no_stamp': 'the image has the stamp 0, so nothing can be paired with it: fix its driver',

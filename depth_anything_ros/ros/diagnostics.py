@@ -1,4 +1,4 @@
-"""The verdicts of /diagnostics on a stream of images, from plain figures."""
+"""The statuses of /diagnostics on a stream of images, from plain figures."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from depth_anything_ros.metric.scale import Scale
 from depth_anything_ros.ros.telemetry import CLOCKS_DISAGREE_S, Outcome, Telemetry
 
 __all__ = [
+    'Trouble',
     'Verdict',
     'latency_verdict',
     'metric_verdict',
@@ -48,6 +49,8 @@ class Verdict:
     level: bytes
     message: str
     values: Mapping[str, object] = field(default_factory=dict)
+    codes: tuple[str, ...] = ()
+    """What is wrong, without figures: the same for as long as the same is wrong."""
 
 
 def status_message(name: str, hardware_id: str, verdict: Verdict) -> DiagnosticStatus:
@@ -61,25 +64,40 @@ def status_message(name: str, hardware_id: str, verdict: Verdict) -> DiagnosticS
     )
 
 
+@dataclass(frozen=True)
+class Trouble:
+    """What keeps a stream of images from flowing; `text` is '' for nothing.
+
+    `code` is the same for as long as the same is wrong. `silent`: no image comes in.
+    """
+
+    level: bytes = OK
+    code: str = ''
+    text: str = ''
+    silent: bool = False
+
+
 def stream_trouble(
     telemetry: Telemetry, limits: DiagnosticsParameters, topic: str, problem: str
-) -> tuple[bytes, str]:
-    """Judge whether images come in on `topic` and answers go out: a level, and why.
+) -> Trouble:
+    """Return whether images come in on `topic` and frames go out, and why not.
 
-    `problem` says what the graph shows to be wrong with the topics, '' for nothing. The text is
-    '' for OK, and stays the same while the trouble does.
+    `problem` says what the graph shows to be wrong with the topics, '' for nothing.
     """
     if telemetry.silent_s() > limits.stale_after_s:
-        return WARN, f'no image on {topic}: {problem or "the publisher is silent"}'
+        why = problem or 'the publisher is silent'
+        return Trouble(WARN, f'no image: {why}', f'no image on {topic}: {why}', silent=True)
     if problem:
-        return WARN, problem
+        return Trouble(WARN, problem, problem)
     if telemetry.throughput()['output_hz'] > 0.0:
-        return OK, ''
+        return Trouble()
     if telemetry.every_image_refused():
-        return ERROR, f'every image is refused: {telemetry.last_invalid}'
+        reason, text = telemetry.last_invalid
+        return Trouble(ERROR, f'refused: {reason}', f'every image is refused: {text}')
     if telemetry.last_outcome is Outcome.TOO_OLD:
-        return WARN, f'every image on {topic} is older than max_image_age_s'
-    return OK, ''
+        text = f'every image on {topic} is older than max_image_age_s'
+        return Trouble(WARN, 'too old', text)
+    return Trouble()
 
 
 def throughput_verdict(
@@ -87,12 +105,13 @@ def throughput_verdict(
 ) -> Verdict:
     """Return the rates, and what `stream_trouble` says."""
     values = telemetry.throughput()
-    level, why = stream_trouble(telemetry, limits, topic, problem)
-    if why.startswith('no image'):
-        silence = f'no image for {telemetry.silent_s():.1f} s'
-        return Verdict(level, why.replace('no image', silence, 1), values)
-    if why:
-        return Verdict(level, why, values)
+    trouble = stream_trouble(telemetry, limits, topic, problem)
+    if trouble.silent:
+        why = problem or 'the publisher is silent'
+        text = f'no image for {telemetry.silent_s():.1f} s on {topic}: {why}'
+        return Verdict(trouble.level, text, values)
+    if trouble.text:
+        return Verdict(trouble.level, trouble.text, values)
     in_hz, out_hz = values['input_hz'], values['output_hz']
     if telemetry.last_outcome is Outcome.IDLE:
         return Verdict(OK, f'{in_hz:.1f} Hz in, nothing asked for', values)
@@ -106,32 +125,35 @@ def throughput_verdict(
 def metric_verdict(
     telemetry: Telemetry, limits: DiagnosticsParameters, kind: ReferenceKind | None, problem: str
 ) -> Verdict:
-    """Judge whether there are metres, by the frame answered last.
+    """Return whether there are metres, by the frame published last.
 
-    `problem` says why messages of the reference cannot arrive, '' for nothing known. The text
-    stays the same while the matter does.
+    `problem` says why messages of the reference cannot arrive, '' for nothing known.
     """
     scale = telemetry.scale
     values = scale.values() | telemetry.unscaled()
-    if telemetry.last_outcome is not Outcome.ANSWERED:
+    if telemetry.last_outcome is not Outcome.PUBLISHED:
         values |= _without_image(scale)
-        return Verdict(WARN if problem else OK, problem or 'no frame answered', values)
+        level = WARN if problem else OK
+        return Verdict(level, problem or 'no frame published', values, (problem,))
     if telemetry.silent_s() > limits.stale_after_s:
         values |= _without_image(scale)
         return Verdict(STALE, 'no image to align', values)
     why = problem or scale.message
+    codes: tuple[str, ...] = (problem or scale.reason,)
     by = 'its training' if scale.source == 'checkpoint' else kind.value if kind else ''
     if not scale.valid:
-        told = f'no metric depth: {why}'
-        return Verdict(WARN if kind or problem else OK, told, values)
+        level = WARN if kind or problem else OK
+        return Verdict(level, f'no metric depth: {why}', values, codes)
     if scale.reason and (kind or problem):
         kept = 'held' if scale.source == 'reference' else 'by its training alone'
-        return Verdict(WARN, f'metric depth {kept}: {why}', values)
-    doubt = scale.alignment.warning if scale.alignment else ''
-    troubles = [_WARNINGS.get(doubt, doubt), *telemetry.missing.values()]
+        return Verdict(WARN, f'metric depth {kept}: {why}', values, ('held', *codes))
+    warning = scale.alignment.warning if scale.alignment else ''
+    missing = telemetry.missing
+    troubles = [_WARNINGS.get(warning, warning), *map(str, missing.values())]
     if any(troubles):
-        told = '; '.join(filter(None, troubles))
-        return Verdict(WARN, f'metric depth by {by}: {told}', values)
+        text = '; '.join(filter(None, troubles))
+        codes = (warning, *(error.reason for error in missing.values()))
+        return Verdict(WARN, f'metric depth by {by}: {text}', values, codes)
     return Verdict(OK, f'metric depth by {by}', values)
 
 
@@ -141,7 +163,7 @@ def _without_image(scale: Scale) -> dict[str, object]:
 
 
 def latency_verdict(telemetry: Telemetry, limits: DiagnosticsParameters) -> Verdict:
-    """Judge how long an answer takes, and whether the stamps can be believed."""
+    """Return how long a frame takes, and whether the stamps can be believed."""
     values = telemetry.latency()
     median_ms = values['latency_p50_ms']
     if math.isnan(median_ms):

@@ -16,8 +16,7 @@ from sensor_msgs.msg import (
     PointField,
 )
 
-from depth_anything_ros.core.parameters import Parameters
-from depth_anything_ros.estimator.frame import DepthFrame, Wanted
+from depth_anything_ros.estimator.frame import Frame
 from depth_anything_ros.messages.outputs import OUTPUTS, OutputWriter
 from depth_anything_ros.ros.qos import OUTPUT, create_managed_publisher, output_problem
 
@@ -60,17 +59,19 @@ class Outputs:
         for publisher in publishers.values():
             self._node.destroy_lifecycle_publisher(publisher)
 
-    def wanted(self) -> Wanted:
-        """Tell which parts of a frame have a subscriber."""
-        wanted = Wanted.NONE
+    def wanted(self) -> bool:
+        """Return whether any output has a subscriber."""
+        return any(map(_has_subscriber, self._publishers.values()))
+
+    def metric_wanted(self) -> bool:
+        """Return whether an output in metres has a subscriber."""
         publishers = self._publishers
-        for output in OUTPUTS:
-            if _heard(publishers.get(output.name)):
-                wanted |= output.wanted
-        return wanted
+        return any(
+            output.metric and _has_subscriber(publishers.get(output.name)) for output in OUTPUTS
+        )
 
     def problem(self) -> str:
-        """Name a subscriber that cannot hear what is published; '' if there is none."""
+        """Return which subscriber cannot receive what is published; '' if none."""
         for publisher in self._publishers.values():
             problem = output_problem(self._node, publisher.topic_name)
             if problem:
@@ -78,22 +79,22 @@ class Outputs:
         return ''
 
     def publish(
-        self,
-        frame: DepthFrame,
-        header: Any,
-        info: Any,
-        parameters: Parameters,
-        still: Callable[[], bool],
+        self, frame: Frame, header: Any, info: Any, is_current: Callable[[], bool]
     ) -> None:
-        """Publish what has a subscriber, as long as `still` holds."""
+        """Publish what has a subscriber, as long as `is_current` holds.
+
+        `header` is that of the image, `info` its CameraInfo or None.
+        """
         publishers = self._publishers
-        with frame.times.stage('publish'):
-            for output in OUTPUTS:
-                if _heard(publishers.get(output.name)):
-                    message = self._writer.message(output, frame, header, info, parameters)
-                    if message is not None and still():
-                        publishers[output.name].publish(message)
+        for output in OUTPUTS:
+            publisher = publishers.get(output.name)
+            if publisher is None or not _has_subscriber(publisher):
+                continue
+            message = self._writer.message(output, frame, header, info)
+            if message is not None and is_current():
+                with frame.times.stage('publish'):
+                    publisher.publish(message)
 
 
-def _heard(publisher: LifecyclePublisher | None) -> bool:
+def _has_subscriber(publisher: LifecyclePublisher | None) -> bool:
     return publisher is not None and publisher.get_subscription_count() > 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,10 +18,15 @@ from rclpy.qos import (
     qos_check_compatible,
 )
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from depth_anything_ros.core.errors import SettingError
-from depth_anything_ros.ros.filters import Subscriber
+
+try:
+    from message_filters import Subscriber
+except ImportError:  # the PyPI wheels of ROS 2 do not carry it
+    Subscriber = None
 
 __all__ = [
     'LATCHED',
@@ -29,9 +34,10 @@ __all__ = [
     'RECENT',
     'REFERENCE',
     'SENSOR',
+    'create_filter',
     'create_managed_publisher',
     'create_publisher',
-    'create_subscriber',
+    'create_subscription',
     'input_problem',
     'is_remapped',
     'output_problem',
@@ -88,19 +94,51 @@ def create_managed_publisher(
     return publisher
 
 
-def create_subscriber(node: Node, message_type: type, topic: str, profile: QoSProfile) -> Any:
-    """Subscribe through message_filters' Subscriber or ours.
+def create_subscription(
+    node: Node,
+    message_type: type,
+    topic: str,
+    profile: QoSProfile,
+    callback: Callable[..., None],
+) -> Subscription:
+    """Subscribe to `topic`; `callback` takes the message, and its info if it has two arguments.
 
     Raises SettingError for a qos_overrides parameter that means nothing.
     """
     with _overridable(node, topic):
-        return Subscriber(
+        return node.create_subscription(
+            message_type,
+            topic,
+            callback,
+            _copy(profile),
+            qos_overriding_options=_overrides(),
+        )
+
+
+def create_filter(
+    node: Node,
+    message_type: type,
+    topic: str,
+    profile: QoSProfile,
+    callback: Callable[[Any], None],
+) -> Subscription:
+    """Subscribe through message_filters where it is installed; raises as `create_subscription`.
+
+    `callback` must not raise: message_filters calls it with a lock held.
+    """
+    if Subscriber is None:
+        return create_subscription(node, message_type, topic, profile, callback)
+    with _overridable(node, topic):
+        subscriber = Subscriber(
             node,
             message_type,
             topic,
             qos_profile=_copy(profile),
             qos_overriding_options=_overrides(),
         )
+    subscriber.registerCallback(callback)
+    subscription: Subscription = subscriber.sub
+    return subscription
 
 
 def type_name(message_type: Any) -> str:
@@ -116,7 +154,7 @@ def is_remapped(node: Node, topic: str) -> bool:
 
 
 def input_problem(node: Node, topic: str, type_name: str) -> str:
-    """Say why nothing can arrive on `topic`, a full name, or '' if something can.
+    """Return why nothing can arrive on `topic`, a full name; '' if something can.
 
     `type_name` is what this node subscribes to, like 'sensor_msgs/msg/Image'.
     """
@@ -144,7 +182,7 @@ def input_problem(node: Node, topic: str, type_name: str) -> str:
 
 
 def output_problem(node: Node, topic: str) -> str:
-    """Name a subscriber of `topic` that cannot get what this node publishes; '' if none."""
+    """Return which subscriber of `topic` cannot get what this node publishes; '' if none."""
     own = _own(node, node.get_publishers_info_by_topic(topic))
     if own is None:
         return ''

@@ -7,16 +7,21 @@ from typing import Any
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, Range
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 
-from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.types import ReferenceKind
-from depth_anything_ros.messages.references import REFERENCE_TYPES
-from depth_anything_ros.messages.surroundings import Surroundings
+from depth_anything_ros.messages.references import (
+    REFERENCE_TYPES,
+    camera_info_beside,
+    kind_of_type,
+)
+from depth_anything_ros.messages.scene import SceneMessages
 from depth_anything_ros.ros.qos import (
     REFERENCE,
     SENSOR,
-    create_subscriber,
+    create_filter,
     input_problem,
     is_remapped,
     type_name,
@@ -24,18 +29,18 @@ from depth_anything_ros.ros.qos import (
 
 __all__ = ['ReferenceInput']
 
-_CLASSES = {type_name(each): each for each in (Image, PointCloud2, LaserScan, Range)}
-_LOOK_AGAIN_S = 0.5
+_CLASSES = {type_name(each): each for each in (Image, PointCloud2, LaserScan)}
+_DISCOVERY_PERIOD_S = 0.5
 
 
 class ReferenceInput:
-    """Feeds the reference to `surroundings`; with 'auto' as soon as somebody publishes it."""
+    """Feeds the reference to `messages`; with 'auto' as soon as somebody publishes it."""
 
     def __init__(
         self,
         node: Node,
         prefix: str,
-        surroundings: Surroundings,
+        messages: SceneMessages,
         need_transforms: Callable[[], None],
     ) -> None:
         """`prefix` goes before every topic, '' or that of a camera as in 'front/'.
@@ -44,9 +49,9 @@ class ReferenceInput:
         """
         self._node = node
         self._name = f'{prefix}reference'
-        self._surroundings = surroundings
+        self._messages = messages
         self._need_transforms = need_transforms
-        self._subscribers: list[Any] = []
+        self._subscriptions: list[Subscription] = []
         self._timer: Any = None
         self._unusable: ReferenceKind | None = None
         self._trouble = ''
@@ -58,9 +63,9 @@ class ReferenceInput:
         if kind == 'auto':
             # Steady time: a paused bag must not keep a reference from being found.
             self._timer = self._node.create_timer(
-                _LOOK_AGAIN_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME)
+                _DISCOVERY_PERIOD_S, self._discover, clock=Clock(clock_type=ClockType.STEADY_TIME)
             )
-            self._look()
+            self._discover()
         else:
             self._take(ReferenceKind(kind))
 
@@ -77,26 +82,26 @@ class ReferenceInput:
         return self._node.resolve_topic_name(self._name)
 
     def problem(self, needed: bool) -> str:
-        """Say what keeps the reference from arriving; '' if nothing does.
+        """Return what keeps the reference from arriving; '' if nothing does.
 
         That there is none at all is a problem only where it is `needed`.
         """
-        kind = self._surroundings.kind
+        kind = self._messages.kind
         if kind is None:
             if self._timer is None:
                 return 'reference.type is none' if needed else ''
             return self._trouble or self._undecided(needed)
         if kind is ReferenceKind.GROUND_PLANE:
             return ''
-        return input_problem(self._node, self.topic, type_name(self._subscribers[0].sub.msg_type))
+        return input_problem(self._node, self.topic, type_name(self._subscriptions[0].msg_type))
 
-    def _look(self) -> None:
+    def _discover(self) -> None:
         """Follow the type of what is published; a type that is gone stays until another comes."""
         types = [
             endpoint.topic_type for endpoint in self._node.get_publishers_info_by_topic(self.topic)
         ]
         kinds = [REFERENCE_TYPES[each] for each in types if each in REFERENCE_TYPES]
-        if not kinds or self._surroundings.kind in kinds or kinds[0] is self._unusable:
+        if not kinds or self._messages.kind in kinds or kinds[0] is self._unusable:
             return
         self._drop()
         try:
@@ -109,40 +114,39 @@ class ReferenceInput:
 
     def _take(self, kind: ReferenceKind) -> None:
         self._need_transforms()
-        self._surroundings.kind = kind
+        self._messages.kind = kind
         names = {kind: name for name, kind in REFERENCE_TYPES.items()}
         if kind in names:
-            self._subscribe(_CLASSES[names[kind]], self._name, self._surroundings.add_reference)
+            self._subscribe(_CLASSES[names[kind]], self._name, self._messages.add_reference)
         if kind is ReferenceKind.DEPTH_IMAGE:
-            self._subscribe(CameraInfo, self._info_topic(), self._on_info)
+            self._subscribe(CameraInfo, self._info_topic(), self._receive_info)
 
     def _drop(self) -> None:
-        self._surroundings.kind = None
-        subscribers, self._subscribers = self._subscribers, []
-        for subscriber in subscribers:
-            self._node.destroy_subscription(subscriber.sub)
+        self._messages.kind = None
+        subscriptions, self._subscriptions = self._subscriptions, []
+        for subscription in subscriptions:
+            self._node.destroy_subscription(subscription)
 
-    def _subscribe(self, message_type: type, topic: str, callback: Callable[..., None]) -> None:
+    def _subscribe(self, message_type: type, topic: str, callback: Callable[[Any], None]) -> None:
         profile = SENSOR if message_type is CameraInfo else REFERENCE
-        subscriber = create_subscriber(self._node, message_type, topic, profile)
-        subscriber.registerCallback(callback)
-        self._subscribers.append(subscriber)
+        self._subscriptions.append(
+            create_filter(self._node, message_type, topic, profile, callback)
+        )
 
-    def _on_info(self, message: CameraInfo) -> None:
-        self._surroundings.reference_info = message
+    def _receive_info(self, message: CameraInfo) -> None:
+        self._messages.reference_info = message
 
     def _info_topic(self) -> str:
         """Return the camera_info beside the depth image, unless one is remapped to."""
         own = f'{self._name}/camera_info'
-        if is_remapped(self._node, own):
-            return own
-        return self.topic.rpartition('/')[0] + '/camera_info'
+        return own if is_remapped(self._node, own) else camera_info_beside(self.topic)
 
     def _undecided(self, needed: bool) -> str:
         publishers = self._node.get_publishers_info_by_topic(self.topic)
         if not publishers:
             return f'no publisher on {self.topic}' if needed else ''
-        return (
-            f'{publishers[0].topic_type} on {self.topic} is no reference: publish one of '
-            f'{", ".join(REFERENCE_TYPES)}'
-        )
+        try:
+            kind_of_type(publishers[0].topic_type, self.topic)
+        except SettingError as error:
+            return str(error)
+        return ''

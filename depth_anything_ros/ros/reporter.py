@@ -1,4 +1,4 @@
-"""Speaks for the node on /diagnostics and ~/status, in every lifecycle state."""
+"""Publishes /diagnostics and ~/status, in every lifecycle state."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from rclpy.node import Node
 from depth_anything_ros.backends.base import BackendInfo, NetworkOutput
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.processor import process_status
-from depth_anything_ros.estimator.frame import Wanted
-from depth_anything_ros.ros.camera import Camera
+from depth_anything_ros.ros.camera import NodeCamera
 from depth_anything_ros.ros.diagnostics import (
     ERROR,
     OK,
@@ -28,7 +27,6 @@ from depth_anything_ros.ros.diagnostics import (
     throughput_verdict,
 )
 from depth_anything_ros.ros.qos import LATCHED, RECENT, create_publisher
-from depth_anything_ros.ros.telemetry import steady
 
 __all__ = ['Reporter', 'Snapshot']
 
@@ -47,7 +45,7 @@ class Snapshot:
     parameters: Parameters
     backend: BackendInfo | None
     degraded: str
-    cameras: Mapping[str, Camera]
+    cameras: Mapping[str, NodeCamera]
 
 
 class Reporter:
@@ -62,7 +60,7 @@ class Reporter:
         self._snapshot = snapshot
         self._last: dict[str, Verdict] = {}
         self._problems: dict[str, str] = {}
-        self._logged = ''
+        self._logged: tuple[str, ...] = ()
         self._statuses = {
             name: create_publisher(
                 node, DiagnosticStatus, f'~/{name}/status' if name else '~/status', LATCHED
@@ -78,11 +76,11 @@ class Reporter:
         )
 
     def report_status(self) -> None:
-        """Publish ~/status if it changed, by what the graph told at the last report."""
+        """Publish ~/status if it changed, by what the graph showed at the last report."""
         self._report_status(self._snapshot())
 
     def report(self) -> None:
-        """Say how things stand now."""
+        """Publish how things stand now."""
         now = self._snapshot()
         active = now.state == 'active'
         self._problems = {
@@ -103,14 +101,16 @@ class Reporter:
         array.header.stamp = self._node.get_clock().now().to_msg()
         self._diagnostics.publish(array)
 
-    def _stream_verdicts(self, now: Snapshot, camera: Camera, problem: str) -> dict[str, Verdict]:
+    def _stream_verdicts(
+        self, now: Snapshot, camera: NodeCamera, problem: str
+    ) -> dict[str, Verdict]:
         if now.state != 'active':
             silent = Verdict(STALE, f'the node is {now.state}')
             return dict.fromkeys(('throughput', 'latency', 'alignment'), silent)
         limits = camera.parameters.diagnostics
         return {
             'throughput': throughput_verdict(
-                camera.telemetry, limits, camera.input_topic(), problem
+                camera.telemetry, limits, camera.image_topic(), problem
             ),
             'latency': latency_verdict(camera.telemetry, limits),
             'alignment': _metric_verdict(now, camera),
@@ -135,13 +135,14 @@ class Reporter:
 
     def _log(self, verdict: Verdict) -> None:
         """Write trouble to the log once, and that it is over: a terminal shows no topics."""
-        trouble = '' if verdict.level == OK else steady(self._logged, verdict.message)
-        if trouble != self._logged:
-            self._logged = trouble
-            if trouble:
-                self._node.get_logger().warning(verdict.message)
-            else:
-                self._node.get_logger().info(verdict.message)
+        codes = () if verdict.level == OK else verdict.codes
+        if codes == self._logged:
+            return
+        self._logged = codes
+        if codes:
+            self._node.get_logger().warning(verdict.message)
+        else:
+            self._node.get_logger().info(verdict.message)
 
     @property
     def _name(self) -> str:
@@ -164,10 +165,11 @@ def _joint_verdict(cameras: Mapping[str, Verdict]) -> Verdict:
         'idle': all(verdict.values['idle'] for verdict in verdicts),
         'degraded': verdicts[0].values['degraded'],
     }
-    return Verdict(max(verdict.level for verdict in verdicts), message, values)
+    codes = tuple(f'{name}: {code}' for name, verdict in cameras.items() for code in verdict.codes)
+    return Verdict(max(verdict.level for verdict in verdicts), message, values, codes)
 
 
-def _status_verdict(now: Snapshot, camera: Camera, problem: str) -> Verdict:
+def _status_verdict(now: Snapshot, camera: NodeCamera, problem: str) -> Verdict:
     idle = now.state == 'active' and not camera.outputs.wanted()
     metric = _metric_verdict(now, camera)
     values: dict[str, object] = {
@@ -185,31 +187,31 @@ def _status_verdict(now: Snapshot, camera: Camera, problem: str) -> Verdict:
         return Verdict(OK, now.progress, values)
     if now.state != 'active':
         return Verdict(OK, f'{now.state}: no depth before configure and activate', values)
-    topic, limits = camera.input_topic(), camera.parameters.diagnostics
-    level, trouble = stream_trouble(camera.telemetry, limits, topic, problem)
-    random = now.backend is not None and now.backend.weights.random
-    warnings = [
-        trouble,
-        'random weights: the output means nothing' if random else '',
-        now.degraded,
-    ]
+    topic, limits = camera.image_topic(), camera.parameters.diagnostics
+    trouble = stream_trouble(camera.telemetry, limits, topic, problem)
+    warnings = {trouble.code: trouble.text}
+    if now.backend is not None and now.backend.weights.random:
+        warnings['random weights'] = 'random weights: the output means nothing'
+    warnings['degraded' if now.degraded else ''] = now.degraded
     if metric.level == WARN and not idle:
-        warnings.append(metric.message)
+        warnings[f'metric: {metric.codes}'] = metric.message
     if values['metric_valid'] and values['camera_info'] != 'ok':
-        warnings.append(f'camera_info: {values["camera_info"]}')
-    if any(warnings):
-        return Verdict(max(level, WARN), '; '.join(filter(None, warnings)), values)
+        warnings['camera_info'] = f'camera_info: {values["camera_info"]}'
+    found = {code: text for code, text in warnings.items() if text}
+    if found:
+        level = max(trouble.level, WARN)
+        return Verdict(level, '; '.join(found.values()), values, tuple(found))
     if idle:
         return Verdict(OK, 'idle: nobody subscribes to an output', values)
     return Verdict(OK, metric.message if values['metric_valid'] else 'relative depth', values)
 
 
-def _metric_verdict(now: Snapshot, camera: Camera) -> Verdict:
+def _metric_verdict(now: Snapshot, camera: NodeCamera) -> Verdict:
     by_training = now.backend is not None and now.backend.output is NetworkOutput.METRES
-    needed = bool(camera.outputs.wanted() & Wanted.METRIC) and not by_training
+    needed = camera.outputs.metric_wanted() and not by_training
     problem = camera.reference.problem(needed)
     limits = camera.parameters.diagnostics
-    return metric_verdict(camera.telemetry, limits, camera.surroundings.kind, problem)
+    return metric_verdict(camera.telemetry, limits, camera.messages.kind, problem)
 
 
 def _model_verdict(now: Snapshot) -> Verdict:

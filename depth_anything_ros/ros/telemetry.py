@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.timing import Jitter, Rate, Window
 from depth_anything_ros.metric.scale import NO_SCALE, Scale
 
-__all__ = ['CLOCKS_DISAGREE_S', 'Numbers', 'Outcome', 'Telemetry', 'steady']
-
-_FIGURES = re.compile(r'[\d.]+')
+__all__ = ['CLOCKS_DISAGREE_S', 'Outcome', 'SequenceNumbers', 'Telemetry']
 
 CLOCKS_DISAGREE_S = 10.0
 """An image this much older or newer than the node's clock tells of clocks that disagree."""
@@ -25,7 +23,7 @@ class Outcome(Enum):
     """What became of an image."""
 
     NONE = auto()
-    ANSWERED = auto()
+    PUBLISHED = auto()
     IDLE = auto()
     TOO_OLD = auto()
     INVALID = auto()
@@ -36,21 +34,21 @@ class _Totals:
     frames_in: int = 0
     frames_out: int = 0
     skipped_idle: int = 0
-    superseded: int = 0
+    replaced: int = 0
     too_old: int = 0
     lost: int = 0
     invalid: Counter[str] = field(default_factory=Counter)
     unscaled: Counter[str] = field(default_factory=Counter)
 
 
-class Numbers:
+class SequenceNumbers:
     """The numbers that one publisher gives its messages, counting on from the first one seen."""
 
     def __init__(self) -> None:
         self._last: int | None = None
 
     def missed(self, number: int | None) -> int:
-        """Tell how many messages are missing before `number`; None is no number."""
+        """Return how many messages are missing before `number`; None where it is not known."""
         last, self._last = self._last, number
         # A smaller one is that of a publisher which began anew.
         return max(0, number - last - 1) if number is not None and last is not None else 0
@@ -75,12 +73,12 @@ class Telemetry:
         self._last_stamp_s: float | None = None
         self._last_received_s = time.monotonic()
         self._refused_in_a_row = 0
-        self._last_invalid = ''
+        self._last_invalid = ('', '')
         self._last_outcome = Outcome.NONE
         self.scale = NO_SCALE
-        """What stood behind the metres of the frame answered last."""
-        self.missing: Mapping[str, str] = {}
-        """Why its metric outputs are not there, by name, although it had metres."""
+        """What the metres of the frame published last rest on."""
+        self.missing: Mapping[str, FrameError] = {}
+        """Why its cloud or scan is not there, by name, although it had metres."""
 
     def received(self) -> None:
         """Count an image that arrived."""
@@ -102,10 +100,10 @@ class Telemetry:
             self._last_outcome = Outcome.IDLE
             self._refused_in_a_row = 0
 
-    def superseded(self) -> None:
+    def replaced(self) -> None:
         """Count an image that a newer one replaced before the network was free."""
         with self._lock:
-            self._totals.superseded += 1
+            self._totals.replaced += 1
 
     def too_old(self) -> None:
         """Count an image dropped for its age."""
@@ -117,24 +115,19 @@ class Telemetry:
         """Count a refused image; True the first time for this reason."""
         with self._lock:
             self._totals.invalid[reason] += 1
-            self._last_invalid = message
+            self._last_invalid = reason, message
             self._last_outcome = Outcome.INVALID
             self._refused_in_a_row += 1
             return self._totals.invalid[reason] == 1
 
-    def scaled(self, scale: Scale, missing: Mapping[str, str]) -> bool:
-        """Note the scale of a frame; True where what it says differs from the frame before."""
+    def scaled(self, scale: Scale, missing: Mapping[str, FrameError]) -> bool:
+        """Note the scale of a frame; True where its reasons differ from the frame before."""
         with self._lock:
-            before, missing_before = self.scale, self.missing
+            before = _reasons(self.scale, self.missing)
             if scale.reason:
                 self._totals.unscaled[scale.reason] += 1
-            self.scale = replace(scale, message=steady(before.message, scale.message))
-            self.missing = {
-                name: steady(missing_before.get(name, ''), text) for name, text in missing.items()
-            }
-        told = (scale.valid, scale.source, scale.reason)
-        changed = told != (before.valid, before.source, before.reason)
-        return changed or self.missing != missing_before
+            self.scale, self.missing = scale, missing
+        return _reasons(scale, missing) != before
 
     def published(
         self, received_s: float, stamp_s: float, age_s: float, stages_ms: Mapping[str, float]
@@ -149,7 +142,7 @@ class Telemetry:
                 self._clear_windows()
             self._last_stamp_s = stamp_s
             self._totals.frames_out += 1
-            self._last_outcome = Outcome.ANSWERED
+            self._last_outcome = Outcome.PUBLISHED
             self._refused_in_a_row = 0
             self._output.tick(now_s)
             self._latency.add((now_s - received_s) * 1e3)
@@ -174,8 +167,8 @@ class Telemetry:
         return self._last_outcome
 
     @property
-    def last_invalid(self) -> str:
-        """The message of the image refused last; '' if none was."""
+    def last_invalid(self) -> tuple[str, str]:
+        """Reason and message of the image refused last, each '' if none was."""
         return self._last_invalid
 
     def input_hz(self) -> float:
@@ -194,7 +187,7 @@ class Telemetry:
                 'frames_in': totals.frames_in,
                 'frames_out': totals.frames_out,
                 'skipped_idle': totals.skipped_idle,
-                'dropped_superseded': totals.superseded,
+                'dropped_superseded': totals.replaced,
                 'dropped_too_old': totals.too_old,
                 'dropped_invalid': sum(totals.invalid.values()),
                 'lost_in_transport': totals.lost,
@@ -240,6 +233,6 @@ class Telemetry:
         self._stages.clear()
 
 
-def steady(before: str, now: str) -> str:
-    """Return the earlier text where only figures differ: they do with every frame."""
-    return before if _FIGURES.sub('', before) == _FIGURES.sub('', now) else now
+def _reasons(scale: Scale, missing: Mapping[str, FrameError]) -> tuple[object, ...]:
+    named = tuple((name, error.reason) for name, error in missing.items())
+    return scale.valid, scale.source, scale.reason, named

@@ -1,12 +1,10 @@
-"""The transforms on /tf and /tf_static, through tf2_ros or without it."""
+"""The transforms on /tf and /tf_static, through tf2_ros."""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Protocol
 
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
 
 from depth_anything_ros.core.errors import FrameError
@@ -14,29 +12,21 @@ from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer, T
 from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
 from depth_anything_ros.core.pairing import JUMP_BACK_NS
 from depth_anything_ros.messages.stamps import ns_from_stamp
-from depth_anything_ros.messages.transforms import put_transforms, transform_from
+from depth_anything_ros.messages.transforms import transform_from
 
 __all__ = [
     'LiveTransforms',
     'NoTransforms',
-    'OwnTransforms',
     'Tf2Transforms',
     'create_transforms',
 ]
 
-# As tf2_ros subscribes, so that what works there works here.
-_MOVING = QoSProfile(depth=100)
-_STATIC = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-
 # As TransformBuffer does by default.
 _MAX_EXTRAPOLATION_NS = 50_000_000
 
-# A publisher of bad transforms may never send the same one twice.
-_MAX_TOLD = 10
-
 
 class LiveTransforms(Transforms, Protocol):
-    """Transforms that a node hears of: put on the executor's thread, asked for on any."""
+    """Transforms that a node receives: stored on the executor's thread, looked up on any."""
 
     def clear(self) -> None:
         """Forget the timed transforms; static ones are sent once only, so they stay."""
@@ -46,49 +36,11 @@ class LiveTransforms(Transforms, Protocol):
 
 
 def create_transforms(node: Node) -> LiveTransforms:
-    """Listen with tf2_ros where it is installed, else alone; the node's log says so."""
+    """Listen to /tf and /tf_static with tf2_ros; without it, asking for a transform says so."""
     try:
         return Tf2Transforms(node)
-    except ImportError as err:
-        why = f'tf2_ros cannot be used ({err})'
-    try:
-        transforms = OwnTransforms(node)
-    except ImportError as err:
-        node.get_logger().warning(f'{why}, nor can tf2_msgs ({err}): /tf is not heard')
+    except ImportError:
         return NoTransforms()
-    node.get_logger().info(f'{why}: this node listens to /tf and /tf_static by itself')
-    return transforms
-
-
-class OwnTransforms(TransformBuffer):
-    """A TransformBuffer that hears /tf and /tf_static; needs tf2_msgs."""
-
-    def __init__(self, node: Node) -> None:
-        """Subscribe; ImportError where tf2_msgs is not installed."""
-        from tf2_msgs.msg import TFMessage
-
-        super().__init__()
-        self._node = node
-        self._told: set[str] = set()
-        self._subscriptions = [
-            node.create_subscription(TFMessage, '/tf', partial(self._hear, static=False), _MOVING),
-            node.create_subscription(
-                TFMessage, '/tf_static', partial(self._hear, static=True), _STATIC
-            ),
-        ]
-
-    def close(self) -> None:
-        """Take the subscriptions away."""
-        while self._subscriptions:
-            self._node.destroy_subscription(self._subscriptions.pop())
-
-    def _hear(self, message: Any, *, static: bool) -> None:
-        for error in put_transforms(self, message.transforms, static=static):
-            text = str(error)
-            if text not in self._told and len(self._told) < _MAX_TOLD:
-                self._told.add(text)
-                topic = '/tf_static' if static else '/tf'
-                self._node.get_logger().warning(f'transform on {topic} refused: {text}')
 
 
 class Tf2Transforms:
@@ -183,7 +135,7 @@ class Tf2Transforms:
 
 
 class NoTransforms(TransformBuffer):
-    """Stands in where the messages of /tf cannot be read: knows only that a frame is itself."""
+    """Without tf2_ros no transform is known, but that a frame is itself."""
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> Transform:
         """Return the identity, or FrameError('no_transform') that says what to install."""
@@ -192,8 +144,8 @@ class NoTransforms(TransformBuffer):
         except FrameError as err:
             raise FrameError(
                 err.reason,
-                f"no way from '{source}' to '{target}' is known, as /tf cannot be read here: "
-                'install ros-$ROS_DISTRO-tf2-ros-py, or set reference.extrinsics',
+                f"no transform from '{source}' to '{target}' is known, as tf2_ros is not "
+                'installed: install ros-$ROS_DISTRO-tf2-ros-py, or set reference.extrinsics',
             ) from err
 
     def close(self) -> None:

@@ -16,8 +16,8 @@ Result = TypeVar('Result')
 class Worker(Generic[Frame]):
     """Runs tasks, and the newest waiting frame of each source, on one thread.
 
-    A frame that comes while another of the same source waits replaces it: the answer is always
-    about the newest image, however slow the network. Nothing here holds the lock while a task or
+    A frame that comes while another of the same source waits replaces it: the newest image is
+    processed next, however slow the network. Nothing here holds the lock while a task or
     a batch of frames runs.
     """
 

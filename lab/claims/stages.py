@@ -13,18 +13,18 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 
 from depth_anything_ros.backends.base import DepthBackend
+from depth_anything_ros.backends.loading import load_backend
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.geometry.cloud import Cloud
 from depth_anything_ros.core.geometry.transforms import Transform, extrinsics_text
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage, ReferenceKind
-from depth_anything_ros.estimator import DepthPipeline, load_backend
-from depth_anything_ros.estimator.frame import Wanted
+from depth_anything_ros.estimator.stream import DepthStream
 from depth_anything_ros.messages.images import bgr_from_image, fill_image
 from depth_anything_ros.messages.outputs import OUTPUTS, OutputWriter
 from depth_anything_ros.messages.point_clouds import CloudWriter
-from depth_anything_ros.messages.surroundings import Surroundings
+from depth_anything_ros.messages.scene import MessageScene, SceneMessages
 from depth_anything_ros.ros.outputs import TYPES
 from lab.camera_views import camera_info
 from lab.degraded_truth import DegradedTruthBackend
@@ -86,11 +86,11 @@ class _Camera:
     def __init__(
         self, backend: DepthBackend, parameters: Parameters, info: CameraInfo, *, metric: bool
     ) -> None:
-        self._around = Surroundings()
-        self._around.camera_info = info
-        self._around.kind = ReferenceKind.POINT_CLOUD if metric else None
+        self._messages = SceneMessages()
+        self._messages.camera_info = info
+        self._messages.kind = ReferenceKind.POINT_CLOUD if metric else None
         self._parameters = parameters
-        self._pipeline = DepthPipeline(backend, parameters, self._around)
+        self._stream = DepthStream(backend, parameters)
         self._writer = OutputWriter(TYPES, 'bench')
         names = _METRIC if metric else _RELATIVE
         self._outputs = [output for output in OUTPUTS if output.name in names]
@@ -99,25 +99,22 @@ class _Camera:
         """Return the milliseconds of each stage, and of all but 'infer' as ''."""
         for message in (view.image, view.lidar):
             message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 10**9)
-        if self._around.kind is not None:
-            self._around.add_reference(view.lidar)
-        wanted = Wanted.NONE
-        for output in self._outputs:
-            wanted |= output.wanted
+        if self._messages.kind is not None:
+            self._messages.add_reference(view.lidar)
         times = StageTimes()
         start_s = time.perf_counter()
         with times.stage('convert'):
             bgr = bgr_from_image(view.image)
         header = view.image.header
-        frame = self._pipeline.process(bgr, stamp_ns, wanted, times, header.frame_id)
-        with times.stage('publish'):
-            for output in self._outputs:
-                message = self._writer.message(
-                    output, frame, header, self._around.camera_info, self._parameters
-                )
-                if message is None:
-                    why = frame.scale.message or '; '.join(frame.missing.values())
-                    raise DepthAnythingError(f'a frame of the bench has no {output.name}: {why}')
+        size = bgr.shape[1], bgr.shape[0]
+        scene = MessageScene(self._messages, header.frame_id, stamp_ns, size, self._parameters)
+        frame = self._stream.process(bgr, stamp_ns, scene, times)
+        for output in self._outputs:
+            message = self._writer.message(output, frame, header, self._messages.camera_info)
+            if message is None:
+                why = frame.message or '; '.join(map(str, frame.missing.values()))
+                raise DepthAnythingError(f'a frame of the bench has no {output.name}: {why}')
+            with times.stage('publish'):
                 serialize_message(message)
         times.add('', (time.perf_counter() - start_s) * 1e3 - times.ms['infer'])
         return times.ms

@@ -223,14 +223,15 @@ FROM_CACHE = """
 import sys
 import numpy as np
 from depth_anything_ros.core.parameters import parameters_from_flat
-from depth_anything_ros.estimator import DepthPipeline, fetch_weights, load_backend
+from depth_anything_ros.backends.loading import fetch_weights, load_backend
+from depth_anything_ros.estimator.stream import DepthStream
 
 parameters = parameters_from_flat({'variant': 'demo', 'device': 'cpu', 'backend': sys.argv[1]})
 fetch_weights(parameters)
 backend = load_backend(parameters)
 image = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
 assert backend.info.name == sys.argv[2], backend.info
-DepthPipeline(backend, parameters).process(image, 0)
+DepthStream(backend, parameters).process(image, 0)
 assert 'torch' not in sys.modules
 """
 

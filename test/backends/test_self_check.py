@@ -14,6 +14,7 @@ import pytest
 
 from depth_anything_ros.backends import BACKENDS, self_check
 from depth_anything_ros.backends.base import BackendSettings, DepthBackend
+from depth_anything_ros.backends.loading import load_backend
 from depth_anything_ros.backends.self_check import (
     Candidate,
     candidates,
@@ -32,7 +33,6 @@ from depth_anything_ros.core.errors import (
 from depth_anything_ros.core.parameters import parameters_from_flat
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
-from depth_anything_ros.estimator import load_backend
 from depth_anything_ros.model.variants import Checkpoint, get_variant
 from depth_anything_ros.model.weights import find
 from lab.world.world import World

@@ -18,7 +18,6 @@ from depth_anything_ros.bag.replay import BagReplay, CameraTopics, ReplayedImage
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.parameters import Parameters, parameters_from_flat
 from depth_anything_ros.core.types import ReferenceKind
-from depth_anything_ros.estimator.frame import Wanted
 from depth_anything_ros.messages.images import bgr_from_compressed
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from lab.degraded_truth import DegradedTruthBackend
@@ -59,11 +58,11 @@ def bag(room: Drive, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def answers(
-    bag: Path, topics: CameraTopics, backend: Any, wanted: Wanted = Wanted.ALL, **settings: object
+    bag: Path, topics: CameraTopics, backend: Any, **settings: object
 ) -> list[ReplayedImage]:
     parameters = parameters_from_flat({k.replace('__', '.'): v for k, v in settings.items()})
     with BagReader(bag) as reader:
-        replay = BagReplay(reader, topics, backend, parameters, wanted)
+        replay = BagReplay(reader, topics, backend, parameters)
         found = list(replay)
         assert replay.notes == []
     return found
@@ -119,21 +118,11 @@ def test_the_same_again(bag: Path, room: Drive) -> None:
     first, second = (answers(bag, topics, room.backend()) for _ in range(2))
     for one, other in zip(first, second, strict=True):
         assert one.frame and other.frame
-        for name in ('inverse_depth', 'normalized', 'color', 'depth_m', 'sigma_m'):
+        for name in ('inverse_depth', 'normalized', 'depth_m', 'sigma_m'):
             one_value, other_value = getattr(one.frame, name), getattr(other.frame, name)
             assert (one_value is None) == (other_value is None)
             if one_value is not None:
                 assert one_value.tobytes() == other_value.tobytes()
-
-
-def test_only_what_is_wanted_is_made(bag: Path, room: Drive) -> None:
-    found = answers(
-        bag, CameraTopics(IMAGE, reference=DEPTH), room.backend(), Wanted.DEPTH | Wanted.SCALE
-    )
-    frame = found[-1].frame
-    assert frame is not None
-    assert frame.depth_m is not None
-    assert frame.normalized is frame.color is frame.sigma_m is frame.cloud is frame.scan is None
 
 
 def moved(messages: Iterable[tuple[str, int, Any]], topic: str, late_ns: int) -> Messages:

@@ -7,18 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drive import DEPTH, IMAGE, INFO, LIDAR, RANGE, Drive, drive
+from drive import DEPTH, IMAGE, INFO, LIDAR, Drive, drive
 
 from depth_anything_ros.backends.base import NetworkOutput
 from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
 from depth_anything_ros.core.parameters import parameters_from_flat
 from depth_anything_ros.core.types import ReferenceKind
-from depth_anything_ros.estimator import DepthPipeline
-from depth_anything_ros.estimator.frame import DepthFrame, Wanted
+from depth_anything_ros.estimator.frame import Frame
+from depth_anything_ros.estimator.stream import DepthStream
 from depth_anything_ros.messages.images import bgr_from_image
 from depth_anything_ros.messages.references import REFERENCE_TYPES
+from depth_anything_ros.messages.scene import MessageScene, SceneMessages
 from depth_anything_ros.messages.stamps import ns_from_stamp
-from depth_anything_ros.messages.surroundings import Surroundings
 from depth_anything_ros.messages.transforms import put_transforms
 from depth_anything_ros.model.variants import Checkpoint
 from lab.degraded_truth import DegradedTruthBackend
@@ -28,29 +28,33 @@ class Run:
     """A pipeline and the messages of a drive, to be given one by one."""
 
     def __init__(self, what: Drive, reference: str, **parameters: Any) -> None:
-        self.around = Surroundings(TransformBuffer())
-        self.around.kind = ReferenceKind.POINT_CLOUD if reference == LIDAR else None
+        self.messages = SceneMessages(TransformBuffer())
+        self.messages.kind = ReferenceKind.POINT_CLOUD if reference == LIDAR else None
         given = {'reference.extrinsics': what.extrinsics(reference)} | parameters
-        self.pipeline = DepthPipeline(what.backend(), parameters_from_flat(given), self.around)
+        self.stream = DepthStream(what.backend(), parameters_from_flat(given))
         by_topic: dict[str, list[Any]] = {}
         for topic, kind, message in what.messages:
             by_topic.setdefault(topic, []).append(message)
             if topic == reference:
-                self.around.kind = REFERENCE_TYPES[kind]
+                self.messages.kind = REFERENCE_TYPES[kind]
         self.images, self.references = by_topic[IMAGE], by_topic[reference]
-        self.around.camera_info = by_topic[INFO][0]
+        self.messages.camera_info = by_topic[INFO][0]
         self.by_topic = by_topic
 
-    def frame(self, index: int, wanted: Wanted = Wanted.DEPTH) -> DepthFrame:
+    def frame(self, index: int) -> Frame:
         image = self.images[index]
         stamp_ns = ns_from_stamp(image.header.stamp)
         bgr = bgr_from_image(image)
-        return self.pipeline.process(bgr, stamp_ns, wanted, None, image.header.frame_id)
+        size = bgr.shape[1], bgr.shape[0]
+        scene = MessageScene(
+            self.messages, image.header.frame_id, stamp_ns, size, self.stream.parameters
+        )
+        return self.stream.process(bgr, stamp_ns, scene)
 
 
 def test_one_message_is_used_once_and_the_scale_carried_on() -> None:
     run = Run(drive('room'), LIDAR, **{'reference.sync_tolerance_s': 1.0})
-    run.around.add_reference(run.references[0])
+    run.messages.add_reference(run.references[0])
     first, second = run.frame(0), run.frame(1)
     assert first.scale.fit is not None
     assert first.scale.fit.accepted
@@ -58,7 +62,7 @@ def test_one_message_is_used_once_and_the_scale_carried_on() -> None:
     assert second.scale.valid
     assert second.scale.source == 'reference'
     assert second.scale.reference_age_s > first.scale.reference_age_s
-    run.around.add_reference(run.references[2])
+    run.messages.add_reference(run.references[2])
     assert run.frame(2).scale.fit is not None
 
 
@@ -71,11 +75,11 @@ def test_a_reference_that_left_the_ring_while_the_network_ran_is_used(
     def slow(self: DegradedTruthBackend, *given: Any) -> np.ndarray:
         # Ten later ones push the one that belongs to the image out.
         for message in run.references[3:14]:
-            run.around.add_reference(message)
+            run.messages.add_reference(message)
         return infer(self, *given)
 
     monkeypatch.setattr(DegradedTruthBackend, 'infer', slow)
-    run.around.add_reference(run.references[0])
+    run.messages.add_reference(run.references[0])
     assert run.frame(0).scale.valid
 
 
@@ -86,11 +90,11 @@ def test_a_nearer_reference_that_came_while_the_network_ran_is_used(
     infer = DegradedTruthBackend.infer
 
     def slow(self: DegradedTruthBackend, *given: Any) -> np.ndarray:
-        run.around.add_reference(run.references[2])
+        run.messages.add_reference(run.references[2])
         return infer(self, *given)
 
     monkeypatch.setattr(DegradedTruthBackend, 'infer', slow)
-    run.around.add_reference(run.references[0])
+    run.messages.add_reference(run.references[0])
     age_s = run.frame(2).scale.reference_age_s
     assert abs(age_s) < 0.05
 
@@ -109,14 +113,14 @@ def test_what_is_missing_has_a_name(lost: str, reason: str) -> None:
     given = {'reference.extrinsics': ''} if lost == 'extrinsics' else {}
     run = Run(drive('room'), LIDAR, **given)
     if lost == 'camera_info':
-        run.around.camera_info = None
+        run.messages.camera_info = None
     if lost == 'size':
-        info = run.around.camera_info
-        run.around.camera_info = replace(info, width=info.width * 2)
+        info = run.messages.camera_info
+        run.messages.camera_info = replace(info, width=info.width * 2)
     if lost == 'message':
-        run.around.add_reference(replace(run.references[0], fields=[]))
+        run.messages.add_reference(replace(run.references[0], fields=[]))
     elif lost != 'reference':
-        run.around.add_reference(run.references[0])
+        run.messages.add_reference(run.references[0])
     frame = run.frame(0)
     assert (frame.scale.valid, frame.scale.reason) == (False, reason)
     assert frame.scale.message
@@ -124,40 +128,24 @@ def test_what_is_missing_has_a_name(lost: str, reason: str) -> None:
     assert frame.inverse_depth.shape == (120, 160)
 
 
-@pytest.mark.parametrize('nothing', [np.inf, np.nan])
-def test_a_beam_that_measures_nothing_keeps_no_metres_alive(nothing: float) -> None:
-    given = {'alignment.hold_s': 0.25, 'alignment.trust_polarity': True}
-    run = Run(drive('room'), RANGE, **given)
-    valid = []
-    for index in range(len(run.images)):
-        stamp_ns = ns_from_stamp(run.images[index].header.stamp)
-        for message in run.references:
-            if abs(ns_from_stamp(message.header.stamp) - stamp_ns) < 60_000_000:
-                run.around.add_reference(replace(message, range=nothing) if index > 9 else message)
-        valid.append(run.frame(index).scale.valid)
-    assert all(valid[6:10])
-    # 10 images a second: held over two of them.
-    assert not any(valid[13:])
-
-
 def test_an_untrained_network_never_gives_metres() -> None:
     run = Run(drive('room'), LIDAR)
-    info = run.pipeline.backend.info
+    info = run.stream.backend.info
     weights = replace(info.weights, random=True, checkpoint=Checkpoint.METRIC_INDOOR)
-    backend = run.pipeline.backend
+    backend = run.stream.backend
     backend.info = replace(info, weights=weights, output=NetworkOutput.METRES)
-    pipeline = DepthPipeline(backend, run.pipeline.parameters, run.around)
-    run.around.add_reference(run.references[0])
+    run.stream = DepthStream(backend, run.stream.parameters)
+    run.messages.add_reference(run.references[0])
     image = run.images[0]
-    frame = pipeline.process(bgr_from_image(image), ns_from_stamp(image.header.stamp))
+    frame = run.stream.process(bgr_from_image(image), ns_from_stamp(image.header.stamp))
     assert (frame.scale.valid, frame.scale.reason) == (False, 'random_weights')
     assert frame.depth_m is None
 
 
 def test_messages_of_another_type_are_forgotten_with_it() -> None:
     run = Run(drive('room'), LIDAR)
-    run.around.add_reference(run.references[0])
-    run.around.kind = ReferenceKind.LASER_SCAN
+    run.messages.add_reference(run.references[0])
+    run.messages.kind = ReferenceKind.LASER_SCAN
     assert run.frame(0).scale.reason == 'no_reference'
 
 
@@ -168,8 +156,8 @@ def test_a_type_that_changes_while_the_network_runs_costs_only_the_metres(
     infer = DegradedTruthBackend.infer
 
     def slow(self: DegradedTruthBackend, *given: Any) -> np.ndarray:
-        run.around.kind = ReferenceKind.LASER_SCAN
-        run.around.add_reference(run.references[0])
+        run.messages.kind = ReferenceKind.LASER_SCAN
+        run.messages.add_reference(run.references[0])
         return infer(self, *given)
 
     monkeypatch.setattr(DegradedTruthBackend, 'infer', slow)
@@ -184,7 +172,7 @@ def test_an_empty_frame_id_is_no_frame(which: str) -> None:
         message = replace(message, header=replace(message.header, frame_id=''))
     else:
         run.images[0] = replace(image, header=replace(image.header, frame_id=''))
-    run.around.add_reference(message)
+    run.messages.add_reference(message)
     scale = run.frame(0).scale
     assert scale.reason == 'no_frame_id'
     assert which in scale.message
@@ -195,16 +183,16 @@ def test_an_image_without_a_stamp_has_no_metres() -> None:
     unset = type(run.images[0].header.stamp)(0, 0)
     for each in (run.images, run.references):
         each[0] = replace(each[0], header=replace(each[0].header, stamp=unset))
-    run.around.add_reference(run.references[0])
+    run.messages.add_reference(run.references[0])
     assert run.frame(0).scale.reason == 'no_stamp'
 
 
 def test_no_reference_at_all_is_no_trouble() -> None:
     run = Run(drive('room'), LIDAR)
-    run.around.kind = None
-    frame = run.frame(0, Wanted.ALL)
+    run.messages.kind = None
+    frame = run.frame(0)
     assert not frame.scale.valid
-    assert frame.cloud is None
+    assert frame.cloud() is None
     assert not frame.missing
 
 
@@ -214,13 +202,13 @@ def test_transforms_move_the_reference_through_the_fixed_frame() -> None:
     def depth(fixed_frame: str) -> np.ndarray | None:
         given = {'reference.fixed_frame': fixed_frame, 'reference.extrinsics': ''}
         run = Run(what, LIDAR, **given, **{'reference.sync_tolerance_s': 2.0})
-        buffer = run.around.transforms
+        buffer = run.messages.transforms
         assert isinstance(buffer, TransformBuffer)
         for topic, static in (('/tf_static', True), ('/tf', False)):
             for message in run.by_topic[topic]:
                 put_transforms(buffer, message.transforms, static=static)
         # A cloud of 0.8 s ago: the robot has driven on meanwhile.
-        run.around.add_reference(run.references[0])
+        run.messages.add_reference(run.references[0])
         return run.frame(8).depth_m
 
     moved = depth('odom')
@@ -232,12 +220,12 @@ def test_transforms_move_the_reference_through_the_fixed_frame() -> None:
 
 def test_a_changed_setting_of_the_alignment_starts_anew() -> None:
     run = Run(drive('room'), LIDAR)
-    run.around.add_reference(run.references[0])
+    run.messages.add_reference(run.references[0])
     assert run.frame(0).scale.valid
-    run.pipeline.parameters = parameters_from_flat(
+    run.stream.parameters = parameters_from_flat(
         {'reference.extrinsics': drive('room').extrinsics(LIDAR), 'reference.max_depth_m': 3.0}
     )
-    run.around.add_reference(run.references[1])
+    run.messages.add_reference(run.references[1])
     depth = run.frame(1).depth_m
     assert depth is not None
     assert np.nanmax(depth) <= 3.0
@@ -245,46 +233,30 @@ def test_a_changed_setting_of_the_alignment_starts_anew() -> None:
 
 def test_products_that_need_a_level_frame_say_so() -> None:
     run = Run(drive('room'), LIDAR, **{'cloud.height_frame': 'base_link'})
-    run.around.add_reference(run.references[0])
-    frame = run.frame(0, Wanted.ALL)
+    run.messages.add_reference(run.references[0])
+    frame = run.frame(0)
+    assert frame.cloud() is frame.scan() is None
     assert set(frame.missing) == {'points', 'scan'}
-    assert 'base_link' in frame.missing['points']
+    assert 'base_link' in str(frame.missing['points'])
     assert frame.depth_m is not None
 
 
 def test_a_cloud_without_points_is_silence() -> None:
     run = Run(drive('room'), LIDAR, **{'cloud.max_range_m': 0.05})
-    run.around.add_reference(run.references[0])
-    frame = run.frame(0, Wanted.POINTS)
+    run.messages.add_reference(run.references[0])
+    frame = run.frame(0)
     assert frame.scale.valid
-    assert frame.cloud is None
-    assert 'no point is left' in frame.missing['points']
+    assert frame.cloud() is None
+    assert 'no point is left' in str(frame.missing['points'])
 
 
 def test_a_registered_depth_image_needs_no_extrinsics() -> None:
     run = Run(drive('room'), DEPTH, **{'reference.extrinsics': ''})
     for index, image in enumerate(run.images[:2]):
         truth = run.by_topic['/ground_truth/depth/image'][index]
-        run.around.add_reference(replace(truth, header=image.header))
+        run.messages.add_reference(replace(truth, header=image.header))
         assert run.frame(index).scale.valid
     # In another frame it does, and it needs its own camera_info first.
     run = Run(drive('room'), DEPTH, **{'reference.extrinsics': ''})
-    run.around.add_reference(run.references[0])
+    run.messages.add_reference(run.references[0])
     assert run.frame(0).scale.reason == 'no_reference_camera_info'
-
-
-@pytest.mark.parametrize('trusts', [False, True])
-def test_a_beam_that_sees_one_depth_has_metres_only_on_trust(trusts: bool) -> None:
-    given = {'alignment.trust_polarity': trusts, 'reference.sync_tolerance_s': 0.5}
-    run = Run(drive('room'), RANGE, **given)
-    scales = []
-    for index, image in enumerate(run.images[:8]):
-        # The same reading all the time, as before a wall.
-        run.around.add_reference(replace(run.references[0], header=image.header))
-        scales.append(run.frame(index).scale)
-    assert scales[-1].valid == trusts
-    if not trusts:
-        assert scales[-1].reason == 'polarity_unobserved'
-        assert 'alignment.trust_polarity' in scales[-1].message
-    else:
-        assert scales[-1].values()['warning'] == 'polarity_assumed'

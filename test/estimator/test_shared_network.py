@@ -12,7 +12,7 @@ from depth_anything_ros.backends.base import BackendInfo, NetworkOutput
 from depth_anything_ros.core.errors import DeviceMemoryError, FrameError
 from depth_anything_ros.core.parameters import OverloadParameters
 from depth_anything_ros.core.timing import StageTimes
-from depth_anything_ros.estimator import SharedNetwork
+from depth_anything_ros.estimator.shared_network import SharedNetwork
 from depth_anything_ros.model.variants import Checkpoint
 from depth_anything_ros.model.weights import find
 
@@ -101,7 +101,7 @@ def test_where_memory_does_not_hold_one_the_input_shrinks_for_good() -> None:
         assert found.max() == 5
     assert [size for _, size in network.runs] == [518, 434, 364, 364]
     assert shared.degraded == 'degraded: input size 364 of 518 (memory)'
-    shared.answered(0.01, 30.0, NONE)
+    shared.processed(0.01, 30.0, NONE)
     assert network.input_size == 364
 
 
@@ -127,7 +127,7 @@ class Busy:
         while self._now_s < end_s:
             self.shared.infer([image(1)], [StageTimes()])
             self._now_s += 0.2
-            self.shared.answered(0.2, input_hz, want)
+            self.shared.processed(0.2, input_hz, want)
 
 
 def test_a_slow_network_is_told_and_restored_by_the_policy(

@@ -11,7 +11,7 @@ from depth_anything_ros import node as node_module
 from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.parameters import Parameters
-from depth_anything_ros.estimator import DepthPipeline
+from depth_anything_ros.estimator.stream import DepthStream
 from lab.degraded_truth import DegradedTruthBackend
 from lab.world.world import World
 
@@ -21,7 +21,7 @@ PICTURES = [WORLD.picture(time_s) for time_s in (0.0, 0.5)]
 
 def test_it_answers_the_pictures_it_knows_and_no_other() -> None:
     backend: DepthBackend = DegradedTruthBackend(PICTURES)
-    pipeline = DepthPipeline(backend, Parameters())
+    pipeline = DepthStream(backend, Parameters())
     for index, (bgr, depth_m) in enumerate(PICTURES):
         inverse_depth = pipeline.process(bgr, index).inverse_depth
         # A smooth bias of 6 % and a scale and shift leave the order of near and far.

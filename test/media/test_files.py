@@ -12,8 +12,9 @@ import pytest
 from rig import picture
 
 from depth_anything_ros import cli
+from depth_anything_ros.backends.loading import load_backend
 from depth_anything_ros.core.parameters import parameters_from_flat
-from depth_anything_ros.estimator import DepthPipeline, load_backend
+from depth_anything_ros.estimator.stream import DepthStream
 from depth_anything_ros.media import files
 
 FAST = ['--weights', 'random', '--device', 'cpu', '--variant', 'demo']
@@ -94,7 +95,7 @@ def test_a_webcam_film_lasts_as_long_as_it_was_filmed(tmp_path: Path) -> None:
     ]
     source = files.Source(iter(frames), 0, moving=True, live=True, rate_hz=10.0)
     parameters = parameters_from_flat({'variant': 'demo', 'weights': 'random', 'device': 'cpu'})
-    pipeline = DepthPipeline(load_backend(parameters), parameters)
+    pipeline = DepthStream(load_backend(parameters), parameters)
     summary = files.run(source, pipeline, tmp_path / 'depth.mp4', ('color',))
     assert summary.written == 4
     capture = cv2.VideoCapture(str(tmp_path / 'depth.mp4'))

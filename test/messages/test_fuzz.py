@@ -15,30 +15,28 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from drive import DEPTH, DEPTH_INFO, IMAGE, INFO, LIDAR, RANGE, SCAN, drive
+from drive import DEPTH, DEPTH_INFO, IMAGE, INFO, LIDAR, SCAN, drive
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.geometry.scans import PlanarScan, RangeReading
+from depth_anything_ros.core.geometry.scans import PlanarScan
 from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
 from depth_anything_ros.core.geometry.transforms import extrinsics_from_text
 from depth_anything_ros.core.parameters import parameters_from_flat
 from depth_anything_ros.core.types import CameraModel, ReferenceKind
-from depth_anything_ros.estimator import DepthPipeline
-from depth_anything_ros.estimator.frame import Wanted
+from depth_anything_ros.estimator.stream import DepthStream
 from depth_anything_ros.messages.camera_info import camera_from_info, fill_camera_info
 from depth_anything_ros.messages.depth_images import depth_from_image, inverse_depth_from_image
 from depth_anything_ros.messages.encodings import DEPTH_ENCODINGS, ENCODINGS
 from depth_anything_ros.messages.image_headers import read_header
 from depth_anything_ros.messages.images import bgr_from_compressed, bgr_from_image
 from depth_anything_ros.messages.point_clouds import points_from_cloud
-from depth_anything_ros.messages.references import REFERENCE_TYPES, measurement_from
-from depth_anything_ros.messages.scans import reading_from_range, scan_from_message
+from depth_anything_ros.messages.references import REFERENCE_TYPES, reference_from_message
+from depth_anything_ros.messages.scans import scan_from_message
+from depth_anything_ros.messages.scene import MessageScene, SceneMessages
 from depth_anything_ros.messages.stamps import ns_from_stamp
-from depth_anything_ros.messages.surroundings import Surroundings
 from depth_anything_ros.messages.transforms import put_transforms
-from depth_anything_ros.metric.references import samples_of
 from lab.sample_messages import SampleMessages
 
 LENS = 'camera_optical_frame'
@@ -59,7 +57,7 @@ def by_topic() -> dict[str, Any]:
 
 
 GOOD = by_topic()
-KINDS = {topic: REFERENCE_TYPES[GOOD[topic].__msgtype__] for topic in (DEPTH, LIDAR, SCAN, RANGE)}
+KINDS = {topic: REFERENCE_TYPES[GOOD[topic].__msgtype__] for topic in (DEPTH, LIDAR, SCAN)}
 BGR = bgr_from_image(GOOD[IMAGE])
 PICTURES = [
     cv2.imencode(extension, BGR)[1] for extension in ('.jpg', '.png', '.bmp', '.webp', '.tiff')
@@ -181,12 +179,6 @@ def check_scan(message: Any, scan: PlanarScan) -> None:
     assert not np.shares_memory(scan.ranges_m, message.ranges)
 
 
-def check_range(_: Any, reading: RangeReading) -> None:
-    assert not np.isfinite(reading.range_m) or reading.range_m > 0.0
-    assert 0.0 <= reading.fov_rad < np.pi
-    assert reading.sigma_m is None or 0.0 < reading.sigma_m < np.inf
-
-
 def check_camera(_: Any, camera: CameraModel) -> None:
     assert (camera.width, camera.height) == (160, 120)
     assert min(camera.fx, camera.fy) > 0.0
@@ -246,7 +238,6 @@ READERS = {
     ),
     'cloud': Reader(GOOD[LIDAR], points_from_cloud, check_points),
     'scan': Reader(GOOD[SCAN], scan_from_message, check_scan),
-    'range': Reader(GOOD[RANGE], reading_from_range, check_range),
     'rectified': Reader(
         GOOD[INFO], lambda m: camera_from_info(m, 160, 120, rectified=True), check_camera
     ),
@@ -393,10 +384,12 @@ def test_any_reference_gives_samples_in_the_image(topic: str, data: st.DataObjec
     camera_from = extrinsics_from_text(drive('room').extrinsics(topic))
     assert camera_from is not None
     try:
-        measured = measurement_from(KINDS[topic], message, info, LENS, CAMERA)
+        found = reference_from_message(
+            KINDS[topic], message, info, LENS, CAMERA, lambda frame, stamp_ns: camera_from
+        )
     except FrameError:
         return
-    samples = samples_of(measured, camera_from, CAMERA, LEAST_M, MOST_M)
+    samples = found.samples(CAMERA, LEAST_M, MOST_M)
     assert samples.u.shape == samples.v.shape == samples.depth_m.shape
     assert ((samples.u >= -0.5) & (samples.u < CAMERA.width - 0.5)).all()
     assert ((samples.v >= -0.5) & (samples.v < CAMERA.height - 0.5)).all()
@@ -409,22 +402,22 @@ BACKEND = drive('room').backend()
 
 
 def asked(topic: str, reference: Any, info: Any, reference_info: Any) -> Any:
-    """The frame of the first image, with that reference and those intrinsics around it."""
-    around = Surroundings(TransformBuffer())
-    around.kind = KINDS[topic]
-    around.camera_info, around.reference_info = info, reference_info
-    around.add_reference(reference)
+    """The frame of the first image, with that reference and those intrinsics messages it."""
+    messages = SceneMessages(TransformBuffer())
+    messages.kind = KINDS[topic]
+    messages.camera_info, messages.reference_info = info, reference_info
+    messages.add_reference(reference)
     given_ = {'reference.extrinsics': drive('room').extrinsics(topic)}
-    pipeline = DepthPipeline(BACKEND, parameters_from_flat(given_), around)
+    parameters = parameters_from_flat(given_)
     stamp_ns = ns_from_stamp(GOOD[IMAGE].header.stamp)
-    wanted = Wanted.DEPTH | Wanted.SIGMA | Wanted.POINTS
-    return pipeline.process(BGR, stamp_ns, wanted, None, LENS)
+    scene = MessageScene(messages, LENS, stamp_ns, (BGR.shape[1], BGR.shape[0]), parameters)
+    return DepthStream(BACKEND, parameters).process(BGR, stamp_ns, scene)
 
 
 @pytest.mark.parametrize('topic', KINDS)
 @given(data=st.data())
 @many(60)
-def test_nothing_around_an_image_costs_the_frame(topic: str, data: st.DataObject) -> None:
+def test_nothing_messages_an_image_costs_the_frame(topic: str, data: st.DataObject) -> None:
     reference = data.draw(spoilt(GOOD[topic]))
     info = data.draw(st.just(GOOD[INFO]) | spoilt(GOOD[INFO]))
     beside = data.draw(st.none() | st.just(GOOD[DEPTH_INFO]) | spoilt(GOOD[DEPTH_INFO]))
@@ -432,7 +425,7 @@ def test_nothing_around_an_image_costs_the_frame(topic: str, data: st.DataObject
     assert frame.inverse_depth.shape == BGR.shape[:2]
     if frame.depth_m is None:
         assert frame.scale.reason
-        assert frame.cloud is None
+        assert frame.cloud() is None
         return
     known = frame.depth_m[~np.isnan(frame.depth_m)]
     assert ((known >= np.float32(LEAST_M)) & (known <= np.float32(MOST_M))).all()
@@ -448,8 +441,6 @@ GARBAGE = st.one_of(
 def garbage(topic: str, value: float) -> Any:
     """The first reference with nothing but `value` in it."""
     good = GOOD[topic]
-    if topic == RANGE:
-        return replace(good, range=value)
     if topic == SCAN:
         return replace(good, ranges=np.full_like(good.ranges, value))
     if topic == DEPTH:
@@ -469,7 +460,7 @@ def garbage(topic: str, value: float) -> Any:
 def test_garbage_gives_no_metres(topic: str, value: float) -> None:
     frame = asked(topic, garbage(topic, value), GOOD[INFO], GOOD[DEPTH_INFO])
     assert frame.depth_m is None
-    assert frame.cloud is None
+    assert frame.cloud() is None
     assert not frame.scale.valid
     assert frame.scale.reason == 'too_few_samples'
 

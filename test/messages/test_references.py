@@ -1,4 +1,4 @@
-"""Messages of references as measurements, and what is kept around a camera."""
+"""Messages of references as arrays, and what is kept around a camera."""
 
 from __future__ import annotations
 
@@ -7,15 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drive import DEPTH, DEPTH_INFO, INFO, LIDAR, RANGE, SCAN, drive
+from drive import DEPTH, DEPTH_INFO, INFO, LIDAR, SCAN, drive
 
-from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.geometry.scans import PlanarScan, RangeReading
+from depth_anything_ros.core.errors import FrameError, SettingError
+from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
+from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.types import CameraModel
-from depth_anything_ros.messages.references import REFERENCE_TYPES, measurement_from
+from depth_anything_ros.messages.references import (
+    REFERENCE_TYPES,
+    camera_info_beside,
+    kind_of_type,
+    reference_from_message,
+)
+from depth_anything_ros.messages.scene import MessageScene, SceneMessages
 from depth_anything_ros.messages.stamps import ns_from_stamp
-from depth_anything_ros.messages.surroundings import Surroundings
-from depth_anything_ros.metric.references import DepthMap
+from depth_anything_ros.metric.references import DepthImage, Points, Reference, Scan
 
 LENS = 'camera_optical_frame'
 
@@ -28,26 +34,51 @@ def camera() -> CameraModel:
     return drive('room').world.camera
 
 
-@pytest.mark.parametrize(
-    ('topic', 'value'), [(LIDAR, np.ndarray), (SCAN, PlanarScan), (RANGE, RangeReading)]
-)
-def test_each_type_is_read(topic: str, value: type) -> None:
+def read(kind: str, message: Any, info: Any) -> Reference:
+    return reference_from_message(
+        REFERENCE_TYPES[kind], message, info, LENS, camera(), lambda frame, stamp_ns: IDENTITY
+    )
+
+
+@pytest.mark.parametrize(('topic', 'value'), [(LIDAR, Points), (SCAN, Scan)])
+def test_each_type_is_read_where_and_when_it_was_measured(topic: str, value: type) -> None:
     kind, message = first(topic)
-    measured = measurement_from(REFERENCE_TYPES[kind], message, None, LENS, camera())
-    assert isinstance(measured.value, value)
-    assert measured.frame_id == message.header.frame_id
-    assert measured.stamp_ns == ns_from_stamp(message.header.stamp)
+    asked = []
+
+    def camera_from(frame_id: str, stamp_ns: int) -> Transform:
+        asked.append((frame_id, stamp_ns))
+        return IDENTITY
+
+    found = reference_from_message(
+        REFERENCE_TYPES[kind], message, None, LENS, camera(), camera_from
+    )
+    assert isinstance(found, value)
+    assert found.camera_from_sensor is IDENTITY
+    assert found.stamp_ns == ns_from_stamp(message.header.stamp)
+    assert asked == [(message.header.frame_id, found.stamp_ns)]
+
+
+def test_a_range_is_no_reference_and_the_message_says_what_is() -> None:
+    with pytest.raises(SettingError, match='camera_height_m'):
+        kind_of_type('sensor_msgs/msg/Range', '/sonar')
+    with pytest.raises(SettingError, match=r'/imu is sensor_msgs/msg/Imu: .*PointCloud2'):
+        kind_of_type('sensor_msgs/msg/Imu', '/imu')
+
+
+@pytest.mark.parametrize('topic', ['/front/image_raw', '/front/image_raw/compressed'])
+def test_camera_info_is_beside_its_image(topic: str) -> None:
+    assert camera_info_beside(topic) == '/front/camera_info'
 
 
 def test_a_depth_image_of_another_camera_needs_that_cameras_intrinsics() -> None:
     kind, message = first(DEPTH)
     _, info = first(DEPTH_INFO)
-    measured = measurement_from(REFERENCE_TYPES[kind], message, info, LENS, camera())
-    assert isinstance(measured.value, DepthMap)
-    assert measured.value.camera is not None
-    assert measured.value.camera.width == message.width
+    found = read(kind, message, info)
+    assert isinstance(found, DepthImage)
+    assert found.camera is not None
+    assert found.camera.width == message.width
     with pytest.raises(FrameError, match='remap reference/camera_info'):
-        measurement_from(REFERENCE_TYPES[kind], message, None, LENS, camera())
+        read(kind, message, None)
 
 
 @pytest.mark.parametrize('zoom', [1.0, 2.0])
@@ -63,24 +94,29 @@ def test_a_depth_image_in_the_frame_of_the_image_is_registered_if_it_shows_the_s
     k[[2, 5]] = (info.k[[2, 5]] + 0.5) * scale - 0.5
     p = np.hstack([k.reshape(3, 3), np.zeros((3, 1))]).ravel()
     size = {'width': message.width, 'height': message.height}
-    measured = measurement_from(
-        REFERENCE_TYPES[kind], message, replace(info, **size, k=k, p=p), LENS, camera()
-    )
-    assert isinstance(measured.value, DepthMap)
-    assert (measured.value.camera is None) == (zoom == 1.0)
+    found = read(kind, message, replace(info, **size, k=k, p=p))
+    assert isinstance(found, DepthImage)
+    assert (found.camera is None) == (zoom == 1.0)
 
 
-def test_what_is_received_is_forgotten_on_demand() -> None:
-    around = Surroundings()
-    _, around.camera_info = first(INFO)
+def test_what_is_received_is_dropped_on_demand() -> None:
+    messages = SceneMessages()
+    messages.kind = REFERENCE_TYPES[first(LIDAR)[0]]
+    _, messages.camera_info = first(INFO)
     _, message = first(LIDAR)
-    around.add_reference(message)
+    messages.add_reference(message)
     stamp_ns = ns_from_stamp(message.header.stamp)
-    assert around.paired(stamp_ns + 10**7, 0.1)
-    assert not around.paired(stamp_ns + 10**9, 0.1)
-    assert '1.00 s older' in around.unpaired(stamp_ns + 10**9, 0.1)
-    around.forget()
-    assert not around.paired(stamp_ns, 0.1)
-    assert 'nothing received' in around.unpaired(stamp_ns, 0.1)
+
+    def why(at_ns: int) -> str:
+        scene = MessageScene(messages, LENS, at_ns, (160, 120), Parameters())
+        with pytest.raises(FrameError) as caught:
+            scene.reference(None)
+        assert caught.value.reason == 'no_reference'
+        return str(caught.value)
+
+    assert messages.nearest(stamp_ns + 10**7, 0.1)
+    assert '1.00 s older' in why(stamp_ns + 10**9)
+    messages.clear()
+    assert 'nothing received' in why(stamp_ns)
     with pytest.raises(FrameError, match='no camera_info'):
-        around.camera(160, 120, rectified=True)
+        messages.camera(160, 120, rectified=True)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from depth_anything_ros.backends.base import DepthBackend
+from depth_anything_ros.backends.loading import fetch_weights, load_backend
 from depth_anything_ros.bag.process import check_bag, process_bag
 from depth_anything_ros.bag.processing.interruption import interruption
 from depth_anything_ros.bag.processing.plan import Choice
@@ -27,7 +28,6 @@ from depth_anything_ros.bag.processing.results import BagSummary, State, bag_nam
 from depth_anything_ros.bag.writing import check_outside
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.parameters import Parameters
-from depth_anything_ros.estimator import fetch_weights, load_backend
 
 __all__ = ['process_bags']
 

@@ -14,7 +14,6 @@ from depth_anything_ros.bag.writing import storage_of
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.types import ReferenceKind
-from depth_anything_ros.estimator.frame import Wanted
 from depth_anything_ros.messages.outputs import OUTPUTS, Output
 from depth_anything_ros.model.variants import Checkpoint
 
@@ -81,11 +80,10 @@ class CameraPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is done with one bag; `wanted` are the parts of a frame that `outputs` show."""
+    """What is done with one bag."""
 
     cameras: tuple[CameraPlan, ...]
     outputs: tuple[Output, ...]
-    wanted: Wanted
     copied: frozenset[str]
     storage: str
 
@@ -111,12 +109,9 @@ def make_plan(
     )
     for camera in cameras:
         check_topics(reader, camera.topics, kind)
-    wanted = Wanted.NONE
-    for output in outputs:
-        wanted |= output.wanted
     written = {camera.output(output) for camera in cameras for output in outputs}
     copied = _copied(reader, choice.copy) - written
-    return Plan(cameras, outputs, wanted, copied, choice.storage or storage_of(reader.path))
+    return Plan(cameras, outputs, copied, choice.storage or storage_of(reader.path))
 
 
 def expected_output(parameters: Parameters) -> NetworkOutput:
@@ -141,7 +136,7 @@ def _outputs(names: tuple[str, ...], metric: bool) -> tuple[Output, ...]:
     outputs = tuple(output for output in OUTPUTS if output.name in chosen)
     if not metric:
         for output in outputs:
-            if output.wanted & Wanted.METRIC:
+            if output.metric:
                 raise SettingError(
                     f"output '{output.name}' needs metres: name a reference topic (--reference), "
                     'set reference.type to ground_plane, or take a metric checkpoint'

@@ -1,4 +1,4 @@
-"""What is kept around a camera."""
+"""What is kept messages a camera."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.messages.surroundings import Surroundings
+from depth_anything_ros.messages.scene import SceneMessages
 
 
 def info(focal: float) -> SimpleNamespace:
@@ -27,23 +27,23 @@ def info(focal: float) -> SimpleNamespace:
 
 
 def test_a_camera_info_is_read_once_and_a_new_one_anew() -> None:
-    around = Surroundings()
-    around.camera_info = info(50.0)
-    first = around.camera(64, 48, rectified=True)
-    assert around.camera(64, 48, rectified=True) is first
-    assert around.camera(64, 48, rectified=False).fx == 50.0
-    assert around.camera(64, 48, rectified=True) == first
-    around.camera_info = info(60.0)
-    assert around.camera(64, 48, rectified=True).fx == 120.0
+    messages = SceneMessages()
+    messages.camera_info = info(50.0)
+    first = messages.camera(64, 48, rectified=True)
+    assert messages.camera(64, 48, rectified=True) is first
+    assert messages.camera(64, 48, rectified=False).fx == 50.0
+    assert messages.camera(64, 48, rectified=True) == first
+    messages.camera_info = info(60.0)
+    assert messages.camera(64, 48, rectified=True).fx == 120.0
 
 
 def test_a_camera_info_that_does_not_fit_is_refused_again_and_again() -> None:
-    around = Surroundings()
-    around.camera_info = info(50.0)
-    around.camera(64, 48, rectified=True)
+    messages = SceneMessages()
+    messages.camera_info = info(50.0)
+    messages.camera(64, 48, rectified=True)
     for _ in range(2):
         with pytest.raises(FrameError, match='50 x 40'):
-            around.camera(50, 40, rectified=True)
-    around.forget()
+            messages.camera(50, 40, rectified=True)
+    messages.clear()
     with pytest.raises(FrameError, match='no camera_info yet'):
-        around.camera(64, 48, rectified=True)
+        messages.camera(64, 48, rectified=True)

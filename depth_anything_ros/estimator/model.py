@@ -1,0 +1,129 @@
+"""A network for arrays: one call loads it, one call runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Any
+
+import numpy.typing as npt
+
+from depth_anything_ros.backends.base import BackendInfo, DepthBackend
+from depth_anything_ros.backends.loading import fetch_weights, load_backend
+from depth_anything_ros.core.geometry.transforms import Transform
+from depth_anything_ros.core.parameters import Parameters, flatten, parameters_from_flat
+from depth_anything_ros.core.timing import StageTimes
+from depth_anything_ros.core.types import BgrImage, CameraModel
+from depth_anything_ros.estimator.frame import Frame
+from depth_anything_ros.estimator.scene import NO_SCENE
+from depth_anything_ros.estimator.stream import DepthStream, require_bgr
+
+__all__ = ['DepthModel', 'load']
+
+
+class DepthModel:
+    """A network ready to run, for the thread that created it."""
+
+    def __init__(self, backend: DepthBackend, parameters: Parameters | None = None) -> None:
+        """Run `backend`; frames follow `parameters`, those of the node by default."""
+        self.backend = backend
+        self._parameters = parameters or Parameters()
+
+    @property
+    def info(self) -> BackendInfo:
+        """What runs: variant, device, precision, weights, and why."""
+        return self.backend.info
+
+    def __call__(self, bgr: BgrImage) -> Frame:
+        """Return the frame of one image, uint8 (H, W, 3) BGR, by itself: nothing is remembered.
+
+        FrameError for an image that cannot be used.
+        """
+        return self._still().process(require_bgr(bgr), 0)
+
+    def batch(self, images: Sequence[BgrImage]) -> list[Frame]:
+        """Return the frame of each image; images of equal size run through the network together.
+
+        FrameError for an image that cannot be used.
+        """
+        stream, times = self._still(), StageTimes()
+        for image in images:
+            stream.check(require_bgr(image), times)
+        outputs = self.backend.infer_batch(images, times)
+        return [
+            self._still().frame(output, image, 0, NO_SCENE, times)
+            for output, image in zip(outputs, images, strict=True)
+        ]
+
+    def stream(
+        self,
+        camera: CameraModel | None = None,
+        parameters: Mapping[str, object] | None = None,
+        level_from_camera: npt.NDArray[Any] | Transform | None = None,
+    ) -> DepthStream:
+        """Return a stream for the images of one camera, which keeps the scale between frames.
+
+        `parameters`: of docs/parameters.md by their dotted names, like
+        {'alignment.refinement': True}. `level_from_camera`: matrix (4, 4) of the optical frame in
+        a frame with z up, for scans and height limits. SettingError for a wrong parameter.
+        """
+        changed = parameters_from_flat({**flatten(self._parameters), **(parameters or {})})
+        if level_from_camera is not None and not isinstance(level_from_camera, Transform):
+            level_from_camera = Transform.from_matrix(level_from_camera)
+        return DepthStream(self.backend, changed, camera, level_from_camera)
+
+    def close(self) -> None:
+        """Free the memory; the model cannot run again."""
+        self.backend.close()
+
+    def __enter__(self) -> DepthModel:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _still(self) -> DepthStream:
+        relative = replace(self._parameters.relative, smoothing_s=0.0)
+        return DepthStream(self.backend, replace(self._parameters, relative=relative))
+
+
+def load(
+    variant: str = 'vits',
+    *,
+    checkpoint: str = 'relative',
+    weights: str = '',
+    device: str = 'auto',
+    backend: str = 'auto',
+    precision: str = 'auto',
+    input_size: int = 518,
+    threads: int = 0,
+    allow_download: bool = True,
+) -> DepthModel:
+    """Load a network; missing weights are downloaded and verified first.
+
+    The arguments are the parameters of these names in docs/parameters.md: `weights` is '' for the
+    released file, a path, or 'random'. Raises SettingError for a value that cannot be used,
+    WeightsError for weights that are missing or damaged, BackendError for what this machine
+    cannot run.
+    """
+    parameters = parameters_from_flat(
+        {
+            'variant': variant,
+            'checkpoint': checkpoint,
+            'weights': weights,
+            'device': device,
+            'backend': backend,
+            'precision': precision,
+            'input_size': input_size,
+            'threads': threads,
+            'allow_download': allow_download,
+        }
+    )
+    fetch_weights(parameters)
+    return DepthModel(load_backend(parameters), parameters)

@@ -1,0 +1,79 @@
+"""What is known around one image: its camera, the metric reference, where is up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from depth_anything_ros.core.errors import FrameError
+from depth_anything_ros.core.geometry.transforms import Transform
+from depth_anything_ros.core.types import CameraModel, ReferenceKind
+from depth_anything_ros.metric.references import Reference
+
+__all__ = ['NO_SCENE', 'ArrayScene', 'Scene']
+
+
+class Scene(Protocol):
+    """Asked only for what a frame needs, so that a message is read only where it counts."""
+
+    @property
+    def kind(self) -> ReferenceKind | None:
+        """What the reference is; None where there is none."""
+        ...
+
+    def camera(self) -> CameraModel:
+        """Return the intrinsics of the image; FrameError where they are not known."""
+        ...
+
+    def reference(self, used_ns: int | None) -> Reference | None:
+        """Return the reference of this image, None where it is the one stamped `used_ns` again.
+
+        FrameError where there is none, or where it cannot be read.
+        """
+        ...
+
+    def level_from_camera(self, frame: str) -> Transform:
+        """Return the frame called `frame`, with z up, from the camera; FrameError if unknown."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayScene:
+    """A scene of arrays; None stands for what is not known."""
+
+    intrinsics: CameraModel | None = None
+    given: Reference | None = None
+    level: Transform | None = None
+    expected: ReferenceKind | None = None
+    """What the reference was before, where this image has none."""
+
+    @property
+    def kind(self) -> ReferenceKind | None:
+        """What the reference is; None where there never was one."""
+        return self.expected if self.given is None else self.given.kind
+
+    def camera(self) -> CameraModel:
+        """Return the intrinsics; FrameError where they were not given."""
+        if self.intrinsics is None:
+            raise FrameError('no_camera_info', 'metric depth needs the intrinsics of the camera')
+        return self.intrinsics
+
+    def reference(self, used_ns: int | None) -> Reference | None:
+        """Return the reference; FrameError where none was given."""
+        if self.given is None:
+            raise FrameError('no_reference', 'no metric reference')
+        if used_ns is not None and self.given.stamp_ns == used_ns:
+            return None
+        return self.given
+
+    def level_from_camera(self, frame: str) -> Transform:
+        """Return the pose that was given for every frame with z up; FrameError without one."""
+        if self.level is None:
+            raise FrameError(
+                'no_transform', 'level_from_camera is not known: give it to model.stream()'
+            )
+        return self.level
+
+
+NO_SCENE = ArrayScene()
+"""Nothing is known."""

@@ -1,0 +1,151 @@
+"""The images of one camera in the order of their stamps, each to a frame."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from depth_anything_ros.backends.base import DepthBackend
+from depth_anything_ros.core.errors import FrameError
+from depth_anything_ros.core.geometry.transforms import Transform
+from depth_anything_ros.core.normalization import Normalizer, check_image
+from depth_anything_ros.core.parameters import Parameters
+from depth_anything_ros.core.timing import StageTimes
+from depth_anything_ros.core.types import BgrImage, CameraModel, FloatImage
+from depth_anything_ros.estimator.frame import Frame
+from depth_anything_ros.estimator.metric_scale import MetricScale
+from depth_anything_ros.estimator.scene import NO_SCENE, ArrayScene, Scene
+from depth_anything_ros.metric.references import Reference
+
+__all__ = ['DepthStream', 'require_bgr']
+
+
+class DepthStream:
+    """One camera: its normalisation and its metric scale go on from frame to frame.
+
+    Several may share a network. `parameters` may be replaced at any time by another thread; the
+    next frame follows them.
+    """
+
+    def __init__(
+        self,
+        backend: DepthBackend,
+        parameters: Parameters,
+        camera: CameraModel | None = None,
+        level_from_camera: Transform | None = None,
+    ) -> None:
+        """`camera` and `level_from_camera` are those of every call with arrays.
+
+        `level_from_camera` leads to a frame with z up, which scans and height limits need.
+        """
+        self.backend = backend
+        self.parameters = parameters
+        self._camera, self._level = camera, level_from_camera
+        self._normalizer = _normalizer(parameters)
+        self._normalizer_of = parameters.relative
+        self._scale = MetricScale(backend.info)
+        self._last_reference: Reference | None = None
+
+    def __call__(self, bgr: BgrImage, stamp_s: float, reference: Reference | None = None) -> Frame:
+        """Return the frame of an image, uint8 (H, W, 3) BGR, taken at `stamp_s` seconds.
+
+        `reference` was measured with it; without one the scale of the frames before is used for
+        alignment.hold_s. FrameError for an image or a network output that cannot be used.
+        """
+        self._last_reference = reference or self._last_reference
+        expected = self._last_reference.kind if self._last_reference else None
+        scene = ArrayScene(self._camera, reference, self._level, expected)
+        camera = self._camera
+        bgr = require_bgr(bgr)
+        if camera is not None and bgr.shape[:2] != (camera.height, camera.width):
+            raise FrameError(
+                'bad_camera_info',
+                f'the image is {bgr.shape[1]} x {bgr.shape[0]}, the camera {camera.width} x '
+                f'{camera.height}: give the intrinsics of this image size',
+            )
+        return self.process(bgr, round(stamp_s * 1e9), scene)
+
+    def process(
+        self,
+        bgr: BgrImage,
+        stamp_ns: int,
+        scene: Scene = NO_SCENE,
+        times: StageTimes | None = None,
+    ) -> Frame:
+        """Return the frame of one image, stamped `stamp_ns` nanoseconds, with what is around it.
+
+        FrameError for an image or a network output that cannot be used.
+        """
+        times = times or StageTimes()
+        self.check(bgr, times)
+        inverse_depth = self.backend.infer(bgr, times)
+        return self.frame(inverse_depth, bgr, stamp_ns, scene, times)
+
+    def check(self, bgr: BgrImage, times: StageTimes) -> None:
+        """Raise FrameError for an image that shows nothing; the first half of `process`."""
+        with times.stage('preprocess'):
+            check_image(bgr)
+
+    def frame(
+        self,
+        inverse_depth: FloatImage,
+        bgr: BgrImage,
+        stamp_ns: int,
+        scene: Scene,
+        times: StageTimes,
+    ) -> Frame:
+        """Return the frame of `bgr` whose network output is `inverse_depth` (H, W).
+
+        The half of `process` behind the network, which cameras share.
+        """
+        parameters = self.parameters
+        with times.stage('postprocess'):
+            inverse_depth = _bounded(inverse_depth, parameters.output.max_side)
+            if parameters.relative != self._normalizer_of:
+                self._normalizer = _normalizer(parameters)
+                self._normalizer_of = parameters.relative
+            bounds = self._normalizer.update(inverse_depth, stamp_ns)
+        with times.stage('align'):
+            metric = self._scale.unsaturated(inverse_depth)
+            scale = self._scale.update(metric, stamp_ns, scene, parameters)
+        return Frame(
+            inverse_depth,
+            bgr,
+            stamp_ns,
+            bounds,
+            scale,
+            scene,
+            parameters,
+            times,
+            metric_inverse_depth=metric,
+            random_weights=self.backend.info.weights.random,
+        )
+
+    def reset_scale(self) -> None:
+        """Forget the metric scale before the next frame; any thread may ask."""
+        self._scale.reset_requested = True
+
+
+def require_bgr(image: object) -> BgrImage:
+    """Return `image`; FrameError where it is not uint8 (H, W, 3)."""
+    if not (isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3):
+        found = f'{getattr(image, "dtype", type(image).__name__)} {getattr(image, "shape", "")}'
+        raise FrameError('bad_image', f'the image is {found}: give uint8 (H, W, 3), channels BGR')
+    if image.shape[2] != 3 or 0 in image.shape:
+        raise FrameError(
+            'bad_image', f'the image has shape {image.shape}: give (H, W, 3), channels BGR'
+        )
+    return image
+
+
+def _normalizer(parameters: Parameters) -> Normalizer:
+    return Normalizer(parameters.relative.normalization, parameters.relative.smoothing_s)
+
+
+def _bounded(image: FloatImage, max_side: int) -> FloatImage:
+    height, width = image.shape
+    scale = max_side / max(height, width)
+    if max_side == 0 or scale >= 1:
+        return image
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)

@@ -1,0 +1,173 @@
+"""The messages around the images of one camera, read only where a frame needs them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from depth_anything_ros.core.errors import FrameError
+from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer, Transforms
+from depth_anything_ros.core.geometry.transforms import Transform, extrinsics_from_text
+from depth_anything_ros.core.pairing import Stamped, StampedRing
+from depth_anything_ros.core.parameters import Parameters
+from depth_anything_ros.core.types import CameraModel, ReferenceKind
+from depth_anything_ros.messages.camera_info import camera_from_info
+from depth_anything_ros.messages.references import reference_from_message
+from depth_anything_ros.messages.stamps import ns_from_stamp
+from depth_anything_ros.metric.references import Ground, Reference
+
+__all__ = ['MessageScene', 'SceneMessages']
+
+
+class SceneMessages:
+    """Takes messages on one thread; scenes read them on another.
+
+    `transforms` may be replaced at any time.
+    """
+
+    def __init__(self, transforms: Transforms | None = None) -> None:
+        self.transforms: Transforms = transforms or TransformBuffer()
+        self._kind: ReferenceKind | None = None
+        self._ring: StampedRing[tuple[ReferenceKind | None, Any]] = StampedRing()
+        self.camera_info: Any = None
+        """The last CameraInfo of the image; None before the first."""
+        self.reference_info: Any = None
+        """The last CameraInfo beside a depth image as reference; None before the first."""
+        self._read: tuple[Any, tuple[int, int, bool], CameraModel] | None = None
+
+    @property
+    def kind(self) -> ReferenceKind | None:
+        """What the reference is; a change drops the messages of the one before."""
+        return self._kind
+
+    @kind.setter
+    def kind(self, kind: ReferenceKind | None) -> None:
+        self._kind = kind
+        self._ring.clear()
+
+    def add_reference(self, message: Any) -> None:
+        """Keep one message of the reference; the newest ten stay."""
+        self._ring.add(ns_from_stamp(message.header.stamp), (self._kind, message))
+
+    def clear(self) -> None:
+        """Drop all messages."""
+        self._ring.clear()
+        self.camera_info = self.reference_info = None
+
+    def camera(self, width: int, height: int, rectified: bool) -> CameraModel:
+        """Return the intrinsics of an image; FrameError where there are none."""
+        info = self.camera_info
+        if info is None:
+            raise FrameError(
+                'no_camera_info',
+                'no camera_info yet: metric depth needs the intrinsics of the camera',
+            )
+        asked = width, height, rectified
+        read = self._read
+        # Asked several times a frame; whoever replaces camera_info replaces the whole message.
+        if read is not None and read[0] is info and read[1] == asked:
+            return read[2]
+        camera = camera_from_info(info, width, height, rectified)
+        self._read = info, asked, camera
+        return camera
+
+    def nearest(
+        self, stamp_ns: int, tolerance_s: float
+    ) -> Stamped[tuple[ReferenceKind | None, Any]] | None:
+        """Return kind and message of the reference nearest to a stamp, within tolerance."""
+        return self._ring.nearest(stamp_ns, round(tolerance_s * 1e9))
+
+
+class MessageScene:
+    """What the messages say about one image; see Scene."""
+
+    def __init__(
+        self,
+        messages: SceneMessages,
+        frame_id: str,
+        stamp_ns: int,
+        size: tuple[int, int],
+        parameters: Parameters,
+    ) -> None:
+        """`size` is the width and height of the image, taken in `frame_id`.
+
+        The reference is looked for at once, and again when it is asked for: the ring holds less
+        than a slow network takes.
+        """
+        self._messages, self._parameters = messages, parameters
+        self._frame_id, self._stamp_ns, self._size = frame_id, stamp_ns, size
+        # Another thread may change it while the network runs.
+        self._kind = messages.kind
+        self._early = messages.nearest(stamp_ns, parameters.reference.sync_tolerance_s)
+
+    @property
+    def kind(self) -> ReferenceKind | None:
+        """What the reference is; None where there is none."""
+        return self._kind
+
+    def camera(self) -> CameraModel:
+        """Return the intrinsics of the image; FrameError where they are not known."""
+        return self._messages.camera(*self._size, self._parameters.rectified)
+
+    def reference(self, used_ns: int | None) -> Reference | None:
+        """Return the reference of this image, None where it is the one stamped `used_ns` again.
+
+        FrameError where there is none, or where it cannot be read.
+        """
+        if self._kind is ReferenceKind.GROUND_PLANE:
+            return self._ground()
+        tolerance_s = self._parameters.reference.sync_tolerance_s
+        late = self._messages.nearest(self._stamp_ns, tolerance_s)
+        pairs = [pair for pair in (self._early, late) if pair is not None]
+        if not pairs:
+            raise FrameError('no_reference', self._why_unpaired(tolerance_s))
+        pair = min(pairs, key=lambda each: abs(each.stamp_ns - self._stamp_ns))
+        if pair.stamp_ns == used_ns:
+            return None
+        kind, message = pair.value
+        if kind is None or kind is not self._kind:
+            raise FrameError('no_reference', 'the reference type changed during this frame')
+        info = self._messages.reference_info
+        return reference_from_message(
+            kind, message, info, self._frame_id, self.camera(), self._camera_from
+        )
+
+    def level_from_camera(self, frame: str) -> Transform:
+        """Return the frame called `frame`, with z up, from the camera; FrameError if unknown."""
+        return self._messages.transforms.lookup_through(
+            frame, self._stamp_ns, self._frame_id, self._stamp_ns, ''
+        )
+
+    def _ground(self) -> Ground:
+        settings = self._parameters.reference
+        camera_from_ground = self._camera_from(settings.ground_frame, self._stamp_ns)
+        height_m = settings.camera_height_m
+        if not height_m:
+            height_m = float(camera_from_ground.inverse().translation[2])
+        return Ground(height_m, camera_from_ground.rotation[:, 2], self._stamp_ns)
+
+    def _camera_from(self, sensor_frame: str, sensor_ns: int) -> Transform:
+        """Return the camera at the stamp of its image from a sensor at that of its message."""
+        settings = self._parameters.reference
+        given = extrinsics_from_text(settings.extrinsics)
+        if given is not None:
+            return given
+        if not (self._frame_id and sensor_frame):
+            which = 'reference' if self._frame_id else 'image'
+            raise FrameError(
+                'no_frame_id',
+                f'the {which} has an empty frame_id: fix its driver, or set reference.extrinsics',
+            )
+        return self._messages.transforms.lookup_through(
+            self._frame_id, self._stamp_ns, sensor_frame, sensor_ns, settings.fixed_frame
+        )
+
+    def _why_unpaired(self, tolerance_s: float) -> str:
+        any_time = self._messages.nearest(self._stamp_ns, 1e9)
+        if any_time is None:
+            return 'nothing received on the reference topic'
+        away_s = (any_time.stamp_ns - self._stamp_ns) * 1e-9
+        side = 'newer' if away_s > 0 else 'older'
+        return (
+            f'the nearest reference is {abs(away_s):.2f} s {side} than the image, more than '
+            f'reference.sync_tolerance_s ({tolerance_s:g} s)'
+        )

@@ -1,0 +1,144 @@
+"""What happens to an image, from top to bottom: receive, take, infer, publish.
+
+`NodeCamera` receives it on the executor's thread and leaves it in the worker's mailbox, where a
+newer one of the same camera replaces it. The rest runs here, on the worker's thread, which owns
+the network.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from rclpy.node import Node
+from sensor_msgs.msg import CompressedImage
+
+from depth_anything_ros.core.parameters import OverloadParameters, Parameters
+from depth_anything_ros.core.timing import StageTimes
+from depth_anything_ros.core.types import BgrImage, FloatImage
+from depth_anything_ros.estimator.shared_network import SharedNetwork
+from depth_anything_ros.messages.images import bgr_from_compressed, bgr_from_image
+from depth_anything_ros.messages.scene import MessageScene
+from depth_anything_ros.messages.stamps import ns_from_stamp
+from depth_anything_ros.ros.camera import NodeCamera, ReceivedImage
+from depth_anything_ros.ros.telemetry import CLOCKS_DISAGREE_S
+from depth_anything_ros.ros.worker import Worker
+
+__all__ = ['FrameLoop']
+
+
+@dataclass(frozen=True, eq=False)
+class _Taken:
+    """An image ready for the network."""
+
+    camera: NodeCamera
+    image: ReceivedImage
+    bgr: BgrImage
+    stamp_ns: int
+    scene: MessageScene
+    times: StageTimes
+
+
+class FrameLoop:
+    """Runs the waiting images of all cameras through one network, for as long as it is open."""
+
+    def __init__(
+        self,
+        node: Node,
+        cameras: Mapping[str, NodeCamera],
+        on_scale: Callable[[], None],
+        on_error: Callable[[BaseException], None],
+    ) -> None:
+        """`cameras` may be filled later, before the first image.
+
+        `on_scale` is called where there are metres for the first time or no more, or for another
+        reason, `on_error` for an error that is of no image; both on the worker's thread.
+        """
+        self.worker: Worker[ReceivedImage] = Worker(self._process, on_error)
+        self.network: SharedNetwork | None = None
+        self.overload = OverloadParameters()
+        self._node = node
+        self._cameras = cameras
+        self._on_scale = on_scale
+
+    def _process(self, images: Mapping[str, ReceivedImage]) -> None:
+        """Turn the images that waited, the newest of each camera, into published frames."""
+        start_s = time.monotonic()
+        network = self.network
+        if network is None:
+            return
+        taken = [
+            each
+            for name, image in images.items()
+            if (each := self._take(self._cameras[name], image)) is not None
+        ]
+        if not taken:
+            return
+        outputs = network.infer([each.bgr for each in taken], [each.times for each in taken])
+        for each, output in zip(taken, outputs, strict=True):
+            self._publish(each, output)
+        input_hz = max(each.camera.telemetry.input_hz() for each in taken)
+        network.processed(time.monotonic() - start_s, input_hz, self.overload)
+
+    def _take(self, camera: NodeCamera, image: ReceivedImage) -> _Taken | None:
+        """Make an image ready for the network; None if it is dropped or refused."""
+        if image.stream is not camera.stream:
+            return None
+        parameters, header = camera.parameters, image.message.header
+        stamp_ns = ns_from_stamp(header.stamp)
+        limit_s = parameters.max_image_age_s
+        # Beyond that the clocks disagree, and an age by them means nothing.
+        if limit_s and limit_s < self._age_s(stamp_ns) < CLOCKS_DISAGREE_S:
+            camera.telemetry.too_old()
+            return None
+        times = StageTimes()
+        times.add('wait', (time.monotonic() - image.received_s) * 1e3)
+        try:
+            with times.stage('convert'):
+                bgr = _decoded(image, parameters)
+            height, width = bgr.shape[:2]
+            camera.check_camera_info(width, height)
+            image.stream.check(bgr, times)
+        except Exception as error:  # noqa: BLE001  it is that of this image alone
+            camera.refuse(image, error)
+            return None
+        scene = MessageScene(
+            camera.messages, header.frame_id, stamp_ns, (width, height), parameters
+        )
+        return _Taken(camera, image, bgr, stamp_ns, scene, times)
+
+    def _publish(self, taken: _Taken, output: FloatImage | Exception) -> None:
+        """Publish what follows from the network's output, or refuse the image for its error."""
+        camera, image, times = taken.camera, taken.image, taken.times
+
+        def is_current() -> bool:
+            return image.stream is camera.stream
+
+        if not is_current():
+            return
+        try:
+            if isinstance(output, Exception):
+                raise output
+            frame = image.stream.frame(output, taken.bgr, taken.stamp_ns, taken.scene, times)
+            header, info = image.message.header, camera.messages.camera_info
+            camera.outputs.publish(frame, header, info, is_current)
+        except Exception as error:  # noqa: BLE001  it is that of this image alone
+            camera.refuse(image, error)
+            return
+        if not is_current():
+            return
+        if camera.telemetry.scaled(frame.scale, frame.missing):
+            self._on_scale()
+        age_s = self._age_s(taken.stamp_ns)
+        camera.telemetry.published(image.received_s, taken.stamp_ns * 1e-9, age_s, times.ms)
+
+    def _age_s(self, stamp_ns: int) -> float:
+        return float(self._node.get_clock().now().nanoseconds - stamp_ns) * 1e-9
+
+
+def _decoded(image: ReceivedImage, parameters: Parameters) -> BgrImage:
+    max_pixels = round(parameters.max_image_megapixels * 1e6)
+    if isinstance(image.message, CompressedImage):
+        return bgr_from_compressed(image.message, max_pixels=max_pixels)
+    return bgr_from_image(image.message, max_pixels=max_pixels)
