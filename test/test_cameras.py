@@ -74,8 +74,10 @@ def test_frames_that_wait_together_run_as_one_batch_of_one_network(
     robot: Robot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rig, worker = robot.rig, robot.rig.node._worker
-    backend = rig.node._network.backend
-    assert {id(each.backend) for each in rig.node._pipelines.values()} == {id(backend)}
+    backend = rig.node._frames.network.backend
+    assert {
+        id(each.backend) for each in (camera.stream for camera in rig.node._cameras.values())
+    } == {id(backend)}
     infer_batch, sizes = backend.infer_batch, list[int]()
 
     def watched(images: Any, times: Any = None) -> Any:
@@ -115,7 +117,7 @@ def test_each_has_its_own_parameters_and_says_so(robot: Robot) -> None:
     assert 'front.color.map, left.color.map, rear.color.map' in reason
     accepted, reason = rig.set_parameter('front.color.map', 'sepia')
     assert not accepted and reason.startswith("front.color.map is 'sepia'")
-    in_force = {name: each.parameters.color.map for name, each in rig.node._pipelines.items()}
+    in_force = {name: each.parameters.color.map for name, each in rig.node._cameras.items()}
     assert in_force == {'front': 'jet', 'left': 'spectral_r', 'rear': 'magma'}
     # What belongs to the network is one for all.
     assert rig.set_parameter('overload.policy', 'downscale') == (True, '')
@@ -207,7 +209,7 @@ def test_only_the_one_with_a_reference_gives_metres(monkeypatch: pytest.MonkeyPa
             rig.listen(Image, relative(camera))
             rig.listen(Image, f'{NODE}{camera}/depth/image')
         rig.until_state('active')
-        around = rig.node._cameras['front'].surroundings
+        around = rig.node._cameras['front'].messages
         stamp_ns = ns_from_stamp(first[LIDAR].header.stamp)
 
         def known() -> bool:
@@ -256,7 +258,7 @@ def test_topics_are_remapped_like_any_other() -> None:
     with Rig({'cameras': ['front']}, arguments) as rig:
         rig.until_state('active')
         camera = rig.node._cameras['front']
-        assert camera.input_topic() == '/cam0/image_raw'
+        assert camera.image_topic() == '/cam0/image_raw'
         assert camera.reference.topic == '/cam0/points'
         types = {CameraInfo: 'camera_info', PointCloud2: 'points'}
         assert f'{NODE}front/{types[PointCloud2]}' in dict(rig.node.get_topic_names_and_types())

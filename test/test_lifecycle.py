@@ -20,7 +20,7 @@ from sensor_msgs.msg import Image
 from depth_anything_ros import node as node_module
 from depth_anything_ros.core.errors import WeightsError
 from depth_anything_ros.node import DepthNode
-from depth_anything_ros.ros.camera import Camera
+from depth_anything_ros.ros.camera import NodeCamera
 from depth_anything_ros.ros.outputs import Outputs
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -78,7 +78,7 @@ def test_a_hundred_cycles_leave_nothing_behind(node: DepthNode) -> None:
     ('owner', 'broken', 'transitions'),
     [
         (Outputs, 'open', ['configure']),
-        (Camera, 'open_inputs', ['configure', 'activate']),
+        (NodeCamera, 'open_inputs', ['configure', 'activate']),
     ],
 )
 def test_an_exception_on_the_way_up_is_reported_and_can_be_tried_again(
@@ -103,7 +103,7 @@ def test_an_exception_on_the_way_up_is_reported_and_can_be_tried_again(
     assert last() == SUCCESS
 
 
-@pytest.mark.parametrize(('owner', 'broken'), [(Camera, 'close_inputs'), (Outputs, 'close')])
+@pytest.mark.parametrize(('owner', 'broken'), [(NodeCamera, 'close_inputs'), (Outputs, 'close')])
 def test_an_exception_on_the_way_down_can_be_tried_again(
     node: DepthNode, monkeypatch: pytest.MonkeyPatch, owner: type, broken: str
 ) -> None:
@@ -138,14 +138,14 @@ def test_a_reactivated_node_starts_clean() -> None:
         rig.listen(Image, topic)
         rig.until_state('active')
         rig.until_answered(topic)
-        first, pipeline = rig.node._cameras[''].telemetry, rig.node._pipelines['']
+        first, pipeline = rig.node._cameras[''].telemetry, rig.node._cameras[''].stream
         rig.change_state(Transition.TRANSITION_DEACTIVATE)
         rig.until_state('inactive')
         rig.change_state(Transition.TRANSITION_ACTIVATE)
         rig.until_state('active')
         assert rig.node._cameras[''].telemetry is not first
         # A new pipeline has no past to normalise by.
-        assert rig.node._pipelines[''] is not pipeline
+        assert rig.node._cameras[''].stream is not pipeline
         rig.until_answered(topic)
 
 
@@ -197,7 +197,7 @@ def test_a_network_that_raises_is_told_everywhere_and_ends_nothing(
             raise RuntimeError('CUDA out of memory')
 
         with monkeypatch.context() as patch:
-            patch.setattr(rig.node._network.backend, 'infer', fail)
+            patch.setattr(rig.node._frames.network.backend, 'infer', fail)
 
             def told() -> bool:
                 rig.publish(rig.image())

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drive import DEPTH, DEPTH_INFO, IMAGE, INFO, LIDAR, RANGE, SCAN, TRUTH, Drive, drive
+from drive import DEPTH, DEPTH_INFO, IMAGE, INFO, LIDAR, SCAN, TRUTH, Drive, drive
 from written_bag import MAKE, write_bag
 
 from depth_anything_ros.bag.reading import BagReader
@@ -26,12 +26,11 @@ COMPRESSED = IMAGE + '/compressed'
 TRUTH_INFO = '/ground_truth/depth/camera_info'
 # Mean |error| / depth that the network's own errors leave, as in test_metric; a range cone shows
 # one depth only.
-BOUNDS = {DEPTH: 0.09, LIDAR: 0.09, SCAN: 0.11, RANGE: 0.2, '': 0.12}
+BOUNDS = {DEPTH: 0.09, LIDAR: 0.09, SCAN: 0.11, '': 0.12}
 KINDS = {
     DEPTH: ReferenceKind.DEPTH_IMAGE,
     LIDAR: ReferenceKind.POINT_CLOUD,
     SCAN: ReferenceKind.LASER_SCAN,
-    RANGE: ReferenceKind.RANGE,
     '': ReferenceKind.GROUND_PLANE,
 }
 Messages = list[tuple[str, int, Any]]

@@ -85,12 +85,12 @@ class Robot:
     @property
     def around(self) -> Any:
         """What the node has heard around its images."""
-        return self.rig.node._cameras[''].surroundings
+        return self.rig.node._cameras[''].messages
 
     @property
     def network(self) -> Any:
         """The network behind the truth; it answers what is not of the drive."""
-        return self.rig.node._network.backend.network
+        return self.rig.node._frames.network.backend.network
 
     def meet(self) -> None:
         """Wait until a node that was just activated hears: the first images may be lost."""

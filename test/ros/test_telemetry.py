@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
+from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.metric.scale import Scale
-from depth_anything_ros.ros.telemetry import CLOCKS_DISAGREE_S, Numbers, Outcome, Telemetry
+from depth_anything_ros.ros.telemetry import CLOCKS_DISAGREE_S, Outcome, SequenceNumbers, Telemetry
 
 
 def published(telemetry: Telemetry, stamp_s: float, age_s: float = 0.02) -> None:
@@ -17,19 +18,19 @@ def test_every_image_is_counted_once() -> None:
     for _ in range(5):
         telemetry.received()
     telemetry.skipped_idle()
-    telemetry.superseded()
+    telemetry.replaced()
     telemetry.too_old()
     assert telemetry.invalid('bad_step', 'step is 3')
     assert not telemetry.invalid('bad_step', 'step is 4')
     assert telemetry.last_outcome is Outcome.INVALID
     published(telemetry, 1.0)
-    assert telemetry.last_outcome is Outcome.ANSWERED
+    assert telemetry.last_outcome is Outcome.PUBLISHED
     counts = telemetry.throughput()
     assert counts['frames_in'] == 5
     assert counts['frames_out'] == 1
     assert counts['dropped_superseded'] == counts['dropped_too_old'] == 1
     assert counts['dropped_invalid'] == counts['dropped_invalid_bad_step'] == 2
-    assert telemetry.last_invalid == 'step is 4'
+    assert telemetry.last_invalid == ('bad_step', 'step is 4')
 
 
 def test_latency_and_age_are_told_apart() -> None:
@@ -75,24 +76,23 @@ def test_every_image_is_refused_only_after_two_with_nothing_between() -> None:
     assert telemetry.every_image_refused()
 
 
-def test_a_text_changes_with_its_matter_and_not_with_its_figures() -> None:
+def test_a_change_of_reason_is_noticed_and_a_change_of_figures_is_not() -> None:
     telemetry = Telemetry()
 
-    def note(text: str, **missing: str) -> bool:
+    def note(text: str, **missing: FrameError) -> bool:
         return telemetry.scaled(Scale(None, '', 'no_reference', text), missing)
 
     note('the reference is 0.31 s older')
     assert not note('the reference is 0.35 s older')
-    assert telemetry.scale.message == 'the reference is 0.31 s older'
-    note('nothing received')
-    assert telemetry.scale.message == 'nothing received'
-    assert note('nothing received', scan='tf is 0.2 s late')
-    assert not note('nothing received', scan='tf is 0.3 s late')
-    assert note('nothing received')
+    assert telemetry.scale.message == 'the reference is 0.35 s older'
+    assert note('nothing', scan=FrameError('no_transform', 'tf is 0.2 s late'))
+    assert not note('nothing', scan=FrameError('no_transform', 'tf is 0.3 s late'))
+    assert note('nothing', scan=FrameError('no_bearings', 'no bearing is known'))
+    assert note('nothing')
     assert telemetry.unscaled() == {'refused_no_reference': 6}
 
 
 def test_numbers_tell_what_was_missed_of_one_publisher() -> None:
-    numbers = Numbers()
+    numbers = SequenceNumbers()
     seen = [7, 8, 11, 12, 3, 4, None, 9, 10]
     assert [numbers.missed(number) for number in seen] == [0, 0, 2, 0, 0, 0, 0, 0, 0]

@@ -1,9 +1,8 @@
-"""What is told on /tf and /tf_static can be asked for, with tf2_ros and without it alike."""
+"""What is published on /tf and /tf_static can be looked up through tf2_ros."""
 
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,16 +19,10 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.geometry.transforms import IDENTITY
-from depth_anything_ros.ros.transforms import (
-    OwnTransforms,
-    Tf2Transforms,
-    create_transforms,
-)
+from depth_anything_ros.ros.transforms import Tf2Transforms, create_transforms
 
 pytest.importorskip('tf2_msgs', reason='tf2_msgs is not installed')
 pytest.importorskip('tf2_ros', reason='tf2_ros is not installed')
-
-both = pytest.mark.parametrize('kind', [OwnTransforms, Tf2Transforms])
 
 
 @pytest.fixture
@@ -93,11 +86,11 @@ class Robot:
 
 
 @contextmanager
-def heard_by(kind: Any, node: Node) -> Iterator[Robot]:
+def heard_by(node: Node) -> Iterator[Robot]:
     # Two contexts are two DDS participants, as two processes would be.
     context = Context()
     rclpy.init(context=context)
-    robot = Robot(kind(node), node, context)
+    robot = Robot(Tf2Transforms(node), node, context)
     try:
         yield robot
     finally:
@@ -129,9 +122,8 @@ def refusal(robot: Robot, target: str, source: str, stamp_ns: int) -> FrameError
     return caught.value
 
 
-@both
-def test_static_transforms_chain_at_every_stamp(kind: Any, node: Node) -> None:
-    with heard_by(kind, node) as robot:
+def test_static_transforms_chain_at_every_stamp(node: Node) -> None:
+    with heard_by(node) as robot:
         robot.tell(
             item('base', 'mast', 1.0, yaw=math.pi / 2), item('mast', 'lidar', 2.0), static=True
         )
@@ -144,18 +136,16 @@ def test_static_transforms_chain_at_every_stamp(kind: Any, node: Node) -> None:
         assert robot.transforms.lookup_through('/cap', 0, 'cap', 5, '') is IDENTITY
 
 
-@both
-def test_moving_frames_are_interpolated(kind: Any, node: Node) -> None:
-    with heard_by(kind, node) as robot:
+def test_moving_frames_are_interpolated(node: Node) -> None:
+    with heard_by(node) as robot:
         tell_a_drive(robot)
         assert at(robot, 'odom', 'base', 100_250_000_000) == [0.25, 0, 0]
         assert at(robot, 'odom', 'camera', 101_330_000_000) == [1.83, 0, 0]
         assert at(robot, 'camera', 'lidar', 999 * S) == [-0.7, 0.3, 0]
 
 
-@both
-def test_a_fixed_frame_makes_up_for_motion(kind: Any, node: Node) -> None:
-    with heard_by(kind, node) as robot:
+def test_a_fixed_frame_makes_up_for_motion(node: Node) -> None:
+    with heard_by(node) as robot:
         tell_a_drive(robot)
         # The lidar measured 0.4 s, that is 0.4 m, before the camera.
         stamps = ('camera', 101_400_000_000, 'lidar', 101 * S)
@@ -169,9 +159,8 @@ def test_a_fixed_frame_makes_up_for_motion(kind: Any, node: Node) -> None:
         assert moved == pytest.approx([-1.7, 0.3, 0])
 
 
-@both
-def test_unknown_and_unconnected_frames_are_named(kind: Any, node: Node) -> None:
-    with heard_by(kind, node) as robot:
+def test_unknown_and_unconnected_frames_are_named(node: Node) -> None:
+    with heard_by(node) as robot:
         tell_a_drive(robot)
         robot.tell(item('island', 'palm', 1.0), item('pier', 'boat', 1.0), static=True)
         for target, source in (('camera', 'sonar'), ('sonar', 'base'), ('', 'base')):
@@ -189,9 +178,8 @@ def test_unknown_and_unconnected_frames_are_named(kind: Any, node: Node) -> None
         assert "'map'" in str(caught.value)
 
 
-@both
-def test_beyond_the_newest_it_holds_for_the_bound_only(kind: Any, node: Node) -> None:
-    with heard_by(kind, node) as robot:
+def test_beyond_the_newest_it_holds_for_the_bound_only(node: Node) -> None:
+    with heard_by(node) as robot:
         tell_a_drive(robot)
         assert at(robot, 'odom', 'camera', 102 * S + 50_000_000) == [2.5, 0, 0]
         error = refusal(robot, 'odom', 'camera', 102 * S + 50_000_001)
@@ -199,18 +187,16 @@ def test_beyond_the_newest_it_holds_for_the_bound_only(kind: Any, node: Node) ->
         assert '0.050 s older' in str(error)
 
 
-@both
-def test_before_the_oldest_is_refused(kind: Any, node: Node) -> None:
-    with heard_by(kind, node) as robot:
+def test_before_the_oldest_is_refused(node: Node) -> None:
+    with heard_by(node) as robot:
         tell_a_drive(robot)
         # A stamp of zero is no wish for the newest.
         for stamp_ns in (99 * S, 0, -S):
             assert refusal(robot, 'odom', 'camera', stamp_ns).reason == 'transform_too_new'
 
 
-@both
-def test_malformed_transforms_do_not_cost_the_good_ones(kind: Any, node: Node) -> None:
-    with heard_by(kind, node) as robot:
+def test_malformed_transforms_do_not_cost_the_good_ones(node: Node) -> None:
+    with heard_by(node) as robot:
         bad = item('base', 'bad', 1.0, 100 * S)
         # All zeros, as in a struct that nobody filled; tf2 scales any other length to 1.
         bad.transform.rotation.w = 0.0
@@ -222,9 +208,8 @@ def test_malformed_transforms_do_not_cost_the_good_ones(kind: Any, node: Node) -
         assert refusal(robot, 'base', 'bad', 100 * S).reason == 'no_transform'
 
 
-@both
-def test_when_time_goes_back_static_transforms_stay(kind: Any, node: Node) -> None:
-    with heard_by(kind, node) as robot:
+def test_when_time_goes_back_static_transforms_stay(node: Node) -> None:
+    with heard_by(node) as robot:
         tell_a_drive(robot)
         # A bag of two seconds that starts again: tf2 alone would mix both passes.
         robot.tell(item('odom', 'base', 0.0, 100 * S), item('odom', 'base', 7.0, 100 * S + S // 5))
@@ -240,9 +225,8 @@ def test_when_time_goes_back_static_transforms_stay(kind: Any, node: Node) -> No
         assert at(robot, 'camera', 'lidar', 0) == [-0.7, 0.3, 0]
 
 
-@both
-def test_after_close_no_subscription_is_left(kind: Any, node: Node) -> None:
-    with heard_by(kind, node) as robot:
+def test_after_close_no_subscription_is_left(node: Node) -> None:
+    with heard_by(node) as robot:
         tell_a_drive(robot)
         assert tf_topics(node) == ['/tf', '/tf_static']
         robot.transforms.close()
@@ -258,25 +242,8 @@ def tf_topics(node: Node) -> list[str]:
     return sorted(name for name in names if name.startswith('/tf'))
 
 
-def without(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
-    for package in packages:
-        monkeypatch.setitem(sys.modules, package, None)
-
-
 def test_tf2_is_used_where_it_is(node: Node) -> None:
     transforms = create_transforms(node)
     assert isinstance(transforms, Tf2Transforms)
     assert not node.lines
-    transforms.close()
-
-
-def test_without_tf2_the_node_listens_alone_and_says_so(
-    node: Node, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    without(monkeypatch, 'tf2_ros')
-    transforms = create_transforms(node)
-    assert isinstance(transforms, OwnTransforms)
-    (line,) = node.lines
-    assert 'tf2_ros' in line
-    assert '/tf and /tf_static by itself' in line
     transforms.close()

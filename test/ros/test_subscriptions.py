@@ -1,0 +1,99 @@
+"""Subscriptions under remaps and QoS overrides, with and without message_filters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import ReliabilityPolicy
+from std_msgs.msg import String
+
+from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.ros import qos
+
+ARGUMENTS = ['-r', 'words:=/speech']
+RELIABLE = ['-p', 'qos_overrides./speech.subscription.reliability:=reliable']
+
+try:
+    import message_filters
+except ImportError:
+    message_filters = None
+
+installed = pytest.mark.skipif(message_filters is None, reason='message_filters is not installed')
+
+
+@contextmanager
+def speech(*arguments: str) -> Iterator[tuple[Node, Callable[[Callable[[], Any]], None]]]:
+    """A node, and how to publish on /speech until a condition holds."""
+    context = Context()
+    rclpy.init(context=context)
+    node = Node('node', context=context, cli_args=['--ros-args', *ARGUMENTS, *arguments])
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    publisher = node.create_publisher(String, '/speech', 1)
+
+    def publish_until(condition: Callable[[], Any]) -> None:
+        for _ in range(500):
+            publisher.publish(String(data='depth'))
+            executor.spin_once(timeout_sec=0.02)
+            if condition():
+                return
+        raise AssertionError('nothing received')
+
+    try:
+        yield node, publish_until
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        context.try_shutdown()
+
+
+@pytest.mark.parametrize(
+    'filtered', [pytest.param(True, marks=installed, id='message_filters'), False]
+)
+def test_filters_follow_remaps_and_overrides(
+    filtered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not filtered:
+        monkeypatch.setattr(qos, 'Subscriber', None)
+    received: list[str] = []
+    with speech(*RELIABLE) as (node, publish_until):
+        subscription = qos.create_filter(
+            node, String, 'words', qos.SENSOR, lambda message: received.append(message.data)
+        )
+        assert subscription.topic_name == '/speech'
+        assert subscription.qos_profile.reliability == ReliabilityPolicy.RELIABLE
+        publish_until(lambda: received)
+        node.destroy_subscription(subscription)
+    assert received[0] == 'depth'
+
+
+def test_a_callback_with_two_arguments_gets_the_publishers_numbers() -> None:
+    numbers: list[int] = []
+
+    def receive(message: String, info: Mapping[str, Any]) -> None:
+        numbers.append(info['publication_sequence_number'])
+
+    with speech() as (node, publish_until):
+        subscription = qos.create_subscription(node, String, 'words', qos.SENSOR, receive)
+        assert subscription.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
+        publish_until(lambda: len(numbers) > 1)
+    # The publisher counts from 1; how many went by before the two ends met is its own affair.
+    assert numbers[0] >= 1
+    assert numbers[1] == numbers[0] + 1
+
+
+@pytest.mark.parametrize('create', [qos.create_filter, qos.create_subscription])
+def test_an_override_that_means_nothing_is_named(create: Callable[..., Any]) -> None:
+    wrong = 'qos_overrides./speech.subscription.reliability:=surely'
+    with (
+        speech('-p', wrong) as (node, _),
+        pytest.raises(SettingError, match=r'qos_overrides\./speech cannot be used'),
+    ):
+        create(node, String, 'words', qos.SENSOR, lambda message: None)
