@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.core.errors import FrameError, SettingError
+from depth_anything_ros.core.timing import interval_s, time_went_back
 from depth_anything_ros.core.types import BgrImage, FloatImage
 
 __all__ = ['Normalization', 'Normalizer', 'check_image', 'check_inverse_depth']
@@ -46,8 +47,9 @@ class Normalizer:
 
     `method`: 'percentile' clips at the 2nd and 98th, so that no single pixel decides;
     'minmax' uses the extremes. `smoothing_s` is the time constant in seconds of the image
-    stamps, however irregular; 0 follows each frame at once. The past is dropped when stamps
-    go back (a bag loops), after a pause of five time constants, and when the size changes.
+    stamps, however irregular; 0 follows each frame at once. A stamp that does not advance counts
+    as the nominal frame interval. The past is dropped when time went back (a bag loops), after a
+    pause of five time constants, and when the size changes.
     """
 
     def __init__(self, method: Normalization | str, smoothing_s: float) -> None:
@@ -62,7 +64,7 @@ class Normalizer:
             raise SettingError(f'smoothing_s is {smoothing_s}: it must be 0 or more seconds')
         self._smoothing_s = smoothing_s
         self._bounds: tuple[float, float] | None = None
-        self._stamp_ns = 0
+        self._newest_ns = 0
         self._shape: tuple[int, ...] = ()
 
     @property
@@ -104,18 +106,18 @@ class Normalizer:
 
         They are weighted means of valid bounds, so they never meet nor change places.
         """
-        elapsed_s = (stamp_ns - self._stamp_ns) * 1e-9
-        if (
-            self._bounds is not None
-            and shape == self._shape
-            and 0.0 <= elapsed_s < _RESET_AFTER * self._smoothing_s
-        ):
+        before = self._bounds
+        if shape != self._shape or time_went_back(self._newest_ns, stamp_ns):
+            before, self._newest_ns = None, stamp_ns
+        elapsed_s = interval_s(self._newest_ns, stamp_ns)
+        if before is not None and elapsed_s < _RESET_AFTER * self._smoothing_s:
             kept = math.exp(-elapsed_s / self._smoothing_s)
             bounds = (
-                kept * self._bounds[0] + (1.0 - kept) * bounds[0],
-                kept * self._bounds[1] + (1.0 - kept) * bounds[1],
+                kept * before[0] + (1.0 - kept) * bounds[0],
+                kept * before[1] + (1.0 - kept) * bounds[1],
             )
-        self._bounds, self._shape, self._stamp_ns = bounds, shape, stamp_ns
+        self._newest_ns = max(stamp_ns, self._newest_ns)
+        self._bounds, self._shape = bounds, shape
         return bounds
 
 

@@ -16,13 +16,14 @@ from depth_anything_ros.core.normalization import (
     check_image,
     check_inverse_depth,
 )
+from depth_anything_ros.core.timing import NOMINAL_INTERVAL_S
 
 SECOND_NS = 1_000_000_000
 SHAPE = (48, 64)
 
 
 def ramp(low: float, high: float, shape: tuple[int, int] = SHAPE) -> np.ndarray:
-    """Return a inverse depth that rises from `low` to `high`."""
+    """Return an inverse depth that rises from `low` to `high`."""
     return np.linspace(low, high, shape[0] * shape[1], dtype=np.float32).reshape(shape)
 
 
@@ -115,7 +116,7 @@ def test_zero_smoothing_follows_each_frame() -> None:
 @pytest.mark.parametrize(
     ('stamp_s', 'shape'),
     [
-        pytest.param(99.9, SHAPE, id='stamps went back: the bag loops'),
+        pytest.param(98.9, SHAPE, id='stamps went back by more than a second: the bag loops'),
         pytest.param(0.0, SHAPE, id='stamps went back to zero'),
         pytest.param(102.6, SHAPE, id='a pause of more than five time constants'),
         pytest.param(100.1, (24, 32), id='another size'),
@@ -137,11 +138,26 @@ def test_reset_forgets() -> None:
     assert normalizer.bounds == (4.0, 5.0)
 
 
-def test_the_same_stamp_twice_changes_nothing() -> None:
+@pytest.mark.parametrize('stamp_ns', [0, 7, 100 * SECOND_NS])
+def test_constant_stamps_do_not_freeze_the_bounds(stamp_ns: int) -> None:
     normalizer = Normalizer('minmax', 0.5)
-    normalizer.normalize(ramp(0.0, 1.0), 7)
-    normalizer.normalize(ramp(4.0, 5.0), 7)
-    assert normalizer.bounds == (0.0, 1.0)
+    normalizer.normalize(ramp(0.0, 1.0), stamp_ns)
+    for _ in range(30):
+        normalizer.normalize(ramp(10.0, 21.0), stamp_ns)
+    # Thirty frames count as one second, two time constants.
+    kept = math.exp(-2.0)
+    assert normalizer.bounds == pytest.approx((10.0 * (1 - kept), 21.0 - 20.0 * kept), abs=1e-6)
+
+
+def test_a_late_frame_counts_as_one_more_and_keeps_the_past() -> None:
+    normalizer = Normalizer('minmax', 0.5)
+    normalizer.normalize(ramp(0.0, 1.0), 100 * SECOND_NS)
+    normalizer.normalize(ramp(0.0, 11.0), 100 * SECOND_NS - SECOND_NS // 2)
+    after_late = 11.0 - 10.0 * math.exp(-2.0 * NOMINAL_INTERVAL_S)
+    assert normalizer.bounds == pytest.approx((0.0, after_late))
+    # The next one is timed from the newest stamp, not from the late one.
+    normalizer.normalize(ramp(0.0, 11.0), 100 * SECOND_NS + SECOND_NS // 10)
+    assert normalizer.bounds == pytest.approx((0.0, 11.0 - (11.0 - after_late) * math.exp(-0.2)))
 
 
 def spoilt(value: float) -> np.ndarray:

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from depth_anything_ros.core.timing import interval_s, time_went_back
 from depth_anything_ros.core.types import FloatImage, ReferenceKind, ReferenceSamples
 from depth_anything_ros.metric.alignment.affine_search import fit_affine
 from depth_anything_ros.metric.alignment.aligned_depth import Alignment
@@ -49,8 +50,6 @@ _SETTLED_NIS = 4.6
 _JUMPS_BEFORE_RESET = 3
 # Without a reference for so long, what was known tells nothing about the frame now.
 _FORGET_S = 5.0
-# Images may come in disorder by so much; beyond, time went back, as when a bag loops.
-_LATE_S = 0.25
 # Bounds of the deviation of the shift, in inverse depths of the median pixel.
 _SHIFT_BOUNDS = (0.02, 0.13)
 
@@ -74,7 +73,7 @@ class ScaleAligner:
         """Forget all but the polarity, which belongs to network and sensor and not to time."""
         self._forget_scale()
         self._grid: npt.NDArray[np.float64] | None = None
-        self._stamp_ns = 0
+        self._newest_ns = 0
         self._level_at = 0.0
         self._shift_sigma, self._bias = 1.0, Bias()
         self._readings.clear()
@@ -124,8 +123,8 @@ class ScaleAligner:
             return self._update(inverse_depth, samples, stamp_ns, stats)
 
     def _follow(self, inverse_depth: FloatImage, stamp_ns: int) -> InverseDepthStats | None:
-        elapsed_s = (stamp_ns - self._stamp_ns) * 1e-9
-        if self._grid is not None and not -_LATE_S <= elapsed_s <= _FORGET_S:
+        elapsed_s = interval_s(self._newest_ns, stamp_ns)
+        if elapsed_s > _FORGET_S or time_went_back(self._newest_ns, stamp_ns):
             self._start_anew()
         stats = inverse_depth_stats(inverse_depth)
         if stats is None:
@@ -137,13 +136,13 @@ class ScaleAligner:
             self._shift_sigma = _shift_sigma(scale, stats, self.config.shift_share)
             self._belief = self._belief.predicted(
                 carry,
-                stamp_ns,
+                elapsed_s,
                 _level_at(stats),
                 self.config.drift,
                 float(np.hypot(self._shift_sigma, self._bias.shift)),
             )
         self._readings.carry(carry, stamp_ns)
-        self._grid, self._stamp_ns = grid, stamp_ns
+        self._grid, self._newest_ns = grid, max(stamp_ns, self._newest_ns)
         self._level_at = _level_at(stats)
         return stats
 
@@ -175,7 +174,7 @@ class ScaleAligner:
         found = self._described(fit, stamp_ns)
         if not self._fits(fit, found, stats):
             return replace(found, reason='poor_fit')
-        belief = self._updated(fit, stamp_ns)
+        belief = self._updated(fit)
         if belief is None:
             return replace(found, reason='jump')
         unbiased = belief.without(bias, shift_sigma)
@@ -235,9 +234,9 @@ class ScaleAligner:
             and lower_confidence_bound(found.inlier_ratio, fit.weight.size) >= rules.inlier_ratio
         )
 
-    def _updated(self, fit: AffineFit, stamp_ns: int) -> Belief | None:
+    def _updated(self, fit: AffineFit) -> Belief | None:
         """Return the belief after this fit; None where it contradicts the one before."""
-        alone = Belief(fit.state, fit.covariance, stamp_ns)
+        alone = Belief(fit.state, fit.covariance)
         # Readings of a range cone overlap from frame to frame: they are not new evidence.
         if self._belief is None or self.config.kind is ReferenceKind.RANGE:
             return alone

@@ -61,21 +61,19 @@ class Bias:
 
 @dataclass(frozen=True, eq=False)
 class Belief:
-    """`mean` (scale, shift) with its `covariance` (2, 2), for the frame at `stamp_ns`."""
+    """`mean` (scale, shift) with its `covariance` (2, 2), for one frame."""
 
     mean: Floats
     covariance: Floats
-    stamp_ns: int
 
     def predicted(
-        self, carry: Carry, stamp_ns: int, median: float, drift: float, shift_sigma: float
+        self, carry: Carry, elapsed_s: float, median: float, drift: float, shift_sigma: float
     ) -> Belief:
-        """Carry the belief to the frame at `stamp_ns`, whose inverse_depth has this `median`.
+        """Carry the belief to a frame `elapsed_s` later, whose inverse depth has this `median`.
 
         `drift`: log change of the level per square root of a second. The shift slowly returns
         to 0 with the deviation `shift_sigma`, as long as nothing holds it.
         """
-        elapsed_s = abs(stamp_ns - self.stamp_ns) * 1e-9
         gain, offset = (carry.gain, carry.offset) if carry.certain else (1.0, 0.0)
         turn = np.array([[gain, 0.0], [offset, 1.0]])
         mean, covariance = turn @ self.mean, turn @ self.covariance @ turn.T
@@ -93,12 +91,12 @@ class Belief:
         aged = shrink @ (to_level @ covariance @ to_level.T) @ shrink
         aged += np.diag([change * level**2, (1.0 - kept**2) * shift_sigma**2])
         back = np.array([[1.0 / median, -1.0 / median], [0.0, 1.0]])
-        return Belief(back @ np.array([level, kept * shift]), back @ aged @ back.T, stamp_ns)
+        return Belief(back @ np.array([level, kept * shift]), back @ aged @ back.T)
 
     def updated(self, fit: AffineFit) -> Belief:
         """Add what the samples of a fit know."""
         covariance = inverse_2x2(inverse_2x2(self.covariance) + fit.information)
-        return Belief(self.mean + covariance @ _pull(self, fit), covariance, self.stamp_ns)
+        return Belief(self.mean + covariance @ _pull(self, fit), covariance)
 
     def doubting_shift(self, inverse_depth: float) -> Belief:
         """Let the line turn about its depth at `inverse_depth`, as far as to a shift of 0."""
@@ -115,7 +113,7 @@ class Belief:
         turn = np.diag([1.0, kept])
         mean = turn @ self.mean
         covariance = turn @ self.covariance @ turn + np.diag([0.0, kept * bias.shift**2])
-        return Belief(mean, covariance + bias.factor**2 * np.outer(mean, mean), self.stamp_ns)
+        return Belief(mean, covariance + bias.factor**2 * np.outer(mean, mean))
 
     def relative_sigma(self, inverse_depth: float) -> float:
         """Return the standard deviation of 1 / z over 1 / z at one inverse depth."""

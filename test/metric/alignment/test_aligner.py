@@ -273,6 +273,16 @@ def test_a_loop_of_the_bag_starts_afresh() -> None:
     assert aligner.update(inverse_depth, samples(ROOM, factor=2.0), 0).accepted
 
 
+def test_a_late_frame_keeps_the_scale() -> None:
+    inverse_depth = degraded(ROOM, seed=5)
+    aligner = ScaleAligner()
+    aligner.update(inverse_depth, samples(ROOM), 60_000 * MS)
+    aligner.follow(inverse_depth, 59_600 * MS)
+    assert aligner.current(59_600 * MS) is not None
+    aligner.follow(inverse_depth, 58_999 * MS)
+    assert aligner.current(59_600 * MS) is None
+
+
 def test_what_the_network_changes_between_frames_is_carried_over() -> None:
     shaky = Degradation(jitter_sigma=0.1)
     aligner = ScaleAligner()
