@@ -6,9 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from depth_anything_ros.core.colormaps import COLORMAPS
 from depth_anything_ros.core.errors import SettingError
-from depth_anything_ros.core.normalization import Normalization
 from depth_anything_ros.core.parameters.entries import Change, Entry, built, entries_of, param
 from depth_anything_ros.core.parameters.metric import (
     AlignmentParameters,
@@ -17,6 +15,7 @@ from depth_anything_ros.core.parameters.metric import (
     ReferenceParameters,
     ScanParameters,
 )
+from depth_anything_ros.core.types import COLORMAP_NAMES, Normalization
 
 __all__ = [
     'ColorParameters',
@@ -83,7 +82,7 @@ class RelativeParameters:
 class ColorParameters:
     """How normalised inverse depth is drawn."""
 
-    map: str = param('spectral_r', 'Colormap of ~/relative/image_color.', choices=tuple(COLORMAPS))
+    map: str = param('spectral_r', 'Colormap of ~/relative/image_color.', choices=COLORMAP_NAMES)
 
 
 @dataclass(frozen=True)
