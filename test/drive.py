@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, Range
+from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 
 from depth_anything_ros.core.geometry.transforms import Transform, extrinsics_text
 from depth_anything_ros.messages.images import bgr_from_image
@@ -22,7 +22,7 @@ from lab.world.world import World
 
 IMAGE, INFO = '/camera/image_raw', '/camera/camera_info'
 DEPTH, DEPTH_INFO = '/depth_camera/depth/image_raw', '/depth_camera/depth/camera_info'
-LIDAR, SCAN, RANGE = '/lidar/points', '/scan', '/range'
+LIDAR, SCAN = '/lidar/points', '/scan'
 
 TF, TF_STATIC = '/tf', '/tf_static'
 
@@ -33,7 +33,6 @@ _CLASSES: dict[str, Any] = {
     DEPTH_INFO: CameraInfo,
     LIDAR: PointCloud2,
     SCAN: LaserScan,
-    RANGE: Range,
 }
 try:
     from tf2_msgs.msg import TFMessage
@@ -98,7 +97,6 @@ class Drive:
             DEPTH: optical(rig.depth_camera.pose()),
             LIDAR: rig.lidar.pose(),
             SCAN: rig.scan.pose(),
-            RANGE: rig.range.pose(),
             'floor': Pose(np.eye(3), np.zeros(3)),
         }
         camera_from_sensor = optical(rig.camera.pose()).inverse() @ bodies[topic]

@@ -12,7 +12,7 @@ from depth_anything_ros.core.types import CameraModel, ReferenceKind
 from depth_anything_ros.messages.camera_info import camera_from_info
 from depth_anything_ros.messages.depth_images import depth_from_image
 from depth_anything_ros.messages.point_clouds import points_from_cloud
-from depth_anything_ros.messages.scans import reading_from_range, scan_from_message
+from depth_anything_ros.messages.scans import scan_from_message
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.metric.references import DepthMap, Measurement
 
@@ -22,14 +22,12 @@ REFERENCE_TYPES = {
     'sensor_msgs/msg/Image': ReferenceKind.DEPTH_IMAGE,
     'sensor_msgs/msg/PointCloud2': ReferenceKind.POINT_CLOUD,
     'sensor_msgs/msg/LaserScan': ReferenceKind.LASER_SCAN,
-    'sensor_msgs/msg/Range': ReferenceKind.RANGE,
 }
 """What each type of message is as a reference."""
 
 _READERS: dict[ReferenceKind, Callable[[Any], Any]] = {
     ReferenceKind.POINT_CLOUD: points_from_cloud,
     ReferenceKind.LASER_SCAN: scan_from_message,
-    ReferenceKind.RANGE: reading_from_range,
 }
 
 

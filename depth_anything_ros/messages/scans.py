@@ -1,4 +1,4 @@
-"""LaserScan and Range by REP 117, and core values."""
+"""LaserScan by REP 117 to and from core values."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.geometry.scans import PlanarScan, RangeReading
+from depth_anything_ros.core.geometry.scans import PlanarScan
 from depth_anything_ros.messages.buffers import stored
 
 __all__ = [
     'LaserScanMessage',
-    'RangeMessage',
     'fill_scan',
-    'reading_from_range',
     'scan_from_message',
 ]
 
@@ -39,15 +37,6 @@ class LaserScanMessage(Protocol):
     range_max: float
     ranges: Any
     intensities: Any
-
-
-class RangeMessage(Protocol):
-    """The fields of sensor_msgs/Range that are used here; `variance` is newer than Humble."""
-
-    field_of_view: float
-    min_range: float
-    max_range: float
-    range: float
 
 
 def scan_from_message(msg: LaserScanMessage) -> PlanarScan:
@@ -76,28 +65,6 @@ def scan_from_message(msg: LaserScanMessage) -> PlanarScan:
             'bad_scan', f'the scan has {ranges.size} ranges, not between 1 and {MAX_BEAMS}'
         )
     return PlanarScan(_limited(ranges, low, high), start, step, low, high)
-
-
-def reading_from_range(msg: RangeMessage) -> RangeReading:
-    """Return the reading with REP 117's infinities and NaN.
-
-    A sensor of fixed distance (min_range = max_range) tells only whether something is nearer:
-    that is -inf or +inf, and no range. FrameError('bad_range') where the cone or the limits
-    make no sense.
-    """
-    low, high, fov = float(msg.min_range), float(msg.max_range), float(msg.field_of_view)
-    if not (0.0 <= low <= high and 0.0 <= fov < math.pi):
-        raise FrameError(
-            'bad_range',
-            f'the range has a field of view of {fov:g} rad and is valid from {low:g} to {high:g} '
-            'm: its driver must set field_of_view, min_range and max_range',
-        )
-    value = float(msg.range)
-    if math.isfinite(value) and (low == high or not max(low, 1e-3) <= value <= high):
-        value = math.nan
-    variance = float(getattr(msg, 'variance', 0.0))
-    known = math.isfinite(variance) and variance > 0.0
-    return RangeReading(value, fov, math.sqrt(variance) if known else None)
 
 
 def fill_scan(msg: LaserScanMessage, scan: PlanarScan) -> None:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from depth_anything_ros.core.geometry.projection import Points
-from depth_anything_ros.core.geometry.scans import PlanarScan, RangeReading
+from depth_anything_ros.core.geometry.scans import PlanarScan
 from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.types import CameraModel, FloatImage, ReferenceKind, ReferenceSamples
 from depth_anything_ros.metric.samples import (
@@ -14,7 +14,6 @@ from depth_anything_ros.metric.samples import (
     samples_from_depth,
     samples_from_ground,
     samples_from_points,
-    samples_from_range,
     samples_from_scan,
 )
 
@@ -55,7 +54,7 @@ class Measurement:
     kind: ReferenceKind
     stamp_ns: int
     frame_id: str
-    value: DepthMap | Points | PlanarScan | RangeReading | Floor
+    value: DepthMap | Points | PlanarScan | Floor
 
     @property
     def registered(self) -> bool:
@@ -83,8 +82,6 @@ def samples_of(
         )
     if isinstance(value, PlanarScan):
         return samples_from_scan(value, camera_from_sensor, camera, gate)
-    if isinstance(value, RangeReading):
-        return samples_from_range(value, camera_from_sensor, camera, gate)
     if isinstance(value, Floor):
         height_m = value.camera_height_m or float(camera_from_sensor.inverse().translation[2])
         return samples_from_ground(height_m, camera_from_sensor.rotation[:, 2], camera, gate)

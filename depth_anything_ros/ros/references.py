@@ -7,7 +7,7 @@ from typing import Any
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, Range
+from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.types import ReferenceKind
@@ -24,7 +24,7 @@ from depth_anything_ros.ros.qos import (
 
 __all__ = ['ReferenceInput']
 
-_CLASSES = {type_name(each): each for each in (Image, PointCloud2, LaserScan, Range)}
+_CLASSES = {type_name(each): each for each in (Image, PointCloud2, LaserScan)}
 _LOOK_AGAIN_S = 0.5
 
 

@@ -15,12 +15,12 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from drive import DEPTH, DEPTH_INFO, IMAGE, INFO, LIDAR, RANGE, SCAN, drive
+from drive import DEPTH, DEPTH_INFO, IMAGE, INFO, LIDAR, SCAN, drive
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.geometry.scans import PlanarScan, RangeReading
+from depth_anything_ros.core.geometry.scans import PlanarScan
 from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
 from depth_anything_ros.core.geometry.transforms import extrinsics_from_text
 from depth_anything_ros.core.parameters import parameters_from_flat
@@ -34,7 +34,7 @@ from depth_anything_ros.messages.image_headers import read_header
 from depth_anything_ros.messages.images import bgr_from_compressed, bgr_from_image
 from depth_anything_ros.messages.point_clouds import points_from_cloud
 from depth_anything_ros.messages.references import REFERENCE_TYPES, measurement_from
-from depth_anything_ros.messages.scans import reading_from_range, scan_from_message
+from depth_anything_ros.messages.scans import scan_from_message
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.messages.surroundings import Surroundings
 from depth_anything_ros.messages.transforms import put_transforms
@@ -59,7 +59,7 @@ def by_topic() -> dict[str, Any]:
 
 
 GOOD = by_topic()
-KINDS = {topic: REFERENCE_TYPES[GOOD[topic].__msgtype__] for topic in (DEPTH, LIDAR, SCAN, RANGE)}
+KINDS = {topic: REFERENCE_TYPES[GOOD[topic].__msgtype__] for topic in (DEPTH, LIDAR, SCAN)}
 BGR = bgr_from_image(GOOD[IMAGE])
 PICTURES = [
     cv2.imencode(extension, BGR)[1] for extension in ('.jpg', '.png', '.bmp', '.webp', '.tiff')
@@ -181,12 +181,6 @@ def check_scan(message: Any, scan: PlanarScan) -> None:
     assert not np.shares_memory(scan.ranges_m, message.ranges)
 
 
-def check_range(_: Any, reading: RangeReading) -> None:
-    assert not np.isfinite(reading.range_m) or reading.range_m > 0.0
-    assert 0.0 <= reading.fov_rad < np.pi
-    assert reading.sigma_m is None or 0.0 < reading.sigma_m < np.inf
-
-
 def check_camera(_: Any, camera: CameraModel) -> None:
     assert (camera.width, camera.height) == (160, 120)
     assert min(camera.fx, camera.fy) > 0.0
@@ -246,7 +240,6 @@ READERS = {
     ),
     'cloud': Reader(GOOD[LIDAR], points_from_cloud, check_points),
     'scan': Reader(GOOD[SCAN], scan_from_message, check_scan),
-    'range': Reader(GOOD[RANGE], reading_from_range, check_range),
     'rectified': Reader(
         GOOD[INFO], lambda m: camera_from_info(m, 160, 120, rectified=True), check_camera
     ),
@@ -448,8 +441,6 @@ GARBAGE = st.one_of(
 def garbage(topic: str, value: float) -> Any:
     """The first reference with nothing but `value` in it."""
     good = GOOD[topic]
-    if topic == RANGE:
-        return replace(good, range=value)
     if topic == SCAN:
         return replace(good, ranges=np.full_like(good.ranges, value))
     if topic == DEPTH:

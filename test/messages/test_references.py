@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drive import DEPTH, DEPTH_INFO, INFO, LIDAR, RANGE, SCAN, drive
+from drive import DEPTH, DEPTH_INFO, INFO, LIDAR, SCAN, drive
 
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.geometry.scans import PlanarScan, RangeReading
+from depth_anything_ros.core.geometry.scans import PlanarScan
 from depth_anything_ros.core.types import CameraModel
 from depth_anything_ros.messages.references import REFERENCE_TYPES, measurement_from
 from depth_anything_ros.messages.stamps import ns_from_stamp
@@ -28,9 +28,7 @@ def camera() -> CameraModel:
     return drive('room').world.camera
 
 
-@pytest.mark.parametrize(
-    ('topic', 'value'), [(LIDAR, np.ndarray), (SCAN, PlanarScan), (RANGE, RangeReading)]
-)
+@pytest.mark.parametrize(('topic', 'value'), [(LIDAR, np.ndarray), (SCAN, PlanarScan)])
 def test_each_type_is_read(topic: str, value: type) -> None:
     kind, message = first(topic)
     measured = measurement_from(REFERENCE_TYPES[kind], message, None, LENS, camera())

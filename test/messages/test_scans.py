@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.geometry.scans import PlanarScan
-from depth_anything_ros.messages.scans import fill_scan, reading_from_range, scan_from_message
+from depth_anything_ros.messages.scans import fill_scan, scan_from_message
 from lab.sample_messages import SampleMessages
 from lab.world.world import World
 
 try:
-    from sensor_msgs.msg import LaserScan, Range
+    from sensor_msgs.msg import LaserScan
 except ImportError:
-    LaserScan = Range = None
+    LaserScan = None
 
 NAN, INF = math.nan, math.inf
 
@@ -39,25 +39,7 @@ class BagScan:
     intensities: Any = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
-@dataclass
-class HumbleRange:
-    """sensor_msgs/Range as Humble has it, without a variance."""
-
-    field_of_view: float = 0.2
-    min_range: float = 0.1
-    max_range: float = 4.0
-    range: float = 1.0
-
-
-@dataclass
-class JazzyRange(HumbleRange):
-    """As Jazzy has it."""
-
-    variance: float = 0.0
-
-
 SCANS: list[Any] = [BagScan] if LaserScan is None else [BagScan, LaserScan]
-RANGES: list[Any] = [JazzyRange] if Range is None else [JazzyRange, Range]
 
 
 def scan_message(kind: Any, ranges: list[float], **changes: Any) -> Any:
@@ -148,49 +130,9 @@ def test_the_sensors_of_a_sample_bag() -> None:
     name = 'sensor_msgs/msg/LaserScan'
     read = make.store.deserialize_cdr(make.store.serialize_cdr(msg, name), name)
     assert np.array_equal(read.ranges, ranges, equal_nan=True)
-    cone = world.sensors.range_cone
-    reading = reading_from_range(make.range(0, 'range', cone, 1.25))
-    assert (reading.range_m, reading.fov_rad) == (1.25, cone.fov_rad)
-    assert reading.sigma_m == pytest.approx(0.01)
 
 
-@pytest.mark.parametrize('kind', RANGES)
-@pytest.mark.parametrize(
-    ('value', 'expected'),
-    [(1.5, 1.5), (0.05, NAN), (4.5, NAN), (INF, INF), (-INF, -INF), (NAN, NAN), (0.0, NAN)],
-)
-def test_readings(kind: Any, value: float, expected: float) -> None:
-    msg = kind(field_of_view=0.25, min_range=0.125, max_range=4.0, range=value)
-    reading = reading_from_range(msg)
-    assert np.array_equal(reading.range_m, expected, equal_nan=True)
-    assert reading.fov_rad == 0.25
-    assert reading.sigma_m is None
-
-
-def test_variance_is_optional_and_zero_means_unknown() -> None:
-    assert reading_from_range(HumbleRange()).sigma_m is None
-    assert reading_from_range(JazzyRange(variance=0.04)).sigma_m == pytest.approx(0.2)
-    for nothing in (0.0, -1.0, NAN, INF):
-        assert reading_from_range(JazzyRange(variance=nothing)).sigma_m is None
-
-
-def test_sensors_of_fixed_distance_give_no_range() -> None:
-    fixed = {'min_range': 0.5, 'max_range': 0.5}
-    assert math.isnan(reading_from_range(HumbleRange(range=0.5, **fixed)).range_m)
-    assert reading_from_range(HumbleRange(range=-INF, **fixed)).range_m == -INF
-
-
-@pytest.mark.parametrize(
-    'change',
-    [{'field_of_view': NAN}, {'field_of_view': 3.2}, {'min_range': 5.0}, {'max_range': NAN}],
-)
-def test_readings_that_make_no_sense_are_refused(change: dict[str, float]) -> None:
-    with pytest.raises(FrameError) as caught:
-        reading_from_range(HumbleRange(**change))
-    assert caught.value.reason == 'bad_range'
-
-
-# The fields of both messages are float32.
+# The fields are float32.
 ANY = st.one_of(st.floats(width=32), st.floats(0, 10, width=32), st.sampled_from([0.0, 0.125]))
 
 
@@ -210,17 +152,3 @@ def test_any_scan_gives_values_or_a_frame_error(
     known = scan.ranges_m[np.isfinite(scan.ranges_m)]
     assert scan.points().shape == (known.size, 3)
     assert ((known >= np.float32(low)) & (known <= np.float32(high))).all()
-
-
-@given(*[ANY] * 5)
-@settings(max_examples=300, deadline=None)
-def test_any_range_gives_a_value_or_a_frame_error(
-    fov: float, low: float, high: float, value: float, variance: float
-) -> None:
-    try:
-        reading = reading_from_range(JazzyRange(fov, low, high, value, variance))
-    except FrameError as error:
-        assert error.reason == 'bad_range'
-        return
-    assert not math.isfinite(reading.range_m) or 0.0 < reading.range_m <= high
-    assert reading.sigma_m is None or reading.sigma_m > 0.0
