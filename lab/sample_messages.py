@@ -12,7 +12,7 @@ from rosbags.typesys import Stores, get_typestore
 from depth_anything_ros.core.types import BgrImage, CameraModel, FloatImage
 from lab.world.geometry import Array
 from lab.world.rig import Pose
-from lab.world.sensors import LIDAR_POINT, RangeCone, Scanner
+from lab.world.sensors import LIDAR_POINT, Scanner
 
 __all__ = ['SampleMessages', 'quaternion']
 
@@ -115,12 +115,6 @@ class SampleMessages:
             ranges,
             np.zeros(0, np.float32),
         )
-
-    def range(self, stamp_ns: int, frame: str, cone: RangeCone, value: float) -> Any:
-        """Build an ultrasonic Range."""
-        name, header = 'sensor_msgs/msg/Range', self.header(stamp_ns, frame)
-        variance = float(cone.noise.sigma(np.array(value)) ** 2) if np.isfinite(value) else 0.0
-        return self._make(name, header, 0, cone.fov_rad, cone.min_m, cone.max_m, value, variance)
 
     def transforms(self, stamp_ns: int, edges: list[tuple[str, str, Pose]]) -> Any:
         """Build a TFMessage from (parent, child, parent <- child)."""

@@ -99,9 +99,6 @@ def groups(world: World, rate_hz: float, make: SampleMessages) -> list[Group]:
     def scan(time_s: float, stamp: int) -> tuple[Any, ...]:
         return (make.scan(stamp, 'laser_link', sensors.scanner, world.scan(time_s)),)
 
-    def cone(time_s: float, stamp: int) -> tuple[Any, ...]:
-        return (make.range(stamp, 'range_link', sensors.range_cone, world.range(time_s)),)
-
     image_type, info_type = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CameraInfo'
     color_topics = (
         Topic('/camera/image_raw', image_type),
@@ -130,9 +127,6 @@ def groups(world: World, rate_hz: float, make: SampleMessages) -> list[Group]:
         Group(
             (Topic('/scan', 'sensor_msgs/msg/LaserScan'),), sensors.scanner.rate_hz, 0.006, scan
         ),
-        Group(
-            (Topic('/range', 'sensor_msgs/msg/Range'),), sensors.range_cone.rate_hz, 0.002, cone
-        ),
     ]
 
 
@@ -154,5 +148,4 @@ def _static_edges(world: World) -> list[tuple[str, str, Pose]]:
         ('depth_camera_link', 'depth_camera_optical_frame', lens),
         ('base_link', 'lidar_link', mounted(rig.lidar)),
         ('base_link', 'laser_link', mounted(rig.scan)),
-        ('base_link', 'range_link', mounted(rig.range)),
     ]

@@ -195,7 +195,11 @@ def owned(rig: Rig, kind: str, expected: set[str]) -> set[str]:
 def test_the_policy_names_what_the_node_has() -> None:
     subscribed = set()
     for transport in ('raw', 'compressed'):
-        given = {'image_transport': transport, 'reference.type': 'range', 'use_sim_time': True}
+        given = {
+            'image_transport': transport,
+            'reference.type': 'laser_scan',
+            'use_sim_time': True,
+        }
         # The graph knows nodes by name, and in the domain of the session there were others.
         with isolated_domain(), Rig(given) as rig:
             rig.until_state('active')

@@ -1,4 +1,4 @@
-"""Colour maps: 256 colours each, drawn on values between 0 (far) and 1 (near)."""
+"""Colormaps of 256 colours for values between 0 (far) and 1 (near)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.core.types import BgrImage, FloatImage
+from depth_anything_ros.core.types import COLORMAP_NAMES, BgrImage, FloatImage
 
 __all__ = ['COLORMAPS', 'NAN_BGR', 'LookupTable', 'colorize']
 
@@ -14,7 +14,7 @@ LookupTable = npt.NDArray[np.uint8]
 """(256, 3) uint8, channels blue, green, red; row 0 is far, row 255 near."""
 
 NAN_BGR = (255, 0, 255)
-"""Magenta, which no table comes near: where the value is NaN."""
+"""Magenta, in no table: the colour of NaN."""
 
 _TOWARDS_NAN = np.array((255.0, -255.0, 255.0, 0.0))
 
@@ -53,21 +53,31 @@ _JET_BGR = (
 
 
 def colorize(normalized: FloatImage, table: LookupTable, out: BgrImage | None = None) -> BgrImage:
-    """Draw `normalized` float32 (H, W) in the colours of `table`, uint8 (H, W, 3) BGR.
+    """Return `normalized` float32 (H, W) in the colours of `table`, uint8 (H, W, 3) BGR.
 
-    0 is far, 1 is near, values beyond are clipped, NaN is drawn in `NAN_BGR`. `out` uint8
-    (H, W, 3) is written and returned where given.
+    0 is far, 1 is near, values beyond are clipped, NaN becomes `NAN_BGR`. Where `out` uint8
+    (H, W, 3) is given, it is written and returned. ValueError if it has another shape or type.
     """
     if out is not None and (out.shape != (*normalized.shape, 3) or out.dtype != np.uint8):
         raise ValueError(f'out is {out.dtype} {out.shape}, not uint8 {(*normalized.shape, 3)}')
     clipped = np.clip(normalized, 0.0, 1.0)
     levels = cv2.convertScaleAbs(clipped, alpha=255.0)
-    picture = cv2.applyColorMap(levels, table.reshape(256, 1, 3), out)
+    image = cv2.applyColorMap(levels, table.reshape(256, 1, 3), out)
     unknown = np.isnan(clipped)
     if unknown.any():
         # Saturates to NAN_BGR, ten times faster than indexing with a mask.
-        cv2.add(picture, _TOWARDS_NAN, dst=picture, mask=unknown.view(np.uint8))
-    return np.asarray(picture, np.uint8)
+        cv2.add(image, _TOWARDS_NAN, dst=image, mask=unknown.view(np.uint8))
+    return np.asarray(image, np.uint8)
+
+
+def _table(name: str) -> LookupTable:
+    if name == 'spectral_r':
+        return _spectral_r_table()
+    if name == 'jet':
+        return _jet_table()
+    if name == 'gray':
+        return _table_of([_ROWS] * 3)
+    return _opencv_table(_FROM_OPENCV[name])
 
 
 def _opencv_table(code: int) -> LookupTable:
@@ -78,14 +88,14 @@ def _opencv_table(code: int) -> LookupTable:
 def _spectral_r_table() -> LookupTable:
     places = np.linspace(0.0, 1.0, len(_SPECTRAL_R_RGB))
     blue_green_red = np.array(_SPECTRAL_R_RGB).T[::-1]
-    return _drawn([np.interp(_ROWS, places, levels / 255.0) for levels in blue_green_red])
+    return _table_of([np.interp(_ROWS, places, levels / 255.0) for levels in blue_green_red])
 
 
 def _jet_table() -> LookupTable:
-    return _drawn([np.interp(_ROWS, places, levels) for places, levels in _JET_BGR])
+    return _table_of([np.interp(_ROWS, places, levels) for places, levels in _JET_BGR])
 
 
-def _drawn(channels: list[npt.NDArray[np.float64]]) -> LookupTable:
+def _table_of(channels: list[npt.NDArray[np.float64]]) -> LookupTable:
     return np.rint(np.stack(channels, axis=1) * 255.0).astype(np.uint8)
 
 
@@ -96,13 +106,5 @@ def _frozen(table: LookupTable) -> LookupTable:
 
 _ROWS = np.linspace(0.0, 1.0, 256)
 
-COLORMAPS: dict[str, LookupTable] = {
-    name: _frozen(table)
-    for name, table in (
-        ('spectral_r', _spectral_r_table()),
-        *((name, _opencv_table(code)) for name, code in _FROM_OPENCV.items()),
-        ('jet', _jet_table()),
-        ('gray', _drawn([_ROWS] * 3)),
-    )
-}
+COLORMAPS: dict[str, LookupTable] = {name: _frozen(_table(name)) for name in COLORMAP_NAMES}
 """Read-only tables by matplotlib's names, in lower case; equal to its own to one level of 255."""

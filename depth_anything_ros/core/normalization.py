@@ -1,9 +1,8 @@
-"""Inverse depth to [0, 1], steady over time, and what must not be drawn at all."""
+"""Inverse depth normalised to [0, 1], steady over time; checks of images and network output."""
 
 from __future__ import annotations
 
 import math
-from enum import Enum
 from typing import Any
 
 import cv2
@@ -11,43 +10,38 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.core.errors import FrameError, SettingError
-from depth_anything_ros.core.types import BgrImage, FloatImage
+from depth_anything_ros.core.timing import interval_s, time_went_back
+from depth_anything_ros.core.types import BgrImage, FloatImage, Normalization
 
-__all__ = ['Normalization', 'Normalizer', 'check_image', 'normalized_between']
+__all__ = ['Normalizer', 'check_image', 'normalized_between']
 
 LEAST_RANGE = 1e-6
-"""Below this the network has answered with a constant."""
+"""Least difference between the greatest and the least inverse depth; below, it is constant."""
 
 GREATEST_RANGE = 1e30
-"""Beyond this the quotient leaves float32; no trained network comes near."""
+"""Greatest such difference: beyond it the quotient overflows float32."""
 
 LEAST_IMAGE_STD = 2.0
-"""Of 255: an image that varies less shows nothing."""
+"""Least standard deviation of an image, of 255; below, it has no content."""
 
 DARK_LEVEL = 48.0
-"""Of 255: an image that shows nothing is a covered lens below, a blank scene above."""
+"""Of 255: an image without content is a covered lens below this mean, a blank scene above."""
 
 _PERCENTS = (2.0, 98.0)
-# Rows and columns looked at for statistics: enough for a percentile to one part in a hundred.
+# Rows and columns sampled for statistics: enough for a percentile to one part in a hundred.
 _SAMPLED_SIDE = 64
 # After as many time constants without a frame the past weighs 0.7 %: it is dropped.
 _RESET_AFTER = 5.0
 
 
-class Normalization(str, Enum):
-    """What becomes 0 and 1."""
-
-    PERCENTILE = 'percentile'
-    MINMAX = 'minmax'
-
-
 class Normalizer:
-    """Maps inverse depth to [0, 1] between bounds that follow the scene with a time constant.
+    """Map inverse depth to [0, 1] between bounds that follow the scene with a time constant.
 
     `method`: 'percentile' clips at the 2nd and 98th, so that no single pixel decides;
     'minmax' uses the extremes. `smoothing_s` is the time constant in seconds of the image
-    stamps, however irregular; 0 follows each frame at once. The past is dropped when stamps
-    go back (a bag loops), after a pause of five time constants, and when the size changes.
+    stamps, however irregular; 0 follows each frame at once. A stamp that does not advance counts
+    as the nominal frame interval. The past is dropped when time went back (a bag loops), after a
+    pause of five time constants, and when the size changes.
     """
 
     def __init__(self, method: Normalization | str, smoothing_s: float) -> None:
@@ -62,7 +56,7 @@ class Normalizer:
             raise SettingError(f'smoothing_s is {smoothing_s}: it must be 0 or more seconds')
         self._smoothing_s = smoothing_s
         self._bounds: tuple[float, float] | None = None
-        self._stamp_ns = 0
+        self._newest_ns = 0
         self._shape: tuple[int, ...] = ()
 
     @property
@@ -78,7 +72,7 @@ class Normalizer:
         """Return the bounds for a frame (H, W) stamped `stamp_ns`: what becomes 0 and 1.
 
         FrameError('degenerate_network') where `inverse_depth` is not finite or constant; the
-        bounds stay as they were then.
+        bounds are left unchanged then.
         """
         return self._follow(self._measure(inverse_depth), inverse_depth.shape, stamp_ns)
 
@@ -88,7 +82,7 @@ class Normalizer:
         if self._method is Normalization.PERCENTILE:
             sample = _sampled(inverse_depth)
             low, high = (float(value) for value in np.percentile(sample, _PERCENTS))
-            # A small thing before an empty sky: nothing but the extremes tells them apart.
+            # A small object before an empty sky: only the extremes differ.
             if high - low >= LEAST_RANGE:
                 return low, high
         return lowest, highest
@@ -96,22 +90,22 @@ class Normalizer:
     def _follow(
         self, bounds: tuple[float, float], shape: tuple[int, ...], stamp_ns: int
     ) -> tuple[float, float]:
-        """Move the bounds towards those of this frame.
+        """Return the bounds, moved towards those of this frame.
 
-        They are weighted means of valid bounds, so they never meet nor change places.
+        They are weighted means of valid bounds, so the lower stays below the upper.
         """
-        elapsed_s = (stamp_ns - self._stamp_ns) * 1e-9
-        if (
-            self._bounds is not None
-            and shape == self._shape
-            and 0.0 <= elapsed_s < _RESET_AFTER * self._smoothing_s
-        ):
+        before = self._bounds
+        if shape != self._shape or time_went_back(self._newest_ns, stamp_ns):
+            before, self._newest_ns = None, stamp_ns
+        elapsed_s = interval_s(self._newest_ns, stamp_ns)
+        if before is not None and elapsed_s < _RESET_AFTER * self._smoothing_s:
             kept = math.exp(-elapsed_s / self._smoothing_s)
             bounds = (
-                kept * self._bounds[0] + (1.0 - kept) * bounds[0],
-                kept * self._bounds[1] + (1.0 - kept) * bounds[1],
+                kept * before[0] + (1.0 - kept) * bounds[0],
+                kept * before[1] + (1.0 - kept) * bounds[1],
             )
-        self._bounds, self._shape, self._stamp_ns = bounds, shape, stamp_ns
+        self._newest_ns = max(stamp_ns, self._newest_ns)
+        self._bounds, self._shape = bounds, shape
         return bounds
 
 
@@ -124,15 +118,15 @@ def normalized_between(inverse_depth: FloatImage, low: float, high: float) -> Fl
 
 
 def check_image(bgr: BgrImage) -> None:
-    """Refuse an image, uint8 (H, W, 3), that shows nothing.
+    """Raise FrameError if the image, uint8 (H, W, 3), has no content.
 
-    FrameError 'covered_lens' where it is dark, 'constant_image' where it is not. The spread is
-    that of each channel by itself: a red wall is as blank as a grey one.
+    'covered_lens' where it is dark, 'constant_image' where it is not. The spread is that of each
+    channel by itself: a red wall is as blank as a grey one.
     """
     mean, std = _spread(_sampled(bgr))
     if std >= LEAST_IMAGE_STD:
         return
-    # A pattern as regular as the sampling looks flat to it: look at every pixel before refusing.
+    # A pattern as regular as the sampling looks flat to it: check every pixel before refusing.
     mean, std = _spread(bgr)
     if std >= LEAST_IMAGE_STD:
         return
@@ -149,19 +143,19 @@ def check_image(bgr: BgrImage) -> None:
 def _checked_range(inverse_depth: FloatImage) -> tuple[float, float]:
     """Return the least and the greatest value, LEAST_RANGE apart or more."""
     lowest, highest = float(inverse_depth.min()), float(inverse_depth.max())
-    # min and max hand on a NaN.
+    # min and max return NaN where there is one.
     if not (math.isfinite(lowest) and math.isfinite(highest)):
         bad = inverse_depth.size - int(np.isfinite(inverse_depth).sum())
         raise FrameError(
             'degenerate_network',
-            f'the network gave {bad} of {inverse_depth.size} values that are not finite: use '
-            'precision fp32, or another backend',
+            f"the network's output has {bad} of {inverse_depth.size} values that are not finite: "
+            'use precision fp32, or another backend',
         )
     if not LEAST_RANGE <= highest - lowest <= GREATEST_RANGE:
         raise FrameError(
             'degenerate_network',
-            f'the network gave values from {lowest:.6g} to {highest:.6g}, which tell no near '
-            'from far: check the weights, then the precision and the image',
+            f"the network's output is constant or out of range, {lowest:.6g} to {highest:.6g}: "
+            'check the weights, then the precision and the image',
         )
     return lowest, highest
 

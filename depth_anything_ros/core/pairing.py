@@ -7,13 +7,11 @@ from threading import Lock
 from typing import Generic, NamedTuple, TypeVar
 
 from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.core.timing import time_went_back
 
-__all__ = ['JUMP_BACK_NS', 'Stamped', 'StampedRing']
+__all__ = ['Stamped', 'StampedRing']
 
 T = TypeVar('T')
-
-JUMP_BACK_NS = 1_000_000_000
-"""A stamp this far before the newest means that time went back, not that a message was late."""
 
 
 class Stamped(NamedTuple, Generic[T]):
@@ -43,12 +41,11 @@ class StampedRing(Generic[T]):
     def add(self, stamp_ns: int, value: T) -> None:
         """Store `value`, in place of one with the same stamp; the oldest beyond capacity goes.
 
-        A stamp more than a second before the newest means that time went back (a bag loops,
-        a simulation restarts): everything before is dropped. So one stamp from the far future
-        does no harm either.
+        Where time went back (see `time_went_back`) everything before is dropped, so that one
+        stamp from the far future does no lasting harm either.
         """
         with self._lock:
-            if self._stamps and stamp_ns < self._stamps[-1] - JUMP_BACK_NS:
+            if self._stamps and time_went_back(self._stamps[-1], stamp_ns):
                 self._drop()
             at = bisect.bisect_left(self._stamps, stamp_ns)
             if at < len(self._stamps) and self._stamps[at] == stamp_ns:

@@ -1,4 +1,4 @@
-"""Time as this package measures it: stages of a frame, rates, percentiles, jitter."""
+"""Time as this package measures it: stamps, stages of a frame, rates, percentiles, jitter."""
 
 from __future__ import annotations
 
@@ -9,7 +9,40 @@ from contextlib import contextmanager
 
 import numpy as np
 
-__all__ = ['Jitter', 'Rate', 'StageTimes', 'Window']
+__all__ = [
+    'JUMP_BACK_NS',
+    'NOMINAL_INTERVAL_S',
+    'Jitter',
+    'Rate',
+    'StageTimes',
+    'Window',
+    'interval_s',
+    'time_went_back',
+]
+
+JUMP_BACK_NS = 1_000_000_000
+"""A stamp further than this before the newest one means that time went back."""
+
+NOMINAL_INTERVAL_S = 1.0 / 30.0
+"""Time between two frames that is assumed where their stamps give none."""
+
+
+def time_went_back(newest_ns: int, stamp_ns: int) -> bool:
+    """Return whether `stamp_ns` means that time went back: a bag loops, a simulation restarts.
+
+    It lies more than a second before `newest_ns`, the newest stamp so far. Less than that is a
+    late message.
+    """
+    return stamp_ns < newest_ns - JUMP_BACK_NS
+
+
+def interval_s(newest_ns: int, stamp_ns: int) -> float:
+    """Return the seconds from the newest frame, stamped `newest_ns`, to the one at `stamp_ns`.
+
+    Where the stamp does not advance (a driver that sends 0, a late message) it is the nominal
+    interval between frames. Call `time_went_back` first.
+    """
+    return (stamp_ns - newest_ns) * 1e-9 if stamp_ns > newest_ns else NOMINAL_INTERVAL_S
 
 
 class StageTimes:

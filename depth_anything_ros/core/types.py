@@ -1,4 +1,4 @@
-"""Values that every layer shares."""
+"""Value types that every layer shares."""
 
 from __future__ import annotations
 
@@ -8,7 +8,27 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ['BgrImage', 'CameraModel', 'FloatImage', 'ReferenceKind', 'ReferenceSamples']
+__all__ = [
+    'COLORMAP_NAMES',
+    'BgrImage',
+    'CameraModel',
+    'FloatImage',
+    'Normalization',
+    'ReferenceKind',
+    'ReferenceSamples',
+]
+
+COLORMAP_NAMES = (
+    'spectral_r',
+    'viridis',
+    'plasma',
+    'magma',
+    'inferno',
+    'turbo',
+    'jet',
+    'gray',
+)
+"""Names of `colormaps.COLORMAPS`, here so that parameters are listed without OpenCV."""
 
 BgrImage = npt.NDArray[np.uint8]
 """(H, W, 3) uint8, channels blue, green, red."""
@@ -61,19 +81,25 @@ class CameraModel:
         )
 
 
+class Normalization(str, Enum):
+    """Which inverse depths become 0 and 1."""
+
+    PERCENTILE = 'percentile'
+    MINMAX = 'minmax'
+
+
 class ReferenceKind(str, Enum):
-    """Where samples come from."""
+    """What measures metric depth."""
 
     DEPTH_IMAGE = 'depth_image'
     POINT_CLOUD = 'point_cloud'
     LASER_SCAN = 'laser_scan'
-    RANGE = 'range'
     GROUND_PLANE = 'ground_plane'
 
 
 @dataclass(frozen=True, eq=False)
 class ReferenceSamples:
-    """Metric truth at some pixels: float32 (N,) each.
+    """Measured depth at some pixels: float32 (N,) each.
 
     `u`, `v`: pixels of the full-resolution image, pixel centres on whole numbers. `depth_m`:
     depth along Z in metres. `sigma_m`: its standard deviation, where the sensor states one.

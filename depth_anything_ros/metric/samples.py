@@ -1,7 +1,7 @@
-"""Samples of true depth in the image, from whatever measures it.
+"""Samples of measured depth in the image, from each kind of reference.
 
-Each function gives `ReferenceSamples` in pixels of the image that `camera` describes. Extrinsics
-are `camera_from_sensor`, already at the stamps that matter; everything is in REP 103 frames.
+Each function returns `ReferenceSamples` in pixels of the image that `camera` describes. Extrinsics
+are `camera_from_sensor` at the stamps of both; all frames follow REP 103.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from depth_anything_ros.core.geometry.projection import (
     pixels_from_directions,
     rays_of,
 )
-from depth_anything_ros.core.geometry.scans import PlanarScan, RangeReading
+from depth_anything_ros.core.geometry.scans import PlanarScan
 from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.types import CameraModel, FloatImage, ReferenceSamples
 
@@ -26,7 +26,6 @@ __all__ = [
     'samples_from_depth',
     'samples_from_ground',
     'samples_from_points',
-    'samples_from_range',
     'samples_from_scan',
 ]
 
@@ -37,13 +36,11 @@ _Chunk = tuple[_Array, _Array | None]
 # Arrays of so many points stay in the cache, and below the size at which malloc fetches fresh
 # pages for each of them: 300,000 points at once take 25 ms, of which 20 are page faults.
 _CHUNK = 8192
-# Pixels between the samples of a range cone; one of 1 degree spans several.
-_CONE_STRIDE = 4
 
 
 @dataclass(frozen=True)
 class Gate:
-    """Which samples are let through.
+    """Limits of the samples that are kept.
 
     Depths along Z lie between `min_depth_m` and `max_depth_m`. A sample is hidden from the
     camera where another one in the same cell of `cell_px` x `cell_px` pixels is nearer by more
@@ -64,7 +61,7 @@ def samples_from_points(
     gate: Gate,
     sigma_m: _Array | None = None,
 ) -> ReferenceSamples:
-    """Project `points` (N, 3), metres in the sensor's frame; not finite ones are left out.
+    """Return the projection of `points` (N, 3), metres in the sensor's frame, finite ones only.
 
     `sigma_m` (N,), where given, is the standard deviation of each along its ray, in metres.
     """
@@ -83,10 +80,11 @@ def samples_from_depth(
     gate: Gate,
     stride: int = 1,
 ) -> ReferenceSamples:
-    """Take every `stride`-th pixel of a depth image, float32 (H, W), metres along Z.
+    """Return every `stride`-th pixel of a depth image, float32 (H, W), metres along Z.
 
-    It is moved from its own optical frame to the camera's. Where `camera_from_depth` is None,
-    it is already aligned with the image, in any resolution, and `depth_camera` is not used.
+    Its points are transformed from its own optical frame to the camera's. Where
+    `camera_from_depth` is None, it is registered to the image, in any resolution, and
+    `depth_camera` is not used.
     """
     if camera_from_depth is not None:
         chunks = _depth_chunks(depth_m, depth_camera, stride)
@@ -103,33 +101,8 @@ def samples_from_depth(
 def samples_from_scan(
     scan: PlanarScan, camera_from_scanner: Transform, camera: CameraModel, gate: Gate
 ) -> ReferenceSamples:
-    """Project the returns of a planar scan; what is infinite or NaN has no depth."""
+    """Return the projection of the finite ranges of a planar scan."""
     return samples_from_points(scan.points(), camera_from_scanner, camera, gate)
-
-
-def samples_from_range(
-    reading: RangeReading, camera_from_cone: Transform, camera: CameraModel, gate: Gate
-) -> ReferenceSamples:
-    """Return pixels that a range cone covers, with the depth it would mean.
-
-    The cone tells how far its nearest return is, not where: one of these samples is true, and
-    at the others there is something farther away. The network has to say which is nearest. That
-    settles the level of the depth only; its slope needs other references.
-    """
-    if not np.isfinite(reading.range_m):
-        return _none()
-    u, v, depth = _cone_pixels(reading, camera_from_cone, camera)
-    if not u.size:
-        # A beam thinner than the pixels looked at.
-        tip = np.array([[reading.range_m, 0.0, 0.0]], np.float32)
-        sigma = None if reading.sigma_m is None else np.array([reading.sigma_m])
-        return samples_from_points(tip, camera_from_cone, camera, gate, sigma)
-    kept = np.flatnonzero((depth >= gate.min_depth_m) & (depth <= gate.max_depth_m))
-    depth = depth[kept]
-    sigma = None
-    if reading.sigma_m is not None:
-        sigma = depth * np.float32(reading.sigma_m / reading.range_m)
-    return ReferenceSamples(u[kept], v[kept], depth, sigma)
 
 
 def samples_from_ground(
@@ -141,12 +114,12 @@ def samples_from_ground(
     tilt_sigma_rad: float = np.radians(0.5),
     height_sigma_m: float = 0.02,
 ) -> ReferenceSamples:
-    """Return the depth of a flat floor `height_m` below the camera at every `stride`-th pixel.
+    """Return the depth of a plane `height_m` below the camera at every `stride`-th pixel.
 
-    `up` (3,) is the unit vector away from the floor, in the optical frame: with
-    `camera_from_ground`, it is that rotation's third column. Each sample's sigma comes from
-    those of the tilt and of the height, so that far floor counts for little. What stands on
-    the floor is nearer than these samples say: a robust fit has to leave those out.
+    `up` (3,) is the unit normal of the plane in the optical frame: the third column of the
+    rotation of `camera_from_ground`. Each sample's sigma follows from those of tilt and height,
+    so that far ground has little weight. Where something stands on the ground, depth is less than
+    these samples: the alignment has to reject those.
     """
     if not height_m > 0.0:
         return _none()
@@ -157,7 +130,7 @@ def samples_from_ground(
         depth = np.where(fall > 0.0, height_m / fall, np.nan)
     rows, columns = np.nonzero((depth >= gate.min_depth_m) & (depth <= gate.max_depth_m))
     z = depth[rows, columns].astype(np.float32)
-    # z = h / fall, and a tilt moves fall by the part of the ray (x, y, 1) along the floor.
+    # z = h / fall, and a tilt changes fall by the part of the ray (x, y, 1) along the plane.
     ray = 1.0 + x[rows, columns] ** 2 + y[rows, columns] ** 2
     along = np.sqrt(np.maximum(ray - fall[rows, columns] ** 2, 0.0))
     tilt = z * z * along * (tilt_sigma_rad / height_m)
@@ -192,7 +165,7 @@ def _depth_chunks(depth_m: FloatImage, camera: CameraModel, stride: int) -> Iter
 def _projected(
     chunks: Iterable[_Chunk], camera_from_sensor: Transform, camera: CameraModel, gate: Gate
 ) -> ReferenceSamples:
-    """Project points into the image and leave out those that another one hides."""
+    """Return the points in pixels of the image, without those that another one hides."""
     across = -(-camera.width // gate.cell_px)
     down = -(-camera.height // gate.cell_px)
     nearest = np.full(across * down, np.inf, np.float32)
@@ -217,12 +190,12 @@ def _projected(
 def _shown(
     chunk: _Chunk, camera_from_sensor: Transform, camera: CameraModel, gate: Gate
 ) -> ReferenceSamples:
-    """Project one chunk; gives what lies in the image and within the limits of depth."""
+    """Return the points of one chunk that lie in the image and within the limits of depth."""
     points, sigma = chunk
     x, y, z = camera_from_sensor.apply(points).T
     kept = np.flatnonzero((z >= gate.min_depth_m) & (z <= gate.max_depth_m))
     z = z[kept]
-    # What leaves float32 is far outside the view.
+    # What overflows float32 is far outside the view.
     with np.errstate(divide='ignore', invalid='ignore', over='ignore'):
         inverse = 1.0 / z
         u, v = pixels_from_directions(x[kept] * inverse, y[kept] * inverse, camera)
@@ -241,22 +214,3 @@ def _cells(samples: ReferenceSamples, cell_px: int, across: int) -> npt.NDArray[
     """Return the number of each sample's cell, with `across` cells in a row."""
     rows = (samples.v + 0.5).astype(np.int32) // cell_px
     return rows * across + (samples.u + 0.5).astype(np.int32) // cell_px
-
-
-def _cone_pixels(
-    reading: RangeReading, camera_from_cone: Transform, camera: CameraModel
-) -> tuple[_Array, _Array, _Array]:
-    """Return u, v and depth along Z, float32 (n,), of points at the range that lie in the cone."""
-    x, y = rays_of(camera, _CONE_STRIDE)
-    origin, axis = camera_from_cone.translation, camera_from_cone.rotation[:, 0]
-    # |z (x, y, 1) - origin| = range: the farther solution, in front of the cone's tip.
-    square = x * x + y * y + 1.0
-    along = x * origin[0] + y * origin[1] + origin[2]
-    inner = along * along - square * (origin @ origin - reading.range_m**2)
-    with np.errstate(invalid='ignore'):
-        depth = (along + np.sqrt(inner)) / square
-        reach = depth * (x * axis[0] + y * axis[1] + axis[2]) - origin @ axis
-        in_cone = (reach >= reading.range_m * np.cos(0.5 * reading.fov_rad)) & (depth > 0.0)
-    rows, columns = np.nonzero(in_cone)
-    u, v = columns * _CONE_STRIDE, rows * _CONE_STRIDE
-    return u.astype(np.float32), v.astype(np.float32), depth[rows, columns].astype(np.float32)

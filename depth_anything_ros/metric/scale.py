@@ -1,4 +1,4 @@
-"""Whether a frame has metres, by what, and why not."""
+"""Whether metric depth is available for a frame, from what, and if not, why."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ _REASONS = {
     'no_reference': 'no metric reference',
     'too_few_samples': 'too few samples of the reference lie in the image: check its frame and '
     'extrinsics, and that sensor and camera look the same way',
-    'no_floor': 'no bare floor is seen where it should be: check reference.ground_frame and the '
-    'height of the camera, or tilt the camera down',
-    'contradicts_network': 'the reference calls far what the network calls near: check its frame, '
-    'units and extrinsics',
-    'polarity_unobserved': 'the reference has seen one depth only, so nothing shows yet that far '
-    'is far: move until it sees others, or set alignment.trust_polarity',
-    'ambiguous': 'two scales explain the reference about equally well',
-    'poor_fit': 'the reference does not fit what the network sees: check extrinsics and stamps',
-    'unobservable_slope': 'the reference leaves the scale open: it needs to see more of the '
-    'scene, or parts at different depths',
+    'no_floor': 'the ground is not visible where the ground plane should be: check '
+    'reference.ground_frame and the height of the camera, or tilt the camera down',
+    'contradicts_network': 'depth ordering of the reference contradicts the network, near is far: '
+    'check its frame, units and extrinsics',
+    'polarity_unobserved': 'all reference samples lie at one depth: move until several depths are '
+    'visible, or set alignment.trust_polarity',
+    'ambiguous': 'two different scales fit the reference about equally well',
+    'poor_fit': "the reference does not fit the network's output: check extrinsics and stamps",
+    'unobservable_slope': 'the reference does not determine the scale: it has to cover more of '
+    'the scene, or several depths',
     'too_old': 'the newest scale is too old: raise alignment.hold_s',
     'jump': 'the reference contradicts the scale of the frames before',
-    'random_weights': 'the network is untrained: its output means nothing',
-    'no_stamp': 'the image has the stamp 0, so nothing can be paired with it: fix its driver',
-    'degenerate_network': 'the network sees no structure in the image',
+    'random_weights': 'the network is untrained: its output is meaningless',
+    'no_stamp': 'the image has the stamp 0, so no reference can be paired with it: fix its driver',
+    'degenerate_network': "the network's output is constant or not finite",
 }
 
 
 @dataclass(frozen=True, eq=False)
 class Scale:
-    """What stands behind the metres of one frame.
+    """The metric scale of one frame.
 
-    `alignment`: the one to use, None where there are no metres. `source`: 'reference',
-    'checkpoint' (its training alone) or ''. `reason`: why this frame's reference was not used, a
-    name for counting, '' where it was or where none is due; `message` says it in words. `fit`:
-    what came of this frame's reference, accepted or not, None without one.
-    `reference_age_s`: stamp of the image minus that of the reference used last.
+    `alignment`: the one to use, None without metric depth. `source`: 'reference', 'checkpoint'
+    (its training alone) or ''. `reason`: the reason code why this frame's reference was not used,
+    '' where it was or where none is due; `message` says it in words. `fit`: the alignment to this
+    frame's reference, accepted or not, None without one. `reference_age_s`: stamp of the image
+    minus that of the reference used last.
     """
 
     alignment: Alignment | None
@@ -51,13 +51,13 @@ class Scale:
 
     @property
     def valid(self) -> bool:
-        """Whether the frame has metres."""
+        """Whether metric depth is available for the frame."""
         return self.alignment is not None
 
     def values(self) -> dict[str, object]:
         """Return the figures for diagnostics, with units in the keys.
 
-        Scale and shift are those in force; the rest is of this frame's reference.
+        Scale and shift are those in use; the rest is of this frame's reference.
         """
         in_force, fit = self.alignment, self.fit
         return {
@@ -76,9 +76,9 @@ class Scale:
 
 
 def reason_text(reason: str) -> str:
-    """Say a reason of `Alignment` or 'no_reference' in words, with what to check."""
+    """Return a reason of `Alignment`, or 'no_reference', in words, with what to check."""
     return _REASONS.get(reason, reason)
 
 
 NO_SCALE = Scale(None, '', 'no_reference', reason_text('no_reference'))
-"""Nothing metric is there, or was asked for."""
+"""No metric depth is available, or was asked for."""

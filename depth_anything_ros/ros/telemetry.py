@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.timing import Jitter, Rate, Window
+from depth_anything_ros.core.timing import Jitter, Rate, Window, time_went_back
 from depth_anything_ros.metric.scale import NO_SCALE, Scale
 
 __all__ = ['CLOCKS_DISAGREE_S', 'Outcome', 'SequenceNumbers', 'Telemetry']
@@ -70,7 +70,7 @@ class Telemetry:
         self._age = Window()
         self._jitter = Jitter()
         self._stages: dict[str, Window] = {}
-        self._last_stamp_s: float | None = None
+        self._newest_ns: int | None = None
         self._last_received_s = time.monotonic()
         self._refused_in_a_row = 0
         self._last_invalid = ('', '')
@@ -138,9 +138,11 @@ class Telemetry:
         """
         with self._lock:
             now_s = time.monotonic()
-            if self._last_stamp_s is not None and stamp_s < self._last_stamp_s:
+            stamp_ns = round(stamp_s * 1e9)
+            if self._newest_ns is not None and time_went_back(self._newest_ns, stamp_ns):
                 self._clear_windows()
-            self._last_stamp_s = stamp_s
+                self._newest_ns = None
+            self._newest_ns = max(stamp_ns, self._newest_ns or stamp_ns)
             self._totals.frames_out += 1
             self._last_outcome = Outcome.PUBLISHED
             self._refused_in_a_row = 0

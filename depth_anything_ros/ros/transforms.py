@@ -10,7 +10,7 @@ from rclpy.time import Time
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer, Transforms
 from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
-from depth_anything_ros.core.pairing import JUMP_BACK_NS
+from depth_anything_ros.core.timing import time_went_back
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.messages.transforms import transform_from
 
@@ -66,7 +66,7 @@ class Tf2Transforms:
         """Store a geometry_msgs/TransformStamped from /tf."""
         stamp_ns, child = ns_from_stamp(item.header.stamp), item.child_frame_id
         newest_ns = self._newest_ns.get(child, stamp_ns)
-        if stamp_ns < newest_ns - JUMP_BACK_NS:
+        if time_went_back(newest_ns, stamp_ns):
             self.clear()
             newest_ns = stamp_ns
         self._newest_ns[child] = max(newest_ns, stamp_ns)

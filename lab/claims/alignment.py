@@ -86,11 +86,10 @@ def run(
 
 
 def _methods(
-    view: View, reference: ReferenceType, samples: Sequence[ReferenceSamples], clean: bool
+    view: View, reference: ReferenceType, samples: ReferenceSamples, clean: bool
 ) -> Iterable[tuple[str, Score | str]]:
     """Run every method on one scene; a text instead of a score says why there is none."""
-    frames = [view.frame(index, reference.drives) for index in range(len(samples))]
-    q, z = _pairs(frames, samples)
+    q, z = _pairs(view.inverse_depth, samples)
     for name, method in BASELINES.items():
         yield name, view.timed(partial(method, q, z)) if q.size > 1 else 'no_samples'
     yield ORACLE, view.oracle
@@ -100,32 +99,26 @@ def _methods(
             min_depth_m=MIN_M,
             max_depth_m=MAX_M,
             refinement=refinement,
-            trust_polarity=reference.trusts,
         )
         if refinement and not config.refines:
             continue
-        found, seconds = aligned(frames, config, samples)
+        found, seconds = aligned(view.inverse_depth, config, samples)
         if not found.accepted:
             yield name, found.reason
         else:
-            telling = clean and not refinement and not reference.drives
-            expected = view.expected_error(config, samples) if telling else None
+            expected = view.expected_error(config, samples) if clean and not refinement else None
             yield name, view.alignment(found, seconds, expected)
 
 
 def _pairs(
-    frames: Sequence[FloatImage], samples: Sequence[ReferenceSamples]
+    inverse_depth: FloatImage, samples: ReferenceSamples
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return inverse depth and depth of all samples, for the methods without a gate."""
-    found_q, found_z = [], []
-    for frame, each in zip(frames, samples, strict=True):
-        inside = (each.u >= 0) & (each.u <= frame.shape[1] - 1)
-        inside &= (each.v >= 0) & (each.v <= frame.shape[0] - 1)
-        inside &= (each.depth_m > MIN_M) & (each.depth_m < MAX_M)
-        u, v = np.rint(each.u[inside]).astype(int), np.rint(each.v[inside]).astype(int)
-        found_q.append(frame[v, u])
-        found_z.append(each.depth_m[inside])
-    return np.concatenate(found_q).astype(float), np.concatenate(found_z).astype(float)
+    inside = (samples.u >= 0) & (samples.u <= inverse_depth.shape[1] - 1)
+    inside &= (samples.v >= 0) & (samples.v <= inverse_depth.shape[0] - 1)
+    inside &= (samples.depth_m > MIN_M) & (samples.depth_m < MAX_M)
+    u, v = (np.rint(each[inside]).astype(int) for each in (samples.u, samples.v))
+    return inverse_depth[v, u].astype(float), samples.depth_m[inside].astype(float)
 
 
 def _row(

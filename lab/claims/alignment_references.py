@@ -33,7 +33,6 @@ __all__ = [
 
 FRAME_S = 0.1
 _TIME_S = 1.0
-_READINGS = 10
 _PITCH_SIGMA_RAD = np.radians(0.5)
 _GROUND_STEP_PX = 12
 _GROUND_MAX_M = {'room': 8.0, 'road': 30.0}
@@ -47,23 +46,14 @@ class Truth:
     depth_m: FloatImage
     time_s: float = _TIME_S
 
-    def before(self, frames: int) -> FloatImage:
-        """Return the true depth so many frames ago, from the drive of the robot."""
-        return _seen(self.world, self.time_s - frames * FRAME_S)
-
 
 @dataclass(frozen=True)
 class ReferenceType:
-    """A reference: `draw(truth, seed)` gives one ReferenceSamples per reading, the last first.
-
-    `drives`: the robot moved between the readings. `trusts`: with alignment.trust_polarity.
-    """
+    """A reference: `draw(truth, seed)` returns its samples."""
 
     name: str
     kind: ReferenceKind
-    draw: Callable[[Truth, int], list[ReferenceSamples]]
-    drives: bool = False
-    trusts: bool = False
+    draw: Callable[[Truth, int], ReferenceSamples]
 
 
 @dataclass(frozen=True)
@@ -112,30 +102,22 @@ def _seen(world: World, time_s: float) -> FloatImage:
 
 
 def corrupted(
-    samples: list[ReferenceSamples], what: Corruption, camera: CameraModel, seed: int
-) -> list[ReferenceSamples]:
-    """Add the extrinsic error and the outliers; whole readings where there are several."""
+    samples: ReferenceSamples, what: Corruption, camera: CameraModel, seed: int
+) -> ReferenceSamples:
+    """Return the samples with the extrinsic error and the outliers added."""
     random = np.random.default_rng([seed, 5])
     if what.negated:
-        return negated(samples)
+        return negated([samples])[0]
     turn = _small_rotation(what.extrinsic_rad, random)
-    if len(samples) > 1:
-        wrong = np.zeros(len(samples), np.bool_)
-        wrong[random.permutation(len(samples))[: round(what.outliers * len(samples))]] = True
-        bad = [stretched(np.ones(1), float(each), random)[0] for each in wrong]
-        samples = [_scaled(each, by) for each, by in zip(samples, bad, strict=True)]
-    else:
-        factor = np.ones(samples[0].u.size)
-        chosen = _chosen(samples[0], what, random)
-        factor[chosen] = stretched(factor[chosen], 1.0, random)
-        samples = [_scaled(samples[0], factor)]
-    if what.extrinsic_rad > 0.0:
-        samples = [_turned(each, turn, camera) for each in samples]
-    return samples
+    factor = np.ones(samples.u.size)
+    chosen = _chosen(samples, what, random)
+    factor[chosen] = stretched(factor[chosen], 1.0, random)
+    samples = _scaled(samples, factor)
+    return _turned(samples, turn, camera) if what.extrinsic_rad > 0.0 else samples
 
 
 def negated(samples: list[ReferenceSamples]) -> list[ReferenceSamples]:
-    """Exchange near and far, between the bounds of all these readings."""
+    """Return the samples of each frame with near and far exchanged, within common bounds."""
     depths = np.concatenate([each.depth_m for each in samples])
     depths = depths[np.isfinite(depths)]
     if not depths.size:
@@ -157,15 +139,15 @@ def _chosen(
     return np.asarray(order[: round(what.outliers * count)], np.int64)
 
 
-def _random_pixels(count: int) -> Callable[[Truth, int], list[ReferenceSamples]]:
-    def draw(of: Truth, seed: int) -> list[ReferenceSamples]:
+def _random_pixels(count: int) -> Callable[[Truth, int], ReferenceSamples]:
+    def draw(of: Truth, seed: int) -> ReferenceSamples:
         drawn = sampled_reference(of.depth_m, count, seed)
-        return [_samples(drawn.u, drawn.v, drawn.depth_m, 0.01 * drawn.depth_m)]
+        return _samples(drawn.u, drawn.v, drawn.depth_m, 0.01 * drawn.depth_m)
 
     return draw
 
 
-def _depth_camera(of: Truth, seed: int) -> list[ReferenceSamples]:
+def _depth_camera(of: Truth, seed: int) -> ReferenceSamples:
     world = of.world
     sensor = world.sensors.depth_camera
     depth = world.depth(of.time_s).ravel() * 1e-3
@@ -174,17 +156,17 @@ def _depth_camera(of: Truth, seed: int) -> list[ReferenceSamples]:
     points = rays / rays[2] * depth[known]
     to_camera = world.camera_pose(of.time_s).inverse() @ world.depth_camera_pose(of.time_s)
     u, v, z = project(world.camera, to_camera.apply(points))
-    return [_visible(u, v, z, sensor.noise.sigma(z), world.camera)]
+    return _visible(u, v, z, sensor.noise.sigma(z), world.camera)
 
 
-def _lidar(of: Truth, seed: int) -> list[ReferenceSamples]:
+def _lidar(of: Truth, seed: int) -> ReferenceSamples:
     world = of.world
     cloud = world.cloud(of.time_s)
     points = np.stack([cloud['x'], cloud['y'], cloud['z']]).astype(np.float64)
     return _of_body_points(of, points, world.rig.lidar.pose(), world.sensors.lidar.noise.floor_m)
 
 
-def _scan(of: Truth, seed: int) -> list[ReferenceSamples]:
+def _scan(of: Truth, seed: int) -> ReferenceSamples:
     world = of.world
     ranges = world.scan(of.time_s).astype(np.float64)
     known = np.isfinite(ranges)
@@ -192,45 +174,19 @@ def _scan(of: Truth, seed: int) -> list[ReferenceSamples]:
     return _of_body_points(of, points, world.rig.scan.pose(), world.sensors.scanner.noise.floor_m)
 
 
-def _of_body_points(
-    of: Truth, points: Array, mount: Pose, sigma_m: float
-) -> list[ReferenceSamples]:
+def _of_body_points(of: Truth, points: Array, mount: Pose, sigma_m: float) -> ReferenceSamples:
     world = of.world
     to_camera = world.camera_pose(of.time_s).inverse() @ world.base(of.time_s) @ mount
     local = to_camera.apply(points)
     local = local[:, local[2] > 0.05]
     u, v, z = project(world.camera, local)
-    return [_visible(u, v, z, np.full(z.size, sigma_m), world.camera)]
+    return _visible(u, v, z, np.full(z.size, sigma_m), world.camera)
 
 
-def _range(
-    step_s: float, count: int = _READINGS
-) -> Callable[[Truth, int], list[ReferenceSamples]]:
-    """Return readings `step_s` apart, 0 for a robot that stands; each covers its cone's pixels."""
-
-    def draw(of: Truth, seed: int) -> list[ReferenceSamples]:
-        world = of.world
-        cone = world.sensors.range_cone
-        beam = world.rig.range.pose()
-        readings = []
-        for index in range(count):
-            time_s = of.time_s - index * step_s
-            pose = world.base(time_s) @ beam
-            draw_of = (1000 * seed + round(of.time_s / FRAME_S)) * count + index
-            read = cone.measure(world.scene.at(time_s), pose, draw_of)
-            to_camera = world.camera_pose(time_s).inverse() @ pose
-            u, v, z = project(world.camera, to_camera.apply(cone.directions() * min(read, 1e3)))
-            depth = z.mean() if np.isfinite(read) else np.nan
-            readings.append(_samples(u, v, np.full(z.size, depth), np.full(z.size, 0.01)))
-        return readings
-
-    return draw
-
-
-def _ground(of: Truth, seed: int) -> list[ReferenceSamples]:
+def _ground(of: Truth, seed: int) -> ReferenceSamples:
     """Return depth on the plane of the ground, by a height and a pitch that is half a degree off.
 
-    Nothing tells which pixels show the ground: what stands on it is in front of the plane.
+    Which pixels show the ground is unknown: objects on it are in front of the plane.
     """
     world = of.world
     camera, pose = world.camera, world.camera_pose(of.time_s)
@@ -240,7 +196,7 @@ def _ground(of: Truth, seed: int) -> list[ReferenceSamples]:
     up = (pose.rotation @ tilt)[2]
     gate = Gate(max_depth_m=_GROUND_MAX_M[world.family])
     height_m = float(pose.translation[2])
-    return [samples_from_ground(height_m, up, camera, gate, _GROUND_STEP_PX)]
+    return samples_from_ground(height_m, up, camera, gate, _GROUND_STEP_PX)
 
 
 REFERENCES = (
@@ -250,19 +206,11 @@ REFERENCES = (
     ReferenceType('depth camera', ReferenceKind.DEPTH_IMAGE, _depth_camera),
     ReferenceType('lidar', ReferenceKind.POINT_CLOUD, _lidar),
     ReferenceType('laser scan', ReferenceKind.LASER_SCAN, _scan),
-    ReferenceType('range', ReferenceKind.RANGE, _range(0.0)),
-    ReferenceType('range, trusted', ReferenceKind.RANGE, _range(0.0), trusts=True),
-    ReferenceType('range, driving', ReferenceKind.RANGE, _range(FRAME_S), drives=True),
     ReferenceType('ground plane', ReferenceKind.GROUND_PLANE, _ground),
 )
+"""What `alignment.run` reads at one time."""
 
-"""What `bench_alignment` reads at one time, of range cones over the last second."""
-
-ON_THE_WAY = (
-    *(each for each in REFERENCES if each.name in ('depth camera', 'lidar', 'laser scan')),
-    ReferenceType('ground plane', ReferenceKind.GROUND_PLANE, _ground),
-    ReferenceType('range', ReferenceKind.RANGE, _range(FRAME_S, 1)),
-)
+ON_THE_WAY = tuple(each for each in REFERENCES if not each.name.endswith('pixels'))
 """What `bench_polarity` reads at every frame of a drive."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from depth_anything_ros.core.types import FloatImage, ReferenceSamples
 from depth_anything_ros.metric.alignment import Alignment, AlignmentConfig, ScaleAligner
 from lab.claims.alignment_baselines import NotInstalledError, State, huber_oracle
-from lab.claims.alignment_references import FRAME_S, Truth
+from lab.claims.alignment_references import Truth
 from lab.claims.alignment_table import MISSING
 from lab.world.degradation import Degradation, degraded
 
@@ -24,7 +24,6 @@ Floats = npt.NDArray[np.float64]
 MIN_M, MAX_M = 0.1, 80.0
 """Depths that are judged."""
 
-_FRAME_NS = round(FRAME_S * 1e9)
 _STEP = 3
 # AbsRel over the oracle's from which a scale is wrong.
 _WRONG = 1.5
@@ -49,37 +48,26 @@ class Score:
 
 
 def aligned(
-    frames: Sequence[FloatImage], config: AlignmentConfig, samples: Sequence[ReferenceSamples]
+    inverse_depth: FloatImage, config: AlignmentConfig, samples: ReferenceSamples
 ) -> tuple[Alignment, float]:
-    """Align the frames, of which the first is the last in time, and time that one."""
+    """Return the alignment of one frame and the seconds that it took."""
     aligner = ScaleAligner(config)
-    for index in range(len(samples) - 1, 0, -1):
-        aligner.update(frames[index], samples[index], -index * _FRAME_NS)
     start = time.perf_counter()
-    found = aligner.update(frames[0], samples[0], 0)
+    found = aligner.update(inverse_depth, samples, 0)
     return found, time.perf_counter() - start
 
 
 class View:
-    """What the network says of one scene, and how answers are compared with the truth."""
+    """What the network says of one scene, and how alignments are compared with the truth."""
 
     def __init__(self, of: Truth, gamma: float, seed: int) -> None:
         self._of, self._how, self._seed = of, Degradation(gamma=gamma), seed
-        self._frames: dict[tuple[int, bool], FloatImage] = {}
-        inverse_depth = self.frame(0)
+        self.inverse_depth = degraded(of.depth_m, self._how, seed)
         with np.errstate(invalid='ignore'):
-            self._judged = (of.depth_m > MIN_M) & (of.depth_m < MAX_M) & (inverse_depth > 0.0)
-        self._judged[np.arange(inverse_depth.shape[0]) % _STEP != 0] = False
-        self._q = inverse_depth[self._judged].astype(np.float64)
+            self._judged = (of.depth_m > MIN_M) & (of.depth_m < MAX_M) & (self.inverse_depth > 0.0)
+        self._judged[np.arange(self.inverse_depth.shape[0]) % _STEP != 0] = False
+        self._q = self.inverse_depth[self._judged].astype(np.float64)
         self._z = of.depth_m[self._judged].astype(np.float64)
-
-    def frame(self, index: int, drives: bool = False) -> FloatImage:
-        """Return inverse depth so many frames ago; if nothing drives, frames differ by noise."""
-        place = index, drives and index > 0
-        if place not in self._frames:
-            depth_m = self._of.before(index) if place[1] else self._of.depth_m
-            self._frames[place] = degraded(depth_m, self._how, self._seed, index)
-        return self._frames[place]
 
     @cached_property
     def _redrawn(self) -> list[FloatImage]:
@@ -87,16 +75,14 @@ class View:
         seeds = (1_000_000 + _REDRAWS * self._seed + draw for draw in range(_REDRAWS))
         return [degraded(self._of.depth_m, self._how, seed) for seed in seeds]
 
-    def expected_error(
-        self, config: AlignmentConfig, samples: Sequence[ReferenceSamples]
-    ) -> Floats:
+    def expected_error(self, config: AlignmentConfig, samples: ReferenceSamples) -> Floats:
         """Return the mean |error| / depth of the judged pixels with other errors of the network.
 
-        NaN where none has a depth. Nothing drives.
+        NaN where none has a depth.
         """
         errors = []
         for inverse_depth in self._redrawn:
-            found, _ = aligned([inverse_depth] * len(samples), config, samples)
+            found, _ = aligned(inverse_depth, config, samples)
             depth = found.metric_depth(inverse_depth)[self._judged].astype(np.float64)
             errors.append(np.abs(depth - self._z) / self._z)
         known = np.count_nonzero(np.isfinite(errors), axis=0)
@@ -132,7 +118,7 @@ class View:
 
     def alignment(self, found: Alignment, seconds: float, expected: Floats | None) -> Score:
         """Score depth and sigma of an accepted alignment; `expected` is from `expected_error`."""
-        depth_image = found.metric_depth(self.frame(0))
+        depth_image = found.metric_depth(self.inverse_depth)
         sigma = found.sigma_of(depth_image)[self._judged].astype(np.float64)
         depth = depth_image[self._judged].astype(np.float64)
         known = np.isfinite(depth)

@@ -62,7 +62,7 @@ def bench_polarity(
             frames = list(truths(family, seed, _SIZE, seconds))
             seen = [degraded(of.depth_m, seed=seed, frame=i) for i, of in enumerate(frames)]
             for reference in ON_THE_WAY:
-                read = [reference.draw(of, seed)[0] for of in frames]
+                read = [reference.draw(of, seed) for of in frames]
                 for wrong, samples in ((False, read), (True, negated(read))):
                     found = _metric(reference.kind, seen, samples)
                     metric.setdefault((family, reference.name, wrong), []).append(found)

@@ -76,7 +76,6 @@ class Rig:
     depth_camera: Mount
     lidar: Mount
     scan: Mount
-    range: Mount
     camera_focal: float = 0.75
     """Focal length over image width of the colour camera: 67 degrees across."""
 
@@ -87,14 +86,12 @@ RIGS: dict[str, Rig] = {
         depth_camera=Mount(0.15, 0.06, 0.80, np.radians(5.0)),
         lidar=Mount(0.0, 0.0, 1.05),
         scan=Mount(0.18, 0.0, 0.22),
-        range=Mount(0.20, 0.0, 0.40),
     ),
     'road': Rig(
         camera=Mount(0.60, 0.0, 1.45, np.radians(1.0)),
         depth_camera=Mount(0.60, 0.10, 1.45, np.radians(1.0)),
         lidar=Mount(0.20, 0.0, 1.85),
         scan=Mount(0.75, 0.0, 0.55),
-        range=Mount(0.80, 0.0, 0.60),
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Depth camera, spinning lidar, planar scan and range cone on the geometry of a scene.
+"""Depth camera, spinning lidar and planar scanner on the geometry of a scene.
 
 Each sensor takes one instant: nothing moves while a lidar turns. Each has its own noise and
 outliers, drawn from the seed given. Outliers stretch the true range by 1.5 to 3, as glass and
@@ -24,7 +24,6 @@ __all__ = [
     'SENSORS',
     'DepthCamera',
     'Lidar',
-    'RangeCone',
     'RangeNoise',
     'Scanner',
     'SensorSet',
@@ -167,44 +166,12 @@ class Scanner:
 
 
 @dataclass(frozen=True)
-class RangeCone:
-    """An ultrasonic or infrared sensor: the nearest thing in a cone of `fov_rad` about x."""
-
-    fov_rad: float
-    min_m: float
-    max_m: float
-    noise: RangeNoise
-    rate_hz: float
-
-    def directions(self) -> Array:
-        """Return rays (3, n) that fill the cone evenly, in the sensor's frame."""
-        # A sunflower: evenly spread over the disc of small angles.
-        count = 200
-        index = np.arange(count) + 0.5
-        off = 0.5 * self.fov_rad * np.sqrt(index / count)
-        turn = index * np.pi * (3.0 - np.sqrt(5.0))
-        side = np.sin(off)
-        return np.stack([np.cos(off), side * np.cos(turn), side * np.sin(turn)])
-
-    def measure(self, scene: Scene, pose: Pose, seed: int) -> float:
-        """Return the range in metres by REP 117: +inf nothing, -inf too near."""
-        random = np.random.default_rng(seed)
-        rays = Rays(pose.translation, rotated(pose.rotation, self.directions()))
-        nearest = cast(scene, rays).distance_m.min(keepdims=True)
-        value = float(self.noise.applied(nearest, random)[0])
-        if value > self.max_m:
-            return float('inf')
-        return float('-inf') if value < self.min_m else value
-
-
-@dataclass(frozen=True)
 class SensorSet:
     """The sensors of one kind of robot, besides its colour camera."""
 
     depth_camera: DepthCamera
     lidar: Lidar
     scanner: Scanner
-    range_cone: RangeCone
 
 
 def _sensors(far: float) -> SensorSet:
@@ -224,7 +191,6 @@ def _sensors(far: float) -> SensorSet:
             10.0,
         ),
         Scanner(720, 0.1, 12.0 * far, RangeNoise(0.012, 0.0, 0.003, 0.005), 10.0),
-        RangeCone(np.radians(14.0), 0.1, 4.0 * far, RangeNoise(0.01, 0.0, 0.01), 20.0),
     )
 
 

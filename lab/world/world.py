@@ -17,7 +17,7 @@ from lab.world.sensors import SENSORS, SensorSet
 
 __all__ = ['World']
 
-_CAMERA, _DEPTH, _LIDAR, _SCAN, _RANGE = range(5)
+_CAMERA, _DEPTH, _LIDAR, _SCAN = range(4)
 
 
 @dataclass(frozen=True)
@@ -89,12 +89,6 @@ class World:
         pose = self.base(time_s) @ self.rig.scan.pose()
         draw = self._draw(_SCAN, time_s)
         return self.sensors.scanner.measure(self.scene.at(time_s), pose, draw)
-
-    def range(self, time_s: float) -> float:
-        """Return the range cone's reading in metres."""
-        pose = self.base(time_s) @ self.rig.range.pose()
-        draw = self._draw(_RANGE, time_s)
-        return self.sensors.range_cone.measure(self.scene.at(time_s), pose, draw)
 
     def _draw(self, sensor: int, time_s: float) -> int:
         """Return a seed of its own to each measurement."""

@@ -24,8 +24,7 @@ from lab.degraded_truth import DegradedTruthBackend
 
 COMPRESSED = IMAGE + '/compressed'
 TRUTH_INFO = '/ground_truth/depth/camera_info'
-# Mean |error| / depth that the network's own errors leave, as in test_metric; a range cone shows
-# one depth only.
+# Mean |error| / depth that the network's own errors leave, as in test_metric.
 BOUNDS = {DEPTH: 0.09, LIDAR: 0.09, SCAN: 0.11, '': 0.12}
 KINDS = {
     DEPTH: ReferenceKind.DEPTH_IMAGE,
@@ -89,7 +88,7 @@ def test_every_reference_gives_metres(tmp_path: Path, reference: str) -> None:
     )
     assert len(found) == len(what.truth)
     metric = [each for each in found if each.frame and each.frame.depth_m is not None]
-    # A range cone needs several readings, and the first image may come before the reference.
+    # The first image may come before the reference.
     assert len(metric) > len(found) / 2
     assert np.median([error(each, what.truth) for each in metric]) < BOUNDS[reference]
     last = found[-1]
@@ -253,9 +252,17 @@ def test_a_transform_that_is_refused_is_noted_once(room: Drive, tmp_path: Path) 
             'auto',
             'is sensor_msgs/msg/PointCloud2, no CameraInfo: name one of',
         ),
-        (CameraTopics(IMAGE, reference='/tf'), 'auto', 'is tf2_msgs/msg/TFMessage: name one of'),
+        (
+            CameraTopics(IMAGE, reference='/tf'),
+            'auto',
+            'is tf2_msgs/msg/TFMessage: a reference has one of',
+        ),
         (CameraTopics(IMAGE, reference=IMAGE), 'auto', r'has pictures, no depth \(16UC1'),
-        (CameraTopics(IMAGE, reference=SCAN), 'range', 'is a laser_scan .*: set reference.type'),
+        (
+            CameraTopics(IMAGE, reference=SCAN),
+            'point_cloud',
+            'is a laser_scan .*: set reference.type',
+        ),
         (CameraTopics(IMAGE), 'point_cloud', 'no reference topic is named: give --reference'),
     ],
 )

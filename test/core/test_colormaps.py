@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from depth_anything_ros.core.colormaps import COLORMAPS, NAN_BGR, colorize
+from depth_anything_ros.core.types import COLORMAP_NAMES
 
 # round(255 * colour) of matplotlib 3.11 at rows 0, 64, 128, 192, 255, as blue, green, red.
 ROWS = (0, 64, 128, 192, 255)
@@ -27,6 +28,7 @@ def difference(table: np.ndarray, other: np.ndarray) -> int:
 
 
 def test_every_map_is_there() -> None:
+    assert tuple(COLORMAPS) == COLORMAP_NAMES
     assert set(COLORMAPS) == set(MATPLOTLIB)
 
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from depth_anything_ros.core.errors import SettingError
-from depth_anything_ros.core.pairing import JUMP_BACK_NS, StampedRing
+from depth_anything_ros.core.pairing import StampedRing
+from depth_anything_ros.core.timing import JUMP_BACK_NS
 
 MS = 1_000_000
 

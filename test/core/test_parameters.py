@@ -42,6 +42,7 @@ def test_tree_and_dotted_names_say_the_same() -> None:
         ('input_size', True, 'give a int'),
         ('relative.smoothing_s', float('nan'), '0 to 60'),
         ('allow_download', 1, 'give a bool'),
+        ('reference.type', 'range', "'range': choose one of auto, none, depth_image"),
         ('no.such', 1, "no parameter 'no.such'"),
     ],
 )

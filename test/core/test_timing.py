@@ -6,7 +6,32 @@ import math
 
 import pytest
 
-from depth_anything_ros.core.timing import Jitter, Rate, StageTimes, Window
+from depth_anything_ros.core.timing import (
+    NOMINAL_INTERVAL_S,
+    Jitter,
+    Rate,
+    StageTimes,
+    Window,
+    interval_s,
+    time_went_back,
+)
+
+SECOND_NS = 1_000_000_000
+
+
+def test_time_goes_back_by_more_than_a_second_and_less_is_late() -> None:
+    newest_ns = 100 * SECOND_NS
+    assert not time_went_back(newest_ns, newest_ns)
+    assert not time_went_back(newest_ns, 99 * SECOND_NS)
+    assert time_went_back(newest_ns, 99 * SECOND_NS - 1)
+    assert time_went_back(newest_ns, 0)
+    assert not time_went_back(newest_ns, 10**19)
+
+
+def test_stamps_that_do_not_advance_count_as_one_frame() -> None:
+    assert interval_s(5, 5 + SECOND_NS // 4) == pytest.approx(0.25)
+    assert interval_s(0, 0) == NOMINAL_INTERVAL_S
+    assert interval_s(SECOND_NS, SECOND_NS // 2) == NOMINAL_INTERVAL_S
 
 
 def test_window_forgets_the_oldest() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drive import DEPTH, IMAGE, INFO, LIDAR, Drive, drive
+from drive import DEPTH, IMAGE, INFO, LIDAR, SCAN, Drive, drive
 
 from depth_anything_ros.backends.base import NetworkOutput
 from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
@@ -126,6 +126,23 @@ def test_what_is_missing_has_a_name(lost: str, reason: str) -> None:
     assert frame.scale.message
     assert frame.depth_m is None
     assert frame.inverse_depth.shape == (120, 160)
+
+
+@pytest.mark.parametrize('nothing', [np.inf, np.nan])
+def test_a_scan_without_returns_keeps_no_scale_alive(nothing: float) -> None:
+    run = Run(drive('room'), SCAN, **{'alignment.hold_s': 0.25})
+    valid = []
+    for index in range(len(run.images)):
+        stamp_ns = ns_from_stamp(run.images[index].header.stamp)
+        for message in run.references:
+            if abs(ns_from_stamp(message.header.stamp) - stamp_ns) < 60_000_000:
+                if index > 9:
+                    message = replace(message, ranges=np.full_like(message.ranges, nothing))
+                run.messages.add_reference(message)
+        valid.append(run.frame(index).scale.valid)
+    assert all(valid[6:10])
+    # 10 images a second: held over two of them.
+    assert not any(valid[13:])
 
 
 def test_an_untrained_network_never_gives_metres() -> None:
@@ -260,3 +277,29 @@ def test_a_registered_depth_image_needs_no_extrinsics() -> None:
     run = Run(drive('room'), DEPTH, **{'reference.extrinsics': ''})
     run.messages.add_reference(run.references[0])
     assert run.frame(0).scale.reason == 'no_reference_camera_info'
+
+
+def _commonest(depth_m: np.ndarray) -> float:
+    """Return the depth with the most pixels around it, in steps of 5 %."""
+    steps = np.rint(np.log(depth_m[np.isfinite(depth_m)]) / 0.05).astype(int)
+    return float(np.exp(0.05 * np.bincount(steps).argmax()))
+
+
+@pytest.mark.parametrize('trusts', [False, True])
+def test_a_reference_at_one_depth_gives_metric_depth_only_on_trust(trusts: bool) -> None:
+    run = Run(drive('room'), DEPTH, **{'alignment.trust_polarity': trusts})
+    scales = []
+    for index, image in enumerate(run.images[:3]):
+        # Of the true depth, what lies at one distance, as before a wall.
+        truth = run.by_topic['/ground_truth/depth/image'][index]
+        depth_m = np.frombuffer(truth.data, np.float32)
+        one = np.abs(np.log(depth_m / _commonest(depth_m))) < 0.07
+        data = np.where(one, depth_m, np.float32(np.nan)).view(np.uint8)
+        run.messages.add_reference(replace(truth, header=image.header, data=data))
+        scales.append(run.frame(index).scale)
+    assert scales[-1].valid == trusts
+    if not trusts:
+        assert scales[-1].reason == 'polarity_unobserved'
+        assert 'alignment.trust_polarity' in scales[-1].message
+    else:
+        assert scales[-1].values()['warning'] == 'polarity_assumed'

@@ -41,7 +41,7 @@ from faults.robot import Robot
     refused(
         'it gives one value',
         'degenerate_network',
-        'tell no near from far',
+        'constant or out of range',
         np.ones((120, 160), np.float32),
     ),
     refused('it gives nothing', 'internal_error', "has no attribute 'shape'", None),

@@ -29,7 +29,6 @@ RATES_HZ = {
     '/depth_camera/depth/camera_info': RATE_HZ,
     '/lidar/points': 10.0,
     '/scan': 10.0,
-    '/range': 20.0,
     '/ground_truth/depth/image': RATE_HZ,
     '/ground_truth/depth/camera_info': RATE_HZ,
     '/tf': 50.0,
@@ -117,7 +116,7 @@ def test_image_info_and_truth_share_stamp_frame_and_content(bag: Bag) -> None:
         assert info.p[6] == pytest.approx(world.camera.cy)
 
 
-def test_clouds_scans_and_ranges_hold_what_the_sensors_gave(bag: Bag) -> None:
+def test_clouds_and_scans_hold_what_the_sensors_gave(bag: Bag) -> None:
     world = World('road', 3, SECONDS, SIZE)
     stamp, cloud = bag['/lidar/points'][0]
     points = world.cloud((stamp - START_NS) * 1e-9)
@@ -129,8 +128,6 @@ def test_clouds_scans_and_ranges_hold_what_the_sensors_gave(bag: Bag) -> None:
     assert np.array_equal(scan.ranges, world.scan((stamp - START_NS) * 1e-9), equal_nan=True)
     span = scan.angle_max - scan.angle_min
     assert span / scan.angle_increment == pytest.approx(len(scan.ranges) - 1, abs=1e-3)
-    stamp, cone = bag['/range'][2]
-    assert cone.range == pytest.approx(world.range((stamp - START_NS) * 1e-9), rel=1e-6)
     assert bag['/depth_camera/depth/image_raw'][0][1].encoding == '16UC1'
 
 

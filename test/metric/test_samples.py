@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from depth_anything_ros.core.geometry.projection import pixels_from_points, points_from_depth
-from depth_anything_ros.core.geometry.scans import PlanarScan, RangeReading
+from depth_anything_ros.core.geometry.scans import PlanarScan
 from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
 from depth_anything_ros.core.types import CameraModel, FloatImage, ReferenceSamples
 from depth_anything_ros.metric.samples import (
@@ -18,7 +18,6 @@ from depth_anything_ros.metric.samples import (
     samples_from_depth,
     samples_from_ground,
     samples_from_points,
-    samples_from_range,
     samples_from_scan,
 )
 from lab.world.camera import depth_image, view_of
@@ -92,64 +91,6 @@ def test_scan_samples_agree_with_true_depth(world: World) -> None:
     move = camera_from(world, world.base(TIME_S) @ world.rig.scan.pose())
     samples = samples_from_scan(scan, move, world.camera, GATE)
     agree(world, samples, scanner.noise.floor_m, 30)
-
-
-@pytest.mark.parametrize('seed', range(6))
-@pytest.mark.parametrize('family', ['room', 'road'])
-def test_a_range_is_the_nearest_of_its_samples(family: str, seed: int) -> None:
-    world = World(family, seed)
-    cone = world.sensors.range_cone
-    value = world.range(TIME_S)
-    depth = truth(world)
-    move = camera_from(world, world.base(TIME_S) @ world.rig.range.pose())
-    reading = RangeReading(value, cone.fov_rad, 0.01)
-    samples = samples_from_range(reading, move, world.camera, GATE)
-    if not np.isfinite(value):
-        assert samples.u.size == 0
-        return
-    assert samples.u.size > 20
-    there = depth[samples.v.astype(int), samples.u.astype(int)]
-    # One of them is true, and nothing is nearer. The rays of the simulated cone are 1 degree
-    # apart: where its edge grazes the floor, that costs some percent.
-    assert float((there / samples.depth_m).min()) == pytest.approx(1.0, abs=0.05)
-    assert samples.sigma_m is not None
-    assert np.allclose(samples.sigma_m, 0.01, rtol=0.25)
-
-
-FORWARD = Transform(np.array([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]]), np.array([0.1, 0, 0]))
-
-
-def test_samples_of_a_cone_lie_on_its_cap() -> None:
-    reading = RangeReading(2.0, 0.5)
-    samples = samples_from_range(reading, FORWARD, CAMERA, GATE)
-    slopes = np.stack([samples.u - CAMERA.cx, samples.v - CAMERA.cy, 0 * samples.u + 50.0]) / 50.0
-    seen = FORWARD.inverse().apply((slopes * samples.depth_m).T)
-    assert np.allclose(np.linalg.norm(seen, axis=1), 2.0, atol=1e-5)
-    off = np.arctan2(np.hypot(seen[:, 1], seen[:, 2]), seen[:, 0])
-    assert off.max() <= 0.25 + 1e-5
-    # The cap, seen from 2 m, is 25 pixels across: about 30 of every fourth pixel.
-    assert 24 < samples.u.size < 38
-
-
-def test_a_beam_thinner_than_the_pixels_looked_at_takes_its_axis() -> None:
-    samples = samples_from_range(RangeReading(2.0, 0.0, 0.5), FORWARD, CAMERA, GATE)
-    assert samples.depth_m.tolist() == pytest.approx([2.0])
-    assert samples.u.tolist() == pytest.approx([31.5 + 50 * 0.05])
-    assert samples.sigma_m is not None
-    assert samples.sigma_m.tolist() == [0.5]
-
-
-@pytest.mark.parametrize('value', [math.inf, -math.inf, math.nan, 200.0, 0.05])
-@pytest.mark.parametrize('fov', [0.0, 0.3])
-def test_no_samples_without_a_usable_range(value: float, fov: float) -> None:
-    at_lens = Transform(FORWARD.rotation, np.zeros(3))
-    reading = RangeReading(value, fov)
-    assert samples_from_range(reading, at_lens, CAMERA, GATE).u.size == 0
-
-
-def test_a_cone_beside_the_picture_gives_nothing() -> None:
-    backwards = Transform(np.array([[0.0, 1, 0], [0, 0, -1], [-1, 0, 0]]), np.zeros(3))
-    assert samples_from_range(RangeReading(2.0, 0.3), backwards, CAMERA, GATE).u.size == 0
 
 
 @pytest.mark.parametrize('world', WORLDS)

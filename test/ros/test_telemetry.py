@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.metric.scale import Scale
 from depth_anything_ros.ros.telemetry import CLOCKS_DISAGREE_S, Outcome, SequenceNumbers, Telemetry
@@ -56,6 +58,16 @@ def test_a_bag_that_loops_resets_the_windows_but_no_count() -> None:
     published(telemetry, 1.0, age_s=0.1)
     assert telemetry.latency()['age_p99_ms'] == 100.0
     assert telemetry.throughput()['frames_out'] == 2
+
+
+def test_a_late_frame_leaves_the_windows_alone() -> None:
+    telemetry = Telemetry()
+    published(telemetry, 100.0, age_s=0.3)
+    published(telemetry, 99.5, age_s=0.1)
+    assert telemetry.latency()['age_p50_ms'] == pytest.approx(200.0)
+    # Measured from the newest stamp, not from the late one.
+    published(telemetry, 98.9, age_s=0.1)
+    assert telemetry.latency()['age_p50_ms'] == pytest.approx(100.0)
 
 
 def test_silence_counts_from_the_beginning_or_the_last_image() -> None:

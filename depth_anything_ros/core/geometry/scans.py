@@ -1,4 +1,4 @@
-"""One turn of a planar scanner, and one reading of a range cone, as values."""
+"""One turn of a planar scanner as a value."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ['PlanarScan', 'RangeReading']
+__all__ = ['PlanarScan']
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,16 +37,3 @@ class PlanarScan:
         bearings, ranges = self.bearings_rad[known], self.ranges_m[known]
         columns = (ranges * np.cos(bearings), ranges * np.sin(bearings), np.zeros(known.size))
         return np.stack(columns, axis=1).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class RangeReading:
-    """The nearest thing in a cone of `fov_rad` (full angle) about x, in metres.
-
-    `range_m` follows REP 117 as in `PlanarScan`. `sigma_m` is None where the sensor says
-    nothing about it.
-    """
-
-    range_m: float
-    fov_rad: float
-    sigma_m: float | None = None

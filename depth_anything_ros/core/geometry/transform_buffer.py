@@ -9,7 +9,7 @@ from typing import Protocol
 
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform, interpolated
-from depth_anything_ros.core.pairing import JUMP_BACK_NS
+from depth_anything_ros.core.timing import time_went_back
 
 __all__ = ['TransformBuffer', 'Transforms']
 
@@ -82,7 +82,7 @@ class TransformBuffer:
     Each frame has one parent. Between two stamps, transforms are interpolated; beyond the
     first and last, the nearest one holds for `max_extrapolation_ns` and no longer. Timed
     transforms older than `keep_ns` before the newest of the same frame are dropped; None keeps
-    all, for bags. When time goes back by a second, every timed one is dropped.
+    all, for bags. Where time went back (see `time_went_back`) every timed one is dropped.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class TransformBuffer:
             track = self._tracks.get(child)
             if track is None or (track.parent, track.static) != (parent, static):
                 track = self._tracks[child] = _Track(parent, static)
-            elif not static and stamp_ns < track.stamps[-1] - JUMP_BACK_NS:
+            elif not static and time_went_back(track.stamps[-1], stamp_ns):
                 self._forget_timed()
                 track = self._tracks[child] = _Track(parent, static)
             track.put(stamp_ns, parent_from_child, self._keep_ns)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -126,6 +125,9 @@ def extrinsics_from_text(text: str) -> Transform | None:
         values = []
     if len(values) != 6 or not all(map(math.isfinite, values)):
         raise SettingError(f"'{text}': give six numbers, x y z roll pitch yaw")
+    # Imported where it is needed: the command line lists parameters without OpenCV.
+    import cv2
+
     turns = [
         cv2.Rodrigues(angle * axis)[0] for angle, axis in zip(values[3:], np.eye(3), strict=True)
     ]
@@ -148,6 +150,8 @@ def interpolated(first: Transform, second: Transform, fraction: float) -> Transf
 
     Translations linearly, rotations along the shortest arc at an even rate (slerp).
     """
+    import cv2
+
     arc = cv2.Rodrigues(first.rotation.T @ second.rotation)[0]
     turned = first.rotation @ cv2.Rodrigues(arc * fraction)[0]
     shift = (1.0 - fraction) * first.translation + fraction * second.translation

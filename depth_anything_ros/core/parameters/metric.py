@@ -19,12 +19,12 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ReferenceParameters:
-    """Where metric truth comes from."""
+    """What measures metric depth."""
 
     type: str = param(
         'auto',
-        'What measures metres: auto takes the type of whatever is published on reference; none '
-        'publishes relative depth only; ground_plane needs no topic, it takes the floor.',
+        'What measures metric depth: auto takes the type of the topic reference; none publishes '
+        'relative depth only; ground_plane needs no topic, but the height of the camera.',
         Change.INACTIVE,
         choices=('auto', 'none', *(kind.value for kind in ReferenceKind)),
     )
@@ -46,12 +46,12 @@ class ReferenceParameters:
     )
     camera_height_m: float = param(
         0.0,
-        'Height of the camera over the floor, for ground_plane; 0 takes that from tf.',
+        'Height of the camera over the ground, for ground_plane; 0 takes that from tf.',
         between=(0.0, 100.0),
     )
     ground_frame: str = param(
         'base_footprint',
-        'Frame on the floor with z up, for ground_plane: says how the camera is tilted.',
+        'Frame on the ground with z up, for ground_plane: gives the tilt of the camera.',
     )
     extrinsics: str = param(
         '',
@@ -66,7 +66,7 @@ class ReferenceParameters:
 
 @dataclass(frozen=True)
 class AlignmentParameters:
-    """When scale and shift are believed."""
+    """When an alignment is accepted, and for how long."""
 
     hold_s: float = param(
         0.5,
@@ -80,8 +80,8 @@ class AlignmentParameters:
     )
     max_relative_sigma: float = param(
         0.25,
-        'Standard deviation over depth, at the median pixel, above which the reference is said to '
-        'leave the scale open.',
+        'Standard deviation over depth, at the median pixel, above which the reference does not '
+        'determine the scale.',
         between=(0.001, 10.0),
     )
     edge_share: float = param(
@@ -92,12 +92,12 @@ class AlignmentParameters:
     )
     network_sigma: float = param(
         0.06,
-        'Log error of the network that is assumed until samples say more.',
+        'Log error of the network that is assumed before samples are seen.',
         between=(0.001, 1.0),
     )
     shift_share: float = param(
         0.2,
-        'Standard deviation of the shift while no sample tells, as a share of the inverse depth '
+        'Standard deviation of the shift before samples are seen, as a share of the inverse depth '
         'of the far end of the scene.',
         between=(0.001, 10.0),
     )
@@ -113,14 +113,14 @@ class AlignmentParameters:
     )
     trust_polarity: bool = param(
         False,
-        'Give metres even before two depths of the reference have shown that far is far, as with '
-        'a single beam on one wall: a reversed reference would go unnoticed.',
+        'Publish metric depth even before the reference has covered several depths, as a scanner '
+        'square before a wall: a reversed reference would go unnoticed.',
     )
 
 
 @dataclass(frozen=True)
 class MetricParameters:
-    """What is known without a reference."""
+    """Metric depth without a reference."""
 
     prior_relative_sigma: float = param(
         0.2,
@@ -146,7 +146,7 @@ class CloudParameters:
     sigma: bool = param(False, 'Points carry the standard deviation of their depth, as sigma.')
     edge_filter: float = param(
         0.08,
-        'Relative step in depth to a neighbouring pixel beyond which a point flies between two '
+        'Relative step in depth to a neighbouring pixel beyond which a point lies between two '
         'surfaces and is dropped; 0 keeps all.',
         between=(0.0, 10.0),
     )
@@ -183,17 +183,17 @@ class ScanParameters:
     """What ~/scan sees."""
 
     frame: str = param(
-        'base_footprint', 'Frame on the floor with z up, in which the scan is published.'
+        'base_footprint', 'Frame on the ground with z up, in which the scan is published.'
     )
     min_height_m: float = param(
-        0.1, 'What is lower over the floor is no obstacle.', between=(-100.0, 100.0)
+        0.1, 'What is lower above the ground is no obstacle.', between=(-100.0, 100.0)
     )
     max_height_m: float = param(
-        1.5, 'What is higher over the floor is no obstacle.', between=(-100.0, 100.0)
+        1.5, 'What is higher above the ground is no obstacle.', between=(-100.0, 100.0)
     )
     floor_slope_rad: float = param(
         0.0175,
-        'min_height_m rises by this slope with distance: an error of the tilt lifts far floor.',
+        'min_height_m rises by this slope with distance: an error of the tilt lifts far ground.',
         between=(0.0, 0.5),
     )
     min_range_m: float = param(
@@ -201,7 +201,7 @@ class ScanParameters:
     )
     max_range_m: float = param(
         10.0,
-        'Obstacles farther away are left out, and up to here the floor has to be seen for a '
+        'Obstacles farther away are left out, and up to here the ground has to be visible for a '
         'bearing to count as free.',
         between=(0.01, 1000.0),
     )

@@ -6,9 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from depth_anything_ros.core.colormaps import COLORMAPS
 from depth_anything_ros.core.errors import SettingError
-from depth_anything_ros.core.normalization import Normalization
 from depth_anything_ros.core.parameters.entries import Change, Entry, built, entries_of, param
 from depth_anything_ros.core.parameters.metric import (
     AlignmentParameters,
@@ -17,6 +15,7 @@ from depth_anything_ros.core.parameters.metric import (
     ReferenceParameters,
     ScanParameters,
 )
+from depth_anything_ros.core.types import COLORMAP_NAMES, Normalization
 
 __all__ = [
     'ColorParameters',
@@ -30,7 +29,7 @@ __all__ = [
 ]
 
 NO_NAME = ('',)
-"""ROS cannot tell the type of an empty list in a file."""
+"""One empty name: ROS cannot infer the type of an empty list in a parameter file."""
 
 _CAMERA = re.compile(r'[a-z][a-z0-9_]*')
 
@@ -49,7 +48,7 @@ def camera_names(names: tuple[str, ...]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class OutputParameters:
-    """What is published, whatever it shows."""
+    """Size and quality of what is published."""
 
     max_side: int = param(
         0,
@@ -83,12 +82,12 @@ class RelativeParameters:
 class ColorParameters:
     """How normalised inverse depth is drawn."""
 
-    map: str = param('spectral_r', 'Colormap of ~/relative/image_color.', choices=tuple(COLORMAPS))
+    map: str = param('spectral_r', 'Colormap of ~/relative/image_color.', choices=COLORMAP_NAMES)
 
 
 @dataclass(frozen=True)
 class OverloadParameters:
-    """What to do where the network is too slow."""
+    """What to do if the network is too slow."""
 
     policy: str = param(
         'none',
@@ -99,7 +98,7 @@ class OverloadParameters:
     )
     target_hz: float = param(
         10.0,
-        'Answers per second and camera that overload.policy is to hold.',
+        'Frames per second and camera that overload.policy is to hold.',
         between=(0.1, 1000.0),
         shared=True,
     )
@@ -124,8 +123,8 @@ class DiagnosticsParameters:
     )
     min_output_hz: float = param(
         0.0,
-        'Answers per second below which throughput is a warning while more images come in; 0 '
-        'warns of none.',
+        'Frames per second below which throughput is a warning while more images arrive; 0 '
+        'disables that.',
         between=(0.0, 1000.0),
     )
 

@@ -1,6 +1,6 @@
-"""The line from network output to true inverse depth that most samples support, or why none.
+"""The affine map from the network's output to 1 / z that most samples support, or a reason.
 
-Lines through pairs of samples are tried first; the best is handed to `robust_fit`.
+Hypotheses are maps through pairs of samples; the one of the best score starts `robust_fit`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ __all__ = ['fit_affine']
 Floats = npt.NDArray[np.float64]
 
 _SCORED = 512
+# A rival hypothesis: a score within this factor of the best, and depths apart by this (log).
 _RIVAL_SCORE = 1.1
 _RIVAL_DISTANCE = 0.2
 
@@ -33,14 +34,15 @@ def fit_affine(
     samples: GatedSamples,
     stats: InverseDepthStats,
     prior: Prior,
-    believed: Floats | None,
+    predicted: Floats | None,
 ) -> tuple[AffineFit | None, str]:
-    """Fit (scale, shift) to at least two samples; `believed` is one more hypothesis.
+    """Return a fit of (scale, shift) to at least two samples, and ''.
 
-    Gives None and a reason where no fit may be trusted: 'unobservable_slope' where no line rises
-    with inverse depth, 'ambiguous' where two different ones explain the samples alike.
+    The `predicted` state is one more hypothesis. The result is None and a reason where no fit can
+    be trusted: 'unobservable_slope' where no hypothesis has a positive scale, 'ambiguous' where
+    two different ones explain the samples about equally well.
     """
-    states = _hypotheses(samples.inverse_depth, 1.0 / samples.depth_m, believed)
+    states = _hypotheses(samples.inverse_depth, 1.0 / samples.depth_m, predicted)
     states = states[states[:, 0] > 0.0]
     if not states.size:
         return None, 'unobservable_slope'
@@ -57,16 +59,16 @@ def fit_affine(
     return refit(samples, states[best], prior), ''
 
 
-def _hypotheses(q: Floats, y: Floats, believed: Floats | None) -> Floats:
-    """Return states (h, 2): lines through two samples, the median ratio, and the belief."""
+def _hypotheses(q: Floats, y: Floats, predicted: Floats | None) -> Floats:
+    """Return states (h, 2): through two samples each, the median ratio, and the prediction."""
     low, high = far_pairs(q)
     slope = (y[high] - y[low]) / (q[high] - q[low])
     lines = [np.stack([slope, y[low] - slope * q[low]], axis=1)]
     positive = q > 0.0
     if positive.any():
         lines.append(np.array([[float(np.median(y[positive] / q[positive])), 0.0]]))
-    if believed is not None:
-        lines.append(believed[None, :])
+    if predicted is not None:
+        lines.append(predicted[None, :])
     return np.concatenate(lines)
 
 
@@ -80,9 +82,9 @@ def _log_errors(states: Floats, q: Floats, z: Floats) -> npt.NDArray[np.float32]
 def _support(states: Floats, errors: npt.NDArray[np.float32], z: Floats, spread: float) -> Floats:
     """Return the mean log likelihood (h,) of the inverse depths, given the depths.
 
-    Samples that fit have a Laplacian error, the others lie anywhere in the `spread` of the
-    inverse depth. The density is one of inverse depth: a line of slope near 0 has small log errors
-    on any wall, and earns nothing by them.
+    A mixture: samples that fit have a Laplacian error, the others are uniform over the `spread`
+    of the inverse depth. The density is one of inverse depth: a map of slope near 0 has small log
+    errors on any wall, and scores nothing by them.
     """
     width = 2.0 * LEAST_SIGMA / spread
     height = np.abs(states[:, :1]).astype(np.float32) * (z / width).astype(np.float32)

@@ -17,15 +17,15 @@ __all__ = ['Alignment']
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """Scale and shift between inverse depth and inverse depth, 1 / z = scale * q + shift.
+    """Scale and shift from the network's output q to inverse depth: 1 / z = scale * q + shift.
 
     `reason` is '' when `accepted`, else one of too_few_samples, no_floor, contradicts_network,
-    polarity_unobserved (no two samples show yet that the nearer has the larger inverse depth, as
-    with one beam on one wall: a negated reference would look the same), ambiguous, poor_fit,
-    unobservable_slope, jump, degenerate_network. `warning` is '' or why the depth may
-    be wrong: few_inliers (half of the samples or more may be wrong), rejected_region (most
-    samples of a region are), unlikely_shift, rough_fit (the network errs more than it should),
-    polarity_assumed (not observed, and `trust_polarity` allows that).
+    polarity_unobserved (the samples lie at one depth, as before a wall: a reversed reference
+    would look the same), ambiguous, poor_fit, unobservable_slope, jump, degenerate_network.
+    `warning` is '' or why the depth may be wrong: few_inliers (half of the samples or more may be
+    wrong), rejected_region (most samples of a region are), unlikely_shift, rough_fit (the
+    network errs more than it should), polarity_assumed (the depth ordering is not observed, and
+    `trust_polarity` allows that).
     `residual`: median |log error| of the samples. `inliers`, `inlier_ratio`: of the samples after
     gating, and of a ground plane of those that show it.
     `held_out_abs_rel`: mean |error| / depth at samples left out of the fit, outliers aside; NaN
@@ -50,7 +50,7 @@ class Alignment:
     def metric_depth(self, inverse_depth: FloatImage) -> FloatImage:
         """Return depth along Z in metres, float32 (H, W).
 
-        NaN where it is unknown: outside the depth range, where the network gave its floor of 0,
+        NaN where it is unknown: outside the depth range, where the network's output is 0,
         and everywhere if the alignment is not accepted.
         """
         if not self.accepted:
@@ -75,7 +75,7 @@ class Alignment:
         return self.sigma_of(self.metric_depth(inverse_depth))
 
     def sigma_of(self, depth: FloatImage) -> FloatImage:
-        """Return the same for the `metric_depth` (H, W) already at hand."""
+        """Return the same for a `metric_depth` (H, W) computed before."""
         if self.covariance is None or self.local is None:
             return np.full(depth.shape, np.nan, np.float32)
         constant, linear, square = self._variance_in_depth(self.local)
@@ -83,7 +83,7 @@ class Alignment:
         variance += _stretched(linear, depth.shape)
         variance *= depth
         variance += _stretched(constant, depth.shape)
-        # Never less than the samples nearby show.
+        # Not less than the samples nearby show.
         np.maximum(variance, _stretched(self.local.variance, depth.shape), out=variance)
         variance += texture_variance(depth, self.max_depth_m)
         sigma: FloatImage = np.sqrt(variance, out=variance)
@@ -93,8 +93,9 @@ class Alignment:
     def _variance_in_depth(self, local: LocalError) -> tuple[FloatImage, FloatImage, float]:
         """Return c0 (rows, columns), c1 (rows, columns), c2 of the variance c0 + c1 z + c2 z^2.
 
-        That of scale and shift is [q 1] P [q 1]' z^2 with q = (1 / z - shift) / scale. What
-        samples nearby show holds it for their depths; at others, z^2 of the shift's is open.
+        That of scale and shift is [q 1] P [q 1]' z^2 with q = (1 / z - shift) / scale. Where
+        samples are nearby, their errors contain it for their depths; at other depths the z^2 term
+        of the shift is added.
         """
         assert self.covariance is not None
         (ss, st), (_, tt) = self.covariance / np.array([[self.scale**2, self.scale], [1.0, 1.0]])
@@ -108,5 +109,5 @@ class Alignment:
 
 
 def _stretched(grid: FloatImage, shape: tuple[int, ...]) -> FloatImage:
-    """Stretch a coarse grid over an image of `shape`, bilinearly."""
+    """Return a coarse grid stretched over an image of `shape`, bilinearly."""
     return np.asarray(cv2.resize(grid, (shape[1], shape[0])), np.float32)

@@ -1,96 +1,97 @@
-"""Whether the nearer of two samples has the greater inverse depth, by rank: no line is fitted."""
+"""Depth ordering: whether the nearer of two samples has the greater inverse depth.
+
+By rank only, so that no fit is needed. A reference with the wrong frame, unit or sign fails it.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.metric.alignment.config import OrderingRules
 from depth_anything_ros.metric.alignment.sample_gate import GatedSamples, InverseDepthStats
 
-__all__ = ['DepthOrdering', 'far_pairs', 'rising_share']
+__all__ = ['DepthOrdering', 'far_pairs', 'ordered_share']
 
 Ints = npt.NDArray[np.int64]
 
 _PAIRS = 128
 _SORTED = 512
-_LEAST_TELLING = 12
-# Shares of the spread of inverse depth: that of the samples, that of the image.
-_LEAST_APART = 0.15
-_LEAST_OF_IMAGE = 0.03
-# Disparities further apart than the network's error could bring them.
+_MIN_INFORMATIVE = 12
+# Least difference of a pair in inverse depth: share of the spread of the samples, of the image.
+_MIN_APART = 0.15
+_MIN_OF_IMAGE = 0.03
+# Log change of depth from which the network must order a pair: its error differs between two
+# places by 10 %.
+_INFORMATIVE_CHANGE = 0.15
+# Inverse depths further apart than the network's error could explain.
 _SURE_OF_IMAGE, _SURE_OF_MEDIAN = 0.25, 0.3
-_LEAST_CHANGE = 0.02
-# One stray sample, or two, are in many pairs, and must not decide.
-_LEAST_EACH = 3
-_RISING = 0.5
+# Log change of depth from which a pair counts as ordered.
+_MIN_CHANGE = 0.02
+# One or two outliers are in many pairs, and must not decide.
+_MIN_EACH = 3
+# Share of ordered pairs below which a frame contradicts the network, and from which it confirms
+# it. Outliers order pairs by chance: 30 % of them leave a share of 0.75.
+_CONTRADICTED, _CONFIRMED = 0.5, 0.6
+# Frames that must confirm after a contradiction: a reversed scan may agree in single frames,
+# where its points fall on the ground before an object.
 _FRAMES_TO_TRUST_AGAIN = 8
 
 _DRAWS = np.random.default_rng(20240613).random((2, _PAIRS))
 
 
 class DepthOrdering:
-    """What the frames so far say: a contradiction asks for eight frames that prove otherwise.
+    """What the frames so far show: one that confirms is enough, after a contradiction eight."""
 
-    Of a beam each one does, for all of its frames see the same place. A negated scan may agree in
-    single frames, where its points fall on the floor before them, and a negated beam while it
-    crosses an edge.
-    """
-
-    def __init__(self, rules: OrderingRules) -> None:
-        self._rules = rules
+    def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
         """Forget everything."""
-        self._proofs = 0
+        self._confirmed = 0
 
     @property
     def known(self) -> bool:
-        """Return whether enough frames showed that nearer is more inverse depth."""
-        return self._proofs >= self._rules.frames
+        """Return whether enough frames confirmed that nearer means greater inverse depth."""
+        return self._confirmed > 0
 
     def contradicted(self, share: float) -> bool:
-        """Take in the `rising_share` of a frame, NaN if none; tell whether to refuse it."""
-        if share < _RISING:
-            rules = self._rules
-            doubted = min(self._proofs, rules.frames) - _FRAMES_TO_TRUST_AGAIN
-            self._proofs = max(doubted, rules.frames - rules.most_doubt)
-        elif share >= self._rules.share:
-            self._proofs += 1
-        return self._proofs < 0
+        """Add the `ordered_share` of a frame (NaN if unknown); return whether to refuse it."""
+        if share < _CONTRADICTED:
+            self._confirmed = 1 - _FRAMES_TO_TRUST_AGAIN
+        elif share >= _CONFIRMED:
+            self._confirmed += 1
+        return self._confirmed < 0
 
 
 def far_pairs(q: npt.NDArray[np.float64]) -> tuple[Ints, Ints]:
-    """Return indices (m,), (m,) of pairs of small and large inverse depth, well apart."""
+    """Return indices (m,), (m,) of pairs of small and large inverse depth `q` (n,), well apart."""
     step = q.size // _SORTED + 1
     order = step * np.argsort(q[::step], kind='stable')
     half, last = order.size // 2, order.size - 1
     low = order[(_DRAWS[0] * half).astype(np.int64)]
     high = order[half + (_DRAWS[1] * (order.size - half)).astype(np.int64)]
-    # By the spread of the samples: a scan that sees little of it must still tell its sign.
+    # Relative to the samples: a scan that sees a small part of the spread shows an order too.
     spread = q[order[int(0.95 * last)]] - q[order[int(0.05 * last)]]
-    apart = q[high] - q[low] > _LEAST_APART * spread
+    apart = q[high] - q[low] > _MIN_APART * spread
     return low[apart], high[apart]
 
 
-def rising_share(samples: GatedSamples, stats: InverseDepthStats, least_change: float) -> float:
-    """Return the share of pairs whose nearer sample has the greater inverse depth.
+def ordered_share(samples: GatedSamples, stats: InverseDepthStats) -> float:
+    """Return the share of informative pairs whose nearer sample has the greater inverse depth.
 
-    Pairs tell where they differ in depth by `least_change` (log) and at least by half of that in
-    inverse depth, or so much in inverse depth that they must differ in depth: a negated reference
-    may be nearly flat.
-    NaN where too few pairs tell, as before a wall or with one beam on one thing.
+    A pair is informative where it differs enough in depth and in inverse depth, or so much in
+    inverse depth that it must differ in depth: a reversed reference may be nearly flat.
+    NaN where too few pairs are informative, as before a wall.
     """
     q = samples.inverse_depth
     low, high = far_pairs(q)
     change = np.log(samples.depth_m[low] / samples.depth_m[high])
     relief = q[high] - q[low]
-    telling = (np.abs(change) > least_change) & (relief > _LEAST_OF_IMAGE * stats.spread)
-    telling &= relief > 0.5 * least_change * np.abs(q[high])
-    telling |= relief > max(_SURE_OF_IMAGE * stats.spread, _SURE_OF_MEDIAN * abs(stats.median))
-    count = int(np.count_nonzero(telling))
-    each = min(np.unique(low[telling]).size, np.unique(high[telling]).size)
-    if count < _LEAST_TELLING or each < _LEAST_EACH:
+    informative = (np.abs(change) > _INFORMATIVE_CHANGE) & (relief > _MIN_OF_IMAGE * stats.spread)
+    informative &= relief > 0.5 * _INFORMATIVE_CHANGE * np.abs(q[high])
+    informative |= relief > max(_SURE_OF_IMAGE * stats.spread, _SURE_OF_MEDIAN * abs(stats.median))
+    count = int(np.count_nonzero(informative))
+    each = min(np.unique(low[informative]).size, np.unique(high[informative]).size)
+    if count < _MIN_INFORMATIVE or each < _MIN_EACH:
         return float('nan')
-    return float(np.count_nonzero(change[telling] > _LEAST_CHANGE)) / count
+    return float(np.count_nonzero(change[informative] > _MIN_CHANGE)) / count

@@ -1,8 +1,8 @@
-"""Which samples of a floor show the floor, and what they err by together.
+"""Which samples of a ground plane show the ground, and the error that they share.
 
-A ground plane is known for every pixel, whatever stands in front of it. Along a floor the
-inverse depth rises in proportion to the inverse depth of the plane, at one rate; along a wall it
-hardly does, along a table faster.
+A ground plane is known for every pixel, whatever stands in front of it. Along the ground the
+network's inverse depth rises in proportion to the inverse depth of the plane, at one rate; along
+a wall it hardly does, along a table faster.
 """
 
 from __future__ import annotations
@@ -15,30 +15,31 @@ from depth_anything_ros.metric.alignment.robust_fit import inverse_2x2, middle
 from depth_anything_ros.metric.alignment.sample_gate import GatedSamples
 from depth_anything_ros.metric.alignment.scale_filter import Bias
 
-__all__ = ['common_error', 'on_ground_plane']
+__all__ = ['on_ground_plane', 'shared_error']
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-# A rate is measured to where the plane has risen by that share, within these of the longer side.
+# A rate is measured over the distance in which 1 / z of the plane rises by this share, within
+# these bounds in longer sides of the image.
 _RISE = 0.03
-_REACH_LEAST, _REACH_MOST = 1 / 80, 1 / 16
+_MIN_REACH, _MAX_REACH = 1 / 80, 1 / 16
 _TRACKS = (-0.4, 0.0, 0.4)
-# Less than that share is no rise, as before a camera that looks straight down.
-_LEAST_RISE = 0.01
-_LEAST_SAMPLES = 12
-_ALIKE = np.log(1.35)
-"""The network's error differs along the image, and changes the rate by less than that (log)."""
+# Least rise within the greatest distance; less, as for a camera that looks straight down.
+_MIN_RISE = 0.01
+_MIN_SAMPLES = 12
+_RATE_TOLERANCE = np.log(1.35)
+"""The network's error varies along the image and changes the rate by less than this (log)."""
 _PLANES = 3
-# Nothing lies below the floor: more than that share of samples so far below it (log).
+# Nothing lies below the ground: no more than this share of samples may lie this far (log) below.
 _BELOW, _BELOW_SHARE = 0.3, 0.2
 
 
-def common_error(samples: GatedSamples) -> Bias:
-    """Return what the inverse depths of all samples err by together.
+def shared_error(samples: GatedSamples) -> Bias:
+    """Return the standard deviations of the error that all samples share.
 
-    A wrong height multiplies them all, a tilt of the camera adds to them all: their variance is
-    a^2 + b^2 z^2 in shares of the depth z.
+    A wrong height multiplies their inverse depths, a tilt of the camera adds to them: the
+    relative variance is a^2 + b^2 z^2 at depth z.
     """
     square = np.square(samples.depth_m)
     order = np.argsort(square)
@@ -54,32 +55,32 @@ def common_error(samples: GatedSamples) -> Bias:
 
 
 def on_ground_plane(inverse_depth: FloatImage, samples: GatedSamples) -> Mask:
-    """Tell which samples (n,) of a ground plane show it in the inverse depth (H, W).
+    """Return which samples (n,) of a ground plane show it in the inverse depth (H, W).
 
-    They are those with the commonest rate of inverse depth over inverse depth, unless many others
-    would then lie below the floor, as under a table: the next commonest is tried. No sample
-    where none of the first three will do.
+    They are those with the most common rate, the rise of the network's inverse depth over that
+    of the plane, unless many others would then lie below the ground, as under a table: then the
+    next most common rate is tried, three at most.
     """
     inverse = 1.0 / samples.depth_m
     gradient = _gradient(samples, inverse)
     per_px, longer = float(np.hypot(*gradient)), max(inverse_depth.shape)
-    # So far apart the plane has risen by its whole inverse depth.
+    # Distance in which 1 / z of the plane doubles.
     whole_px = middle(inverse) / max(per_px, 1e-12)
-    least_px, most_px = _REACH_LEAST * longer, _REACH_MOST * longer
-    if most_px < _LEAST_RISE * whole_px:
+    least_px, most_px = _MIN_REACH * longer, _MAX_REACH * longer
+    if most_px < _MIN_RISE * whole_px:
         return np.ones(samples.count, np.bool_)
     reach_px = min(max(_RISE * whole_px, least_px), most_px)
     rate = _rise_along(inverse_depth, samples, reach_px * gradient / per_px) / (reach_px * per_px)
     left = np.isfinite(rate) & (rate != 0.0)
     size = np.log(np.abs(rate), where=left, out=np.zeros(rate.size))
     for _ in range(_PLANES):
-        if np.count_nonzero(left) < _LEAST_SAMPLES:
+        if np.count_nonzero(left) < _MIN_SAMPLES:
             break
-        plane = left & (np.abs(size - _commonest(size[left])) < _ALIKE)
-        middling = middle(rate[plane])
-        plane &= rate * middling > 0.0
-        shift = middle(inverse[plane] - samples.inverse_depth[plane] / middling)
-        ratio = (samples.inverse_depth / middling + shift) * samples.depth_m
+        plane = left & (np.abs(size - _most_common(size[left])) < _RATE_TOLERANCE)
+        rate_there = middle(rate[plane])
+        plane &= rate * rate_there > 0.0
+        shift = middle(inverse[plane] - samples.inverse_depth[plane] / rate_there)
+        ratio = (samples.inverse_depth / rate_there + shift) * samples.depth_m
         if np.mean(ratio < np.exp(-_BELOW)) < _BELOW_SHARE:
             return np.asarray(plane)
         left &= ~plane
@@ -89,7 +90,7 @@ def on_ground_plane(inverse_depth: FloatImage, samples: GatedSamples) -> Mask:
 def _gradient(samples: GatedSamples, inverse: Floats) -> Floats:
     """Return the gradient (2,) of the inverse depth (n,) over u and v, by least squares."""
     place = np.stack([samples.u - samples.u.mean(), samples.v - samples.v.mean()])
-    # Half a pixel of spread keeps a single row or column of samples solvable.
+    # Half a pixel of added spread keeps a single row or column of samples solvable.
     spread = place @ place.T + 0.25 * samples.count * np.eye(2)
     return np.asarray(inverse_2x2(spread) @ (place @ (inverse - inverse.mean())))
 
@@ -111,11 +112,11 @@ def _rise_along(inverse_depth: FloatImage, samples: GatedSamples, way: Floats) -
     return change / (2.0 * len(_TRACKS))
 
 
-def _commonest(values: Floats) -> float:
-    """Return the middle of those values that have the most others within `_ALIKE`."""
+def _most_common(values: Floats) -> float:
+    """Return the median of the values around the one with the most others in tolerance."""
     ordered = np.sort(values)
-    around = np.searchsorted(ordered, ordered + _ALIKE) - np.searchsorted(
-        ordered, ordered - _ALIKE
+    around = np.searchsorted(ordered, ordered + _RATE_TOLERANCE) - np.searchsorted(
+        ordered, ordered - _RATE_TOLERANCE
     )
     best = ordered[int(np.argmax(around))]
-    return middle(ordered[np.abs(ordered - best) < _ALIKE])
+    return middle(ordered[np.abs(ordered - best) < _RATE_TOLERANCE])

@@ -1,4 +1,4 @@
-"""How well the alignment predicts samples that it has not seen."""
+"""Held-out error: how well the alignment predicts samples that were left out of the fit."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _ITERATIONS = 3
 class HeldOutError:
     """Leaves every fifth block of the image out of a fit, another fifth at each call.
 
-    Whole blocks, because the network errs alike at neighbours: they would give the answer away.
-    Outliers by the fit to the rest are not counted, for they are the reference's errors.
+    Whole blocks, because the network's errors at neighbours correlate. Outliers by the fit to the
+    rest are not counted, for they are the reference's errors.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""How wrong the network is over the image, by what a global fit leaves at the samples."""
+"""The network's error over the image, from the residuals of a global fit at the samples."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from depth_anything_ros.core.types import FloatImage
 from depth_anything_ros.metric.alignment.robust_fit import AffineFit
 from depth_anything_ros.metric.alignment.sample_gate import BLOCKS_ALONG, GatedSamples
 
-__all__ = ['LocalError', 'alike', 'depths_nearby', 'mean_nearby', 'observed_error']
+__all__ = ['LocalError', 'correlation_at', 'depths_nearby', 'mean_nearby', 'observed_error']
 
 Floats = npt.NDArray[np.float64]
 
 _CORRELATION = 0.15
-"""Distance over which the network's errors are alike, in the longer side of the image."""
+"""Correlation length of the network's errors, in longer sides of the image."""
 
 # Below 100 OpenCV solves by itself: LAPACK would start threads that wait for the network's.
 _MOST_SAMPLES = 64
 
 _OWN_SHARE = 0.3
-"""Of the network's error: what a pixel has for itself."""
+"""Share of the network's error that is independent from pixel to pixel."""
 
 _ADAPTED = 0.08
 """Share of the network's variance that the fit takes away where it has samples all around."""
 
 _ASSUMED_BLOCKS = 8.0
-"""Of the nine blocks around a place: worth of the error that is assumed everywhere."""
+"""Weight of the error that is assumed everywhere, in blocks, beside the nine around a place."""
 
 
 @dataclass(frozen=True, eq=False)
 class LocalError:
-    """What is known of the log error over the image, on a coarse grid stretched over it.
+    """The log error over the image, on a coarse grid stretched over it.
 
-    `correction` multiplies depth by its exponential, None for no correction. `variance`: of the
-    log error that remains, as the samples nearby show it; it holds their error of scale and
-    shift but for an `open_share` of its variance, 1 far from samples. `depth_m`,
-    `depth_variance`: mean and variance of the depths of those samples.
+    `correction`: depth is multiplied by its exponential, None for no correction. `variance`: of
+    the log error that remains, from the samples nearby; it contains that of scale and shift
+    except for a share `open_share`, 1 far from samples. `depth_m`, `depth_variance`: mean and
+    variance of the depths of those samples.
     """
 
     variance: FloatImage
@@ -52,9 +52,8 @@ class LocalError:
 def observed_error(samples: GatedSamples, fit: AffineFit, trust: float) -> LocalError:
     """Return the mean square log error by the inliers nearby, of which there is at least one.
 
-    A Gaussian process through up to 64 of them (`alike`, deviation `fit.sigma`) knows the error
-    beside a sample so well that nearly all pixels would lie within twice that: it is believed by
-    a share of `trust` (0 to 1), and the global error for the rest.
+    A Gaussian process through up to 64 of them (`correlation_at`, deviation `fit.sigma`) gets a
+    share of `trust` (0 to 1), the global error the rest: alone it is overconfident beside samples.
     """
     inlier = np.flatnonzero(fit.weight > 0.0)
     chosen = np.linspace(0, inlier.size - 1, min(inlier.size, _MOST_SAMPLES))
@@ -64,8 +63,8 @@ def observed_error(samples: GatedSamples, fit: AffineFit, trust: float) -> Local
     rows, columns = _blocks(samples)
     down, across = ((each.ravel() + 0.5) / BLOCKS_ALONG for each in np.indices((rows, columns)))
     own = _OWN_SHARE**2 + samples.variance[inlier] / fit.sigma**2
-    between = alike(x[:, None] - x, y[:, None] - y) + np.diag(own)
-    reaching = alike(x[:, None] - across, y[:, None] - down)
+    between = correlation_at(x[:, None] - x, y[:, None] - y) + np.diag(own)
+    reaching = correlation_at(x[:, None] - across, y[:, None] - down)
     _, share = cv2.solve(between, reaching, flags=cv2.DECOMP_CHOLESKY)
     away = 1.0 - np.sum(share * reaching, axis=0)
     elsewhere = fit.sigma**2 * (1.0 - _ADAPTED * (1.0 - away))
@@ -78,8 +77,8 @@ def observed_error(samples: GatedSamples, fit: AffineFit, trust: float) -> Local
     )
 
 
-def alike(x: Floats, y: Floats) -> Floats:
-    """Return the correlation of the network's errors at places so far apart, in longer sides.
+def correlation_at(x: Floats, y: Floats) -> Floats:
+    """Return the correlation of the network's errors at distances (x, y), in longer sides.
 
     Matern 5/2: Rasmussen and Williams, Gaussian Processes for Machine Learning, eq. 4.17.
     """
@@ -97,15 +96,15 @@ def depths_nearby(samples: GatedSamples, fit: AffineFit) -> tuple[FloatImage, Fl
 def mean_nearby(
     samples: GatedSamples, weight: Floats, values: Floats
 ) -> tuple[FloatImage, FloatImage]:
-    """Give, of each block (rows, columns), the mean of the values in and around it.
+    """Return for each block (rows, columns) the weighted mean of the values in and around it.
 
-    It is 0 where no sample is. The second result is the share that what is assumed everywhere
+    It is 0 without samples. The second result is the share that the value assumed everywhere
     should have beside that mean: 1 far from samples.
     """
     size = BLOCKS_ALONG * BLOCKS_ALONG
     count = np.bincount(samples.block, weight, size)
     total = np.bincount(samples.block, weight * values, size)
-    # The samples of a block err alike: many are worth one.
+    # The errors of a block's samples are alike: many count as one.
     known = _around(count / (count + 1.0))
     mean = _around(total / (count + 1.0)) / np.maximum(known, 1e-9)
     share = _ASSUMED_BLOCKS / (_ASSUMED_BLOCKS + known)
@@ -114,7 +113,7 @@ def mean_nearby(
 
 
 def _blocks(samples: GatedSamples) -> tuple[int, int]:
-    """Return how many blocks lie in a column and in a row of the image."""
+    """Return the number of blocks in a column and in a row of the image."""
     height, width = (
         max(1, round(BLOCKS_ALONG * side / max(samples.shape))) for side in samples.shape
     )
@@ -122,7 +121,7 @@ def _blocks(samples: GatedSamples) -> tuple[int, int]:
 
 
 def _around(blocks: Floats) -> Floats:
-    """Sum each block (BLOCKS_ALONG^2,) and its neighbours; the result is a square."""
+    """Return the sum of each block (BLOCKS_ALONG^2,) and its neighbours, as a square."""
     grid = blocks.reshape(BLOCKS_ALONG, BLOCKS_ALONG).astype(np.float64)
     summed = cv2.boxFilter(grid, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
     return np.asarray(summed)

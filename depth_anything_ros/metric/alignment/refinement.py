@@ -1,4 +1,4 @@
-"""A smooth correction of the network's local errors, from what a global fit leaves."""
+"""A smooth correction of the network's local errors, from the residuals of a global fit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from depth_anything_ros.core.types import FloatImage
 from depth_anything_ros.metric.alignment.local_error import (
     LocalError,
-    alike,
+    correlation_at,
     depths_nearby,
     mean_nearby,
 )
@@ -40,10 +40,10 @@ _GREATEST = 0.3
 
 
 def corrected_error(samples: GatedSamples, fit: AffineFit) -> LocalError:
-    """Fit a smooth field to the log errors, Tukey-weighted; it fades to 0 away from samples.
+    """Return a smooth field fitted to the log errors, Tukey-weighted; 0 away from samples.
 
-    The field is a Gaussian process on 12x8 nodes (`alike`, deviation `fit.sigma`), so that it
-    comes with its own variance.
+    The field is a Gaussian process on 12x8 nodes (`correlation_at`, deviation `fit.sigma`), so
+    that it comes with its own variance.
     """
     landscape = samples.shape[1] >= samples.shape[0]
     rows = _SHORT_NODES if landscape else _LONG_NODES
@@ -51,7 +51,7 @@ def corrected_error(samples: GatedSamples, fit: AffineFit) -> LocalError:
     nodes, shares = _interpolation(samples.u, samples.v, samples.shape, rows, columns)
     prior = _prior_precision(rows, columns, samples.shape[0] / samples.shape[1]) / fit.sigma**2
     field = np.zeros(rows * columns)
-    # The surer half of the samples tells best how wrong the network is.
+    # The network's error is measured on the half of the samples with the smaller own variance.
     sure = samples.variance <= middle(samples.variance)
     sigma, cut = 0.5 * fit.sigma, fit.cut
     pairs = (nodes[:, :, None] * field.size + nodes[:, None, :]).ravel()
@@ -70,8 +70,8 @@ def corrected_error(samples: GatedSamples, fit: AffineFit) -> LocalError:
         sigma, cut = _scale(size, size < cut, sure, samples.variance, fit.sigma)
     covariance = np.asarray(cv2.invert(precision, flags=cv2.DECOMP_CHOLESKY)[1], np.float64)
     variance = _variance_between(covariance, rows, columns)
-    telling = fitting * np.square(sigma**2 / (sigma**2 + samples.variance))
-    remaining, away = mean_nearby(samples, telling, size**2 - samples.variance)
+    informative = fitting * np.square(sigma**2 / (sigma**2 + samples.variance))
+    remaining, away = mean_nearby(samples, informative, size**2 - samples.variance)
     remaining = np.maximum(remaining + away * (sigma**2 - remaining), _LEAST_SIGMA**2)
     blocks = (remaining, *depths_nearby(samples, fit))
     nearby = [_image(cv2.resize(each, variance.shape[::-1])) for each in blocks]
@@ -87,22 +87,22 @@ def corrected_error(samples: GatedSamples, fit: AffineFit) -> LocalError:
 def _scale(
     size: Floats, fits: Mask, sure: Mask, variance: Floats, assumed: float
 ) -> tuple[float, float]:
-    """Return the log error that the network is left with, and that from which a sample is wrong.
+    """Return the remaining log error of the network, and that from which a sample is an outlier.
 
-    `size` and `variance` (n,): of what remains at the samples, and of their own error.
+    `size` (n,): |residual| at the samples. `variance` (n,): of the samples' own errors.
     """
     seen = MAD * middle(size[fits]) if fits.any() else assumed
-    told, left = fits & sure, seen**2
-    if told.any():
-        # What the samples err by themselves is no error of the depth.
-        left = deviation(size[told]) ** 2 - float(np.mean(variance[told]))
+    used, left = fits & sure, seen**2
+    if used.any():
+        # The samples' own error is not one of the depth.
+        left = deviation(size[used]) ** 2 - float(np.mean(variance[used]))
     return max(left, _LEAST_SIGMA**2) ** 0.5, TUKEY * max(seen, _LEAST_TUKEY_SIGMA)
 
 
 def _variance_between(covariance: Floats, rows: int, columns: int) -> Floats:
     """Return the variance (2 rows, 2 columns) of the field between its nodes.
 
-    It is less than theirs: they err apart from each other.
+    It is less than theirs: their errors are partly independent.
     """
     v, u = np.divmod(np.arange(4 * rows * columns), 2 * columns)
     nodes, shares = _interpolation(u, v, (2 * rows, 2 * columns), rows, columns)
@@ -154,5 +154,5 @@ def _prior_precision(rows: int, columns: int, aspect: float) -> Floats:
         (np.arange(rows) + 0.5) / rows * aspect / longer,
     )
     apart = (each.ravel()[:, None] - each.ravel() for each in (x, y))
-    covariance = alike(*apart) + 1e-6 * np.eye(rows * columns)
+    covariance = correlation_at(*apart) + 1e-6 * np.eye(rows * columns)
     return np.asarray(np.linalg.inv(covariance))

@@ -1,10 +1,10 @@
-"""Robust scale and shift between inverse depth and inverse depth, from a first guess.
+"""Robust fit of scale and shift, from a first guess.
 
 Model: 1 / z = s * q + t for the inverse depth q of the network and the depth z of the reference.
-Errors are e = ln((s * q + t) * z). The network's error sits in q, so the normal equations use
-the q that the reference asks for instead of the one measured: sums over measured q would pull
-the slope towards 0 (regression dilution), and on a wall they would take the network's own bias
-for a slope. This is the method of instrumental variables, with 1 / z as the instrument.
+Errors are e = ln((s * q + t) * z). The network's error is in q, so the normal equations use the q
+that the reference implies, (1 / z - t) / s, instead of the one measured: sums over measured q
+would bias the slope towards 0 (regression dilution), and on a wall they would take the network's
+own bias for a slope. This is the method of instrumental variables, with 1 / z as the instrument.
 """
 
 from __future__ import annotations
@@ -41,27 +41,27 @@ MAD = 1.4826
 """Standard deviation of a Gaussian over its median absolute value."""
 
 REACH = 0.25
-"""|log error| from which a sample is an outlier as long as nothing is known of the errors."""
+"""|log error| from which a sample is an outlier in the first iteration."""
 
 LEAST_SIGMA = 0.05
-"""Least scale of the errors: by the samples' own, fits lock onto a coherent half of the image."""
+"""Least scale of the errors: below it, fits lock onto a coherent half of the image."""
 
 PRIOR_REACH = 3.0
-"""Sigmas from which the prior of the shift gives way, as a Cauchy distribution does."""
+"""Standard deviations from which the prior of the shift weakens, as a Cauchy prior does."""
 
 _WITHIN_ONE_SIGMA = 0.683
 _ITERATIONS = 8
-# Independent errors that the assumed error of the network is worth.
+# Weight of the assumed error of the network, in independent errors.
 _SIGMA_PRIOR_COUNT = 4.0
-# Independent errors in each block beside the first: neighbours err alike to some degree.
+# Independent errors in each block beside the first: the errors of neighbours correlate.
 _BLOCK_WORTH = 0.6
 
 
 @dataclass(frozen=True)
 class Prior:
-    """What is believed before any sample.
+    """What is assumed before any sample.
 
-    `shift_sigma`: standard deviation of the shift around 0, 1/m. `network_sigma`: log error.
+    `shift_sigma`: standard deviation of the shift about 0, 1/m. `network_sigma`: log error.
     """
 
     shift_sigma: float
@@ -70,7 +70,7 @@ class Prior:
 
 @dataclass(frozen=True, eq=False)
 class AffineFit:
-    """Scale and shift with what the samples alone know about them.
+    """Scale and shift with the information of the samples alone.
 
     `information` (2, 2) and `gradient` (2,) belong to the samples; `prior_information` (2, 2) to
     the prior of the shift. `log_error` and `weight` (n,): of each sample, weight 0 for outliers.
@@ -97,8 +97,8 @@ class AffineFit:
         """Return the covariance (2, 2) of scale and shift by samples and prior."""
         return inverse_2x2(self.information + self.prior_information)
 
-    def seen_from(self, state: Floats, samples: GatedSamples) -> AffineFit:
-        """Return the fit with another `state` (scale, shift) and the errors that this one has."""
+    def at_state(self, state: Floats, samples: GatedSamples) -> AffineFit:
+        """Return the fit with another `state` (scale, shift) and the log errors at that state."""
         scale, shift = (float(value) for value in state)
         inverse = scale * samples.inverse_depth + shift
         error = np.log(np.maximum(inverse * samples.depth_m, 1e-6))
@@ -121,7 +121,7 @@ def refit(
     prior: Prior,
     iterations: int = _ITERATIONS,
 ) -> AffineFit:
-    """Improve `start` (scale, shift) by reweighted Gauss-Newton steps on log errors."""
+    """Return the fit after reweighted Gauss-Newton steps on log errors from `start` (2,)."""
     q, z = samples.inverse_depth, samples.depth_m
     # Dimensionless, so that the sums stay comparable whatever the units of the network.
     unit_y = 1.0 / middle(z)
@@ -136,11 +136,11 @@ def refit(
         reach = cut
         sums = _Sums.of(error, _weights(error, cut, samples.variance), inverse_y)
         information, gradient = sums.normal(scale, shift)
-        factor, _ = _worth(samples, np.abs(error) < cut, seen, prior)
-        pull = _pull(prior_precision, shift)
+        factor, _ = _information_per_sample(samples, np.abs(error) < cut, seen, prior)
+        at_prior = _prior_precision_at(prior_precision, shift)
         a, b, c = information[0, 0] * factor, information[0, 1] * factor, information[1, 1]
-        c = c * factor + pull
-        g0, g1 = gradient[0] * factor, gradient[1] * factor + pull * shift
+        c = c * factor + at_prior
+        g0, g1 = gradient[0] * factor, gradient[1] * factor + at_prior * shift
         determinant = a * c - b * b
         if not determinant > 1e-12 * a * c:
             break
@@ -151,14 +151,14 @@ def refit(
     weight = _weights(error, cut, samples.variance)
     seen = deviation(np.abs(error[weight > 0.0])) if weight.any() else seen
     information, gradient = _Sums.of(error, weight, inverse_y).normal(scale, shift)
-    factor, sigma = _worth(samples, weight > 0.0, seen, prior)
+    factor, sigma = _information_per_sample(samples, weight > 0.0, seen, prior)
     back = np.array([unit_q / unit_y, 1.0 / unit_y])
     return AffineFit(
         scale * unit_y / unit_q,
         shift * unit_y,
         information * factor * np.outer(back, back),
         gradient * factor * back,
-        np.diag([0.0, _pull(prior_precision, shift) / unit_y**2]),
+        np.diag([0.0, _prior_precision_at(prior_precision, shift) / unit_y**2]),
         error,
         weight,
         cut,
@@ -211,21 +211,24 @@ def _errors(
 
 
 def _weights(error: Floats, cut: float, variance: Floats) -> Floats:
-    """Return Tukey's weights, less where the sensor is unsure of a sample."""
+    """Return Tukey's weights, reduced by the sensor's own variance of each sample."""
     tukey = np.square(np.maximum(1.0 - np.square(error / cut), 0.0))
     own = (cut / TUKEY) ** 2
     return np.asarray(tukey * (own / (own + variance)))
 
 
 def occupied_blocks(samples: GatedSamples, inlier: Mask) -> int:
-    """Count the blocks that inliers occupy: within one, the network errs alike."""
+    """Return the number of blocks that inliers occupy: within one, errors are alike."""
     return min(int(np.count_nonzero(np.bincount(samples.block[inlier]))), samples.count)
 
 
-def _worth(samples: GatedSamples, inlier: Mask, seen: float, prior: Prior) -> tuple[float, float]:
+def _information_per_sample(
+    samples: GatedSamples, inlier: Mask, seen: float, prior: Prior
+) -> tuple[float, float]:
     """Return the information of a sample of weight 1, and the log error of the network.
 
-    That error mixes the one assumed with the one `seen` in as many places as there are blocks.
+    That error is the assumed one, updated by the one `seen` in as many places as there are
+    blocks.
     """
     independent = 1.0 + _BLOCK_WORTH * (occupied_blocks(samples, inlier) - 1.0)
     total = _SIGMA_PRIOR_COUNT * prior.network_sigma**2 + independent * seen**2
@@ -234,8 +237,8 @@ def _worth(samples: GatedSamples, inlier: Mask, seen: float, prior: Prior) -> tu
     return independent / samples.count / variance, float(np.sqrt(variance))
 
 
-def _pull(precision: float, shift: float) -> float:
-    """Return the precision of the prior of the shift, less far beyond its deviation."""
+def _prior_precision_at(precision: float, shift: float) -> float:
+    """Return the precision of the prior at `shift`, reduced far beyond its deviation."""
     return precision / (1.0 + precision * shift**2 / PRIOR_REACH**2)
 
 
@@ -253,16 +256,15 @@ def inverse_2x2(matrix: Floats) -> Floats:
 
 
 def deviation(size: Floats) -> float:
-    """Return what 68.3 % of at least one |error| lie within.
+    """Return the bound within which 68.3 % of at least one |error| lie.
 
-    That is what a standard deviation is read as. 1.48 MAD is more only on a Gaussian, which the
-    smooth errors of a network are not.
+    1.48 MAD equals it on a Gaussian only, which the smooth errors of a network are not.
     """
     index = int(_WITHIN_ONE_SIGMA * (size.size - 1))
     return float(np.partition(size, index)[index])
 
 
 def _bounded(scale: float, wanted: float) -> float:
-    """Keep the sign of the scale, and each step within a factor of 3."""
+    """Return `wanted` with the sign of `scale` and within a factor of 3 of it."""
     low, high = sorted((scale / 3.0, scale * 3.0))
     return float(np.clip(wanted, low, high))

@@ -1,4 +1,4 @@
-"""From raw reference samples to few, clean and evenly spread ones."""
+"""From raw reference samples to a clean, evenly spread subset."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CELL_PX = 16
 _MAX_SAMPLES = 4096
 _OCCLUSION_PX = 4
 _OCCLUSION_SLACK = 1.05
-# Samples beyond these many cost time and tell nothing new.
+# More samples than these cost time and add no information.
 _MANY = 16384
 _STATS_SIDE = 64
 # Centre, a near and a far ring: a depth edge within 3 px shows in one of them.
@@ -34,7 +34,7 @@ _RING = np.array(
 
 @dataclass(frozen=True)
 class InverseDepthStats:
-    """Percentiles of the inverse depth where it is above the network's floor of 0."""
+    """Percentiles of the inverse depth where it is finite and not 0."""
 
     p1: float
     median: float
@@ -63,8 +63,8 @@ class GatedSamples:
         """Return n."""
         return int(self.inverse_depth.size)
 
-    def doubting(self, variance: npt.NDArray[np.float32]) -> GatedSamples:
-        """Return same with `variance` (n,) of the inverse depth added to that of the sensor."""
+    def with_variance(self, variance: npt.NDArray[np.float32]) -> GatedSamples:
+        """Return the samples with a relative `variance` (n,) added to that of the sensor."""
         return replace(self, variance=self.variance + variance)
 
     def chosen(self, mask: npt.NDArray[np.bool_]) -> GatedSamples:
@@ -81,7 +81,7 @@ class GatedSamples:
 
 
 def inverse_depth_stats(inverse_depth: FloatImage) -> InverseDepthStats | None:
-    """Look at a grid of pixels; None where the network says nothing or the same everywhere."""
+    """Return statistics of a grid of pixels; None where the output is 0 or constant."""
     rows = max(1, inverse_depth.shape[0] // _STATS_SIDE)
     columns = max(1, inverse_depth.shape[1] // _STATS_SIDE)
     values = inverse_depth[::rows, ::columns]
@@ -100,10 +100,10 @@ def gate(
     stats: InverseDepthStats,
     config: AlignmentConfig,
 ) -> GatedSamples:
-    """Keep at most one sample per cell of 16 px: the one of median depth.
+    """Return at most one sample per cell of 16 px: the one of median depth.
 
     Left out: what is not finite, outside the depth range or the image, beside a depth edge,
-    behind a nearer point (for references with parallax), or where the network gave its floor.
+    behind a nearer point (for references with parallax), or where the network's output is 0.
     """
     height, width = inverse_depth.shape
     u, v, depth, variance = _within(samples, (height, width), config)
@@ -169,7 +169,7 @@ def _smooth(inverse_depth: FloatImage, u: Ints, v: Ints, limit: float) -> npt.ND
 def _in_front(
     u: Ints, v: Ints, depth: npt.NDArray[np.float32], width: int
 ) -> npt.NDArray[np.bool_]:
-    """Tell which points are not behind another one in the same 4 px."""
+    """Return which points (n,) are not behind another one in the same cell of 4 px."""
     across = width // _OCCLUSION_PX + 1
     cell = v // _OCCLUSION_PX * across + u // _OCCLUSION_PX
     nearest = np.full(int(cell.max(initial=0)) + 1, np.inf, np.float32)

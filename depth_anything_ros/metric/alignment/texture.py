@@ -1,4 +1,4 @@
-"""How wrong a pixel may be, by how it differs from those around it."""
+"""Variance of a pixel from its surroundings: blurred edges and outstanding pixels."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _AROUND = np.ones((7, 7), np.uint8)
 def texture_variance(depth: FloatImage, max_depth_m: float) -> FloatImage:
     """Return the variance (H, W) of the log of depth (H, W) along Z in metres.
 
-    Beside an edge the blur moves a pixel by what the inverse depth changes within its width,
-    and a pixel that stands out from its neighbours is as much in doubt. A plane is neither: its
-    inverse depth has the same slope everywhere.
+    Beside an edge the blur changes a pixel by as much as the inverse depth changes within its
+    width; a pixel that differs from its neighbours is uncertain by the difference. A plane is
+    neither: its inverse depth has the same slope everywhere.
     """
-    # What is unknown is taken to be far: next to it lies an edge.
+    # Unknown counts as far: an edge lies beside it.
     inverse = np.reciprocal(depth)
     cv2.patchNaNs(inverse, 1.0 / max_depth_m)
     smooth = cv2.blur(inverse, (3, 3))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from depth_anything_ros.core.types import CameraModel, FloatImage
-from lab.world.camera import depth_image, pixel_directions, project, view_of
+from lab.world.camera import depth_image, project, view_of
 from lab.world.geometry import Array
 from lab.world.rig import Pose
 from lab.world.sensors import SENSORS, RangeNoise, edges, stretched
@@ -84,27 +84,6 @@ def test_scan_agrees_with_true_depth(world: World) -> None:
     points = scanner.directions()[:, known] * ranges[known]
     z, there = compared(world, points, world.base(TIME_S) @ world.rig.scan.pose())
     agree(z, there, np.full(z.shape, scanner.noise.floor_m), 30)
-
-
-@pytest.mark.parametrize('world', WORLDS)
-def test_range_is_the_nearest_thing_in_its_cone(world: World) -> None:
-    cone = world.sensors.range_cone
-    pose = world.base(TIME_S) @ world.rig.range.pose()
-    value = world.range(TIME_S)
-    depth = truth(world)
-    row, column = np.nonzero(np.isfinite(depth))
-    local = pixel_directions(world.camera, 'float64').reshape(3, *depth.shape)[:, row, column]
-    points = local / local[2] * depth[row, column]
-    seen = (pose.inverse() @ world.camera_pose(TIME_S)).apply(points)
-    reach = np.linalg.norm(seen, axis=0)
-    in_cone = seen[0] > reach * np.cos(0.5 * cone.fov_rad)
-    assert in_cone.any()
-    nearest = float(reach[in_cone].min())
-    if nearest < cone.max_m:
-        # The rays of the cone are 1 degree apart: on a slanted floor that costs some percent.
-        assert value == pytest.approx(nearest, abs=5 * cone.noise.floor_m, rel=0.05)
-    else:
-        assert np.isposinf(value)
 
 
 def test_lidar_rings_rise_and_points_keep_to_the_range() -> None:

@@ -127,35 +127,6 @@ def test_a_scan_row_leaves_the_slope_to_the_prior_where_its_wall_is_flat() -> No
     assert 1.0 / (found.scale * gain / 2.0 + found.shift) == pytest.approx(2.0, rel=0.05)
 
 
-def cone(depth_m: float) -> ReferenceSamples:
-    v, u = np.mgrid[100:140:4, 140:180:4]
-    size = u.size
-    return ReferenceSamples(
-        u.ravel().astype(np.float32),
-        v.ravel().astype(np.float32),
-        np.full(size, depth_m, np.float32),
-    )
-
-
-def test_a_range_cone_needs_five_readings_and_moves_only_the_level() -> None:
-    depth = np.full_like(ROOM, 4.0)
-    depth[110:125, 150:165] = 1.5
-    depth[:, :100] = np.linspace(1.0, 4.0, 100, dtype=np.float32)
-    inverse_depth = degraded(depth, Degradation(bias_sigma=0.0), seed=0)
-    aligner = ScaleAligner(AlignmentConfig(ReferenceKind.RANGE, trust_polarity=True))
-    for reading in range(4):
-        found = aligner.update(inverse_depth, cone(1.5), reading * PERIOD)
-        assert found.reason == 'too_few_samples'
-    assert aligner.current(3 * PERIOD) is None
-    found = aligner.update(inverse_depth, cone(1.5), 4 * PERIOD)
-    assert found.accepted
-    assert found.shift == pytest.approx(0.0, abs=1e-3)
-    assert found.metric_depth(inverse_depth)[117, 157] == pytest.approx(1.5, rel=0.05)
-    # One wild reading changes nothing.
-    wild = aligner.update(inverse_depth, cone(4.0), 5 * PERIOD)
-    assert wild.metric_depth(inverse_depth)[117, 157] == pytest.approx(1.5, rel=0.05)
-
-
 def negations() -> list[FloatImage]:
     far = np.float32(ROOM.max() + ROOM.min())
     return [far - ROOM, 1.0 / ROOM, np.square(2.0 / ROOM)]
@@ -271,6 +242,16 @@ def test_a_loop_of_the_bag_starts_afresh() -> None:
     aligner = ScaleAligner()
     aligner.update(inverse_depth, samples(ROOM), 60_000 * MS)
     assert aligner.update(inverse_depth, samples(ROOM, factor=2.0), 0).accepted
+
+
+def test_a_late_frame_keeps_the_scale() -> None:
+    inverse_depth = degraded(ROOM, seed=5)
+    aligner = ScaleAligner()
+    aligner.update(inverse_depth, samples(ROOM), 60_000 * MS)
+    aligner.follow(inverse_depth, 59_600 * MS)
+    assert aligner.current(59_600 * MS) is not None
+    aligner.follow(inverse_depth, 58_999 * MS)
+    assert aligner.current(59_600 * MS) is None
 
 
 def test_what_the_network_changes_between_frames_is_carried_over() -> None:

@@ -165,17 +165,17 @@ def test_what_all_samples_err_by_together_is_not_averaged_away() -> None:
 def test_an_unknown_shift_stays_the_networks_and_a_measured_one_is_shared_out() -> None:
     shift_sigma, bias = 0.02, Bias(shift=0.04)
     both = shift_sigma**2 + bias.shift**2
-    unknown = Belief(np.array([0.1, 0.0]), np.diag([1e-4, both]), 0)
+    unknown = Belief(np.array([0.1, 0.0]), np.diag([1e-4, both]))
     left = unknown.without(bias, shift_sigma)
     assert left.covariance == pytest.approx(np.diag([1e-4, shift_sigma**2]))
-    measured = Belief(np.array([0.1, 0.05]), np.diag([1e-4, 0.0]), 0)
+    measured = Belief(np.array([0.1, 0.05]), np.diag([1e-4, 0.0]))
     left = measured.without(bias, shift_sigma)
     assert left.mean == pytest.approx([0.1, 0.05 * shift_sigma**2 / both])
     assert left.covariance[1, 1] == pytest.approx(shift_sigma**2 * bias.shift**2 / both)
 
 
 def test_a_wrong_height_is_an_error_of_all_depths() -> None:
-    exact = Belief(np.array([0.1, 0.05]), np.diag([1e-9, 1e-9]), 0)
+    exact = Belief(np.array([0.1, 0.05]), np.diag([1e-9, 1e-9]))
     unsure = exact.without(Bias(factor=0.04), 0.02)
     for inverse_depth in (0.5, 2.0, 10.0):
         assert unsure.relative_sigma(inverse_depth) == pytest.approx(0.04, rel=0.01)

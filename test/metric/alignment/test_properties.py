@@ -170,25 +170,3 @@ def test_constant_input_is_refused_or_a_wall(value: float, depth: float) -> None
     assert not ScaleAligner().update(constant, flat, 0).accepted
     found = ScaleAligner().update(np.asarray(2.0 / SCENE, np.float32), flat, 0)
     assert found.accepted == (found.reason == '')
-
-
-@given(
-    frames=st.lists(st.floats(0.5, 6.0), min_size=12, max_size=30),
-    far_m=st.floats(6.0, 12.0),
-    noise=st.floats(0.0, 0.02),
-)
-@settings(max_examples=60, deadline=None)
-def test_a_negated_beam_never_gives_metres(
-    frames: list[float], far_m: float, noise: float
-) -> None:
-    random = np.random.default_rng(0)
-    aligner = ScaleAligner(AlignmentConfig(ReferenceKind.RANGE))
-    v, u = (each.ravel().astype(np.float32) for each in np.mgrid[28:34, 36:42])
-    for frame, distance_m in enumerate(frames):
-        seen = SCENE.copy()
-        seen[24:38, 32:46] = distance_m
-        noisy = np.exp(noise * random.standard_normal(SHAPE)) / seen
-        read = np.full(u.size, far_m / distance_m, np.float32)
-        samples = ReferenceSamples(u, v, read)
-        aligner.update(np.asarray(5.0 * noisy, np.float32), samples, frame * 100_000_000)
-        assert aligner.current(frame * 100_000_000) is None

@@ -1,4 +1,4 @@
-"""What speaks against a fit that passed its tests: published, but with a warning."""
+"""Warnings about a fit that is accepted all the same."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from depth_anything_ros.metric.alignment.sample_gate import GatedSamples
 
 __all__ = ['lower_confidence_bound', 'warning_about']
 
+# Two-sided 95 % of a Gaussian.
 _CONFIDENCE = 1.96
 _MAJORITY = 0.5
 _MANY_REJECTED = 0.1
-_LOOKED_AT, _NEIGHBOURS = 128, 4
+_CHECKED, _NEIGHBOURS = 128, 4
 _FEW_REJECTED = 0.95
-# Deviations of the shift, and of the network's error, that are hard to believe.
+# Standard deviations of the shift, and of the network's error, that are unlikely.
 _UNLIKELY_SHIFT = 2.5
 _ROUGH = 2.0
 
 
 def warning_about(samples: GatedSamples, fit: AffineFit, prior: Prior, visible: bool) -> str:
-    """Return the first doubt of `Alignment.warning` that holds, or ''.
+    """Return the first of the warnings of `Alignment.warning` that applies, or ''.
 
     `visible`: that of KindRules.
     """
@@ -29,7 +30,7 @@ def warning_about(samples: GatedSamples, fit: AffineFit, prior: Prior, visible: 
         return 'few_inliers'
     if visible and _rejected_together(samples, fit):
         return 'rejected_region'
-    # What was left out as no floor is not in that ratio.
+    # For a ground plane the ratio does not count the samples that were not on it.
     if (ratio < _FEW_REJECTED or not visible) and abs(
         fit.shift
     ) > _UNLIKELY_SHIFT * prior.shift_sigma:
@@ -45,17 +46,17 @@ def _rejected_together(samples: GatedSamples, fit: AffineFit) -> bool:
     Outliers of a sensor are scattered; a region of them is a window pane, or shows that the fit
     is wrong.
     """
-    step = samples.count // _LOOKED_AT + 1
+    step = samples.count // _CHECKED + 1
     u, v, rejected = samples.u[::step], samples.v[::step], fit.weight[::step] == 0.0
     if not np.mean(rejected) >= _MANY_REJECTED:
         return False
     apart = np.square(u[rejected, None] - u) + np.square(v[rejected, None] - v)
     # The nearest of all is the sample itself.
     nearest = np.argpartition(apart, _NEIGHBOURS, axis=1)[:, : _NEIGHBOURS + 1]
-    alike = np.count_nonzero(rejected[nearest], axis=1) - 1
-    return float(np.mean(alike)) > _MAJORITY * _NEIGHBOURS
+    rejected_neighbours = np.count_nonzero(rejected[nearest], axis=1) - 1
+    return float(np.mean(rejected_neighbours)) > _MAJORITY * _NEIGHBOURS
 
 
 def lower_confidence_bound(ratio: float, count: int) -> float:
-    """Return the lower bound of a share seen among `count`, with 97.5 % confidence."""
+    """Return the lower bound of a share observed in `count`, with 97.5 % confidence."""
     return ratio - _CONFIDENCE * float(np.sqrt(ratio * (1.0 - ratio) / count))
