@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         SettingError,
         WeightsError,
     )
-    from depth_anything_ros.core.types import CameraModel as Camera
+    from depth_anything_ros.core.types import Camera
     from depth_anything_ros.estimator.frame import Frame
     from depth_anything_ros.estimator.model import DepthModel, load
     from depth_anything_ros.estimator.stream import DepthStream
@@ -46,27 +46,28 @@ __all__ = [
 ]
 
 _HOMES = {
-    'core.errors': (
-        'BackendError',
-        'DepthAnythingError',
-        'FrameError',
-        'SettingError',
-        'WeightsError',
-    ),
-    'core.types': ('CameraModel',),
-    'estimator.frame': ('Frame',),
-    'estimator.model': ('DepthModel', 'load'),
-    'estimator.stream': ('DepthStream',),
-    'metric.references': ('DepthImage', 'Ground', 'Points', 'Scan'),
+    'BackendError': 'core.errors',
+    'Camera': 'core.types',
+    'DepthAnythingError': 'core.errors',
+    'DepthImage': 'metric.references',
+    'DepthModel': 'estimator.model',
+    'DepthStream': 'estimator.stream',
+    'Frame': 'estimator.frame',
+    'FrameError': 'core.errors',
+    'Ground': 'metric.references',
+    'Points': 'metric.references',
+    'Scan': 'metric.references',
+    'SettingError': 'core.errors',
+    'WeightsError': 'core.errors',
+    'load': 'estimator.model',
 }
 """Where each public name is defined; nothing is imported before it is used."""
 
 
 def __getattr__(name: str) -> Any:
-    for module, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f'{__name__}.{module}'), name)
-    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    if name not in _HOMES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(import_module(f'{__name__}.{_HOMES[name]}'), name)
 
 
 def __dir__() -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sensor_msgs.msg import CameraInfo, Image
 
-from depth_anything_ros.core.types import CameraModel
+from depth_anything_ros.core.types import Camera
 from depth_anything_ros.messages.depth_images import fill_depth_image
 from depth_anything_ros.messages.images import fill_image
 from lab.world.world import World
@@ -44,7 +44,7 @@ def views(count: int, size: tuple[int, int]) -> list[View]:
     return taken
 
 
-def camera_info(camera: CameraModel) -> CameraInfo:
+def camera_info(camera: Camera) -> CameraInfo:
     """Return the message of a camera without distortion; the header is the caller's."""
     fx, fy, cx, cy = camera.fx, camera.fy, camera.cx, camera.cy
     return CameraInfo(

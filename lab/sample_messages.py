@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from rosbags.typesys import Stores, get_typestore
 
-from depth_anything_ros.core.types import BgrImage, CameraModel, FloatImage
+from depth_anything_ros.core.types import BgrImage, Camera, FloatImage
 from lab.world.geometry import Array
 from lab.world.rig import Pose
 from lab.world.sensors import LIDAR_POINT, Scanner
@@ -62,7 +62,7 @@ class SampleMessages:
         """Build a 16UC1 depth image (REP 118)."""
         return self.image(stamp_ns, frame, '16UC1', depth_mm)
 
-    def camera_info(self, stamp_ns: int, frame: str, camera: CameraModel) -> Any:
+    def camera_info(self, stamp_ns: int, frame: str, camera: Camera) -> Any:
         """Build a CameraInfo; P shares K's values, as a monocular driver sends them."""
         k = np.array([camera.fx, 0, camera.cx, 0, camera.fy, camera.cy, 0, 0, 1.0])
         p = np.hstack([k.reshape(3, 3), np.zeros((3, 1))]).reshape(-1)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 __all__ = [
     'COLORMAP_NAMES',
     'BgrImage',
-    'CameraModel',
+    'Camera',
     'FloatImage',
     'Normalization',
     'ReferenceKind',
@@ -38,7 +38,7 @@ FloatImage = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class CameraModel:
+class Camera:
     """Pinhole intrinsics in pixels of an image of `width` x `height`.
 
     Pixel centres lie on whole numbers, x to the right, y down, z along the optical axis
@@ -58,18 +58,18 @@ class CameraModel:
     @classmethod
     def from_intrinsics(
         cls, fx: float, fy: float, cx: float, cy: float, width: int, height: int
-    ) -> CameraModel:
+    ) -> Camera:
         """Return the camera of a rectified image; focal lengths and centre in pixels."""
         return cls(width, height, fx, fy, cx, cy)
 
-    def scaled(self, width: int, height: int) -> CameraModel:
+    def scaled(self, width: int, height: int) -> Camera:
         """Return the intrinsics of the same view resized to `width` x `height` pixels.
 
         Pixel centres are kept as cv2.resize keeps them: x' + 0.5 = (x + 0.5) * scale.
         """
         scale_x = width / self.width
         scale_y = height / self.height
-        return CameraModel(
+        return Camera(
             width,
             height,
             self.fx * scale_x,

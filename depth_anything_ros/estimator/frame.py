@@ -17,7 +17,7 @@ from depth_anything_ros.core.geometry.scans import PlanarScan
 from depth_anything_ros.core.normalization import normalized_between
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import StageTimes
-from depth_anything_ros.core.types import BgrImage, CameraModel, FloatImage
+from depth_anything_ros.core.types import BgrImage, Camera, FloatImage
 from depth_anything_ros.estimator.scene import Scene
 from depth_anything_ros.metric.products import make_cloud, make_scan
 from depth_anything_ros.metric.scale import Scale
@@ -187,7 +187,7 @@ class Frame:
 
         return self._attempt('scan', make)
 
-    def _camera(self) -> CameraModel:
+    def _camera(self) -> Camera:
         height, width = self.inverse_depth.shape
         return self._scene.camera().scaled(width, height)
 

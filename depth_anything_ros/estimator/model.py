@@ -14,7 +14,7 @@ from depth_anything_ros.backends.loading import fetch_weights, load_backend
 from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.parameters import Parameters, flatten, parameters_from_flat
 from depth_anything_ros.core.timing import StageTimes
-from depth_anything_ros.core.types import BgrImage, CameraModel
+from depth_anything_ros.core.types import BgrImage, Camera
 from depth_anything_ros.estimator.frame import Frame
 from depth_anything_ros.estimator.scene import NO_SCENE
 from depth_anything_ros.estimator.stream import DepthStream, require_bgr
@@ -58,7 +58,7 @@ class DepthModel:
 
     def stream(
         self,
-        camera: CameraModel | None = None,
+        camera: Camera | None = None,
         parameters: Mapping[str, object] | None = None,
         level_from_camera: npt.NDArray[Any] | Transform | None = None,
     ) -> DepthStream:

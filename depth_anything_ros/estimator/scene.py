@@ -7,7 +7,7 @@ from typing import Protocol
 
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.geometry.transforms import Transform
-from depth_anything_ros.core.types import CameraModel, ReferenceKind
+from depth_anything_ros.core.types import Camera, ReferenceKind
 from depth_anything_ros.metric.references import Reference
 
 __all__ = ['NO_SCENE', 'ArrayScene', 'Scene']
@@ -21,7 +21,7 @@ class Scene(Protocol):
         """What the reference is; None where there is none."""
         ...
 
-    def camera(self) -> CameraModel:
+    def camera(self) -> Camera:
         """Return the intrinsics of the image; FrameError where they are not known."""
         ...
 
@@ -41,7 +41,7 @@ class Scene(Protocol):
 class ArrayScene:
     """A scene of arrays; None stands for what is not known."""
 
-    intrinsics: CameraModel | None = None
+    intrinsics: Camera | None = None
     given: Reference | None = None
     level: Transform | None = None
     expected: ReferenceKind | None = None
@@ -52,7 +52,7 @@ class ArrayScene:
         """What the reference is; None where there never was one."""
         return self.expected if self.given is None else self.given.kind
 
-    def camera(self) -> CameraModel:
+    def camera(self) -> Camera:
         """Return the intrinsics; FrameError where they were not given."""
         if self.intrinsics is None:
             raise FrameError('no_camera_info', 'metric depth needs the intrinsics of the camera')

@@ -11,7 +11,7 @@ from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.normalization import Normalizer, check_image
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import StageTimes
-from depth_anything_ros.core.types import BgrImage, CameraModel, FloatImage
+from depth_anything_ros.core.types import BgrImage, Camera, FloatImage
 from depth_anything_ros.estimator.frame import Frame
 from depth_anything_ros.estimator.metric_scale import MetricScale
 from depth_anything_ros.estimator.scene import NO_SCENE, ArrayScene, Scene
@@ -31,7 +31,7 @@ class DepthStream:
         self,
         backend: DepthBackend,
         parameters: Parameters,
-        camera: CameraModel | None = None,
+        camera: Camera | None = None,
         level_from_camera: Transform | None = None,
     ) -> None:
         """`camera` and `level_from_camera` are those of every call with arrays.

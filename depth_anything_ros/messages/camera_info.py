@@ -1,4 +1,4 @@
-"""Intrinsics between sensor_msgs/CameraInfo and CameraModel.
+"""Intrinsics between sensor_msgs/CameraInfo and Camera.
 
 Messages are duck-typed, as in `images`. The calibration of a CameraInfo belongs to its full
 `width` x `height`; `roi` cuts a window out of that, and binning shrinks the window.
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.types import CameraModel
+from depth_anything_ros.core.types import Camera
 
 __all__ = ['CameraInfoMessage', 'camera_from_info', 'fill_camera_info']
 
@@ -62,9 +62,7 @@ class _Window(NamedTuple):
         return self.width // self.binning_x, self.height // self.binning_y
 
 
-def camera_from_info(
-    info: CameraInfoMessage, width: int, height: int, rectified: bool
-) -> CameraModel:
+def camera_from_info(info: CameraInfoMessage, width: int, height: int, rectified: bool) -> Camera:
     """Return the intrinsics of an image of `width` x `height` pixels from its camera_info.
 
     A rectified image has those of P, or of K where P is all zero, and no distortion; any other
@@ -76,7 +74,7 @@ def camera_from_info(
     fx, fy, cx, cy = _intrinsics(info, rectified)
     distortion = () if rectified else _distortion(info)
     # Binning drops what is left over at the right and bottom, so it divides by whole numbers.
-    shown = CameraModel(
+    shown = Camera(
         width * window.binning_x,
         height * window.binning_y,
         fx,

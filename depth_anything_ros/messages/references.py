@@ -9,7 +9,7 @@ import numpy as np
 
 from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.geometry.transforms import Transform
-from depth_anything_ros.core.types import CameraModel, ReferenceKind
+from depth_anything_ros.core.types import Camera, ReferenceKind
 from depth_anything_ros.messages.camera_info import camera_from_info
 from depth_anything_ros.messages.depth_images import depth_from_image
 from depth_anything_ros.messages.point_clouds import points_from_cloud
@@ -52,7 +52,7 @@ def reference_from_message(
     message: Any,
     info: Any,
     image_frame: str,
-    camera: CameraModel,
+    camera: Camera,
     camera_from: Callable[[str, int], Transform],
 ) -> Reference:
     """Read `message` as a reference for an image in `image_frame`, taken by `camera`.
@@ -84,9 +84,7 @@ def reference_from_message(
     return DepthImage(depth_m, taken_by, camera_from(frame_id, stamp_ns), stamp_ns)
 
 
-def _registered(
-    taken_by: CameraModel | None, camera: CameraModel, width: int, height: int
-) -> bool:
+def _registered(taken_by: Camera | None, camera: Camera, width: int, height: int) -> bool:
     """Return whether a depth image in the frame of the image shows the same view."""
     if taken_by is None:
         # The same view has the same shape, to a pixel.

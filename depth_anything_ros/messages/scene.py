@@ -9,7 +9,7 @@ from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer, T
 from depth_anything_ros.core.geometry.transforms import Transform, extrinsics_from_text
 from depth_anything_ros.core.pairing import Stamped, StampedRing
 from depth_anything_ros.core.parameters import Parameters
-from depth_anything_ros.core.types import CameraModel, ReferenceKind
+from depth_anything_ros.core.types import Camera, ReferenceKind
 from depth_anything_ros.messages.camera_info import camera_from_info
 from depth_anything_ros.messages.references import reference_from_message
 from depth_anything_ros.messages.stamps import ns_from_stamp
@@ -32,7 +32,7 @@ class SceneMessages:
         """The last CameraInfo of the image; None before the first."""
         self.reference_info: Any = None
         """The last CameraInfo beside a depth image as reference; None before the first."""
-        self._read: tuple[Any, tuple[int, int, bool], CameraModel] | None = None
+        self._read: tuple[Any, tuple[int, int, bool], Camera] | None = None
 
     @property
     def kind(self) -> ReferenceKind | None:
@@ -53,7 +53,7 @@ class SceneMessages:
         self._ring.clear()
         self.camera_info = self.reference_info = None
 
-    def camera(self, width: int, height: int, rectified: bool) -> CameraModel:
+    def camera(self, width: int, height: int, rectified: bool) -> Camera:
         """Return the intrinsics of an image; FrameError where there are none."""
         info = self.camera_info
         if info is None:
@@ -104,7 +104,7 @@ class MessageScene:
         """What the reference is; None where there is none."""
         return self._kind
 
-    def camera(self) -> CameraModel:
+    def camera(self) -> Camera:
         """Return the intrinsics of the image; FrameError where they are not known."""
         return self._messages.camera(*self._size, self._parameters.rectified)
 

@@ -11,7 +11,7 @@ from depth_anything_ros.core.geometry.scans import PlanarScan
 from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.geometry.virtual_scan import VirtualScanConfig, scan_from_depth
 from depth_anything_ros.core.parameters import CloudParameters, ScanParameters
-from depth_anything_ros.core.types import BgrImage, CameraModel, FloatImage
+from depth_anything_ros.core.types import BgrImage, Camera, FloatImage
 
 __all__ = ['make_cloud', 'make_scan']
 
@@ -20,7 +20,7 @@ def make_cloud(
     depth_m: FloatImage,
     sigma_m: FloatImage,
     bgr: BgrImage,
-    camera: CameraModel,
+    camera: Camera,
     level_from_camera: Transform | None,
     settings: CloudParameters,
 ) -> Cloud:
@@ -63,7 +63,7 @@ def make_cloud(
 
 def make_scan(
     depth_m: FloatImage,
-    camera: CameraModel,
+    camera: Camera,
     level_from_camera: Transform,
     settings: ScanParameters,
 ) -> PlanarScan:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.geometry.scans import PlanarScan
 from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
-from depth_anything_ros.core.types import CameraModel, FloatImage, ReferenceKind, ReferenceSamples
+from depth_anything_ros.core.types import Camera, FloatImage, ReferenceKind, ReferenceSamples
 from depth_anything_ros.metric.samples import (
     Gate,
     samples_from_depth,
@@ -49,7 +49,7 @@ class DepthImage:
     kind: ClassVar = ReferenceKind.DEPTH_IMAGE
 
     depth_m: FloatImage
-    camera: CameraModel | None = None
+    camera: Camera | None = None
     camera_from_sensor: Pose | None = None
     stamp_ns: int | None = None
 
@@ -62,9 +62,7 @@ class DepthImage:
                 'image in the pixels of the image'
             )
 
-    def samples(
-        self, camera: CameraModel, min_depth_m: float, max_depth_m: float
-    ) -> ReferenceSamples:
+    def samples(self, camera: Camera, min_depth_m: float, max_depth_m: float) -> ReferenceSamples:
         """Return samples in pixels of the image that `camera` describes."""
         gate = Gate(min_depth_m, max_depth_m, _DENSE_CELL_PX)
         stride = max(1, math.isqrt(self.depth_m.size // _DEPTH_PIXELS))
@@ -94,9 +92,7 @@ class Points:
         if self.xyz.shape[1] != 3:
             raise SettingError(f'Points.xyz has shape {self.xyz.shape}: it must be (N, 3)')
 
-    def samples(
-        self, camera: CameraModel, min_depth_m: float, max_depth_m: float
-    ) -> ReferenceSamples:
+    def samples(self, camera: Camera, min_depth_m: float, max_depth_m: float) -> ReferenceSamples:
         """Return samples in pixels of the image that `camera` describes."""
         gate = Gate(min_depth_m, max_depth_m, _SPARSE_CELL_PX)
         return samples_from_points(
@@ -124,9 +120,7 @@ class Scan:
         """Raise SettingError for values of another shape."""
         _require(self.ranges_m, 1, 'Scan.ranges_m', '(N,)')
 
-    def samples(
-        self, camera: CameraModel, min_depth_m: float, max_depth_m: float
-    ) -> ReferenceSamples:
+    def samples(self, camera: Camera, min_depth_m: float, max_depth_m: float) -> ReferenceSamples:
         """Return samples in pixels of the image that `camera` describes."""
         gate = Gate(min_depth_m, max_depth_m, _DENSE_CELL_PX)
         scan = PlanarScan(self.ranges_m, self.bearing_min_rad, self.step_rad, 0.0, math.inf)
@@ -153,9 +147,7 @@ class Ground:
         if not abs(length - 1.0) < 1e-3:
             raise SettingError(f'Ground.up {self.up} has length {length:g}: it must be 1')
 
-    def samples(
-        self, camera: CameraModel, min_depth_m: float, max_depth_m: float
-    ) -> ReferenceSamples:
+    def samples(self, camera: Camera, min_depth_m: float, max_depth_m: float) -> ReferenceSamples:
         """Return samples in pixels of the image that `camera` describes."""
         gate = Gate(min_depth_m, max_depth_m, _DENSE_CELL_PX)
         return samples_from_ground(self.camera_height_m, np.asarray(self.up), camera, gate)

@@ -19,7 +19,7 @@ from depth_anything_ros.core.geometry.projection import (
 )
 from depth_anything_ros.core.geometry.scans import PlanarScan
 from depth_anything_ros.core.geometry.transforms import Transform
-from depth_anything_ros.core.types import CameraModel, FloatImage, ReferenceSamples
+from depth_anything_ros.core.types import Camera, FloatImage, ReferenceSamples
 
 __all__ = [
     'Gate',
@@ -57,7 +57,7 @@ class Gate:
 def samples_from_points(
     points: _Array,
     camera_from_sensor: Transform,
-    camera: CameraModel,
+    camera: Camera,
     gate: Gate,
     sigma_m: _Array | None = None,
 ) -> ReferenceSamples:
@@ -74,8 +74,8 @@ def samples_from_points(
 
 def samples_from_depth(
     depth_m: FloatImage,
-    depth_camera: CameraModel,
-    camera: CameraModel,
+    depth_camera: Camera,
+    camera: Camera,
     camera_from_depth: Transform | None,
     gate: Gate,
     stride: int = 1,
@@ -92,14 +92,14 @@ def samples_from_depth(
     depth = depth_m[::stride, ::stride]
     rows, columns = np.nonzero((depth >= gate.min_depth_m) & (depth <= gate.max_depth_m))
     scale_x, scale_y = camera.width / depth_m.shape[1], camera.height / depth_m.shape[0]
-    # Centres of pixels, as in CameraModel.scaled.
+    # Centres of pixels, as in Camera.scaled.
     u = ((columns * stride + 0.5) * scale_x - 0.5).astype(np.float32)
     v = ((rows * stride + 0.5) * scale_y - 0.5).astype(np.float32)
     return ReferenceSamples(u, v, depth[rows, columns])
 
 
 def samples_from_scan(
-    scan: PlanarScan, camera_from_scanner: Transform, camera: CameraModel, gate: Gate
+    scan: PlanarScan, camera_from_scanner: Transform, camera: Camera, gate: Gate
 ) -> ReferenceSamples:
     """Return the projection of the finite ranges of a planar scan."""
     return samples_from_points(scan.points(), camera_from_scanner, camera, gate)
@@ -108,7 +108,7 @@ def samples_from_scan(
 def samples_from_ground(
     height_m: float,
     up: _Array,
-    camera: CameraModel,
+    camera: Camera,
     gate: Gate,
     stride: int = 16,
     tilt_sigma_rad: float = np.radians(0.5),
@@ -144,7 +144,7 @@ def _none() -> ReferenceSamples:
     return ReferenceSamples(nothing, nothing, nothing)
 
 
-def _depth_chunks(depth_m: FloatImage, camera: CameraModel, stride: int) -> Iterator[_Chunk]:
+def _depth_chunks(depth_m: FloatImage, camera: Camera, stride: int) -> Iterator[_Chunk]:
     """Return the points of every `stride`-th pixel, some rows at a time."""
     rays = rays_of(camera, stride)
     depth = depth_m[::stride, ::stride]
@@ -163,7 +163,7 @@ def _depth_chunks(depth_m: FloatImage, camera: CameraModel, stride: int) -> Iter
 
 
 def _projected(
-    chunks: Iterable[_Chunk], camera_from_sensor: Transform, camera: CameraModel, gate: Gate
+    chunks: Iterable[_Chunk], camera_from_sensor: Transform, camera: Camera, gate: Gate
 ) -> ReferenceSamples:
     """Return the points in pixels of the image, without those that another one hides."""
     across = -(-camera.width // gate.cell_px)
@@ -188,7 +188,7 @@ def _projected(
 
 
 def _shown(
-    chunk: _Chunk, camera_from_sensor: Transform, camera: CameraModel, gate: Gate
+    chunk: _Chunk, camera_from_sensor: Transform, camera: Camera, gate: Gate
 ) -> ReferenceSamples:
     """Return the points of one chunk that lie in the image and within the limits of depth."""
     points, sigma = chunk

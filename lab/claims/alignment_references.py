@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.core.types import CameraModel, FloatImage, ReferenceKind, ReferenceSamples
+from depth_anything_ros.core.types import Camera, FloatImage, ReferenceKind, ReferenceSamples
 from depth_anything_ros.metric.samples import Gate, samples_from_ground
 from lab.world.camera import depth_image, pixel_directions, project, view_of
 from lab.world.degradation import sampled_reference
@@ -102,7 +102,7 @@ def _seen(world: World, time_s: float) -> FloatImage:
 
 
 def corrupted(
-    samples: ReferenceSamples, what: Corruption, camera: CameraModel, seed: int
+    samples: ReferenceSamples, what: Corruption, camera: Camera, seed: int
 ) -> ReferenceSamples:
     """Return the samples with the extrinsic error and the outliers added."""
     random = np.random.default_rng([seed, 5])
@@ -218,7 +218,7 @@ def _samples(u: Array, v: Array, z: Array, sigma: Array) -> ReferenceSamples:
     return ReferenceSamples(*(np.asarray(each, np.float32) for each in (u, v, z, sigma)))
 
 
-def _visible(u: Array, v: Array, z: Array, sigma: Array, camera: CameraModel) -> ReferenceSamples:
+def _visible(u: Array, v: Array, z: Array, sigma: Array, camera: Camera) -> ReferenceSamples:
     """Keep what lies in the image, so that shares of outliers mean what the camera sees."""
     seen = (u > -0.5) & (u < camera.width - 0.5) & (v > -0.5) & (v < camera.height - 0.5)
     return _samples(u[seen], v[seen], z[seen], sigma[seen])
@@ -229,7 +229,7 @@ def _scaled(samples: ReferenceSamples, factor: Array | float) -> ReferenceSample
     return _samples(samples.u, samples.v, samples.depth_m * factor, samples.sigma_m)
 
 
-def _turned(samples: ReferenceSamples, turn: Array, camera: CameraModel) -> ReferenceSamples:
+def _turned(samples: ReferenceSamples, turn: Array, camera: Camera) -> ReferenceSamples:
     """Move the samples as if the extrinsic rotation were wrong by `turn` (3, 3)."""
     assert samples.sigma_m is not None
     z = samples.depth_m.astype(np.float64)

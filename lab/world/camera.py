@@ -8,7 +8,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from depth_anything_ros.core.types import BgrImage, CameraModel, FloatImage
+from depth_anything_ros.core.types import BgrImage, Camera, FloatImage
 from lab.world.geometry import Array, Rays, rotated
 from lab.world.render import develop, shade
 from lab.world.rig import Pose
@@ -24,19 +24,19 @@ class View:
     `along_z` (n,) turns a distance along a ray into a depth along Z.
     """
 
-    camera: CameraModel
+    camera: Camera
     rays: Rays
     hits: Hits
     along_z: Array
 
 
-def pixel_directions(camera: CameraModel, dtype: str = 'float32') -> Array:
+def pixel_directions(camera: Camera, dtype: str = 'float32') -> Array:
     """Return the unit directions (3, height * width) of all pixels, row by row, optical frame."""
     return _pixel_directions(camera, dtype)
 
 
 @lru_cache(maxsize=8)
-def _pixel_directions(camera: CameraModel, dtype: str) -> Array:
+def _pixel_directions(camera: Camera, dtype: str) -> Array:
     u, v = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
     x, y = (u.ravel() - camera.cx) / camera.fx, (v.ravel() - camera.cy) / camera.fy
     if any(camera.distortion):
@@ -48,7 +48,7 @@ def _pixel_directions(camera: CameraModel, dtype: str) -> Array:
     return directions
 
 
-def project(camera: CameraModel, points: Array) -> tuple[Array, Array, Array]:
+def project(camera: Camera, points: Array) -> tuple[Array, Array, Array]:
     """Project points (3, n) of the optical frame; gives u, v in pixels and z in metres."""
     rotation = translation = np.zeros(3)
     matrix = np.array([[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1.0]])
@@ -63,7 +63,7 @@ def project(camera: CameraModel, points: Array) -> tuple[Array, Array, Array]:
     return flat[:, 0], flat[:, 1], points[2]
 
 
-def view_of(scene: Scene, camera: CameraModel, pose: Pose, dtype: str = 'float32') -> View:
+def view_of(scene: Scene, camera: Camera, pose: Pose, dtype: str = 'float32') -> View:
     """Cast the rays of `camera` at `pose` (map <- optical frame) into `scene`."""
     local = pixel_directions(camera, dtype)
     rays = Rays(pose.translation, rotated(pose.rotation, local))

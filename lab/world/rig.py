@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from depth_anything_ros.core.types import CameraModel
+from depth_anything_ros.core.types import Camera
 from lab.world.geometry import Array, yaw_matrix
 
 __all__ = [
@@ -111,9 +111,9 @@ def pinhole(
     height: int,
     focal: float = 0.75,
     distortion: tuple[float, ...] = (),
-) -> CameraModel:
+) -> Camera:
     """Return a centred camera with square pixels; `focal` is in image widths."""
-    return CameraModel(
+    return Camera(
         width,
         height,
         focal * width,

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.core.types import CameraModel, FloatImage
+from depth_anything_ros.core.types import Camera, FloatImage
 from lab.world.camera import depth_image, view_of
 from lab.world.geometry import Array, Rays, rotated
 from lab.world.rig import Pose, pinhole
@@ -75,7 +75,7 @@ class DepthCamera:
     Pixels beside a depth edge are lost or fly between both surfaces, half each.
     """
 
-    camera: CameraModel
+    camera: Camera
     min_m: float
     max_m: float
     noise: RangeNoise

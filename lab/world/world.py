@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.core.types import BgrImage, CameraModel, FloatImage
+from depth_anything_ros.core.types import BgrImage, Camera, FloatImage
 from lab.world.camera import depth_image, render, view_of
 from lab.world.rig import RIGS, Pose, Rig, base_pose, optical, pinhole
 from lab.world.scene import Scene
@@ -50,7 +50,7 @@ class World:
         return SENSORS[self.family]
 
     @cached_property
-    def camera(self) -> CameraModel:
+    def camera(self) -> Camera:
         """Return the intrinsics of the colour camera."""
         return pinhole(*self.size, focal=self.rig.camera_focal, distortion=self.distortion)
 

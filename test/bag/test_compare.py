@@ -15,7 +15,7 @@ from depth_anything_ros.bag.compare import compare_bags
 from depth_anything_ros.bag.comparison.limits import Limits
 from depth_anything_ros.bag.comparison.results import Comparison, seconds
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
-from depth_anything_ros.core.types import CameraModel
+from depth_anything_ros.core.types import Camera
 from lab.topic_names import TRUTH
 from lab.world.sensors import RangeNoise, Scanner
 
@@ -243,7 +243,7 @@ def test_another_calibration_is_caught(
     compare: Compare, changes: dict[str, Any], what: set[str], said: str
 ) -> None:
     def bag(changes: dict[str, Any]) -> Messages:
-        camera = CameraModel(WIDTH, HEIGHT, 30.0, 30.0, 16.0, 12.0)
+        camera = Camera(WIDTH, HEIGHT, 30.0, 30.0, 16.0, 12.0)
         message = MAKE.camera_info(START, FRAME, camera)
         for name, value in changes.items():
             setattr(message, name, value)

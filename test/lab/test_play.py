@@ -36,7 +36,7 @@ from written_bag import MAKE, write_bag
 from depth_anything_ros import cli
 from depth_anything_ros.bag.reading import BagMessage, BagReader
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
-from depth_anything_ros.core.types import CameraModel
+from depth_anything_ros.core.types import Camera
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.ros.qos import LATCHED, REFERENCE, SENSOR
 from lab.play import PlayOptions, PlaySummary, play
@@ -79,7 +79,7 @@ def record(
 ) -> Path:
     """Write a camera, its camera_info received at the same times, and `ranges` before each."""
     random = np.random.default_rng(0)
-    camera = CameraModel(side, side, 30.0, 30.0, side / 2, side / 2)
+    camera = Camera(side, side, 30.0, 30.0, side / 2, side / 2)
     messages: list[tuple[str, int, Any]] = []
     for index in range(images):
         stamp = START + round(index / rate_hz * SECOND)
@@ -375,7 +375,7 @@ def test_who_comes_late_gets_what_was_latched(tmp_path: Path, offset_s: float) -
         (RANGE, START, range_message(START, 1.0)),
         (RANGE, START + 1, range_message(1, 2.0)),
     ]
-    camera = CameraModel(8, 8, 5.0, 5.0, 4.0, 4.0)
+    camera = Camera(8, 8, 5.0, 5.0, 4.0, 4.0)
     messages.append((INFO, START + SECOND, MAKE.camera_info(START, 'camera', camera)))
     bag = write_bag(tmp_path / 'bag', messages, qos=latched)
     got: list[bytes] = []

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.types import CameraModel
+from depth_anything_ros.core.types import Camera
 from depth_anything_ros.messages.camera_info import camera_from_info, fill_camera_info
 
 try:
@@ -82,17 +82,17 @@ def make(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
 def test_a_rectified_image_has_p_and_no_distortion(make: Callable[..., Any]) -> None:
     camera = camera_from_info(make(), 640, 480, rectified=True)
-    assert camera == CameraModel(640, 480, 480.0, 490.0, 318.0, 241.0)
+    assert camera == Camera(640, 480, 480.0, 490.0, 318.0, 241.0)
 
 
 def test_a_raw_image_has_k_and_d(make: Callable[..., Any]) -> None:
     camera = camera_from_info(make(), 640, 480, rectified=False)
-    assert camera == CameraModel(640, 480, 500.0, 510.0, 320.5, 239.0, D, 'plumb_bob')
+    assert camera == Camera(640, 480, 500.0, 510.0, 320.5, 239.0, D, 'plumb_bob')
 
 
 def test_an_all_zero_p_falls_back_to_k(make: Callable[..., Any]) -> None:
     camera = camera_from_info(make(p=[0.0] * 12), 640, 480, rectified=True)
-    assert camera == CameraModel(640, 480, 500.0, 510.0, 320.5, 239.0)
+    assert camera == Camera(640, 480, 500.0, 510.0, 320.5, 239.0)
 
 
 def test_zero_coefficients_are_no_distortion(make: Callable[..., Any]) -> None:

@@ -24,7 +24,7 @@ from depth_anything_ros.core.geometry.scans import PlanarScan
 from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
 from depth_anything_ros.core.geometry.transforms import extrinsics_from_text
 from depth_anything_ros.core.parameters import parameters_from_flat
-from depth_anything_ros.core.types import CameraModel, ReferenceKind
+from depth_anything_ros.core.types import Camera, ReferenceKind
 from depth_anything_ros.estimator.stream import DepthStream
 from depth_anything_ros.messages.camera_info import camera_from_info, fill_camera_info
 from depth_anything_ros.messages.depth_images import depth_from_image, inverse_depth_from_image
@@ -179,7 +179,7 @@ def check_scan(message: Any, scan: PlanarScan) -> None:
     assert not np.shares_memory(scan.ranges_m, message.ranges)
 
 
-def check_camera(_: Any, camera: CameraModel) -> None:
+def check_camera(_: Any, camera: Camera) -> None:
     assert (camera.width, camera.height) == (160, 120)
     assert min(camera.fx, camera.fy) > 0.0
     assert np.isfinite([camera.fx, camera.fy, camera.cx, camera.cy, *camera.distortion]).all()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.geometry.cloud import Cloud, CloudFilter, cloud_from_depth, compacted
-from depth_anything_ros.core.types import CameraModel
+from depth_anything_ros.core.types import Camera
 from depth_anything_ros.messages.point_clouds import CloudWriter, points_from_cloud
 from lab.sample_messages import SampleMessages
 from lab.world.world import World
@@ -318,7 +318,7 @@ def test_a_layout_needs_its_values() -> None:
 
 @kinds
 def test_a_whole_cloud_of_vga_is_quick(kind: Any, field_kind: Any) -> None:
-    camera = CameraModel(640, 480, 480.0, 480.0, 319.5, 239.5)
+    camera = Camera(640, 480, 480.0, 480.0, 319.5, 239.5)
     depth = np.linspace(1, 8, 480 * 640).reshape(480, 640).astype(np.float32)
     bgr = np.zeros((480, 640, 3), np.uint8)
     writer = CloudWriter(field_kind, color=True, sigma=False)

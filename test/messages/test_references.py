@@ -12,7 +12,7 @@ from drive import DEPTH, DEPTH_INFO, INFO, LIDAR, SCAN, drive
 from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
 from depth_anything_ros.core.parameters import Parameters
-from depth_anything_ros.core.types import CameraModel
+from depth_anything_ros.core.types import Camera
 from depth_anything_ros.messages.references import (
     REFERENCE_TYPES,
     camera_info_beside,
@@ -30,7 +30,7 @@ def first(topic: str) -> tuple[str, Any]:
     return next((kind, m) for name, kind, m in drive('room').messages if name == topic)
 
 
-def camera() -> CameraModel:
+def camera() -> Camera:
     return drive('room').world.camera
 
 

@@ -12,7 +12,7 @@ import pytest
 from depth_anything_ros.core.geometry.projection import pixels_from_points, points_from_depth
 from depth_anything_ros.core.geometry.scans import PlanarScan
 from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
-from depth_anything_ros.core.types import CameraModel, FloatImage, ReferenceSamples
+from depth_anything_ros.core.types import Camera, FloatImage, ReferenceSamples
 from depth_anything_ros.metric.samples import (
     Gate,
     samples_from_depth,
@@ -33,7 +33,7 @@ WORLDS = [
     for name, distortion in (('pinhole', ()), ('distorted', DISTORTION))
 ]
 GATE = Gate()
-CAMERA = CameraModel(64, 48, 50.0, 50.0, 31.5, 23.5)
+CAMERA = Camera(64, 48, 50.0, 50.0, 31.5, 23.5)
 
 
 @lru_cache

@@ -15,7 +15,7 @@ from depth_anything_ros.core.geometry.projection import (
     rays_of,
 )
 from depth_anything_ros.core.geometry.transforms import Transform
-from depth_anything_ros.core.types import BgrImage, CameraModel, FloatImage
+from depth_anything_ros.core.types import BgrImage, Camera, FloatImage
 
 __all__ = ['Cloud', 'CloudFilter', 'cloud_from_depth', 'compacted', 'depth_edges', 'thinned']
 
@@ -64,7 +64,7 @@ class CloudFilter:
 
 def cloud_from_depth(
     depth_m: FloatImage,
-    camera: CameraModel,
+    camera: Camera,
     keep: CloudFilter,
     *,
     stride: int = 1,

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.core.geometry.lens import Lens
-from depth_anything_ros.core.types import CameraModel, FloatImage
+from depth_anything_ros.core.types import Camera, FloatImage
 
 __all__ = [
     'Points',
@@ -32,13 +32,13 @@ Points = npt.NDArray[np.float32]
 
 
 @lru_cache(maxsize=16)
-def lens_of(camera: CameraModel) -> Lens:
+def lens_of(camera: Camera) -> Lens:
     """Return the distortion of `camera`, with what it has worked out so far."""
     return Lens(camera.distortion_model, camera.distortion)
 
 
 @lru_cache(maxsize=8)
-def rays_of(camera: CameraModel, stride: int = 1) -> npt.NDArray[np.float32]:
+def rays_of(camera: Camera, stride: int = 1) -> npt.NDArray[np.float32]:
     """Return x/z and y/z of every `stride`-th pixel, read-only float32 (2, h, w).
 
     h = ceil(height / stride), w likewise; the first pixel is the image's first. NaN where a
@@ -52,7 +52,7 @@ def rays_of(camera: CameraModel, stride: int = 1) -> npt.NDArray[np.float32]:
 
 
 @lru_cache(maxsize=8)
-def lengths_of(camera: CameraModel, stride: int = 1) -> FloatImage:
+def lengths_of(camera: Camera, stride: int = 1) -> FloatImage:
     """Return the distance of a point over its depth along Z for each of `rays_of`, read-only."""
     x, y = rays_of(camera, stride)
     lengths: FloatImage = np.sqrt(x * x + y * y + np.float32(1.0))
@@ -60,7 +60,7 @@ def lengths_of(camera: CameraModel, stride: int = 1) -> FloatImage:
     return lengths
 
 
-def points_from_depth(depth_m: FloatImage, camera: CameraModel, stride: int = 1) -> Points:
+def points_from_depth(depth_m: FloatImage, camera: Camera, stride: int = 1) -> Points:
     """Return the points of every `stride`-th pixel, float32 (h, w, 3); NaN where depth is.
 
     `depth_m` float32 (H, W) is along Z and has the size of `camera`.
@@ -83,7 +83,7 @@ def points_along(rays: npt.NDArray[np.float32], depth: FloatImage) -> Points:
 
 
 def pixels_from_points(
-    points: npt.NDArray[Any], camera: CameraModel
+    points: npt.NDArray[Any], camera: Camera
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Return u and v, float32 (N,), of `points` (N, 3) in the camera's optical frame.
 
@@ -97,7 +97,7 @@ def pixels_from_points(
 
 
 def pixels_from_directions(
-    x: npt.NDArray[np.float32], y: npt.NDArray[np.float32], camera: CameraModel
+    x: npt.NDArray[np.float32], y: npt.NDArray[np.float32], camera: Camera
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Return u and v, float32 (N,), of the directions (x, y, 1); NaN where the lens ends."""
     shown_x, shown_y = lens_of(camera).distort(x, y)

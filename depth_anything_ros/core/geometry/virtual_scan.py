@@ -13,7 +13,7 @@ from depth_anything_ros.core.geometry.cloud import depth_edges
 from depth_anything_ros.core.geometry.projection import rays_of
 from depth_anything_ros.core.geometry.scans import PlanarScan
 from depth_anything_ros.core.geometry.transforms import Transform
-from depth_anything_ros.core.types import CameraModel, FloatImage
+from depth_anything_ros.core.types import Camera, FloatImage
 
 __all__ = ['VirtualScanConfig', 'scan_from_depth']
 
@@ -43,7 +43,7 @@ class VirtualScanConfig:
 
 def scan_from_depth(
     depth_m: FloatImage,
-    camera: CameraModel,
+    camera: Camera,
     level_from_camera: Transform,
     config: VirtualScanConfig,
 ) -> PlanarScan:

@@ -15,11 +15,11 @@ from depth_anything_ros.core.geometry.cloud import (
 )
 from depth_anything_ros.core.geometry.projection import points_from_depth
 from depth_anything_ros.core.geometry.transforms import Transform
-from depth_anything_ros.core.types import CameraModel
+from depth_anything_ros.core.types import Camera
 from lab.world.rig import OPTICAL
 from lab.world.world import World
 
-CAMERA = CameraModel(64, 48, 50.0, 50.0, 31.5, 23.5)
+CAMERA = Camera(64, 48, 50.0, 50.0, 31.5, 23.5)
 EVERYTHING = CloudFilter(edge_share=0.0)
 
 

@@ -8,17 +8,15 @@ from depth_anything_ros.core.geometry.projection import (
     points_from_depth,
     rays_of,
 )
-from depth_anything_ros.core.types import CameraModel
+from depth_anything_ros.core.types import Camera
 from lab.world.camera import pixel_directions, project
 
-PINHOLE = CameraModel(64, 48, 50.0, 52.0, 31.0, 22.5)
-BARREL = CameraModel(
+PINHOLE = Camera(64, 48, 50.0, 52.0, 31.0, 22.5)
+BARREL = Camera(
     640, 480, 480.0, 470.0, 322.0, 236.0, (-0.28, 0.09, 0.0012, -0.0008, -0.012), 'plumb_bob'
 )
-FISHEYE = CameraModel(
-    640, 480, 300.0, 300.0, 319.5, 239.5, (-0.02, 0.01, 0.001, -0.002), 'equidistant'
-)
-RATIONAL = CameraModel(
+FISHEYE = Camera(640, 480, 300.0, 300.0, 319.5, 239.5, (-0.02, 0.01, 0.001, -0.002), 'equidistant')
+RATIONAL = Camera(
     640,
     480,
     400.0,
@@ -32,7 +30,7 @@ CAMERAS = {'pinhole': PINHOLE, 'barrel': BARREL, 'fisheye': FISHEYE, 'rational':
 cameras = pytest.mark.parametrize('camera', CAMERAS.values(), ids=CAMERAS.keys())
 
 
-def bumpy(camera: CameraModel) -> np.ndarray:
+def bumpy(camera: Camera) -> np.ndarray:
     depth = np.random.default_rng(0).uniform(0.5, 20.0, (camera.height, camera.width))
     return depth.astype(np.float32)
 
@@ -46,7 +44,7 @@ def test_pinhole_points_are_exact() -> None:
 
 
 @cameras
-def test_points_project_back_onto_their_pixels(camera: CameraModel) -> None:
+def test_points_project_back_onto_their_pixels(camera: Camera) -> None:
     points = points_from_depth(bumpy(camera), camera)
     u, v = pixels_from_points(points.reshape(-1, 3), camera)
     rows, columns = np.indices((camera.height, camera.width))
@@ -66,7 +64,7 @@ def test_rays_and_pixels_are_those_of_the_simulated_camera() -> None:
 
 @cameras
 @pytest.mark.parametrize('stride', [2, 3, 7])
-def test_stride_takes_pixels_from_the_first_on(camera: CameraModel, stride: int) -> None:
+def test_stride_takes_pixels_from_the_first_on(camera: Camera, stride: int) -> None:
     depth = bumpy(camera)
     every = points_from_depth(depth, camera)
     assert np.allclose(points_from_depth(depth, camera, stride), every[::stride, ::stride])

@@ -9,14 +9,14 @@ from depth_anything_ros.core.geometry.projection import rays_of
 from depth_anything_ros.core.geometry.scans import PlanarScan
 from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.geometry.virtual_scan import VirtualScanConfig, scan_from_depth
-from depth_anything_ros.core.types import CameraModel
+from depth_anything_ros.core.types import Camera
 from lab.world.camera import depth_image, view_of
 from lab.world.geometry import Rays, rotated
 from lab.world.rig import OPTICAL
 from lab.world.scene import cast
 from lab.world.world import World
 
-CAMERA = CameraModel(320, 240, 240.0, 240.0, 159.5, 119.5)
+CAMERA = Camera(320, 240, 240.0, 240.0, 159.5, 119.5)
 HEIGHT = 0.8
 CONFIG = VirtualScanConfig(max_range_m=6.0, stride=1)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from depth_anything_ros.core.types import CameraModel
+from depth_anything_ros.core.types import Camera
 from lab.world.camera import depth_image, pixel_directions, project, view_of
 from lab.world.geometry import Array, Cylinder, Shape, Sphere, box
 from lab.world.rig import Mount, base_pose, optical, pinhole
@@ -23,7 +23,7 @@ def scene_of(shape: Shape) -> Scene:
     return Scene('test', 0, (solid,), light, World('room').scene.path, 0.0)
 
 
-def world_rays(camera: CameraModel) -> Array:
+def world_rays(camera: Camera) -> Array:
     """Directions (3, n) with z = 1 in the optical frame, in float64, turned into the world."""
     u, v = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
     x, y = (u.ravel() - camera.cx) / camera.fx, (v.ravel() - camera.cy) / camera.fy

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from depth_anything_ros.core.types import CameraModel, FloatImage
+from depth_anything_ros.core.types import Camera, FloatImage
 from lab.world.camera import depth_image, project, view_of
 from lab.world.geometry import Array
 from lab.world.rig import Pose
@@ -29,7 +29,7 @@ def compared(world: World, points: Array, pose: Pose) -> tuple[Array, Array]:
 
     Left out are pixels at depth edges and points that the camera cannot see.
     """
-    camera: CameraModel = world.camera
+    camera: Camera = world.camera
     depth = truth(world)
     lens = world.camera_pose(TIME_S).inverse() @ pose
     local = lens.apply(np.asarray(points, np.float64))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from depth_anything_ros.core.geometry.projection import rays_of
-from depth_anything_ros.core.types import CameraModel, FloatImage, ReferenceKind, ReferenceSamples
+from depth_anything_ros.core.types import Camera, FloatImage, ReferenceKind, ReferenceSamples
 from depth_anything_ros.metric.alignment import AlignmentConfig, ScaleAligner
 from depth_anything_ros.metric.alignment.ground_plane import common_error, on_ground_plane
 from depth_anything_ros.metric.alignment.sample_gate import gate, inverse_depth_stats
@@ -79,7 +79,7 @@ def test_what_stands_on_the_floor_is_left_out(true: FloatImage, seed: int) -> No
 def test_the_floor_is_found_however_the_camera_looks(pitch: int, roll: int, width: int) -> None:
     focal = 0.8 * width
     height = width * 3 // 4
-    camera = CameraModel(width, height, focal, focal, width / 2, height / 2)
+    camera = Camera(width, height, focal, focal, width / 2, height / 2)
     down, turn = np.radians(pitch), np.radians(roll)
     up = np.array([np.sin(turn) * np.cos(down), -np.cos(turn) * np.cos(down), -np.sin(down)])
     x, y = rays_of(camera)
@@ -186,7 +186,7 @@ def test_a_wrong_height_is_an_error_of_all_depths() -> None:
 def test_tilt_and_height_are_told_apart_by_the_sigma_of_the_samples(
     height_sigma_m: float, tilt_sigma_rad: float
 ) -> None:
-    camera = CameraModel(SHAPE[1], SHAPE[0], FOCAL_PX, FOCAL_PX, 160.0, HORIZON_PX)
+    camera = Camera(SHAPE[1], SHAPE[0], FOCAL_PX, FOCAL_PX, 160.0, HORIZON_PX)
     samples = samples_from_ground(
         HEIGHT_M,
         np.array([0.0, -1.0, 0.0]),
