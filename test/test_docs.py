@@ -121,3 +121,10 @@ def test_every_reason_is_explained() -> None:
         codes |= set(found)
     explained = (ROOT / 'docs' / 'troubleshooting.md').read_text()
     assert not {code for code in codes if f'`{code}`' not in explained}
+
+
+def test_files_of_the_architecture_exist() -> None:
+    text = (ROOT / 'docs' / 'architecture.md').read_text()
+    paths = re.findall(r'`([a-z_/]+(?:\.py|/))`', text)
+    assert len(paths) > 20
+    assert not [path for path in paths if not any((at / path).exists() for at in (PACKAGE, ROOT))]
