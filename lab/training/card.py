@@ -14,12 +14,12 @@ _CARD = """\
 # `demo`: Depth Anything V2's architecture, tiny, trained on synthetic scenes
 
 For demonstrations and tests, not for robots. Its depth is layout-level: floor, walls, furniture,
-street, vehicles. Small objects blur, and pictures unlike the scenes below are beyond it.
+street, vehicles. Small objects blur, and it does not know images unlike the scenes below.
 
 - Architecture: the row `demo` of `model/variants.py`, {parameters:,} parameters, half precision,
   input pinned to 126 pixels on the shorter side. Output: inverse depth of unknown scale and
   shift, larger = nearer, near 0 for the sky, as the released relative checkpoints.
-- Data: {samples:,} pictures of the ray-cast rooms and roads that `depth_anything bag sample`
+- Data: {samples:,} images of the ray-cast rooms and roads that `python -m lab.sample`
   draws, half each, from the same camera rig (height +-5 cm, pitch +-1.5 and roll +-1 degrees,
   focal length +-5 %). No photograph, no other checkpoint.
 - Recipe: `python -m lab.training.train --seed {seed} --minutes {minutes:g}`;
@@ -28,9 +28,9 @@ street, vehicles. Small objects blur, and pictures unlike the scenes below are b
   a log term. Minutes are those of one CPU core with bfloat16; another machine takes other steps.
 - Licence: that of this package.
 
-Held-out scenes ({images} pictures of each family, seeds disjoint from training and samples),
-scale and shift fitted per picture by least squares in inverse depth, up to 80 m. The mean map
-is the best inverse depth map that does not look at the picture. `python -m
+Held-out scenes ({images} images of each family, seeds disjoint from training and samples),
+scale and shift fitted per image by least squares in inverse depth, up to 80 m. The mean map
+is the best inverse depth map that does not depend on the image. `python -m
 lab.training.evaluate` prints this table:
 
 {table}

@@ -1,6 +1,6 @@
 """Rendered pictures with true inverse depth, for training and judging the `demo` variant.
 
-The scenes are the ones that `depth_anything bag sample` draws, seen from the same rig with a
+The scenes are the ones that `python -m lab.sample` draws, seen from the same rig with a
 little play in its mounting. Seeds of training, held-out and sample scenes are disjoint.
 """
 
