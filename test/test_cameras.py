@@ -215,7 +215,7 @@ def test_only_the_one_with_a_reference_gives_metres(monkeypatch: pytest.MonkeyPa
         def known() -> bool:
             rig.publish(first[INFO], 'front/camera_info')
             rig.publish(first[LIDAR], 'front/reference', REFERENCE)
-            return around.camera_info is not None and around.paired(stamp_ns, 0.0) is not None
+            return around.camera_info is not None and around.nearest(stamp_ns, 0.0) is not None
 
         rig.until(known)
         images = {'front': first[IMAGE], 'rear': first[IMAGE]}

@@ -127,7 +127,7 @@ class Replay:
         stamp_ns = ns_from_stamp(sent.header.stamp)
 
         def there() -> bool:
-            if self._around.paired(stamp_ns, 0.0):
+            if self._around.nearest(stamp_ns, 0.0):
                 return True
             # Until both ends have found each other.
             self.rig.publish(sent, REFERENCE)

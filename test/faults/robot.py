@@ -160,7 +160,7 @@ class Robot:
         stamp_ns = ns_from_stamp(cloud.header.stamp)
 
         def there() -> bool:
-            if self.around.paired(stamp_ns, 0.0):
+            if self.around.nearest(stamp_ns, 0.0):
                 return True
             self.rig.publish(cloud, CLOUD, REFERENCE)
             return False
