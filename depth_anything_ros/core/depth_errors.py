@@ -1,8 +1,8 @@
-"""How far one frame is from another: metric depth, its sigma, scans, relative depth, clouds.
+"""Errors of one frame against another: metric depth, its sigma, scans, relative depth, clouds.
 
-Each function takes the frame that is right, or was before, first. The names of its figures are
-those of `bag compare`; a figure that cannot be told is left out. `coverage` is always there, so
-that frames with nothing known in common do not pass for equal ones.
+Each function takes the ground truth, or the earlier frame, first. The names of its figures are
+those of `bag compare`; an undefined figure is left out. `coverage` is always there, so that
+frames with nothing known in common do not count as equal.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Values = npt.NDArray[np.float64]
 
 
 def metric_figures(depth_m: FloatImage, other_m: FloatImage) -> dict[str, float]:
-    """Compare two depth images in metres (H, W), NaN where unknown.
+    """Return the errors between two depth images in metres (H, W), NaN where unknown.
 
     `abs_rel`: mean |other - depth| / depth. `rmse_m`: metres. `delta1`: share of pixels within a
     factor of 1.25. `coverage`: pixels known in both per pixel known in either.
@@ -50,7 +50,7 @@ def metric_figures(depth_m: FloatImage, other_m: FloatImage) -> dict[str, float]
 
 
 def sigma_figures(sigma_m: FloatImage, other_m: FloatImage) -> dict[str, float]:
-    """Compare two images of sigma in metres (H, W), NaN where unknown.
+    """Return the errors between two images of sigma in metres (H, W), NaN where unknown.
 
     `sigma_rel`: mean |other - sigma| / sigma. `coverage` as for metric depth.
     """
@@ -62,12 +62,12 @@ def sigma_figures(sigma_m: FloatImage, other_m: FloatImage) -> dict[str, float]:
 
 
 def scan_figures(ranges_m: Ranges, other_m: Ranges) -> dict[str, float]:
-    """Compare the beams (N,) of two scans in metres, with the infinities and NaN of REP 117.
+    """Return the errors between the beams (N,) of two scans in metres, by REP 117.
 
     `abs_rel`, `rmse_m`, `delta1`: as for metric depth, over the beams finite in both.
     `coverage`: share of beams that are finite, inf, -inf or NaN in both alike.
     """
-    # A scanner may allow a range of 0, which nothing relates to.
+    # A scanner may allow a range of 0, which has no relative error.
     known = [np.where(x == 0.0, np.float32(np.nan), x) for x in (ranges_m, other_m)]
     states = [np.where(np.isfinite(x), 0.0, x) for x in known]
     same = np.equal(*states) | np.isnan(states).all(axis=0)
@@ -75,7 +75,7 @@ def scan_figures(ranges_m: Ranges, other_m: Ranges) -> dict[str, float]:
 
 
 def relative_figures(inverse_depth: FloatImage, other: FloatImage) -> dict[str, float]:
-    """Compare two images (H, W) of unknown scale and shift, larger = nearer in both.
+    """Return the errors between two inverse depths (H, W) of unknown scale and shift.
 
     `ssi_error`: what is left of `other` after its best fit s * other + t, s >= 0, to
     `inverse_depth` by least squares: the RMS of the rest per standard deviation of
@@ -97,7 +97,7 @@ def relative_figures(inverse_depth: FloatImage, other: FloatImage) -> dict[str, 
 def cloud_figures(
     points: npt.NDArray[np.float32], other: npt.NDArray[np.float32]
 ) -> dict[str, float]:
-    """Compare two clouds (N, 3) in metres, in one frame; points that are not finite do not count.
+    """Return the errors between two clouds (N, 3) in metres, in one frame; finite points only.
 
     `cloud_m`: mean distance to the nearest point of the other cloud, in metres, both ways, from
     a regular subsample to all. `cloud_rel`: the same per mean range of `points`, from the

@@ -1,4 +1,4 @@
-"""The errors of this package, under one root.
+"""The exceptions of this package, under one root.
 
 Every message is one line that says what was wrong, with the value, and how to fix it.
 """
@@ -28,7 +28,7 @@ class WeightsError(DepthAnythingError):
 
 
 class BackendError(DepthAnythingError):
-    """A backend or its device is not there, or does not do what it should."""
+    """A backend or its device is missing or does not work."""
 
 
 class DeviceMemoryError(BackendError):

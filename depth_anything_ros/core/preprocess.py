@@ -36,7 +36,7 @@ _NORMALISED = tuple(
 def network_size(
     height: int, width: int, input_size: int, max_pixels: int | None = None
 ) -> tuple[int, int]:
-    """Return the (height, width) that the network sees an image of `height` x `width` at.
+    """Return the (height, width) of the network's input for an image of `height` x `width`.
 
     Upstream's rule: the shorter side reaches `input_size`, the aspect is kept, both sides are
     multiples of 14 and at least `input_size`. A thin image explodes under it (100 x 4000
@@ -103,7 +103,7 @@ def network_input(
 
 
 def upsample(inverse_depth: FloatImage, size: tuple[int, int]) -> FloatImage:
-    """Resize (h, w) float32 bilinearly to `size` (H, W), corner pixels onto corner pixels.
+    """Return (h, w) float32 resized bilinearly to `size` (H, W), corner pixels onto corner pixels.
 
     Equals torch's F.interpolate(mode='bilinear', align_corners=True), as upstream resizes.
     OpenCV knows no such resize: cv2.resize aligns edges, and cv2.remap rounds positions to
@@ -136,7 +136,7 @@ def _resized_rows(image: FloatImage, count: int) -> FloatImage:
 def _row_taps(
     length: int, count: int
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], FloatImage]:
-    """Give, per output row, the two input rows around it and the weight of the second.
+    """Return, per output row, the two input rows around it and the weight of the second.
 
     In float32 as torch computes it: the last bit of a position shows in steep places.
     """

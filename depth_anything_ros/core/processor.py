@@ -34,7 +34,7 @@ def multiplies_bfloat16() -> bool:
 
 
 def process_status(pid: int | str = 'self') -> dict[str, int]:
-    """Read the numbers of /proc/PID/status by name, in KB where they are memory.
+    """Return the numbers of /proc/PID/status by name, in KB where they are memory.
 
     The highest memory is VmHWM: every program starts with its own, while ru_maxrss begins at the
     memory of its parent.

@@ -37,8 +37,8 @@ _WARNINGS = {
     'glass and mirrors',
     'unlikely_shift': 'the fit needs an unlikely shift: the far end may be wrong',
     'rough_fit': 'reference and network agree only roughly: check extrinsics and stamps',
-    'polarity_assumed': 'the reference has seen one depth only, and alignment.trust_polarity '
-    'takes it on trust that far is far',
+    'polarity_assumed': 'all reference samples lie at one depth, and alignment.trust_polarity '
+    'takes the depth ordering on trust',
 }
 
 

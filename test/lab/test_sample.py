@@ -153,7 +153,7 @@ def test_frames_make_one_tree_that_places_the_camera(bag: Bag) -> None:
         for edge in [*static, *moving.transforms]
     }
     chains = []
-    for frame in ('camera_optical_frame', 'lidar_link', 'laser_link', 'range_link'):
+    for frame in ('camera_optical_frame', 'lidar_link', 'laser_link'):
         pose, chain = np.eye(4), [frame]
         while chain[-1] != 'map':
             parent, step = edges[chain[-1]]

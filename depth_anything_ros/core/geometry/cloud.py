@@ -47,7 +47,7 @@ class Cloud:
 
 @dataclass(frozen=True)
 class CloudFilter:
-    """What a cloud leaves out.
+    """Limits of the points of a cloud.
 
     Ranges are along the ray, heights along z of a gravity-aligned frame. `edge_share` is the
     relative step in depth from one pixel to its neighbours beyond which a point flies between
@@ -83,7 +83,7 @@ def cloud_from_depth(
         )
     depth = np.array(depth_m[::stride, ::stride])
     rays = rays_of(camera, stride)
-    # What is not known is not within: a comparison with NaN is false.
+    # Unknown is not within: a comparison with NaN is false.
     with np.errstate(invalid='ignore', over='ignore'):
         distance = depth * lengths_of(camera, stride)
         kept = (distance >= keep.min_range_m) & (distance <= min(keep.max_range_m, _FARTHEST))
@@ -103,7 +103,7 @@ def cloud_from_depth(
 
 
 def depth_edges(depth_m: FloatImage, share: float, stride: int = 1) -> npt.NDArray[np.bool_]:
-    """Mark, of every `stride`-th pixel, where depth changes by more than `share` to a neighbour.
+    """Return for every `stride`-th pixel where depth changes by more than `share` to a neighbour.
 
     The network draws an edge as a ramp of a few pixels, and what lies on it is on no surface.
     Unknown neighbours count as infinitely far: towards the sky there is a ramp as well.

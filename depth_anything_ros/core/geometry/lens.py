@@ -17,7 +17,7 @@ __all__ = ['Lens']
 
 _Array = npt.NDArray[Any]
 
-# The tangent of 84 degrees off the axis, beyond which a depth along Z says little.
+# The tangent of 84 degrees off the axis, beyond which depth along Z is of little use.
 _WIDEST = 10.0
 _TABLE = np.linspace(0.0, _WIDEST, 20_001)
 # The tangential part is about a hundredth of the whole, so each step gains two digits.
@@ -49,7 +49,7 @@ class Lens:
         return float(self._table[0][-1])
 
     def distort(self, x: _Array, y: _Array) -> tuple[_Array, _Array]:
-        """Return where the lens shows the directions (x, y, 1); NaN beyond `limit`.
+        """Return the distorted coordinates of the directions (x, y, 1); NaN beyond `limit`.
 
         Arrays of one shape, float32 or float64; the type is kept. Without the limit, points far
         off the axis would fold back into the picture.
@@ -63,7 +63,7 @@ class Lens:
         return self._tilted(x * factor + shift_x, y * factor + shift_y, self._tilt)
 
     def undistort(self, x: _Array, y: _Array) -> tuple[_Array, _Array]:
-        """Return the directions (x, y, 1) that the lens shows at `x`, `y`; NaN where none is.
+        """Return the directions (x, y, 1) of distorted coordinates `x`, `y`; NaN if none.
 
         Arrays of one shape, float64.
         """

@@ -75,7 +75,7 @@ def points_from_depth(depth_m: FloatImage, camera: Camera, stride: int = 1) -> P
 
 def points_along(rays: npt.NDArray[np.float32], depth: FloatImage) -> Points:
     """Return the points (h, w, 3) at `depth` (h, w) along `rays` (2, h, w) as of `rays_of`."""
-    # Infinity times a ray through the centre is no number: such a pixel has no point anyway.
+    # Infinity times 0, a ray through the centre, is NaN: such a pixel has no point anyway.
     with np.errstate(invalid='ignore'):
         x, y = rays * depth
     # Interleaved by OpenCV, twice as fast as NumPy writes every third float.

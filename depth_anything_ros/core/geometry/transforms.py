@@ -34,7 +34,7 @@ class Transform:
     def from_quaternion(
         cls, quaternion: Sequence[float], translation: Sequence[float]
     ) -> Transform:
-        """Build from (x, y, z, w) and (x, y, z); FrameError('bad_transform') if it is none."""
+        """Build from (x, y, z, w) and (x, y, z); FrameError('bad_transform') if invalid."""
         turn = np.array(quaternion, np.float64)
         shift = np.array(translation, np.float64)
         norm = math.hypot(*turn)
@@ -95,7 +95,7 @@ class Transform:
         return Transform(self.rotation.T, -self.rotation.T @ self.translation)
 
     def apply(self, points: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        """Move `points` (N, 3); gives float32 (N, 3), NaN where a coordinate is not finite.
+        """Return `points` (N, 3) in the target frame, float32; NaN where one is not finite.
 
         The result lies column by column in memory, which is how projections read it.
         """
@@ -113,9 +113,10 @@ IDENTITY = Transform(np.eye(3), np.zeros(3))
 
 
 def extrinsics_from_text(text: str) -> Transform | None:
-    """Read 'x y z roll pitch yaw', metres and radians about fixed axes; None for ''.
+    """Return the transform of 'x y z roll pitch yaw', metres and radians; None for ''.
 
-    The order of static_transform_publisher's --roll --pitch --yaw. Raises SettingError.
+    Angles are about fixed axes, as --roll --pitch --yaw of static_transform_publisher. Raises
+    SettingError.
     """
     if not text.strip():
         return None
@@ -139,7 +140,7 @@ def extrinsics_text(transform: Transform) -> str:
     (xx, xy, xz), (yx, yy, yz), (zx, _, _) = transform.rotation.tolist()
     yaw = math.atan2(yx, xx)
     sin, cos = math.sin(yaw), math.cos(yaw)
-    # By way of the yaw, so that it holds where x points along z, as a lidar before a camera does.
+    # From the yaw, so that it holds where x points along z, as a lidar before a camera does.
     roll = math.atan2(sin * xz - cos * yz, cos * yy - sin * xy)
     turns = roll, math.atan2(-zx, math.hypot(xx, yx)), yaw
     return ' '.join(f'{value:.6f}' for value in (*transform.translation.tolist(), *turns))

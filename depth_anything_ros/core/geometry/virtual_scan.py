@@ -19,7 +19,7 @@ __all__ = ['VirtualScanConfig', 'scan_from_depth']
 
 _Array = npt.NDArray[Any]
 
-# A few pixels without depth hide nothing that matters; more of them may.
+# A few pixels without depth are tolerated; more of them may hide an obstacle.
 _LEAST_SEEN = 0.95
 
 
@@ -49,11 +49,11 @@ def scan_from_depth(
 ) -> PlanarScan:
     """Return the nearest obstacle of each bearing about the origin of the level frame.
 
-    `depth_m` float32 (H, W) is metres along Z. By REP 117: a range where something stands in the
-    band, +inf where the floor is seen all the way to `max_range_m` and nothing stands on it,
-    NaN where neither is known. So a camera that does not see the floor at that distance never
-    says free; and free is said of what stands on the floor, as what hangs above the picture
-    cannot be seen.
+    `depth_m` float32 (H, W) is metres along Z. By REP 117: a range where an obstacle lies in the
+    band of heights, +inf where the ground is visible up to `max_range_m` without an obstacle,
+    NaN where neither is known. So a camera that does not see the ground at that distance never
+    reports a free bearing, and free concerns obstacles on the ground only: what hangs above the
+    image is not seen.
     """
     grid = rays_of(camera, config.stride)
     depth = depth_m[:: config.stride, :: config.stride]
@@ -62,12 +62,12 @@ def scan_from_depth(
     with np.errstate(invalid='ignore'):
         x, y, z = (eye[i] + directions[i] * depth for i in range(3))
     reach, bearing = np.hypot(x, y), np.arctan2(y, x)
-    floor = config.min_height_m + reach * math.tan(config.floor_slope_rad)
-    flying = depth_edges(depth_m, config.edge_share, config.stride)
-    standing = (z >= floor) & (z <= config.max_height_m) & ~flying
+    lowest = config.min_height_m + reach * math.tan(config.floor_slope_rad)
+    at_edge = depth_edges(depth_m, config.edge_share, config.stride)
+    standing = (z >= lowest) & (z <= config.max_height_m) & ~at_edge
     standing &= (reach >= config.min_range_m) & (reach <= config.max_range_m)
-    # Lower than the floor can be is a ledge, or an error: no proof of anything to drive on.
-    passed = (np.abs(z) < floor) | ((reach > config.max_range_m) & (z >= -floor))
+    # Lower than the ground can be is a drop or an error, not proof of ground.
+    passed = (np.abs(z) < lowest) | ((reach > config.max_range_m) & (z >= -lowest))
     first, count = _bearings(directions, config.step_rad)
     ranges = np.full(count, np.inf, np.float32)
     beams = np.rint((bearing[standing] - first) / config.step_rad).astype(np.int64)
@@ -101,10 +101,10 @@ def _free(
     count: int,
     config: VirtualScanConfig,
 ) -> npt.NDArray[np.bool_]:
-    """Mark the beams (count,) along which floor is seen up to the greatest range.
+    """Return the beams (count,) along which the ground is visible up to the greatest range.
 
-    Whatever stands on the floor within range hides the floor behind its foot. So every ray that
-    would meet the floor within range has to have done so, and some have to meet it at the end.
+    An obstacle within range hides the ground behind it. So every ray that would meet the ground
+    within range has to have done so, and some have to meet it at the end.
     """
     with np.errstate(divide='ignore', invalid='ignore'):
         depth = np.where(directions[2] < 0.0, -eye[2] / directions[2], np.inf)
@@ -118,5 +118,5 @@ def _free(
     seen = np.bincount(chosen, passed[needed].astype(np.float64), minlength=count)
     end = np.zeros(count)
     np.maximum.at(end, chosen, reach[needed])
-    # The last row of rays that still meet the floor may end somewhat short of the full range.
+    # The last row of rays that still meet the ground may end somewhat short of the full range.
     return np.asarray((end >= 0.9 * config.max_range_m) & (seen >= _LEAST_SEEN * wanted))

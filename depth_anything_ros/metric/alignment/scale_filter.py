@@ -201,5 +201,5 @@ def fit_frame_map(before: Floats, now: Floats) -> FrameMap:
 
 
 def _innovation(state: ScaleState, fit: AffineFit) -> Floats:
-    """Return J (x - state) (2,), with the Gauss-Newton step that the fit still wants to take."""
+    """Return J (x - state) - g (2,), with the gradient g that is left after the refit."""
     return np.asarray(fit.information @ (fit.state - state.mean) - fit.gradient)

@@ -8,9 +8,9 @@ import pytest
 from depth_anything_ros.core.geometry.projection import rays_of
 from depth_anything_ros.core.types import Camera, FloatImage, ReferenceKind, ReferenceSamples
 from depth_anything_ros.metric.alignment import AlignmentConfig, ScaleAligner
-from depth_anything_ros.metric.alignment.ground_plane import common_error, on_ground_plane
+from depth_anything_ros.metric.alignment.ground_plane import on_ground_plane, shared_error
 from depth_anything_ros.metric.alignment.sample_gate import gate, inverse_depth_stats
-from depth_anything_ros.metric.alignment.scale_filter import Belief, Bias
+from depth_anything_ros.metric.alignment.scale_filter import Bias, ScaleState
 from depth_anything_ros.metric.samples import Gate, samples_from_ground
 from lab.world.degradation import Degradation, degraded
 
@@ -165,17 +165,17 @@ def test_what_all_samples_err_by_together_is_not_averaged_away() -> None:
 def test_an_unknown_shift_stays_the_networks_and_a_measured_one_is_shared_out() -> None:
     shift_sigma, bias = 0.02, Bias(shift=0.04)
     both = shift_sigma**2 + bias.shift**2
-    unknown = Belief(np.array([0.1, 0.0]), np.diag([1e-4, both]))
+    unknown = ScaleState(np.array([0.1, 0.0]), np.diag([1e-4, both]))
     left = unknown.without(bias, shift_sigma)
     assert left.covariance == pytest.approx(np.diag([1e-4, shift_sigma**2]))
-    measured = Belief(np.array([0.1, 0.05]), np.diag([1e-4, 0.0]))
+    measured = ScaleState(np.array([0.1, 0.05]), np.diag([1e-4, 0.0]))
     left = measured.without(bias, shift_sigma)
     assert left.mean == pytest.approx([0.1, 0.05 * shift_sigma**2 / both])
     assert left.covariance[1, 1] == pytest.approx(shift_sigma**2 * bias.shift**2 / both)
 
 
 def test_a_wrong_height_is_an_error_of_all_depths() -> None:
-    exact = Belief(np.array([0.1, 0.05]), np.diag([1e-9, 1e-9]))
+    exact = ScaleState(np.array([0.1, 0.05]), np.diag([1e-9, 1e-9]))
     unsure = exact.without(Bias(factor=0.04), 0.02)
     for inverse_depth in (0.5, 2.0, 10.0):
         assert unsure.relative_sigma(inverse_depth) == pytest.approx(0.04, rel=0.01)
@@ -199,6 +199,6 @@ def test_tilt_and_height_are_told_apart_by_the_sigma_of_the_samples(
     inverse_depth = (1.0 / room()).astype(np.float32)
     stats = inverse_depth_stats(inverse_depth)
     assert stats is not None
-    bias = common_error(gate(inverse_depth, samples, stats, FLOOR))
+    bias = shared_error(gate(inverse_depth, samples, stats, FLOOR))
     assert bias.factor == pytest.approx(height_sigma_m / HEIGHT_M, rel=0.1, abs=0.004)
     assert bias.shift == pytest.approx(tilt_sigma_rad / HEIGHT_M, rel=0.15, abs=1e-3)

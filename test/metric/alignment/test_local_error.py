@@ -23,7 +23,7 @@ def scan_row(wrong: FloatImage) -> tuple[GatedSamples, AffineFit]:
     assert stats is not None
     samples = gate(inverse_depth, row, stats, SCAN)
     fit = refit(samples, np.array([1.0, 0.0]), Prior(0.01, 0.06))
-    return samples, fit.seen_from(np.array([1.0, 0.0]), samples)
+    return samples, fit.at_state(np.array([1.0, 0.0]), samples)
 
 
 def test_the_error_at_a_sample_is_known_and_far_from_all_it_is_the_networks() -> None:
