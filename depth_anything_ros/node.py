@@ -113,7 +113,7 @@ class DepthNode(ManagedNode):
         assert self._network is not None
         backend = self._network.backend
         try:
-            if backend.output is NetworkOutput.METRES:
+            if backend.info.output is NetworkOutput.METRES:
                 # Clouds and scans may ask for a level frame without any reference.
                 self._need_transforms()
             for name, camera in self._cameras.items():

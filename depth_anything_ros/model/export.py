@@ -17,14 +17,13 @@ from torch.nn import functional
 
 from depth_anything_ros.core.errors import BackendError
 from depth_anything_ros.model.cache import Format
-from depth_anything_ros.model.network import random_network
-from depth_anything_ros.model.network.loading import load_network
+from depth_anything_ros.model.network.loading import network_of
 from depth_anything_ros.model.network.vit import (
     INTERPOLATION_OFFSET,
     TRAINING_GRID,
     VisionTransformer,
 )
-from depth_anything_ros.model.variants import PATCH_PX, get_variant
+from depth_anything_ros.model.variants import PATCH_PX
 from depth_anything_ros.model.weights import WeightsFile
 
 __all__ = ['export']
@@ -49,14 +48,7 @@ def export(
     Raises OSError where the file cannot be written, BackendError where a package is missing or
     the network cannot be exported, WeightsError for weights that cannot be loaded.
     """
-    checkpoint = weights.checkpoint
-    variant = get_variant(weights.variant)
-    network = (
-        random_network(variant, checkpoint.max_depth_m)
-        if weights.path is None
-        else load_network(variant, checkpoint, weights.path)
-    )
-    network = network.eval().requires_grad_(False)
+    network = network_of(weights).requires_grad_(False)
     network.pretrained.positions = MethodType(_positions, network.pretrained)  # type: ignore[method-assign]
     example = torch.zeros(_EXAMPLE if size is None else (1, 3, *size))
     try:
@@ -68,8 +60,8 @@ def export(
     except (ImportError, RuntimeError, TypeError, ValueError) as err:
         detail = (str(err).splitlines() or [type(err).__name__])[0]
         raise BackendError(
-            f'{variant.name} cannot be exported to {form.value} ({detail}): install the versions'
-            " that constraints.txt names, or choose backend 'torch'"
+            f'{weights.variant} cannot be exported to {form.value} ({detail}): install the'
+            " versions that constraints.txt names, or choose backend 'torch'"
         ) from err
 
 
