@@ -149,7 +149,6 @@ def test_a_closed_backend_says_so(name: str) -> None:
     ('changes', 'named'),
     [
         ({'precision': 'fp8'}, 'fp8'),
-        ({'precision': 'fp16'}, 'fp16.*choose fp32'),
         ({'device': 'tpu:x'}, 'tpu:x'),
         ({'variant': 'vits', 'weights': 'random', 'input_size': 5}, 'input_size 5'),
     ],
