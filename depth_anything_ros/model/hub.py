@@ -74,8 +74,8 @@ def download(row: Release, on_progress: OnProgress | None = None, *, force: bool
     """Return the file in huggingface_hub's cache after downloading it where it is absent.
 
     `force` replaces a cached copy. Blocks while bytes arrive, so call it from a worker; a hub that
-    accepts no connection or sends no headers is an error after 3.5 s, 7 s on the first request. Raises WeightsError, one line,
-    whatever fails; the content is not verified.
+    accepts no connection or sends no headers is an error after 3.5 s, on a process's first
+    request 7 s. Raises WeightsError, one line, whatever fails; the content is not verified.
     """
     from huggingface_hub import hf_hub_download
 
