@@ -1,7 +1,8 @@
-"""What 'auto' means."""
+"""The table of backends: what 'auto' means, and what is imported for it."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -81,3 +82,11 @@ def test_exporting_without_torch_says_what_to_do(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, 'torch', None)
     with pytest.raises(BackendError, match='needs torch, which is not installed'):
         prepare('openvino', 'cpu', DEMO)
+
+
+def test_the_table_imports_no_implementation() -> None:
+    code = (
+        'import sys; import depth_anything_ros.backends.registry;'
+        "sys.exit(bool({'torch', 'cv2', 'openvino', 'onnxruntime'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, '-c', code], check=False).returncode == 0

@@ -2,7 +2,8 @@
 
 Torch multiplies float32 matrices there with MKL, which on processors of other makers than Intel
 reaches less than half of the rate of oneDNN, also part of torch (measured on two cores of an AMD
-EPYC with AVX-512: 160 against 360 GFLOP/s), and its attention takes as long in bfloat16 as in float32.
+EPYC with AVX-512: 160 against 360 GFLOP/s), and its attention takes as long in bfloat16 as in
+float32.
 Convolutions run on oneDNN anyway, fastest with channels last.
 """
 
