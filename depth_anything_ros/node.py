@@ -111,7 +111,7 @@ class DepthNode(ManagedNode):
         backend = self._frames.network.backend
         self._frames.overload = self.parameters.overload
         try:
-            if backend.output is NetworkOutput.METRES:
+            if backend.info.output is NetworkOutput.METRES:
                 # Clouds and scans may ask for a level frame without any reference.
                 self._need_transforms()
             for name, camera in self._cameras.items():

@@ -49,11 +49,6 @@ class DegradedTruthBackend:
         )
         self.input_size = 0
 
-    @property
-    def output(self) -> NetworkOutput:
-        """What the numbers mean."""
-        return self.info.output
-
     def infer(self, bgr: BgrImage, times: StageTimes | None = None) -> FloatImage:
         """Return the degraded inverse depth; FrameError for a picture of unknown truth."""
         with (times or StageTimes()).stage('infer'):

@@ -506,7 +506,6 @@ class OffByAFifth:
         wrapped = what.backend()
         weights = replace(wrapped.info.weights, checkpoint=Checkpoint.METRIC_INDOOR)
         self.info = replace(wrapped.info, output=NetworkOutput.METRES, weights=weights)
-        self.output = NetworkOutput.METRES
         self._truth = {
             bgr_from_image(message).tobytes(): what.truth[ns_from_stamp(message.header.stamp)]
             for topic, _, message in what.messages

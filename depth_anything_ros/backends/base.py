@@ -1,4 +1,4 @@
-"""What a backend is: the protocol, what is asked of it, and what it says of itself."""
+"""What a backend is: the protocol, the settings it is built from, and what it reports."""
 
 from __future__ import annotations
 
@@ -9,25 +9,30 @@ from typing import Protocol
 
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
-from depth_anything_ros.model.variants import Variant
+from depth_anything_ros.model.variants import Variant, get_variant
 from depth_anything_ros.model.weights import WeightsFile
 
-__all__ = ['BackendInfo', 'BackendSettings', 'DepthBackend', 'NetworkOutput']
+__all__ = ['AUTO', 'INT8', 'BackendInfo', 'BackendSettings', 'DepthBackend', 'NetworkOutput']
+
+AUTO = 'auto'
+"""Value of `backend`, `device` and `precision` that leaves the choice to this package."""
+
+INT8 = 'int8'
 
 
 class NetworkOutput(str, Enum):
-    """What the numbers of a backend mean; larger is nearer for both."""
+    """What the values of a backend mean; larger is nearer for both."""
 
     INVERSE_DEPTH = 'inverse_depth'
     """Inverse depth of unknown scale and shift."""
 
     METRES = 'metres'
-    """1 / z in 1/m, from a checkpoint that was trained to give metres; 0 where unknown."""
+    """1 / z in 1/m, from a checkpoint that was trained on metric depth; 0 where unknown."""
 
 
 @dataclass(frozen=True)
 class BackendInfo:
-    """What runs, after every 'auto' was decided."""
+    """What runs, with every 'auto' resolved."""
 
     name: str
     variant: str
@@ -37,21 +42,38 @@ class BackendInfo:
     output: NetworkOutput
     weights: WeightsFile
     why: str = ''
-    """Why this backend, where 'auto' chose it."""
+    """Why this backend was chosen, where `backend` is 'auto'."""
     notices: tuple[str, ...] = ()
-    """What was to run and does not, and why."""
+    """What was requested and does not run, and why."""
 
 
 @dataclass(frozen=True)
 class BackendSettings:
-    """What is asked for: see the parameters of these names. `threads` is at least 1."""
+    """What is requested: see the parameters of these names. `threads` is at least 1."""
 
-    variant: Variant
     weights: WeightsFile
     device: str
     precision: str
     input_size: int
     threads: int
+
+    @property
+    def variant(self) -> Variant:
+        """Return the variant that the weights are for."""
+        return get_variant(self.weights.variant)
+
+    def info(self, name: str, device: str, precision: str) -> BackendInfo:
+        """Return what backend `name` reports when it runs these settings so."""
+        metric = self.weights.checkpoint.max_depth_m is not None
+        return BackendInfo(
+            name,
+            self.variant.name,
+            device,
+            precision,
+            self.input_size,
+            NetworkOutput.METRES if metric else NetworkOutput.INVERSE_DEPTH,
+            self.weights,
+        )
 
 
 class DepthBackend(Protocol):
@@ -61,27 +83,25 @@ class DepthBackend(Protocol):
     """What runs."""
 
     input_size: int
-    """Shorter side of the network's input in pixels, as `info` says at first; may be set."""
+    """Shorter side of the network's input in pixels; may be set between frames.
 
-    @property
-    def output(self) -> NetworkOutput:
-        """What the numbers mean."""
-        ...
+    `info.input_size` keeps the value that the backend was created with.
+    """
 
     def infer(self, bgr: BgrImage, times: StageTimes | None = None) -> FloatImage:
         """Return float32 (H, W) for a uint8 (H, W, 3) image, larger = nearer.
 
         `times` receives the milliseconds of 'preprocess', 'infer' and 'postprocess'. Raises
-        FrameError for an image that cannot be used.
+        FrameError for an image that cannot be processed.
         """
         ...
 
     def infer_batch(
         self, images: Sequence[BgrImage], times: StageTimes | None = None
     ) -> list[FloatImage]:
-        """Do `infer` for each image; those of equal size run together."""
+        """Return `infer` of each image, in order; those of equal size run as one batch."""
         ...
 
     def close(self) -> None:
-        """Free the memory; the backend cannot run again."""
+        """Free the memory; the backend cannot run afterwards."""
         ...

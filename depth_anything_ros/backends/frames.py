@@ -1,4 +1,4 @@
-"""What is the same around a network, whatever runs it."""
+"""Steps around a network that are the same for every backend."""
 
 from __future__ import annotations
 
@@ -7,27 +7,25 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.backends.base import NetworkOutput
 from depth_anything_ros.core.preprocess import check_bgr, network_input
 from depth_anything_ros.core.types import BgrImage, FloatImage
-from depth_anything_ros.model.variants import Checkpoint
 
-__all__ = ['HostInputs', 'infer_by_size', 'inverse_of_metres', 'output_of']
+__all__ = ['HostInputs', 'infer_by_size', 'inverse_of_metres']
 
 KEPT_INPUTS = 8
 """Input buffers kept, one per shape: a robot has a few cameras."""
 
 
 class HostInputs:
-    """Batches ready for the network, in memory of the host that is kept for their shapes."""
+    """Input batches for the network, in host memory that is reused for each shape."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[int, ...], npt.NDArray[np.float32]] = {}
 
     def filled(self, images: Sequence[BgrImage], size: tuple[int, int]) -> npt.NDArray[np.float32]:
-        """Return (N, 3, h, w) of images of one size, for the network to see them at `size` (h, w).
+        """Return float32 (N, 3, h, w): images of one size, resized to `size` (h, w), normalised.
 
-        The next batch of that shape is written to the same place.
+        The next batch of that shape overwrites it.
         """
         shape = len(images), 3, *size
         batch = self._kept.get(shape)
@@ -40,16 +38,16 @@ class HostInputs:
         return batch
 
     def clear(self) -> None:
-        """Return the memory back."""
+        """Free the memory."""
         self._kept.clear()
 
 
 def infer_by_size(
     images: Sequence[BgrImage], infer_equal: Callable[[list[BgrImage]], list[FloatImage]]
 ) -> list[FloatImage]:
-    """Have `infer_equal` run the images of each size together, and give all in their order.
+    """Return the outputs for `images` in their order, where `infer_equal` runs those of one size.
 
-    Raises FrameError for what is no image.
+    Raises FrameError for a malformed image.
     """
     groups: dict[tuple[int, ...], list[int]] = {}
     for index, image in enumerate(images):
@@ -62,12 +60,7 @@ def infer_by_size(
     return [found[index] for index in range(len(images))]
 
 
-def output_of(checkpoint: Checkpoint) -> NetworkOutput:
-    """Say what a network of that checkpoint gives."""
-    return NetworkOutput.INVERSE_DEPTH if checkpoint.max_depth_m is None else NetworkOutput.METRES
-
-
 def inverse_of_metres(metres: FloatImage) -> FloatImage:
-    """Return 1/z per pixel, 0 where `metres` is no depth."""
+    """Return 1/z per pixel in 1/m, 0 where `metres` is not finite and positive."""
     known = np.isfinite(metres) & (metres > 0)
     return np.divide(1.0, metres, out=np.zeros_like(metres), where=known)

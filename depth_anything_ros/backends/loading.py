@@ -1,34 +1,39 @@
-"""Weights and network by the parameters that name them."""
+"""From parameters to a network that is ready: weights on disk, backend loaded and checked."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
 
-from depth_anything_ros.backends import choose_backend, create_chosen, prepare
-from depth_anything_ros.backends.base import DepthBackend
+from depth_anything_ros.backends.base import AUTO, INT8, DepthBackend
+from depth_anything_ros.backends.registry import (
+    BACKENDS,
+    ChosenBackend,
+    choose_backend,
+    load,
+    prepare,
+)
 from depth_anything_ros.backends.self_check import (
-    candidates,
-    checked,
-    kept_reference,
+    Candidate,
+    cached_float32_output,
+    first_accepted,
     photograph,
+    plain_torch,
 )
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.model.hub import OnProgress
 from depth_anything_ros.model.variants import Checkpoint
 from depth_anything_ros.model.weights import locate
 
-__all__ = ['fetch_weights', 'load_backend']
-
-_UPSTREAM = 'upstream'
+__all__ = ['candidates', 'fetch_weights', 'load_backend']
 
 
 def fetch_weights(parameters: Parameters, on_progress: OnProgress | None = None) -> None:
-    """See that all that `parameters` name is on disk; this may take minutes.
+    """Put on disk all that `load_backend` needs for `parameters`; this may take minutes.
 
-    That is the weights, the network exported from them where the backend runs that, and the
-    answer of plain float32 that it is compared with. Raises WeightsError, also where a download
-    would be needed and is not allowed, BackendError or SettingError.
+    That is the weights, the exported network where the backend runs one, and the float32 output
+    for the self-check. Raises WeightsError, also where a download is needed and not allowed,
+    BackendError or SettingError.
     """
     weights = locate(
         parameters.variant,
@@ -38,23 +43,41 @@ def fetch_weights(parameters: Parameters, on_progress: OnProgress | None = None)
         on_progress,
     )
     prepare(parameters.backend, parameters.device, weights, parameters.precision)
-    if parameters.backend != _UPSTREAM:
-        kept_reference(choose_backend(parameters).settings)
+    chosen = choose_backend(parameters)
+    if BACKENDS[chosen.name].self_checked:
+        cached_float32_output(chosen.settings)
 
 
 def load_backend(parameters: Parameters) -> DepthBackend:
-    """Load and warm up the network that `parameters` name, from what is on disk.
+    """Return the network that `parameters` name, loaded from disk and warmed up.
 
-    It is compared with plain float32 on one picture; where they differ a safer way runs, and the
-    notices of its `info` say so. Raises WeightsError, BackendError or SettingError.
+    Its output for one photograph is compared with plain float32; where they differ, a safer
+    candidate runs and the notices of its `info` say so. Raises WeightsError, BackendError or
+    SettingError.
     """
-    choice = choose_backend(parameters)
-    if choice.name == _UPSTREAM:
-        # What all are compared with in the end.
-        backend = create_chosen(choice.name, choice.settings)
+    chosen = choose_backend(parameters)
+    if not BACKENDS[chosen.name].self_checked:
+        backend = load(chosen)
         backend.infer(photograph())
         return backend
-    ways = candidates(choice.name, choice.settings)
-    backend, notices = checked(ways, partial(kept_reference, choice.settings))
-    backend.info = replace(backend.info, why=choice.why, notices=notices)
+    backend, notices = first_accepted(
+        candidates(chosen), partial(cached_float32_output, chosen.settings)
+    )
+    backend.info = replace(backend.info, why=chosen.why, notices=notices)
     return backend
+
+
+def candidates(chosen: ChosenBackend) -> list[Candidate]:
+    """Return what may run, in the order of preference; the last is plain float32 of torch."""
+    settings = chosen.settings
+    # After int8 the same backend in half precision, then in float32.
+    half = (AUTO,) if settings.precision == INT8 else ()
+    precisions = dict.fromkeys((settings.precision, *half, 'fp32'))
+    found = [
+        Candidate(
+            f'{chosen.name} {precision}',
+            partial(load, replace(chosen, settings=replace(settings, precision=precision))),
+        )
+        for precision in precisions
+    ]
+    return [*found, Candidate('plain torch fp32', partial(plain_torch, settings))]

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from depth_anything_ros.backends import AUTO, INT8
-from depth_anything_ros.backends.base import BackendSettings
-from depth_anything_ros.backends.exported import ExportedBackend, existing_export
+from depth_anything_ros.backends.base import AUTO, INT8, BackendSettings
+from depth_anything_ros.backends.export_files import existing_export
+from depth_anything_ros.backends.exported import ExportedBackend
 from depth_anything_ros.core.errors import BackendError, SettingError
 from depth_anything_ros.model.cache import Format
 from depth_anything_ros.model.user_cache import user_cache
@@ -19,11 +19,11 @@ __all__ = ['choose_precision', 'choose_provider', 'create']
 
 _ENDING = 'ExecutionProvider'
 _ERRORS_ONLY = 3
-"""Of its log: it warns of every operator that one provider leaves to the next."""
+"""Log level: it warns of every operator that one provider leaves to the next."""
 
 
 def create(settings: BackendSettings) -> ExportedBackend:
-    """Load the export of the network; BackendError where there is none yet."""
+    """Load the exported network; BackendError where it was not exported yet."""
     onnxruntime.disable_telemetry_events()
     provider, index = choose_provider(settings.device, onnxruntime.get_available_providers())
     kind = provider.removesuffix(_ENDING).lower()
@@ -37,7 +37,7 @@ def create(settings: BackendSettings) -> ExportedBackend:
         providers.append(f'CPU{_ENDING}')
     try:
         session = onnxruntime.InferenceSession(path, options, providers)
-    # Its exceptions have no common root of their own.
+    # ONNX Runtime's exceptions have no common base class.
     except Exception as err:
         raise BackendError(
             f'ONNX Runtime cannot load {path} ({str(err).splitlines()[0]}): delete that folder and'
@@ -51,18 +51,19 @@ def create(settings: BackendSettings) -> ExportedBackend:
         )
 
     def run(batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        answer: npt.NDArray[np.float32] = session.run(None, {'image': batch})[0]
-        return answer
+        output: npt.NDArray[np.float32] = session.run(None, {'image': batch})[0]
+        return output
 
     device = kind if index is None else f'{kind}:{index}'
     return ExportedBackend(settings, 'onnxruntime', device, precision, run)
 
 
 def choose_provider(device: str, available: list[str]) -> tuple[str, int | None]:
-    """Turn 'auto' or PROVIDER[:N], like 'cuda:0' or 'tensorrt', into a provider that is there.
+    """Return the provider and the device index that 'auto' or PROVIDER[:N] means.
 
-    The name is that of the provider without its ending, in any case. 'auto' is CUDA where it is
-    installed, else the CPU.
+    PROVIDER is its name in lower case without 'ExecutionProvider', like 'cuda' or 'tensorrt'.
+    'auto' is CUDA where it is installed, else the CPU. The index is None where none is given.
+    Raises SettingError for an invalid name, BackendError for a provider that is not installed.
     """
     if device == 'auto':
         return (f'{"CUDA" if f"CUDA{_ENDING}" in available else "CPU"}{_ENDING}', None)
@@ -82,7 +83,7 @@ def choose_provider(device: str, available: list[str]) -> tuple[str, int | None]
 
 
 def choose_precision(name: str, kind: str) -> str:
-    """Decide 'auto': TensorRT alone can compute a float32 network in fp16."""
+    """Return the precision with 'auto' resolved: only TensorRT runs a float32 network in fp16."""
     able = {'tensorrt': ('fp32', 'fp16'), 'cpu': ('fp32', INT8)}.get(kind, ('fp32',))
     if name == AUTO:
         return 'fp16' if 'fp16' in able else 'fp32'

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.backends import AUTO, INT8
-from depth_anything_ros.backends.base import BackendSettings
-from depth_anything_ros.backends.exported import ExportedBackend, existing_export
+from depth_anything_ros.backends.base import AUTO, INT8, BackendSettings
+from depth_anything_ros.backends.export_files import existing_export
+from depth_anything_ros.backends.exported import ExportedBackend
 from depth_anything_ros.core.errors import BackendError, SettingError
 from depth_anything_ros.core.processor import multiplies_bfloat16
 from depth_anything_ros.model.cache import Format
@@ -22,32 +22,32 @@ PRECISIONS = {'fp32': 'FP32', 'fp16': 'FP16', 'bf16': 'BF16', INT8: 'INT8'}
 
 
 def create(settings: BackendSettings) -> ExportedBackend:
-    """Load the export of the network; BackendError where there is none yet."""
+    """Load the exported network; BackendError where it was not exported yet."""
     network, device, precision = compiled(settings)
     request = network.create_infer_request()
 
     def run(batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         # Not copied on the way in: the request ends before the next image is written there.
-        answer: npt.NDArray[np.float32] = request.infer(batch, share_inputs=True)[0]
-        return answer
+        output: npt.NDArray[np.float32] = request.infer(batch, share_inputs=True)[0]
+        return output
 
     return ExportedBackend(settings, 'openvino', device.lower().replace('.', ':'), precision, run)
 
 
 def compiled(settings: BackendSettings, **options: Any) -> tuple[Any, str, str]:
-    """Return the compiled export, with its device and precision after every 'auto' was decided.
+    """Return the compiled network, its device and its precision, with every 'auto' resolved.
 
-    options: more properties of OpenVINO. Raises as `create`.
+    options: further properties of OpenVINO. Raises as `create`.
     """
     core = openvino.Core()
     device = choose_device(settings.device, core.available_devices)
     capabilities = set(core.get_property(device, 'OPTIMIZATION_CAPABILITIES'))
     if device == 'CPU' and not multiplies_bfloat16():
-        # OpenVINO lists it wherever it can emulate it.
+        # OpenVINO also lists it where it only emulates it.
         capabilities.discard('BF16')
     precision = choose_precision(settings.precision, device, capabilities)
     path = existing_export(settings.weights, Format.OPENVINO, int8=precision == INT8)
-    # What a network in int8 still has in float is as exact, and as fast, as 'auto' has it.
+    # The layers of an int8 network that stay in float use the precision of 'auto'.
     rest = choose_precision(AUTO, device, capabilities) if precision == INT8 else precision
     config: dict[str, Any] = {
         'PERFORMANCE_HINT': 'LATENCY',
@@ -68,7 +68,10 @@ def compiled(settings: BackendSettings, **options: Any) -> tuple[Any, str, str]:
 
 
 def choose_device(name: str, available: list[str]) -> str:
-    """Turn 'auto', 'cpu', 'gpu' or 'gpu:N' into OpenVINO's name of a device that is there."""
+    """Return OpenVINO's name of the device that 'auto', 'cpu', 'gpu' or 'gpu:N' means.
+
+    Raises SettingError for another name, BackendError for a device that is not available.
+    """
     if name in ('auto', 'cpu'):
         return 'CPU'
     kind, _, index = name.partition(':')
@@ -86,7 +89,7 @@ def choose_device(name: str, available: list[str]) -> str:
 
 
 def choose_precision(name: str, device: str, capabilities: set[str]) -> str:
-    """Decide 'auto', and refuse what the device has no instructions for."""
+    """Return the precision with 'auto' resolved; SettingError for one the device lacks."""
     if name == AUTO:
         half = 'bf16' if device == 'CPU' else 'fp16'
         return half if PRECISIONS[half] in capabilities else 'fp32'

@@ -1,7 +1,7 @@
-"""Whether a fast way to run the network gives what plain float32 gives, on one picture.
+"""Compare a backend's output for one photograph with that of plain float32.
 
-Drivers, libraries and processors differ more than tests can: each robot looks for itself, before
-its first frame, and falls back to the next safer way where the answers differ.
+Drivers, libraries and processors differ more than tests can cover: each robot checks its own,
+before its first frame, and falls back to the next safer candidate where the outputs differ.
 """
 
 from __future__ import annotations
@@ -11,15 +11,13 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from io import BytesIO
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from depth_anything_ros.backends import AUTO, INT8, create_chosen
-from depth_anything_ros.backends.base import BackendSettings, DepthBackend
+from depth_anything_ros.backends.base import INT8, BackendSettings, DepthBackend
 from depth_anything_ros.core.depth_errors import correlation
 from depth_anything_ros.core.errors import DepthAnythingError, FrameError
 from depth_anything_ros.core.types import BgrImage, FloatImage
@@ -31,58 +29,58 @@ __all__ = [
     'PHOTOGRAPH',
     'Agreement',
     'Candidate',
-    'candidates',
+    'cached_float32_output',
     'check',
-    'checked',
-    'kept_reference',
+    'first_accepted',
+    'float32_output',
     'photograph',
-    'reference_inverse_depth',
+    'plain_torch',
 ]
 
 PHOTOGRAPH = Path(__file__).with_name('self_check.jpg')
-"""World('room').picture(2.0) of `synthetic`, 640x480: a robot's view, free of anybody's rights."""
+"""World('room').picture(2.0) of lab/world, 640x480: a robot's view, rendered, so free to use."""
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Relative differences allowed, in half of the pixels and in 99 of 100."""
+class AgreementLimits:
+    """Largest relative differences that are accepted: the median and the 99th percentile."""
 
     median: float
     p99: float
 
 
-ROUNDED = Limits(0.003, 0.02)
+ROUNDED = AgreementLimits(0.003, 0.02)
 """Half precision that works stays well below (0.1 % and 0.4 % with bfloat16, which rounds to
-0.2 %), and so much is far less than what a good alignment leaves. One limit for all that rounds:
-what counts is the answer, not how it was found."""
+0.2 %), and these limits are far below the residuals of a good alignment. One limit for every
+precision but int8: what counts is the output, not how it was computed."""
 
-QUANTIZED = Limits(0.015, 0.1)
-"""Of int8, which is another network, though near. Beside the 5 % that Depth Anything V2 errs in
-half of the pixels, 1.5 % of another cause add less than 5 % to it."""
+QUANTIZED = AgreementLimits(0.015, 0.1)
+"""For int8, which is a slightly different network. Depth Anything V2 itself has a median error of
+5 %: an independent 1.5 % raises that by less than a twentieth."""
 
 LEAST_CORRELATION = 0.99
-"""Catches noise where answers vary little around a large value; random weights in bfloat16, the
-extreme of that, reach 0.9989."""
+"""Detects noise where outputs vary little around a large value; random weights in bfloat16, the
+extreme case, reach 0.9989."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How near two answers are; NaN throughout where that cannot be told.
+    """How near an output is to the reference; NaN throughout where they cannot be compared.
 
     `median` and `p99` are of |found - reference| / max(reference, mean of reference): a relative
-    difference that does not explode in the sky, where inverse depth is 0. Nothing is aligned
-    first: the same weights must give the same numbers, and what lies behind takes them so.
-    `correlation` is Pearson's.
+    difference that stays bounded in the sky, where inverse depth is 0. Nothing is aligned first:
+    the same weights must give the same values, since later stages keep a scale from frame to
+    frame. `correlation` is Pearson's.
     """
 
     median: float
     p99: float
     correlation: float
-    limits: Limits = ROUNDED
+    limits: AgreementLimits = ROUNDED
 
     @property
     def accepted(self) -> bool:
-        """Whether the difference does no harm."""
+        """Return whether the difference is within the limits."""
         return (
             self.median <= self.limits.median
             and self.p99 <= self.limits.p99
@@ -91,7 +89,7 @@ class Agreement:
 
     def __str__(self) -> str:
         if math.isnan(self.median):
-            return 'gives an answer that is not finite, or not of the size of the picture'
+            return 'gives an output that is not finite, or not of the size of the image'
         if self.median > self.limits.median:
             return f'disagrees with float32 by {_of("half", self.median, self.limits.median)}'
         if self.p99 > self.limits.p99:
@@ -105,40 +103,47 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A way to run the network: what was asked for, and what makes it."""
+    """A backend in one precision, not loaded yet, and its name for notices."""
 
     title: str
     create: Callable[[], DepthBackend]
 
 
 def photograph() -> BgrImage:
-    """Return the picture that answers are compared on, uint8 (480, 640, 3)."""
+    """Return the image that outputs are compared on, uint8 (480, 640, 3)."""
     return np.asarray(cv2.imread(str(PHOTOGRAPH), cv2.IMREAD_COLOR), np.uint8)
 
 
-def reference_inverse_depth(settings: BackendSettings) -> FloatImage:
-    """Return the answer to `photograph` of plain float32 on the CPU; takes a load and a frame.
+def plain_torch(settings: BackendSettings) -> DepthBackend:
+    """Return torch in float32 without optimisations: the reference, and the last candidate."""
+    from depth_anything_ros.backends.torch import TorchBackend
 
-    It depends on the weights and the input size only, and may be kept by these.
+    return TorchBackend(settings, plain=True)
+
+
+def float32_output(settings: BackendSettings) -> FloatImage:
+    """Return the output (480, 640) of plain float32 on the CPU for `photograph`.
+
+    Takes a load and a frame. It depends on the weights and the input size only.
     """
-    backend = _plain_torch(replace(settings, device='cpu'))
+    backend = plain_torch(replace(settings, device='cpu'))
     try:
         return backend.infer(photograph())
     finally:
         backend.close()
 
 
-def kept_reference(settings: BackendSettings) -> FloatImage:
-    """Return `reference_inverse_depth` from the user's cache, after the first time."""
+def cached_float32_output(settings: BackendSettings) -> FloatImage:
+    """Return `float32_output`, from the user's cache after the first time."""
     root = user_cache()
     if root is None:
-        return reference_inverse_depth(settings)
+        return float32_output(settings)
     whole = (content_of(settings.weights), settings.input_size, sha256_of(PHOTOGRAPH))
     digest = hashlib.sha256(repr(whole).encode()).hexdigest()[:16]
     path = root / 'references' / f'{settings.variant.name}-{settings.input_size}-{digest}.npy'
     with suppress(OSError, ValueError, EOFError):
         return np.asarray(np.load(path, allow_pickle=False), np.float32)
-    found = reference_inverse_depth(settings)
+    found = float32_output(settings)
     content = BytesIO()
     np.save(content, found)
     keep(path, content.getvalue())
@@ -146,7 +151,7 @@ def kept_reference(settings: BackendSettings) -> FloatImage:
 
 
 def check(backend: DepthBackend, reference: FloatImage) -> Agreement:
-    """Compare the answer of `backend` to `photograph` with `reference`."""
+    """Compare the output of `backend` for `photograph` with `reference`, float32 (480, 640)."""
     found, given = (x.astype(np.float64) for x in (backend.infer(photograph()), reference))
     if found.shape != given.shape or not (np.isfinite(found) & np.isfinite(given)).all():
         return Agreement(math.nan, math.nan, math.nan)
@@ -156,59 +161,46 @@ def check(backend: DepthBackend, reference: FloatImage) -> Agreement:
     return Agreement(float(median), float(p99), correlation(given, found), limits)
 
 
-def candidates(name: str, settings: BackendSettings) -> list[Candidate]:
-    """List the ways to run what is asked for, the safest last: plain float32 of torch."""
-    half = (AUTO,) if settings.precision == INT8 else ()
-    precisions = dict.fromkeys((settings.precision, *half, 'fp32'))
-    found = [
-        Candidate(
-            f'{name} {precision}',
-            partial(create_chosen, name, replace(settings, precision=precision)),
-        )
-        for precision in precisions
-    ]
-    return [*found, Candidate('plain torch fp32', partial(_plain_torch, settings))]
-
-
-def checked(
-    ways: Sequence[Candidate], reference: Callable[[], FloatImage]
+def first_accepted(
+    candidates: Sequence[Candidate], reference: Callable[[], FloatImage]
 ) -> tuple[DepthBackend, tuple[str, ...]]:
     """Return the first backend that agrees with `reference()`, and a notice for each before it.
 
-    The last one is what the others are held against, and runs unchecked. What says how to fix
-    it, a DepthAnythingError, is raised: no other way is what was asked for.
+    The last candidate is the reference itself and runs unchecked. A DepthAnythingError is
+    raised, not skipped: it tells the user what to fix, and no other candidate is what was
+    requested.
     """
     refusals: list[str] = []
-    for way in ways[:-1]:
-        backend, why = _attempt(way, reference)
+    for candidate in candidates[:-1]:
+        backend, problem = _load_checked(candidate, reference)
         if backend is not None:
             title = f'{backend.info.name} {backend.info.precision}'
-            return backend, (*_notices(refusals, title), *([why] if why else []))
-        refusals.append(why)
-    return ways[-1].create(), _notices(refusals, ways[-1].title)
+            return backend, (*_notices(refusals, title), *([problem] if problem else []))
+        refusals.append(problem)
+    return candidates[-1].create(), _notices(refusals, candidates[-1].title)
 
 
-def _attempt(
-    way: Candidate, reference: Callable[[], FloatImage]
+def _load_checked(
+    candidate: Candidate, reference: Callable[[], FloatImage]
 ) -> tuple[DepthBackend | None, str]:
-    """Return a backend that agrees, or None and what is wrong with it.
+    """Return the loaded backend if it agrees, else None, and what is wrong.
 
-    Where there is nothing to compare it with, it is taken, and that said.
+    Without torch there is no reference: the backend is accepted, with a text that says so.
     """
-    with ExitStack() as unwanted:
-        title = way.title
+    with ExitStack() as on_refusal:
+        title = candidate.title
         try:
-            backend = way.create()
-            unwanted.callback(backend.close)
+            backend = candidate.create()
+            on_refusal.callback(backend.close)
             title = f'{backend.info.name} {backend.info.precision}'
             agreement = check(backend, reference())
         except ModuleNotFoundError as error:
             if error.name != 'torch':
                 raise
-            unwanted.pop_all()
+            on_refusal.pop_all()
             return backend, f'{title} was not compared with float32, which takes torch'
         except FrameError as error:
-            return None, f'{title} cannot answer the picture ({error})'
+            return None, f'{title} cannot process the image ({error})'
         except DepthAnythingError:
             raise
         except Exception as error:  # noqa: BLE001  whatever a driver or a library may raise
@@ -216,7 +208,7 @@ def _attempt(
             return None, f'{title} fails ({type(error).__name__}: {first})'
         if not agreement.accepted:
             return None, f'{title} {agreement}'
-        unwanted.pop_all()
+        on_refusal.pop_all()
         return backend, ''
 
 
@@ -226,9 +218,3 @@ def _of(pixels: str, difference: float, limit: float) -> str:
 
 def _notices(refusals: Sequence[str], title: str) -> tuple[str, ...]:
     return tuple(f'{refusal}: {title} runs instead' for refusal in refusals)
-
-
-def _plain_torch(settings: BackendSettings) -> DepthBackend:
-    from depth_anything_ros.backends.torch import TorchBackend
-
-    return TorchBackend(settings, plain=True)

@@ -1,4 +1,4 @@
-"""Upstream's own package, unchanged: what our network is held against."""
+"""Upstream's own package, unchanged: the reference for our network."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from depth_anything_ros.backends.base import BackendInfo, BackendSettings, NetworkOutput
-from depth_anything_ros.backends.torch import choose_device, load
+from depth_anything_ros.backends.base import BackendSettings
+from depth_anything_ros.backends.torch.devices import choose_device
 from depth_anything_ros.core.errors import BackendError, FrameError, SettingError
 from depth_anything_ros.core.preprocess import check_bgr, network_size
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
+from depth_anything_ros.model.network.loading import network_of
 from depth_anything_ros.model.variants import Variant
 
 __all__ = ['UpstreamBackend', 'upstream_network']
@@ -27,9 +28,9 @@ ENCODERS = ('vits', 'vitb', 'vitl', 'vitg')
 
 
 class UpstreamBackend:
-    """Upstream's `infer_image`; see DepthBackend for what it does.
+    """Upstream's `infer_image` as a DepthBackend.
 
-    Upstream resizes, runs and resizes back in one call, so 'infer' holds the time of all.
+    Upstream resizes, infers and resizes back in one call, so 'infer' is the time of all three.
     """
 
     def __init__(self, settings: BackendSettings) -> None:
@@ -47,25 +48,12 @@ class UpstreamBackend:
         self._device = choose_device(settings.device)
         torch.set_num_threads(settings.threads)
         self._network: Any = upstream_network(settings.variant)
-        ours = load(settings.variant, settings.weights)
+        ours = network_of(settings.weights)
         self._network.load_state_dict(ours.state_dict(), strict=True)
         self._network.to(self._device)
         _feed(self._network, self._device)
-        self.info = BackendInfo(
-            name='upstream',
-            variant=settings.variant.name,
-            device=str(self._device),
-            precision='fp32',
-            input_size=settings.input_size,
-            output=NetworkOutput.INVERSE_DEPTH,
-            weights=settings.weights,
-        )
+        self.info = settings.info('upstream', str(self._device), 'fp32')
         self.input_size = settings.input_size
-
-    @property
-    def output(self) -> NetworkOutput:
-        """What the numbers mean."""
-        return self.info.output
 
     def infer(self, bgr: BgrImage, times: StageTimes | None = None) -> FloatImage:
         """Return float32 (H, W) for a uint8 (H, W, 3) image, larger = nearer."""
@@ -80,17 +68,17 @@ class UpstreamBackend:
     def infer_batch(
         self, images: Sequence[BgrImage], times: StageTimes | None = None
     ) -> list[FloatImage]:
-        """Do `infer` for each image, one after the other: upstream has no batch."""
+        """Return `infer` of each image, one after the other: upstream has no batch."""
         return [self.infer(image, times) for image in images]
 
     def close(self) -> None:
-        """Free the memory; the backend cannot run again."""
+        """Free the memory; the backend cannot run afterwards."""
         self._network = None
         if self._device.type == 'cuda':
             torch.cuda.empty_cache()
 
     def _refuse_thin(self, bgr: BgrImage) -> None:
-        """Refuse an image that upstream would blow up until memory is gone."""
+        """Raise FrameError for an image that upstream would enlarge until memory runs out."""
         height, width = bgr.shape[:2]
         size = self.input_size
         if network_size(height, width, size) != network_size(height, width, size, sys.maxsize):
@@ -102,9 +90,9 @@ class UpstreamBackend:
 
 
 def upstream_network(variant: Variant) -> nn.Module:
-    """Build upstream's network, untrained.
+    """Return upstream's network, untrained.
 
-    Raises BackendError when its package is missing, SettingError for a variant of ours.
+    Raises BackendError where its package is missing, SettingError for a variant that it lacks.
     """
     if variant.name not in ENCODERS:
         raise SettingError(
@@ -158,9 +146,9 @@ class _Compose:
 
 @contextmanager
 def _torchvision_or_stand_in() -> Iterator[None]:
-    """Have torchvision.transforms.Compose importable, by a stand-in where it is not.
+    """Make torchvision.transforms.Compose importable, by a stand-in where it is not.
 
-    The stand-in is gone afterwards, so that nothing else takes it for torchvision.
+    The stand-in is removed afterwards, so that nothing else takes it for torchvision.
     """
     before = _loaded_torchvision()
     try:

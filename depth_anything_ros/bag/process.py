@@ -86,7 +86,7 @@ def process_bag(
         with interruption() as stop:
             return process_bag(bag, out, backend, parameters, choice, on_images, stop)
     with BagReader(bag) as reader:
-        plan = _plan(reader, out, parameters, choice, backend.output)
+        plan = _plan(reader, out, parameters, choice, backend.info.output)
         if plan is None:
             return BagSummary(bag, out, State.WAS_THERE)
         return _Run(reader, out, plan, backend, parameters, choice).run(stop, on_images)

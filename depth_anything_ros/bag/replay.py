@@ -94,7 +94,7 @@ class BagReplay:
         self._scene.kind = _reference_kind(reader, topics.reference, parameters.reference.type)
         self._max_pixels = round(parameters.max_image_megapixels * 1e6)
         self._listeners = self._listen(topics)
-        if self._scene.kind is not None or backend.output is NetworkOutput.METRES:
+        if self._scene.kind is not None or backend.info.output is NetworkOutput.METRES:
             self._listen_to_tf()
         else:
             # Nothing asks for intrinsics, and a chunk without images need not be unpacked.

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from depth_anything_ros.backends import AUTO, BACKENDS
+from depth_anything_ros.backends.base import AUTO
+from depth_anything_ros.backends.registry import BACKENDS
 from depth_anything_ros.cli.options import add_parameters, require_some, require_writable
 from depth_anything_ros.cli.terminal import follow, print_rows
 from depth_anything_ros.core.errors import SettingError

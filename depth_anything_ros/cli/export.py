@@ -57,7 +57,7 @@ def add(verbs: Verbs) -> None:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from depth_anything_ros.backends.exported import build_export, quantize_export
+    from depth_anything_ros.backends.export_files import build_export, quantize_export
     from depth_anything_ros.core.preprocess import network_size
     from depth_anything_ros.model.export import export
     from depth_anything_ros.model.quantization import quantize

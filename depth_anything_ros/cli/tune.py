@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from depth_anything_ros.backends import INT8
+from depth_anything_ros.backends.base import INT8
 from depth_anything_ros.cli.bench_network import (
     add_grid,
     conditions_of,
@@ -116,11 +116,12 @@ def _keep(tuning: Tuning, conditions: Conditions, options: argparse.Namespace) -
     if (release := release_for(row.variant, Checkpoint.RELATIVE)) and release.non_commercial:
         print(f'licence of its weights: {release.licence}; --variant vits is free', file=out)
     if row.precision == INT8:
-        from depth_anything_ros.backends.choice import FORMATS
-        from depth_anything_ros.backends.exported import export_command
+        from depth_anything_ros.backends.export_files import export_command
+        from depth_anything_ros.backends.registry import BACKENDS
 
         # Not row.weights: random ones may stand in there, and the node takes the released ones.
-        form = FORMATS[row.backend]
+        form = BACKENDS[row.backend].export_format
+        assert form is not None, row.backend
         command = export_command(
             row.variant, Checkpoint.RELATIVE, options.weights, form, int8=True
         )

@@ -1,8 +1,8 @@
-"""Exported networks on disk: found whole, or written once for all processes. No torch here.
+"""Exported networks on disk: found and verified, or written once for all processes.
 
-They lie in folders under $XDG_CACHE_HOME/depth_anything_ros/exports, which may be deleted at any
-time. A name holds everything that the content depends on, so a folder is never out of date; only
-the images that a quantised network was calibrated on are the user's to choose, and the last count.
+They are folders under $XDG_CACHE_HOME/depth_anything_ros/exports, which may be deleted at any
+time. The name of a folder depends on everything that the content depends on, so it is never out of
+date, except for the images of an int8 calibration: a new one replaces the last. No torch here.
 """
 
 from __future__ import annotations
@@ -28,38 +28,37 @@ from depth_anything_ros.model.weights import WeightsFile
 __all__ = ['Format', 'content_of', 'find_export', 'keep_export']
 
 EXPORT_VERSION = 1
-"""To be raised when model/export.py writes another network for the same weights."""
+"""Increase it when model/export.py writes another network for the same weights."""
 
 _LIST = 'sha256.json'
-"""Written last: the name and sha256 of every other file of an entry."""
+"""Written last: the name and sha256 of every other file in the folder."""
 
 _log = logging.getLogger(__name__)
 _unkept: dict[str, Path] = {}
-"""Exports of this process, by name, for which the cache had no room."""
+"""Exports of this process, by name, that could not be written to the cache."""
 
 
 class Format(str, Enum):
-    """What an exported network is written as."""
+    """File format of an exported network."""
 
     OPENVINO = 'openvino'
     ONNX = 'onnx'
 
     @property
     def suffix(self) -> str:
-        """Ending of the file's name."""
+        """Return the ending of the file's name."""
         return {'openvino': '.xml', 'onnx': '.onnx'}[self.value]
 
     @property
     def runtime(self) -> str:
-        """The package that loads it; another version of that gets another export."""
+        """Return the package that loads it; each version of it has an export of its own."""
         return {'openvino': 'openvino', 'onnx': 'onnxruntime'}[self.value]
 
 
 def find_export(weights: WeightsFile, form: Format, *, int8: bool = False) -> Path | None:
-    """Return the network exported from `weights`; None where there is none, or it is damaged.
+    """Return the network exported from `weights`; None where it is missing or damaged.
 
-    int8: the one that was quantised. Takes milliseconds once it was checked, else as long as
-    hashing it.
+    int8: the quantised one. Takes milliseconds once it was verified, else as long as hashing it.
     """
     name = _name(weights, form, int8)
     unkept = _unkept.get(name)
@@ -74,12 +73,12 @@ def find_export(weights: WeightsFile, form: Format, *, int8: bool = False) -> Pa
 def keep_export(
     weights: WeightsFile, form: Format, write: Callable[[Path], None], *, int8: bool = False
 ) -> Path:
-    """Return the network exported from `weights`; where there is none, have `write` write it.
+    """Return the network exported from `weights`; where it is missing, `write` writes it.
 
-    One that is quantised replaces what is there: it depends on the images of its calibration.
-    One process writes while others that want the same wait. Where the cache cannot be written,
-    the export lasts as long as this process, with a warning. `write` is called with the path of
-    the file and raises OSError where it cannot be written; what it raises comes through.
+    A quantised one replaces the last: it depends on the images of its calibration. One process
+    writes while others that need the same wait. Where the cache cannot be written, the export
+    lasts as long as this process, with a warning. `write` is called with the path of the file
+    and raises OSError where it cannot be written; its exceptions are passed on.
     """
     name = _name(weights, form, int8)
     root = user_cache()
@@ -109,8 +108,8 @@ def keep_export(
 
 
 def content_of(weights: WeightsFile) -> tuple[object, ...]:
-    """Return what decides the answers of a network: equal for equal networks, printable."""
-    # Seeded, so the same for the same torch.
+    """Return what determines the output of a network, as a tuple with a stable `repr`."""
+    # Random weights are seeded, so they are equal for the same version of torch.
     content = weights.sha256 or f'random {_version("torch")}'
     return get_variant(weights.variant), weights.checkpoint.value, content
 
@@ -140,7 +139,7 @@ def _is_whole(entry: Path) -> bool:
 
 
 def _write_entry(folder: Path, name: str, form: Format, write: Callable[[Path], None]) -> None:
-    """Write beside and rename. Under the lock, so what is already there is of no use."""
+    """Write the folder under another name, then rename it; called under the lock."""
     for left in folder.glob(f'{name}*.tmp'):
         shutil.rmtree(left, ignore_errors=True)
     draft = Path(mkdtemp(prefix=f'{name}-', suffix='.tmp', dir=folder))

@@ -1,4 +1,7 @@
-"""The sha256 of large files, computed once per (file, size, modification time)."""
+"""The sha256 of large files, computed once per (file, size, modification time).
+
+model/weights.py compares it with that of the released checkpoints.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +18,16 @@ _BLOCK_BYTES = 1 << 20
 
 
 def sha256_of(path: Path, *, use_record: bool = True) -> str:
-    """Hash a file, or recall its hash when size and mtime_ns are those of the last time.
+    """Return the sha256 of a file, recorded or computed.
 
-    Records lie under $XDG_CACHE_HOME/depth_anything_ros/sha256, one small file each; where
-    that cannot be read or written, the file is hashed again. `use_record=False` always hashes.
-    Raises OSError when `path` cannot be read.
+    A record is used while the file's size and mtime_ns are those of the record. Records are small
+    files in $XDG_CACHE_HOME/depth_anything_ros/sha256; where that cannot be read or written, the
+    file is hashed again. `use_record=False` always hashes. Raises OSError where `path` cannot be
+    read.
     """
     real = path.resolve()
     stat = real.stat()
-    # Taken before hashing: a write in between gives a later mtime, and the record a miss.
+    # Taken before hashing: a write in between changes the mtime, so the record is not used.
     key: dict[str, str | int] = {
         'path': str(real),
         'size': stat.st_size,

@@ -2,7 +2,8 @@
 
 By default it takes any batch and any size whose sides are multiples of 14, as the network does
 in torch; on a CPU that is as fast as a network of one size. Input 'image': float32 (N, 3, h, w),
-RGB, normalised as core.preprocess does. Output 'inverse_depth': (N, h, w), what the network gives.
+RGB, normalised as core.preprocess does. Output 'inverse_depth': (N, h, w), or metres for a metric
+checkpoint.
 """
 
 from __future__ import annotations
@@ -17,26 +18,25 @@ from torch.nn import functional
 
 from depth_anything_ros.core.errors import BackendError
 from depth_anything_ros.model.cache import Format
-from depth_anything_ros.model.network import random_network
-from depth_anything_ros.model.network.loading import load_network
+from depth_anything_ros.model.network.loading import network_of
 from depth_anything_ros.model.network.vit import (
     INTERPOLATION_OFFSET,
     TRAINING_GRID,
     VisionTransformer,
 )
-from depth_anything_ros.model.variants import PATCH_PX, get_variant
+from depth_anything_ros.model.variants import PATCH_PX
 from depth_anything_ros.model.weights import WeightsFile
 
 __all__ = ['export']
 
 _EXAMPLE = (2, 3, 4 * PATCH_PX, 5 * PATCH_PX)
-"""Every size in it differs, so that none can be taken for another."""
+"""Batch, channels, height and width all differ, so that a trace cannot confuse them."""
 
 _OPSET = 17
 """The oldest ONNX operators that hold a layer normalisation."""
 
 _REACH = 3
-"""Cells beyond the border that a cubic kernel can touch."""
+"""Cells beyond the border that a cubic kernel can reach."""
 
 
 def export(
@@ -49,40 +49,33 @@ def export(
     Raises OSError where the file cannot be written, BackendError where a package is missing or
     the network cannot be exported, WeightsError for weights that cannot be loaded.
     """
-    checkpoint = weights.checkpoint
-    variant = get_variant(weights.variant)
-    network = (
-        random_network(variant, checkpoint.max_depth_m)
-        if weights.path is None
-        else load_network(variant, checkpoint, weights.path)
-    )
-    network = network.eval().requires_grad_(False)
+    network = network_of(weights).requires_grad_(False)
     network.pretrained.positions = MethodType(_positions, network.pretrained)  # type: ignore[method-assign]
     example = torch.zeros(_EXAMPLE if size is None else (1, 3, *size))
     try:
         with warnings.catch_warnings():
-            # Of what a trace fixes: the checks of the shape, which core.preprocess keeps to.
+            # A trace warns that it fixes checks of the shape, which core.preprocess ensures.
             warnings.simplefilter('ignore')
             traced = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
             _WRITERS[form](traced, example, path, size)
     except (ImportError, RuntimeError, TypeError, ValueError) as err:
         detail = (str(err).splitlines() or [type(err).__name__])[0]
         raise BackendError(
-            f'{variant.name} cannot be exported to {form.value} ({detail}): install the versions'
-            " that constraints.txt names, or choose backend 'torch'"
+            f'{weights.variant} cannot be exported to {form.value} ({detail}): install the'
+            " versions that constraints.txt names, or choose backend 'torch'"
         ) from err
 
 
 def _write_openvino(
     traced: torch.jit.ScriptModule, example: Tensor, path: Path, size: tuple[int, int] | None
 ) -> None:
-    # openvino.convert_model does this too, and much that takes several times as long.
+    # openvino.convert_model also works, and takes several times as long.
     from depth_anything_ros.model.quiet_openvino import openvino  # isort: skip
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
     frontend = FrontEndManager().load_by_framework('pytorch')
-    # The front end does not keep it alive.
+    # A variable of its own: the front end does not keep it alive.
     decoder = TorchScriptPythonDecoder(traced, example_input=(example,))
     model = frontend.convert(frontend.load(decoder))
     model.inputs[0].set_names({'image'})
@@ -116,7 +109,7 @@ _WRITERS = {Format.OPENVINO: _write_openvino, Format.ONNX: _write_onnx}
 
 
 def _positions(transformer: VisionTransformer, rows: int, columns: int) -> Tensor:
-    """Return what `VisionTransformer.positions` gives, in steps that a trace can follow.
+    """Return `VisionTransformer.positions`, in steps that a trace can follow.
 
     Torch's own interpolation takes its scale as a number, which a trace would fix. Cubic
     interpolation is linear in the values and separable: two products of matrices.
@@ -126,7 +119,7 @@ def _positions(transformer: VisionTransformer, rows: int, columns: int) -> Tenso
     offset = INTERPOLATION_OFFSET * (1.0 - trained.float())
     embedding = transformer.pos_embed
     grid = embedding[:, 1:].reshape(1, TRAINING_GRID, TRAINING_GRID, -1).permute(0, 3, 1, 2)
-    # Beyond the border torch repeats it.
+    # torch repeats the border.
     grid = functional.pad(grid, (_REACH,) * 4, mode='replicate')
     resized = _cubic_weights(row, offset) @ grid @ _cubic_weights(column, offset).T
     return torch.cat((embedding[:, :1], resized.flatten(2).transpose(1, 2)), dim=1)
@@ -141,7 +134,7 @@ def _cubic_weights(cell: Tensor, offset: Tensor) -> Tensor:
 
 
 def _cubic(distance: Tensor) -> Tensor:
-    """Weigh by Keys' cubic convolution kernel with torch's a = -0.75."""
+    """Return Keys' cubic convolution kernel with torch's a = -0.75."""
     a, x = -0.75, distance.abs()
     near = ((a + 2) * x - (a + 3)) * x * x + 1
     far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a

@@ -1,8 +1,8 @@
-"""The Hugging Face hub: its cache on disk, and a download that reports and does not hang.
+"""The Hugging Face hub: its cache on disk, and a download that reports its progress.
 
 huggingface_hub does the work: HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE and
 the proxy variables mean what its manual says, and its lock lets processes share one download.
-It is imported only when used. Nothing here looks at what a file holds: see weights.py.
+It is imported only when used. The content of a file is verified in weights.py.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import errno
 import os
 import re
 import shutil
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
 
 from depth_anything_ros.core.errors import WeightsError
 
@@ -30,15 +31,15 @@ OnProgress = Callable[[float, int, int], None]
 An exception that it raises ends the download.
 """
 
-_ANSWER_S = 3.5
-"""Wait for the hub's first answer, seconds; HF_HUB_ETAG_TIMEOUT replaces it where it is set."""
+_HEADERS_TIMEOUT_S = 3.5
+"""Limit for the hub's headers; HF_HUB_ETAG_TIMEOUT replaces it where it is set."""
 
 _COPY = 'set weights to a copy of the file'
 
 _PLAIN = re.compile(r'[0-9A-Za-z_-]+')
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""How a file says that it cannot grow: disk, quota, limit of the process."""
+"""A file cannot grow: the disk, the quota or the limit of the process is reached."""
 
 
 def endpoint() -> str:
@@ -49,7 +50,7 @@ def endpoint() -> str:
 
 
 def cached(row: Release) -> Path | None:
-    """Find the file in huggingface_hub's cache; None when absent. Never uses the network.
+    """Return the file in huggingface_hub's cache, None where absent; never uses the network.
 
     Raises WeightsError when the cache cannot be read.
     """
@@ -70,16 +71,16 @@ def cached(row: Release) -> Path | None:
 
 
 def download(row: Release, on_progress: OnProgress | None = None, *, force: bool = False) -> Path:
-    """Download the file into huggingface_hub's cache, or find that it is there by now.
+    """Return the file in huggingface_hub's cache after downloading it where it is absent.
 
-    `force` replaces a cached copy. Blocks for as long as bytes arrive, so call it from a worker;
-    a hub that does not answer is given up after 3.5 s. Raises WeightsError, one line, for every
-    way in which this fails; the content is not checked.
+    `force` replaces a cached copy. Blocks while bytes arrive, so call it from a worker; a hub that
+    accepts no connection or sends no headers is an error after 3.5 s, on a process's first
+    request 7 s. Raises WeightsError, one line, whatever fails; the content is not verified.
     """
     from huggingface_hub import hf_hub_download
 
-    _await_hub(row)
-    _check_room(row)
+    _check_hub(row)
+    _check_disk_space(row)
     try:
         return Path(
             hf_hub_download(
@@ -97,51 +98,35 @@ def download(row: Release, on_progress: OnProgress | None = None, *, force: bool
         ) from err
 
 
-def _await_hub(row: Release) -> None:
-    """Ask the hub for the file's headers; WeightsError unless a hub answers in time.
+def _check_hub(row: Release) -> None:
+    """Raise WeightsError unless a hub answers a request for the file's headers in time.
 
-    huggingface_hub retries for 23 s without a network, and a name server that does not answer
-    ignores its timeouts: hence one request, in a thread that can be left behind.
+    hf_hub_download alone would retry for 23 s without a network.
     """
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
 
     chosen = 'HF_HUB_ETAG_TIMEOUT' in os.environ
-    wait_s = float(constants.HF_HUB_ETAG_TIMEOUT) if chosen else _ANSWER_S
+    timeout_s = float(constants.HF_HUB_ETAG_TIMEOUT) if chosen else _HEADERS_TIMEOUT_S
     url = hf_hub_url(row.repo_id, row.filename, revision=row.revision)
-    outcome: list[Any] = []
-
-    def ask() -> None:
-        try:
-            # The longer limit ends the thread; the shorter one below ends the wait.
-            outcome.append(get_hf_file_metadata(url, timeout=wait_s + 1.0))
-        except Exception as err:  # noqa: BLE001, the waiting thread gets it
-            outcome.append(err)
-
-    thread = threading.Thread(target=ask, name='hub-answer', daemon=True)
-    thread.start()
-    thread.join(wait_s)
-    if not outcome:
-        raise WeightsError(
-            f'{endpoint()} did not answer in {wait_s:g} s: connect to the network and run'
-            f' `{row.fetch_command}` (HF_HUB_ETAG_TIMEOUT sets more seconds), or {_COPY}'
-        )
-    answer = outcome[0]
-    if isinstance(answer, Exception):
-        raise _explained(answer, row, f'cannot reach {endpoint()}') from answer
-    # huggingface_hub makes paths of both: '../../x' as an etag would be written to.
-    if not all(_PLAIN.fullmatch(name or '') for name in (answer.commit_hash, answer.etag)):
+    try:
+        found = get_hf_file_metadata(url, timeout=timeout_s)
+    except Exception as err:
+        failed = f'cannot reach {endpoint()} within {timeout_s:g} s (HF_HUB_ETAG_TIMEOUT)'
+        raise _explained(err, row, failed) from err
+    # huggingface_hub uses both as names of files: an etag '../../x' would be written to.
+    if not all(_PLAIN.fullmatch(name or '') for name in (found.commit_hash, found.etag)):
         raise WeightsError(
             f'{endpoint()} does not answer like a Hugging Face hub: get past the login page or'
             f' proxy that may be in between, fix HF_ENDPOINT if it is set, or {_COPY}'
         )
 
 
-def _check_room(row: Release) -> None:
-    """Refuse to fill a disk to the brim, which would harm more than this download."""
+def _check_disk_space(row: Release) -> None:
+    """Raise WeightsError where the file would fill the disk of the cache."""
     from huggingface_hub import constants
 
     cache = Path(constants.HF_HUB_CACHE)
-    # What cannot be looked at is for the download to say.
+    # A cache that cannot be read is reported by the download.
     with suppress(OSError):
         there = next(folder for folder in (cache, *cache.parents) if folder.exists())
         free = shutil.disk_usage(there).free
@@ -154,7 +139,7 @@ def _check_room(row: Release) -> None:
 
 
 def _explained(err: Exception, row: Release, failed: str) -> WeightsError:
-    """Put an exception of huggingface_hub into one line; `failed` says what was under way."""
+    """Return an exception of huggingface_hub as one line that begins with `failed`, if unknown."""
     from huggingface_hub import constants, errors
 
     if isinstance(err, errors.OfflineModeIsEnabled):
@@ -176,7 +161,7 @@ def _explained(err: Exception, row: Release, failed: str) -> WeightsError:
                 f'{endpoint()} has no {row.repo_id}/{row.filename} at revision {row.revision}'
                 f' (HTTP {status}): fix HF_ENDPOINT if it names a mirror, or {_COPY}'
             )
-        return WeightsError(f'{failed}: it answered HTTP {status}; try again later, or {_COPY}')
+        return WeightsError(f'{endpoint()} answered HTTP {status}; try again later, or {_COPY}')
     if isinstance(err, OSError) and err.errno is not None and not isinstance(err, ConnectionError):
         fix = (
             f'make room there for {row.size_bytes / 1e6:.0f} MB, run `{row.fetch_command}`'
@@ -193,35 +178,25 @@ def _explained(err: Exception, row: Release, failed: str) -> WeightsError:
     )
 
 
-def _progress_bar(on_progress: OnProgress | None, expected_bytes: int) -> type[Any]:
-    """Make the class that huggingface_hub drives in place of tqdm; it prints nothing."""
+def _progress_bar(on_progress: OnProgress | None, size_bytes: int) -> type[tqdm[Any]]:
+    """Return a class of progress bars that call `on_progress` and draw nothing."""
 
-    class ProgressBar:
-        def __init__(self, *, total: int | None = None, initial: int = 0, **_: object) -> None:
-            self.total = total or expected_bytes
-            self.n = initial
+    class ProgressBar(tqdm):  # type: ignore[type-arg]
+        def __init__(self, *_: object, total: int | None = None, initial: int = 0, **__: object):
+            super().__init__(total=total or size_bytes, initial=initial, disable=True)
 
-        def update(self, count: int = 1) -> None:
-            self.n += count
+        def update(self, n: float | None = 1) -> bool | None:
+            # A disabled bar does not count.
+            self.n += n or 0
             if on_progress is not None:
-                percent = min(100.0, 100.0 * self.n / self.total)
-                on_progress(percent, self.n, self.total)
+                total = self.total or size_bytes
+                on_progress(min(100.0, 100.0 * self.n / total), int(self.n), int(total))
+            return None
 
-        def update_transfer(self, count: int) -> None:
-            """Ignore bytes on the wire: update() counts the same bytes once they are on disk."""
+        def update_transfer(self, n: float | None = 1) -> None:
+            """Ignore bytes on the wire: `update` counts them once they are on disk."""
 
-        def set_postfix_str(self, *_: object, **__: object) -> None:
+        def set_transfer_postfix_str(self, *_: object, **__: object) -> None:
             """Ignore the rate."""
-
-        set_transfer_postfix_str = set_postfix_str
-
-        def close(self) -> None:
-            """Do nothing: there is nothing on the screen."""
-
-        def __enter__(self) -> ProgressBar:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            self.close()
 
     return ProgressBar

@@ -1,4 +1,4 @@
-"""What `depth_anything weights list` and `verify` report, as values."""
+"""The rows of `depth_anything weights list` and `weights verify`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ['CheckedFile', 'FileState', 'ListedFile', 'list_rows', 'verify']
 
 
 class FileState(str, Enum):
-    """What a check of one file found."""
+    """Result of the verification of one file."""
 
     OK = 'ok'
     UNKNOWN = 'unknown'
@@ -32,29 +32,21 @@ class FileState(str, Enum):
 
 
 @dataclass(frozen=True)
-class ListedFile:
-    """One line of `weights list`. `path` is None while the file is not in the cache.
+class ListedFile(Release):
+    """One row of `weights list`. `path` is None while the file is not in the cache.
 
     A variant that was announced and never released has `released` False and no file.
     """
 
-    variant: str
-    checkpoint: Checkpoint
-    repo_id: str
-    filename: str
-    size_bytes: int
-    sha256: str
-    revision: str
-    licence: str
-    released: bool
-    path: Path | None
+    released: bool = True
+    path: Path | None = None
 
 
 @dataclass(frozen=True)
 class CheckedFile:
-    """One line of `weights verify`; `message` says what is wrong unless the state is OK.
+    """One row of `weights verify`; `message` says what is wrong unless the state is OK.
 
-    `variant` is '' and `checkpoint` None where neither the caller nor the file tells.
+    `variant` is '' and `checkpoint` None where neither the caller nor the sha256 determines it.
     """
 
     variant: str
@@ -65,27 +57,12 @@ class CheckedFile:
 
 
 def list_rows(*, manifest: Sequence[Release] = MANIFEST) -> list[ListedFile]:
-    """List the released files, and those only announced, with the cached path of each.
+    """Return a row for each released file and each variant that was only announced.
 
     Raises WeightsError when the cache cannot be read.
     """
-    rows = [
-        ListedFile(
-            row.variant,
-            row.checkpoint,
-            row.repo_id,
-            row.filename,
-            row.size_bytes,
-            row.sha256,
-            row.revision,
-            row.licence,
-            released=True,
-            path=hub.cached(row),
-        )
-        for row in manifest
-    ]
-    return rows + [
-        ListedFile(name, Checkpoint.RELATIVE, '', '', 0, '', '', '', released=False, path=None)
+    return [ListedFile(**vars(row), path=hub.cached(row)) for row in manifest] + [
+        ListedFile(name, Checkpoint.RELATIVE, '', '', '', 0, '', '', released=False)
         for name in ANNOUNCED
     ]
 
@@ -97,11 +74,11 @@ def verify(
     *,
     manifest: Sequence[Release] = MANIFEST,
 ) -> list[CheckedFile]:
-    """Hash files anew, whatever was verified before, and say what each is.
+    """Return a row for each file, hashed again whatever was verified before.
 
-    With `weights` that file, or the released files in that folder; else what the cache holds of
-    each released row. `variant` and `checkpoint` narrow it, None meaning any. What is wrong with
-    a file is its row's message. Raises WeightsError for a path that does not exist or a cache
+    With `weights` that file, or the released files in that folder; else the cached file of each
+    released row. `variant` and `checkpoint` select, None meaning any. What is wrong with a file
+    is the message of its row. Raises WeightsError for a path that does not exist or a cache
     that cannot be read, SettingError for an unknown variant.
     """
     if variant is not None:

@@ -43,7 +43,7 @@ class Release:
 
     @property
     def title(self) -> str:
-        """Name it in a message, for instance 'vits relative'."""
+        """Return its name for messages, for instance 'vits relative'."""
         return f'{self.variant} {self.checkpoint.value}'
 
     @property
@@ -165,7 +165,7 @@ MANIFEST: tuple[Release, ...] = (
 def release_for(
     variant: str, checkpoint: Checkpoint, manifest: Sequence[Release] = MANIFEST
 ) -> Release | None:
-    """Look up the released file of a variant and checkpoint; None when there is none."""
+    """Return the released file of a variant and checkpoint; None where there is none."""
     for row in manifest:
         if (row.variant, row.checkpoint) == (variant, checkpoint):
             return row
@@ -173,7 +173,7 @@ def release_for(
 
 
 def release_of_sha256(sha256: str, manifest: Sequence[Release] = MANIFEST) -> Release | None:
-    """Look up a released file by the sha256 (lower-case hex) of its bytes."""
+    """Return the released file whose bytes have this sha256 (lower-case hex), or None."""
     for row in manifest:
         if row.sha256 == sha256:
             return row

@@ -18,22 +18,22 @@ __all__ = ['quantize']
 
 _KEPT_IN_FLOAT = '.*layer._rn.*'
 """The first convolutions of the head, by their names in both formats. OpenVINO 2026.4 computes
-them wrongly in int8: half of the answer of `demo` is off by 25 % or more, and by 0.4 % where it
-emulates the same int8 in float (LP_TRANSFORMS_MODE NO)."""
+them wrongly in int8: the median error of `demo` is 25 %, and 0.4 % where OpenVINO emulates the
+same int8 network in float (LP_TRANSFORMS_MODE NO)."""
 
 
 def quantize(
     exported: Path, form: Format, images: Sequence[BgrImage], input_size: int, path: Path
 ) -> None:
-    """Write the network in the file `exported` to `path`, with products in int8.
+    """Write the network in the file `exported` to `path`, with its products in int8.
 
-    images: what the ranges of its values are taken from, uint8 (H, W, 3), at least one; seen at
-    `input_size`, the shorter side in pixels.
+    images: at least one, uint8 (H, W, 3), from which the ranges of activations are taken; resized
+        to `input_size`, the shorter side in pixels.
 
     Raises OSError where the file cannot be written, BackendError where a package is missing or
     the network cannot be quantised.
     """
-    # First of all: NNCF would report its use by what this leaves out.
+    # Before NNCF, which would use OpenVINO's telemetry.
     from depth_anything_ros.model.quiet_openvino import openvino
 
     def prepared(bgr: BgrImage) -> dict[str, FloatImage]:
@@ -41,7 +41,7 @@ def quantize(
         return {'image': network_input(bgr, size)[None]}
 
     try:
-        # It draws its progress where the results of a program go.
+        # NNCF prints its progress on stdout, which is for results.
         with warnings.catch_warnings(), redirect_stdout(sys.stderr):
             warnings.simplefilter('ignore')
             import nncf

@@ -1,8 +1,8 @@
-"""OpenVINO without its reports: importing it would tell Intel so over the network."""
+"""OpenVINO without telemetry: importing it would report to Intel over the network."""
 
 import sys
 
-# OpenVINO brings a stand-in for where the package that reports is not installed.
+# OpenVINO has a fallback for where its telemetry package is not installed.
 sys.modules['openvino_telemetry'] = None  # type: ignore[assignment]
 
 import openvino  # noqa: E402

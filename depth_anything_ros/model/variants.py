@@ -14,7 +14,7 @@ PATCH_PX = 14
 
 
 class Checkpoint(str, Enum):
-    """What a checkpoint was trained to give."""
+    """What a checkpoint was trained to predict."""
 
     RELATIVE = 'relative'
     METRIC_INDOOR = 'metric_indoor'
@@ -49,14 +49,14 @@ VARIANTS: dict[str, Variant] = {
         Variant('vitb', 768, 12, 12, (2, 5, 8, 11), 128, (96, 192, 384, 768)),
         Variant('vitl', 1024, 24, 16, (4, 11, 17, 23), 256, (256, 512, 1024, 1024)),
         Variant('vitg', 1536, 40, 24, (9, 19, 29, 39), 384, (1536,) * 4, swiglu=True),
-        # Ours: trained on synthetic scenes by studies/train_demo.py, for demonstrations and tests.
+        # Ours: trained on synthetic scenes by lab/training, for demonstrations and tests.
         Variant('demo', 144, 6, 3, (1, 2, 4, 5), 32, (24, 32, 48, 64), input_size=126),
     )
 }
 
 
 def get_variant(name: str) -> Variant:
-    """Look up a variant by name; SettingError names the known ones."""
+    """Return a variant by name; SettingError names the known ones."""
     try:
         return VARIANTS[name]
     except KeyError:

@@ -1,7 +1,7 @@
-"""Which weights file to run: a path, the cache or the hub, and whether it is what it should be.
+"""Find, download and verify a weights file: a path, the cache or the hub, and its sha256.
 
-`find` never touches the network and may run inside a lifecycle transition; `fetch` downloads
-and belongs in a worker. No torch here: how a file loads is model/network/loading.py.
+`find` never uses the network and may run inside a lifecycle transition; `fetch` downloads and
+belongs in a worker. No torch here: model/network/loading.py loads a file.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from depth_anything_ros.model.variants import Checkpoint, get_variant
 __all__ = ['RANDOM', 'WeightsFile', 'check_file', 'fetch', 'find', 'given_path', 'locate']
 
 RANDOM = 'random'
-"""Value of the `weights` parameter that asks for random weights on purpose."""
+"""Value of the `weights` parameter that requests random weights."""
 
 
 @dataclass(frozen=True)
 class WeightsFile:
     """A weights file that may be loaded, and what is known about it.
 
-    `path` is None and `sha256` empty for random weights. `known` tells that the bytes are those
+    `path` is None and `sha256` empty for random weights. `known` is true where the bytes are those
     of the released file for this variant and checkpoint, or that the file is this package's own.
     """
 
@@ -51,7 +51,7 @@ class WeightsFile:
         return self.variant, self.checkpoint, '' if self.known else str(self.path or RANDOM)
 
     def notices(self) -> tuple[str, ...]:
-        """Return the lines that warn a user before these weights run; none for most."""
+        """Return warnings for the user of these weights; empty for most."""
         title = f'{self.variant} {self.checkpoint.value}'
         if self.random:
             return (f'random weights, as weights:=random asks: the {title} output means nothing',)
@@ -76,7 +76,7 @@ def locate(
     *,
     manifest: Sequence[Release] = MANIFEST,
 ) -> WeightsFile:
-    """Find the weights, downloading them where that is allowed and no path is given.
+    """Return the weights, downloaded where that is allowed and no path is given.
 
     `weights` is '' (this package, the cache, then the hub), a file, a folder that holds the
     released file, or 'random'. Raises WeightsError, one line that names the fix.
@@ -93,7 +93,7 @@ def find(
     *,
     manifest: Sequence[Release] = MANIFEST,
 ) -> WeightsFile:
-    """Find and verify the weights on disk, as `locate` does, without the network.
+    """Return the weights on disk, verified, as `locate` does, without the network.
 
     Takes milliseconds for a file that was verified before, else as long as hashing it (about
     0.1 s per 100 MB). Raises WeightsError; SettingError for an unknown variant.
@@ -160,10 +160,10 @@ def check_file(
     manifest: Sequence[Release] = MANIFEST,
     use_record: bool = True,
 ) -> WeightsFile:
-    """Say what a file is by its sha256: the released one, or the user's own (`known` False).
+    """Return what a file is by its sha256: the released one, or the user's own (`known` False).
 
-    Raises WeightsError for another released file, for one that carries a released file's name
-    and other bytes, and for what cannot be read. `use_record` as in `sha256_of`.
+    Raises WeightsError for another released file, for other bytes under the name of a released
+    file, and for a file that cannot be read. `use_record` as in `sha256_of`.
     """
     sha256 = _sha256(path, use_record=use_record)
     row = release_of_sha256(sha256, manifest)
@@ -184,7 +184,7 @@ def check_file(
 
 
 def given_path(weights: str) -> Path:
-    """Turn the `weights` parameter into an existing path; WeightsError where there is none."""
+    """Return the existing path that the `weights` parameter names; else raise WeightsError."""
     try:
         path = Path(weights).expanduser()
         path.stat()

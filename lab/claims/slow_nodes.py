@@ -48,11 +48,6 @@ class FixedDelay:
         )
         self.input_size = parameters.input_size
 
-    @property
-    def output(self) -> NetworkOutput:
-        """What the numbers mean."""
-        return self.info.output
-
     def infer(self, bgr: BgrImage, times: StageTimes | None = None) -> FloatImage:
         """Return the green channel, later."""
         with (times or StageTimes()).stage('infer'):

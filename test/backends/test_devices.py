@@ -76,6 +76,8 @@ def test_tensorrt_keeps_its_engines_and_takes_half_precision(
     monkeypatch.setenv('XDG_CACHE_HOME', '/cache')
     assert onnxruntime.choose_precision('auto', 'tensorrt') == 'fp16'
     assert onnxruntime.choose_precision('auto', 'cuda') == 'fp32'
+    with pytest.raises(SettingError, match=r'fp16.*on cpu: choose fp32 or int8'):
+        onnxruntime.choose_precision('fp16', 'cpu')
     assert onnxruntime._provider_options('tensorrt', 1, 'fp16') == {
         'device_id': '1',
         'trt_fp16_enable': 'True',

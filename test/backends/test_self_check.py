@@ -12,17 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from depth_anything_ros.backends import BACKENDS, self_check
+from depth_anything_ros.backends import self_check
 from depth_anything_ros.backends.base import BackendSettings, DepthBackend
-from depth_anything_ros.backends.loading import load_backend
+from depth_anything_ros.backends.loading import candidates, load_backend
+from depth_anything_ros.backends.registry import BACKENDS, ChosenBackend, Implementation
 from depth_anything_ros.backends.self_check import (
     Candidate,
-    candidates,
+    cached_float32_output,
     check,
-    checked,
-    kept_reference,
+    first_accepted,
+    float32_output,
     photograph,
-    reference_inverse_depth,
 )
 from depth_anything_ros.backends.torch import TorchBackend
 from depth_anything_ros.core.errors import (
@@ -33,7 +33,7 @@ from depth_anything_ros.core.errors import (
 from depth_anything_ros.core.parameters import parameters_from_flat
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
-from depth_anything_ros.model.variants import Checkpoint, get_variant
+from depth_anything_ros.model.variants import Checkpoint
 from depth_anything_ros.model.weights import find
 from lab.world.world import World
 
@@ -41,13 +41,12 @@ Change = Callable[[FloatImage], FloatImage]
 
 
 class Changed:
-    """The torch backend with an answer that is not quite its own."""
+    """The torch backend with its output changed."""
 
     def __init__(self, settings: BackendSettings, change: Change) -> None:
         self._inner = TorchBackend(settings)
         self._change = change
         self.info = replace(self._inner.info, name='fast')
-        self.output = self._inner.output
         self.input_size = self._inner.input_size
         self.closed = False
 
@@ -66,14 +65,12 @@ class Changed:
 
 @pytest.fixture(scope='module')
 def settings() -> BackendSettings:
-    return BackendSettings(
-        get_variant('demo'), find('demo', Checkpoint.RELATIVE), 'cpu', 'fp32', 126, 2
-    )
+    return BackendSettings(find('demo', Checkpoint.RELATIVE), 'cpu', 'fp32', 126, 2)
 
 
 @pytest.fixture(scope='module')
 def reference(settings: BackendSettings) -> FloatImage:
-    return reference_inverse_depth(settings)
+    return float32_output(settings)
 
 
 def _with_nan(x: FloatImage) -> FloatImage:
@@ -113,8 +110,8 @@ def test_what_works_is_accepted(
 
 def test_random_weights_pass_in_bfloat16() -> None:
     weights = find('vits', Checkpoint.RELATIVE, 'random')
-    random = BackendSettings(get_variant('vits'), weights, 'cpu', 'bf16', 126, 2)
-    agreement = check(TorchBackend(random), reference_inverse_depth(random))
+    random = BackendSettings(weights, 'cpu', 'bf16', 126, 2)
+    agreement = check(TorchBackend(random), float32_output(random))
     assert agreement.accepted, agreement
 
 
@@ -124,11 +121,11 @@ def test_what_is_broken_is_refused_and_named(
 ) -> None:
     change, said = BROKEN[how]
     broken = Changed(settings, change)
-    ways = [
+    listed = [
         Candidate('fast fp32', lambda: broken),
         Candidate('plain', lambda: TorchBackend(settings, plain=True)),
     ]
-    backend, (notice,) = checked(ways, lambda: reference)
+    backend, (notice,) = first_accepted(listed, lambda: reference)
     assert isinstance(backend, TorchBackend) and broken.closed
     assert notice.startswith('fast fp32 ') and notice.endswith(': plain runs instead')
     assert re.search(said, notice), notice
@@ -136,8 +133,8 @@ def test_what_is_broken_is_refused_and_named(
 
 def test_noise_around_a_large_value_is_refused() -> None:
     weights = find('vits', Checkpoint.RELATIVE, 'random')
-    random = BackendSettings(get_variant('vits'), weights, 'cpu', 'fp32', 126, 2)
-    reference = reference_inverse_depth(random)
+    random = BackendSettings(weights, 'cpu', 'fp32', 126, 2)
+    reference = float32_output(random)
     noise = np.random.default_rng(0).normal(reference.mean(), 1e-4, reference.shape)
     agreement = check(Changed(random, lambda _: noise.astype(np.float32)), reference)
     assert not agreement.accepted
@@ -154,12 +151,12 @@ def test_what_cannot_start_steps_aside(
     def failing() -> DepthBackend:
         raise error
 
-    ways = [
+    listed = [
         Candidate('fast bf16', failing),
         Candidate('torch fp32', lambda: TorchBackend(settings)),
         Candidate('never', failing),
     ]
-    backend, notices = checked(ways, lambda: reference)
+    backend, notices = first_accepted(listed, lambda: reference)
     assert backend.info.name == 'torch'
     first = str(error).splitlines()[0]
     assert notices == (
@@ -174,30 +171,30 @@ def test_what_fails_on_the_photograph_is_closed(
         raise RuntimeError('kernel')
 
     broken = Changed(settings, failing)
-    ways = [Candidate('fast', lambda: broken), Candidate('safe', lambda: TorchBackend(settings))]
-    _, notices = checked(ways, lambda: reference)
+    listed = [Candidate('fast', lambda: broken), Candidate('safe', lambda: TorchBackend(settings))]
+    _, notices = first_accepted(listed, lambda: reference)
     assert broken.closed and 'fast fp32 fails (RuntimeError: kernel)' in notices[0]
 
 
 @pytest.mark.parametrize('error', [SettingError, WeightsError, BackendError])
-def test_what_no_other_way_would_fix_is_raised(
+def test_what_no_other_candidate_would_fix_is_raised(
     settings: BackendSettings, reference: FloatImage, error: type[Exception]
 ) -> None:
     def failing(_: FloatImage) -> FloatImage:
         raise error('as asked')
 
     broken = Changed(settings, failing)
-    ways = [Candidate('fast', lambda: broken), Candidate('safe', lambda: TorchBackend(settings))]
+    listed = [Candidate('fast', lambda: broken), Candidate('safe', lambda: TorchBackend(settings))]
     with pytest.raises(error, match='as asked'):
-        checked(ways, lambda: reference)
+        first_accepted(listed, lambda: reference)
     assert broken.closed
 
 
-def test_a_single_way_costs_no_reference(settings: BackendSettings) -> None:
+def test_a_single_candidate_costs_no_reference(settings: BackendSettings) -> None:
     def never() -> FloatImage:
         raise AssertionError
 
-    backend, notices = checked([Candidate('plain', lambda: TorchBackend(settings))], never)
+    backend, notices = first_accepted([Candidate('plain', lambda: TorchBackend(settings))], never)
     assert backend.info.name == 'torch' and notices == ()
 
 
@@ -211,16 +208,16 @@ def test_the_candidates_go_from_what_is_asked_for_to_plain_float32(
         bad = wanted.precision == 'auto'
         return Changed(replace(wanted, precision='fp32'), lambda x: 2 * x if bad else x)
 
-    monkeypatch.setitem(BACKENDS, 'fast', fast)
-    ways = candidates('fast', replace(settings, precision='auto'))
-    assert [way.title for way in ways] == ['fast auto', 'fast fp32', 'plain torch fp32']
-    backend, notices = checked(ways, lambda: reference)
+    monkeypatch.setitem(BACKENDS, 'fast', Implementation(fast))
+    listed = candidates(ChosenBackend('fast', replace(settings, precision='auto')))
+    assert [each.title for each in listed] == ['fast auto', 'fast fp32', 'plain torch fp32']
+    backend, notices = first_accepted(listed, lambda: reference)
     assert asked == ['auto', 'fp32'] and backend.info.name == 'fast' and len(notices) == 1
-    assert len(candidates('torch', settings)) == 2
+    assert len(candidates(ChosenBackend('torch', settings))) == 2
 
 
 def test_plain_float32_takes_nothing_that_makes_it_faster(settings: BackendSettings) -> None:
-    plain = candidates('torch', settings)[-1].create()
+    plain = candidates(ChosenBackend('torch', settings))[-1].create()
     network = vars(vars(plain)['_frames'])['_network']
     assert type(network.pretrained).__name__ == 'VisionTransformer'
     assert plain.info.precision == 'fp32'
@@ -241,17 +238,17 @@ def test_the_reference_is_kept_for_the_next_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
-    made = kept_reference(settings)
+    made = cached_float32_output(settings)
     assert np.array_equal(made, reference)
     (kept,) = (tmp_path / 'depth_anything_ros' / 'references').iterdir()
     with monkeypatch.context() as patch:
-        patch.setattr(self_check, 'reference_inverse_depth', lambda _: pytest.fail('made again'))
-        assert np.array_equal(kept_reference(settings), reference)
+        patch.setattr(self_check, 'float32_output', lambda _: pytest.fail('made again'))
+        assert np.array_equal(cached_float32_output(settings), reference)
     kept.write_bytes(kept.read_bytes()[:1000])
-    assert np.array_equal(kept_reference(settings), reference)
+    assert np.array_equal(cached_float32_output(settings), reference)
     assert [*kept.parent.iterdir()] == [kept]
     other = replace(settings, weights=find('demo', Checkpoint.RELATIVE, 'random'))
-    assert not np.array_equal(kept_reference(other), reference)
+    assert not np.array_equal(cached_float32_output(other), reference)
 
 
 def test_without_room_for_it_the_reference_is_made_each_time(
@@ -262,15 +259,15 @@ def test_without_room_for_it_the_reference_is_made_each_time(
 ) -> None:
     (tmp_path / 'depth_anything_ros').write_text('no folder')
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
-    assert np.array_equal(kept_reference(settings), reference)
+    assert np.array_equal(cached_float32_output(settings), reference)
 
 
 def test_without_torch_a_network_runs_unchecked_and_says_so(settings: BackendSettings) -> None:
     def no_torch() -> FloatImage:
         raise ModuleNotFoundError(name='torch')
 
-    ways = [Candidate('fast', lambda: TorchBackend(settings)), Candidate('never', pytest.fail)]
-    backend, notices = checked(ways, no_torch)
+    listed = [Candidate('fast', lambda: TorchBackend(settings)), Candidate('never', pytest.fail)]
+    backend, notices = first_accepted(listed, no_torch)
     assert notices == ('torch fp32 was not compared with float32, which takes torch',)
     assert np.isfinite(backend.infer(photograph())).all()
 
@@ -278,7 +275,8 @@ def test_without_torch_a_network_runs_unchecked_and_says_so(settings: BackendSet
 def test_a_broken_export_is_found_and_the_node_told(
     settings: BackendSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(BACKENDS, 'openvino', lambda _: Changed(settings, lambda x: 2 * x))
+    wrong = Implementation(lambda _: Changed(settings, lambda x: 2 * x))
+    monkeypatch.setitem(BACKENDS, 'openvino', wrong)
     backend = load_backend(parameters_from_flat({'variant': 'demo', 'backend': 'openvino'}))
     assert backend.info.name == 'torch' and backend.info.precision == 'fp32'
     assert len(backend.info.notices) == 2

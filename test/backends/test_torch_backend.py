@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from depth_anything_ros.backends import AUTO, BACKENDS, create_backend
-from depth_anything_ros.backends.base import DepthBackend, NetworkOutput
+from depth_anything_ros.backends.base import AUTO, DepthBackend, NetworkOutput
 from depth_anything_ros.backends.frames import inverse_of_metres
-from depth_anything_ros.backends.torch import choose_device, devices
-from depth_anything_ros.backends.torch.devices import choose_precision
+from depth_anything_ros.backends.registry import BACKENDS, Implementation, choose_backend, load
+from depth_anything_ros.backends.torch import devices
+from depth_anything_ros.backends.torch.devices import choose_device, choose_precision
 from depth_anything_ros.core.errors import (
     BackendError,
     DeviceMemoryError,
@@ -20,10 +20,10 @@ from depth_anything_ros.core.errors import (
     SettingError,
     WeightsError,
 )
-from depth_anything_ros.core.parameters import entries
+from depth_anything_ros.core.parameters import Parameters, entries
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
-from depth_anything_ros.model.variants import Checkpoint, Variant
+from depth_anything_ros.model.variants import Variant
 
 TINY = Variant('tiny', 48, 4, 3, (0, 1, 2, 3), 16, (8, 12, 16, 24))
 CPU = torch.device('cpu')
@@ -31,14 +31,14 @@ CPU = torch.device('cpu')
 
 def _backend(**changes: object) -> DepthBackend:
     settings = {
-        'name': 'torch',
+        'backend': 'torch',
         'variant': 'tiny',
         'weights': 'random',
         'device': 'cpu',
         'precision': 'auto',
         'input_size': 56,
     }
-    return create_backend(**(settings | changes))  # type: ignore[arg-type]
+    return load(choose_backend(Parameters(**(settings | changes))))  # type: ignore[arg-type]
 
 
 @pytest.fixture(autouse=True)
@@ -89,8 +89,8 @@ def test_an_answer_is_not_overwritten_by_the_next() -> None:
 
 
 def test_a_metric_checkpoint_gives_the_inverse_of_its_metres() -> None:
-    backend = _backend(checkpoint=Checkpoint.METRIC_INDOOR)
-    assert backend.output is NetworkOutput.METRES
+    backend = _backend(checkpoint='metric_indoor')
+    assert backend.info.output is NetworkOutput.METRES
     inverse = backend.infer(_image())
     assert (inverse > 1 / 20).all()  # an indoor network ends at 20 m
 
@@ -140,7 +140,7 @@ def test_what_is_no_image_is_refused_and_the_next_frame_runs() -> None:
 @pytest.mark.parametrize(
     ('changes', 'named'),
     [
-        ({'name': 'tensorflow'}, 'tensorflow.*torch, openvino'),
+        ({'backend': 'tensorflow'}, 'tensorflow.*torch, openvino'),
         ({'variant': 'vitx'}, 'vitx'),
         ({'device': 'tpu'}, 'tpu'),
         ({'device': 'cuda:x'}, 'cuda:x'),
@@ -247,7 +247,7 @@ def test_missing_torch_is_a_backend_error(monkeypatch: pytest.MonkeyPatch) -> No
     def absent(settings: object) -> DepthBackend:
         raise ModuleNotFoundError("No module named 'torch'", name='torch')
 
-    monkeypatch.setitem(BACKENDS, 'torch', absent)
+    monkeypatch.setitem(BACKENDS, 'torch', Implementation(absent))
     with pytest.raises(BackendError, match='pip install torch'):
         _backend()
 

@@ -20,12 +20,18 @@ from depth_anything_ros.core.preprocess import network_input
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.model.network import random_network
-from depth_anything_ros.model.variants import Checkpoint, Variant
+from depth_anything_ros.model.variants import VARIANTS, Checkpoint, Variant
 from depth_anything_ros.model.weights import WeightsFile
 
 TINY = Variant('tiny', 48, 4, 3, (0, 1, 2, 3), 16, (8, 12, 16, 24))
 CPU = torch.device('cpu')
 SIZE = 56, 70
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(VARIANTS, 'tiny', TINY)
+
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason='no CUDA device')
 
@@ -191,7 +197,7 @@ def test_memory_that_ends_in_a_capture_is_no_reason_to_go_without(
 
 def _backend(device: str, precision: str, input_size: int = 56) -> TorchBackend:
     weights = WeightsFile(None, '', 'tiny', Checkpoint.RELATIVE, '', known=False, random=True)
-    return TorchBackend(BackendSettings(TINY, weights, device, precision, input_size, 2))
+    return TorchBackend(BackendSettings(weights, device, precision, input_size, 2))
 
 
 @pytest.mark.cuda

@@ -9,13 +9,14 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from depth_anything_ros.backends import create_backend
 from depth_anything_ros.backends.base import DepthBackend, NetworkOutput
+from depth_anything_ros.backends.registry import choose_backend, load
 from depth_anything_ros.backends.upstream import upstream_network
 from depth_anything_ros.core.errors import BackendError, FrameError, SettingError
+from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage
-from depth_anything_ros.model.variants import Checkpoint, get_variant
+from depth_anything_ros.model.variants import get_variant
 
 needs_upstream = pytest.mark.skipif(
     find_spec('depth_anything_v2') is None, reason='needs upstream: jkp-depth-anything-v2'
@@ -30,7 +31,7 @@ def _backend(name: str = 'upstream', **changes: object) -> DepthBackend:
         'precision': 'fp32',
         'input_size': 56,
     }
-    return create_backend(name, **(settings | changes))  # type: ignore[arg-type]
+    return load(choose_backend(Parameters(backend=name, **(settings | changes))))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope='module')
@@ -57,7 +58,7 @@ def test_it_gives_what_our_network_gives(upstream: DepthBackend, image: BgrImage
 def test_it_says_what_it_is(upstream: DepthBackend) -> None:
     info = upstream.info
     assert (info.name, info.device, info.precision) == ('upstream', 'cpu', 'fp32')
-    assert upstream.output is NetworkOutput.INVERSE_DEPTH and info.weights.random
+    assert info.output is NetworkOutput.INVERSE_DEPTH and info.weights.random
 
 
 @needs_upstream
@@ -83,7 +84,7 @@ def test_it_refuses_what_is_no_image(upstream: DepthBackend) -> None:
 @pytest.mark.parametrize(
     ('changes', 'named'),
     [
-        ({'checkpoint': Checkpoint.METRIC_OUTDOOR}, 'metric_outdoor'),
+        ({'checkpoint': 'metric_outdoor'}, 'metric_outdoor'),
         ({'precision': 'bf16'}, 'bf16'),
         ({'input_size': 3}, 'input_size 3'),
         ({'variant': 'demo'}, "variant 'demo'"),

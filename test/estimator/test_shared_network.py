@@ -32,7 +32,6 @@ class Network:
             NetworkOutput.INVERSE_DEPTH,
             find(variant, Checkpoint.RELATIVE, 'random'),
         )
-        self.output = self.info.output
         self.input_size = self.info.input_size
         self.memory = memory
         self.runs: list[tuple[int, int]] = []

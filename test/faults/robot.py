@@ -48,7 +48,7 @@ class TruthOrNetwork:
 
     def __init__(self, what: Drive, network: Any) -> None:
         self._truth, self.network = what.backend(), network
-        self.info, self.output = network.info, network.output
+        self.info = network.info
 
     def infer(self, bgr: np.ndarray, times: Any = None) -> np.ndarray:
         try:

@@ -208,24 +208,26 @@ def test_a_damaged_cached_file_is_downloaded_again(hub: FakeHub, user: User) -> 
     assert fetched['known'] and path.read_bytes() == CONTENT
 
 
-def test_no_network_is_said_at_once(user: User, nowhere: str) -> None:
+def test_no_network_is_an_error_at_once(user: User, nowhere: str) -> None:
     result = user.fetch(nowhere)
     assert f'cannot reach {nowhere}' in result['error'] and result['s'] < 5
     assert ROW.fetch_command in result['error']
 
 
-def test_a_silent_network_is_said_within_5_s(user: User) -> None:
+def test_a_silent_hub_is_an_error_before_retries(user: User) -> None:
+    # huggingface_hub asks for a list of its own first, for 3 s; its retries would take 23 s.
     with socket.create_server(('127.0.0.1', 0)) as silent:
         url = f'http://127.0.0.1:{silent.getsockname()[1]}'
         patient = user.start(url, 'fetch')
         hasty = user.start(url, 'fetch', HF_HUB_ETAG_TIMEOUT='1')
         (result,) = results_of(hasty)
-        assert 'did not answer in 1 s' in result['error']
+        assert f'cannot reach {url} within 1 s (HF_HUB_ETAG_TIMEOUT)' in result['error']
         (result,) = results_of(patient)
-        assert f'{url} did not answer in 3.5 s' in result['error'] and result['s'] < 5
+        assert f'cannot reach {url} within 3.5 s' in result['error'] and result['s'] < 15
+        assert 'timed out' in result['error'] and ROW.fetch_command in result['error']
 
 
-def test_offline_mode_is_said(hub: FakeHub, user: User) -> None:
+def test_offline_mode_is_an_error_at_once(hub: FakeHub, user: User) -> None:
     assert 'HF_HUB_OFFLINE forbids' in user.fetch(hub.url, HF_HUB_OFFLINE='1')['error']
     assert hub.requests == []
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from depth_anything_ros.backends import create_backend
+from depth_anything_ros.backends.registry import choose_backend, load
+from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.model.network import DepthAnythingV2, random_network
 from depth_anything_ros.model.variants import get_variant
@@ -41,13 +42,17 @@ class Pair:
         torch.save(self.upstream.state_dict(), self.path)
 
     def check(self, bgr: BgrImage, input_size: int) -> None:
-        backend = create_backend(
-            'torch',
-            variant=self.name,
-            weights=str(self.path),
-            device='cpu',
-            precision='fp32',
-            input_size=input_size,
+        backend = load(
+            choose_backend(
+                Parameters(
+                    backend='torch',
+                    variant=self.name,
+                    weights=str(self.path),
+                    device='cpu',
+                    precision='fp32',
+                    input_size=input_size,
+                )
+            )
         )
         with torch.inference_mode():
             x, size = self.upstream.image2tensor(bgr, input_size)

@@ -9,30 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from depth_anything_ros.backends import create_backend
 from depth_anything_ros.backends.base import BackendSettings
-from depth_anything_ros.backends.choice import FORMATS
-from depth_anything_ros.backends.exported import build_export, quantize_export
-from depth_anything_ros.backends.self_check import check, reference_inverse_depth
+from depth_anything_ros.backends.export_files import build_export, quantize_export
+from depth_anything_ros.backends.loading import fetch_weights, load_backend
+from depth_anything_ros.backends.registry import BACKENDS, choose_backend, load
+from depth_anything_ros.backends.self_check import check, float32_output
 from depth_anything_ros.core.errors import BackendError, SettingError
-from depth_anything_ros.core.parameters import Parameters, parameters_from_flat
+from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.types import BgrImage, FloatImage
-from depth_anything_ros.estimator import fetch_weights, load_backend
 from depth_anything_ros.model.cache import Format, find_export, keep_export
 from depth_anything_ros.model.quantization import quantize
-from depth_anything_ros.model.variants import Checkpoint, get_variant
+from depth_anything_ros.model.variants import Checkpoint
 from depth_anything_ros.model.weights import find
 from lab.world.world import World
 
 DEMO = find('demo', Checkpoint.RELATIVE)
-SETTINGS = BackendSettings(get_variant('demo'), DEMO, 'cpu', 'int8', 126, 2)
-ASKED = {
-    'variant': 'demo',
-    'weights': '',
-    'device': 'cpu',
-    'precision': 'int8',
-    'input_size': 126,
-}
+SETTINGS = BackendSettings(DEMO, 'cpu', 'int8', 126, 2)
+FORMATS = {name: row.export_format for name, row in BACKENDS.items() if row.export_format}
 
 
 @pytest.fixture(autouse=True)
@@ -53,11 +46,11 @@ def images() -> list[BgrImage]:
 
 @pytest.fixture(scope='module')
 def reference() -> FloatImage:
-    return reference_inverse_depth(SETTINGS)
+    return float32_output(SETTINGS)
 
 
-def _parameters(backend: str) -> Parameters:
-    return parameters_from_flat({'variant': 'demo', 'backend': backend, 'precision': 'int8'})
+def _parameters(backend: str, precision: str = 'int8') -> Parameters:
+    return Parameters(variant='demo', backend=backend, device='cpu', precision=precision)
 
 
 @pytest.mark.parametrize(('name', 'form'), FORMATS.items())
@@ -66,7 +59,7 @@ def test_int8_is_another_network_that_agrees(
 ) -> None:
     path = quantize_export(DEMO, form, images, 126)
     assert path == find_export(DEMO, form, int8=True) != build_export(DEMO, form)
-    backend = create_backend(name, **ASKED)  # type: ignore[arg-type]
+    backend = load(choose_backend(_parameters(name)))
     assert (backend.info.name, backend.info.precision) == (name, 'int8')
     agreement = check(backend, reference)
     assert agreement.accepted, agreement
@@ -114,7 +107,7 @@ def test_a_new_calibration_takes_the_place_of_the_last(images: list[BgrImage]) -
 
 def test_torch_says_what_runs_int8() -> None:
     with pytest.raises(SettingError, match="int8 runs on backend 'openvino' or 'onnxruntime'"):
-        create_backend('torch', **ASKED)  # type: ignore[arg-type]
+        load(choose_backend(_parameters('torch')))
 
 
 def test_without_its_package_int8_is_one_line(
@@ -131,7 +124,7 @@ def test_int8_may_differ_by_more_than_what_rounds(reference: FloatImage) -> None
     class Off:
         """Two percent off in a tenth of the pixels, one percent elsewhere."""
 
-        info = create_backend('torch', **ASKED | {'precision': 'fp32'}).info  # type: ignore[arg-type]
+        info = load(choose_backend(_parameters('torch', 'fp32'))).info
 
         def infer(self, bgr: BgrImage) -> FloatImage:
             return (

@@ -7,8 +7,8 @@ from typing import Protocol
 
 import torch
 
-from depth_anything_ros.backends.base import BackendInfo, BackendSettings, NetworkOutput
-from depth_anything_ros.backends.frames import infer_by_size, inverse_of_metres, output_of
+from depth_anything_ros.backends.base import BackendSettings, NetworkOutput
+from depth_anything_ros.backends.frames import infer_by_size, inverse_of_metres
 from depth_anything_ros.backends.torch.devices import (
     PRECISIONS,
     choose_device,
@@ -21,56 +21,40 @@ from depth_anything_ros.core.errors import BackendError, DeviceMemoryError, Sett
 from depth_anything_ros.core.preprocess import network_size
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
-from depth_anything_ros.model.network import DepthAnythingV2, random_network
-from depth_anything_ros.model.network.loading import load_network
-from depth_anything_ros.model.variants import Variant
-from depth_anything_ros.model.weights import WeightsFile
+from depth_anything_ros.model.network.loading import network_of
 
-__all__ = ['TorchBackend', 'choose_device', 'load']
+__all__ = ['TorchBackend']
 
 
 class Frames(Protocol):
-    """Runs the network on a device, with what is before and after it."""
+    """Runs the network on a device, with its pre- and postprocessing."""
 
     def run(
         self, images: Sequence[BgrImage], size: tuple[int, int], times: StageTimes
     ) -> list[FloatImage]:
-        """Return answers (H, W) to images of one size, seen by the network at `size` (h, w)."""
+        """Return outputs (H, W) for images of one size; the network's input is `size` (h, w)."""
         ...
 
     def free(self) -> None:
-        """Return back the memory that is kept for frames to come."""
+        """Free the memory that is kept for the next frames."""
         ...
 
 
 class TorchBackend:
-    """The network in torch; see DepthBackend for what it does."""
+    """The network in torch, as a DepthBackend."""
 
     def __init__(self, settings: BackendSettings, *, plain: bool = False) -> None:
-        """`plain` runs float32 without what was done for speed: the truth of the self-check."""
+        """`plain` runs float32 without optimisations: the reference of the self-check."""
         device = choose_device(settings.device)
         precision = choose_precision('fp32' if plain else settings.precision, device)
         torch.set_num_threads(settings.threads)
-        self.info = BackendInfo(
-            name='torch',
-            variant=settings.variant.name,
-            device=str(device),
-            precision=precision,
-            input_size=settings.input_size,
-            output=output_of(settings.weights.checkpoint),
-            weights=settings.weights,
-        )
+        self.info = settings.info('torch', str(device), precision)
         self._pinned_size = settings.variant.input_size
-        # A bad one must not wait for the first frame.
+        # Set before the network is loaded: an invalid one is an error at once.
         self.input_size = settings.input_size
-        network = load(settings.variant, settings.weights)
+        network = network_of(settings.weights)
         make = HostFrames if device.type == 'cpu' else GpuFrames
         self._frames: Frames | None = make(network, device, PRECISIONS[precision], plain)
-
-    @property
-    def output(self) -> NetworkOutput:
-        """What the numbers mean."""
-        return self.info.output
 
     @property
     def input_size(self) -> int:
@@ -94,15 +78,15 @@ class TorchBackend:
     def infer_batch(
         self, images: Sequence[BgrImage], times: StageTimes | None = None
     ) -> list[FloatImage]:
-        """Do `infer` for each image; those of equal size run together.
+        """Return `infer` of each image, in order; those of equal size run as one batch.
 
-        Raises DeviceMemoryError where that takes more memory than there is.
+        Raises DeviceMemoryError where the device has not enough memory for that.
         """
         spent = times or StageTimes()
         return infer_by_size(images, lambda equal: self._infer_equal(equal, spent))
 
     def close(self) -> None:
-        """Free the memory; the backend cannot run again."""
+        """Free the memory; the backend cannot run afterwards."""
         frames, self._frames = self._frames, None
         if frames is not None:
             frames.free()
@@ -120,7 +104,7 @@ class TorchBackend:
             if not is_out_of_memory(err):
                 raise
             maps = []
-        # Out of the handler, where the error no longer holds the tensors that it came across.
+        # Outside the handler, where the error no longer keeps the tensors of its frames alive.
         if not maps:
             self._frames.free()
             raise DeviceMemoryError(
@@ -128,14 +112,7 @@ class TorchBackend:
                 f' at input_size {self.input_size}: lower it, take a smaller variant, or end what'
                 ' else uses the device'
             )
-        if self.output is NetworkOutput.METRES:
+        if self.info.output is NetworkOutput.METRES:
             with times.stage('postprocess'):
                 maps = [inverse_of_metres(metres) for metres in maps]
         return maps
-
-
-def load(variant: Variant, weights: WeightsFile) -> DepthAnythingV2:
-    """Load a network in float32 on the CPU."""
-    if weights.path is None:
-        return random_network(variant, weights.checkpoint.max_depth_m)
-    return load_network(variant, weights.checkpoint, weights.path)

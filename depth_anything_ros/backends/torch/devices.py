@@ -1,10 +1,10 @@
-"""Where torch runs, and in which arithmetic."""
+"""The device and the precision in which torch runs the network."""
 
 from __future__ import annotations
 
 import torch
 
-from depth_anything_ros.backends.choice import INT8
+from depth_anything_ros.backends.base import INT8
 from depth_anything_ros.core.errors import BackendError, SettingError
 from depth_anything_ros.core.processor import multiplies_bfloat16
 
@@ -17,7 +17,10 @@ _OUT_OF_MEMORY = ('out of memory', 'ALLOC_FAILED', "can't allocate memory")
 
 
 def choose_device(name: str) -> torch.device:
-    """Turn 'auto', 'cpu', 'cuda' or 'cuda:N' into a device that is there, or raise."""
+    """Return the device that 'auto', 'cpu', 'cuda' or 'cuda:N' means.
+
+    Raises SettingError for another name, BackendError for a device that is not available.
+    """
     if name == 'cpu' or (name == 'auto' and not torch.cuda.is_available()):
         return torch.device('cpu')
     if name == 'auto':
@@ -27,7 +30,7 @@ def choose_device(name: str) -> torch.device:
         raise SettingError(f"device '{name}' is not known: give auto, cpu, cuda or cuda:N")
     if torch.version.cuda is None:
         raise BackendError(
-            f"device '{name}' needs a CUDA build of torch, and {torch.__version__} is none:"
+            f"device '{name}' needs a CUDA build of torch, and {torch.__version__} is not one:"
             ' install one as https://pytorch.org/get-started says, or set device to cpu'
         )
     if not torch.cuda.is_available():
@@ -43,7 +46,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """Decide 'auto', and refuse what `device` cannot do."""
+    """Return the precision with 'auto' resolved; SettingError for one `device` cannot run."""
     if name == 'auto':
         if device.type == 'cuda':
             return 'fp16'
@@ -59,7 +62,7 @@ def choose_precision(name: str, device: torch.device) -> str:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error of torch means that the memory of the device is used up."""
+    """Return whether an error of torch means that the device is out of memory."""
     if isinstance(error, torch.cuda.OutOfMemoryError):
         return True
     return any(part in str(error) for part in _OUT_OF_MEMORY)

@@ -1,8 +1,8 @@
-"""Frames on an NVIDIA GPU: bytes go up, inverse depth of the image's size comes down.
+"""Frames on an NVIDIA GPU: the image is uploaded, inverse depth of its size is downloaded.
 
-All between runs on one stream, as one CUDA graph per shape, so that a frame costs the CPU two
-copies, three launches and one wait. Not run on a GPU yet: see test_torch_backend.py for what is
-checked without one.
+Everything in between runs on one stream, as one CUDA graph per shape, so that a frame costs the
+CPU two copies, three launches and one wait. Not run on a GPU yet: see test_torch_gpu.py for what
+is checked without one.
 """
 
 from __future__ import annotations
@@ -59,19 +59,19 @@ def whole_frame(
     bgr: Tensor,
     size: tuple[int, int],
 ) -> Tensor:
-    """Return float32 (N, H, W) for uint8 (N, H, W, 3), seen by the network at `size` (h, w)."""
+    """Return float32 (N, H, W) for uint8 (N, H, W, 3), resized to `size` (h, w) in between."""
     x = normalizer(bgr, size).to(dtype, memory_format=torch.channels_last)
-    answer = network(x).float()[:, None]
-    frame = functional.interpolate(answer, bgr.shape[1:3], mode='bilinear', align_corners=True)
+    output = network(x).float()[:, None]
+    frame = functional.interpolate(output, bgr.shape[1:3], mode='bilinear', align_corners=True)
     return frame[:, 0]
 
 
 def captured(
     compute: Callable[[], None], stream: torch.cuda.Stream, pool: Any
 ) -> Callable[[], None]:
-    """Record what `compute` launches on `stream`, and give what launches it again at once.
+    """Return a function that launches at once what `compute` launches on `stream`.
 
-    Graphs may share the memory `pool` as long as none reads there what another has left.
+    Graphs may share the memory `pool` as long as none reads there what another has written.
     """
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, pool=pool, stream=stream):
@@ -81,13 +81,13 @@ def captured(
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    """What is kept for a shape: the same memory each time, as a graph demands."""
+    """What is kept for a shape: a graph needs the same memory each time."""
 
     sent: Tensor
     given: Tensor
     launch: Callable[[], None]
     held: Tensor
-    """Position embedding that a graph reads, whether or not the network keeps it."""
+    """Position embedding that the graph reads, kept alive should the network drop it."""
 
 
 class GpuFrames:
@@ -108,13 +108,13 @@ class GpuFrames:
         self._captures = not plain
         self._pool = torch.cuda.graph_pool_handle()
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        # The weights come by the stream that everybody shares.
+        # The weights are copied on the default stream.
         self._stream.wait_stream(torch.cuda.current_stream(device))
 
     def run(
         self, images: Sequence[BgrImage], size: tuple[int, int], times: StageTimes
     ) -> list[FloatImage]:
-        """Return the answers (H, W) to images of one size, seen by the network at `size` (h, w).
+        """Return outputs (H, W) for images of one size; the network's input is `size` (h, w).
 
         'preprocess' is the copy to pinned memory: the GPU does the rest within 'infer'.
         """
@@ -129,13 +129,13 @@ class GpuFrames:
                 return list(plan.given.numpy().copy())
 
     def free(self) -> None:
-        """Return back the memory that is kept for frames to come."""
+        """Free the memory that is kept for the next frames."""
         self._stream.synchronize()
         self._plans.clear()
         torch.cuda.empty_cache()
 
     def _plan(self, shape: tuple[int, ...], size: tuple[int, int]) -> _Plan:
-        """Find or make the plan of a batch (N, H, W, 3); the one unused for longest goes."""
+        """Return the plan of a batch (N, H, W, 3), kept or new; drop the least recently used."""
         key = (*shape, *size)
         plan = self._plans.pop(key, None)
         if plan is None:
@@ -163,7 +163,7 @@ class GpuFrames:
         return _Plan(sent, given, self._launcher(compute), held)
 
     def _launcher(self, compute: Callable[[], None]) -> Callable[[], None]:
-        """Return `compute` as a graph, or as it is where that cannot be."""
+        """Return `compute` as a graph, or as it is where it cannot be captured."""
         if not self._captures:
             return compute
         try:

@@ -1,4 +1,4 @@
-"""Frames on the CPU: what is before and after the network is NumPy and OpenCV."""
+"""Frames on the CPU: pre- and postprocessing in NumPy and OpenCV."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class HostFrames:
     def run(
         self, images: Sequence[BgrImage], size: tuple[int, int], times: StageTimes
     ) -> list[FloatImage]:
-        """Return answers (H, W) to images of one size, seen by the network at `size` (h, w)."""
+        """Return outputs (H, W) for images of one size; the network's input is `size` (h, w)."""
         with times.stage('preprocess'):
             batch = torch.from_numpy(self._inputs.filled(images, size))
         with torch.inference_mode(), times.stage('infer'):
@@ -47,5 +47,5 @@ class HostFrames:
             return [upsample(value, (height, width)) for value in values]
 
     def free(self) -> None:
-        """Return back the memory that is kept for frames to come."""
+        """Free the memory that is kept for the next frames."""
         self._inputs.clear()

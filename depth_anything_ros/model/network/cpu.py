@@ -1,9 +1,10 @@
-"""What makes the network fast on an x86 CPU; its results stay the same to rounding.
+"""Optimisations of the network for x86 CPUs; its output stays the same up to rounding.
 
-Torch multiplies float32 matrices there with MKL, which on other makers' processors stays
-below half of what oneDNN, also within torch, reaches (measured on two cores of an AMD EPYC with
-AVX-512: 160 against 360 GFLOP/s), and its attention takes as long in bfloat16 as in float32.
-Convolutions run on oneDNN anyway, and want channels last.
+Torch multiplies float32 matrices there with MKL, which on processors of other makers than Intel
+reaches less than half of the rate of oneDNN, also part of torch (measured on two cores of an AMD
+EPYC with AVX-512: 160 against 360 GFLOP/s), and its attention takes as long in bfloat16 as in
+float32.
+Convolutions run on oneDNN anyway, fastest with channels last.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def _multiply(
 
 
 def _onednn_multiplies(dtype: torch.dtype) -> bool:
-    """Whether `_multiply` exists here, beside MKL, and is right; it is no public name."""
+    """Return whether `_multiply`, not a public operator, exists beside MKL and is correct."""
     if not (torch.backends.mkldnn.is_available() and torch.backends.mkl.is_available()):  # type: ignore[no-untyped-call]
         return False
     x, weight, bias = torch.ones(3, 8, dtype=dtype), torch.eye(8, dtype=dtype), torch.ones(8)

@@ -11,15 +11,27 @@ import torch
 from torch import Tensor
 
 from depth_anything_ros.core.errors import WeightsError
-from depth_anything_ros.model.network import DepthAnythingV2
-from depth_anything_ros.model.variants import VARIANTS, Checkpoint, Variant
+from depth_anything_ros.model.network import DepthAnythingV2, random_network
+from depth_anything_ros.model.variants import VARIANTS, Checkpoint, Variant, get_variant
+from depth_anything_ros.model.weights import WeightsFile
 
-__all__ = ['load_network', 'read_state_dict']
+__all__ = ['load_network', 'network_of', 'read_state_dict']
 
 _WRAPPERS = ('model', 'state_dict')
 """Keys under which training scripts (upstream's too) put the weights."""
 
 _NAMES_SHOWN = 3
+
+
+def network_of(weights: WeightsFile) -> DepthAnythingV2:
+    """Return the network of `weights`, random ones too, float32, on the CPU, in eval mode.
+
+    Raises as `load_network`.
+    """
+    variant = get_variant(weights.variant)
+    if weights.path is None:
+        return random_network(variant, weights.checkpoint.max_depth_m)
+    return load_network(variant, weights.checkpoint, weights.path)
 
 
 def load_network(variant: Variant, checkpoint: Checkpoint, path: Path) -> DepthAnythingV2:

@@ -1,9 +1,8 @@
-"""The transformer with its tokens shared out among threads of its own.
+"""The transformer with its tokens distributed over threads of its own.
 
-Torch shares each operation out by itself, and ends it when the last thread is done: some 30 times
-per block, were attention to take the way of `multiply`. On a processor that does other things as
-well, each of these ends waits for a thread that is not even scheduled. Here a thread takes a few
-rows of tokens through half a block, and blocks wait twice.
+Torch parallelises each operation and waits for all threads at its end: some 30 times per block if
+attention used `multiply`. On a busy processor each of these waits is for a thread that is not
+scheduled. Here a thread takes a few rows of tokens through half a block, so a block waits twice.
 """
 
 from __future__ import annotations
@@ -21,25 +20,25 @@ from depth_anything_ros.model.network.vit import Block, VisionTransformer
 __all__ = ['Multiply', 'TokenParallel']
 
 Multiply = Callable[[Tensor, Tensor], Tensor]
-"""Gives x @ weight.T for two contiguous matrices."""
+"""Returns x @ weight.T for two contiguous matrices."""
 
 _MOST_ROWS = 256
-"""Attention of that many tokens stays within a level-2 cache, nearly: longer parts are slower."""
+"""Attention of this many tokens nearly fits in a level-2 cache: longer parts are slower."""
 
 _LEAST_ROWS = 64
-"""Fewer take no longer to compute than Python takes to hand them over."""
+"""Fewer take less time to compute than Python takes to pass them to a thread."""
 
 _PARTS_PER_THREAD = 2
-"""Where there are tokens enough: who is held up leaves the next part to another thread."""
+"""With enough tokens, so that the parts of a delayed thread go to the others."""
 
 Part = tuple[int, slice]
 """An image of the batch, and some of its tokens."""
 
 
 class TokenParallel(nn.Module):
-    """Does what `encoder` does, for inference on the CPU.
+    """The same function as `encoder`, for inference on the CPU.
 
-    Its blocks must expect queries that are scaled already. The threads live as long as it does.
+    Its blocks must expect queries that are already scaled. The threads live as long as it does.
     """
 
     def __init__(self, encoder: VisionTransformer, multiply: Multiply) -> None:
@@ -53,7 +52,7 @@ class TokenParallel(nn.Module):
         self._threads = _single_threads(self._count)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Map as VisionTransformer.forward."""
+        """Return the same as VisionTransformer.forward."""
         encoder = self.encoder
         tokens = encoder.embedded(x)
         batch, count, channels = tokens.shape
@@ -88,14 +87,14 @@ class TokenParallel(nn.Module):
         return tuple(tapped)
 
     def _each(self, work: Callable[[Part], None], parts: list[Part]) -> None:
-        """Do `work` on every part; the first exception is raised."""
-        # The mode belongs to a thread, and without it even views are followed for gradients.
+        """Run `work` on every part and wait; the first exception is raised."""
+        # The mode is per thread; without it even views are tracked for gradients.
         for _ in self._threads.map(torch.inference_mode()(work), parts):
             pass
 
 
 def _shares(count: int, threads: int) -> list[slice]:
-    """Cut `count` tokens into parts that differ by one at most."""
+    """Return slices of `count` tokens whose lengths differ by one at most."""
     wanted = min(_PARTS_PER_THREAD * threads, count // _LEAST_ROWS)
     parts = max(-(-count // _MOST_ROWS), wanted)
     edges = [count * part // parts for part in range(parts + 1)]
@@ -103,14 +102,14 @@ def _shares(count: int, threads: int) -> list[slice]:
 
 
 def _single_threads(count: int) -> ThreadPoolExecutor:
-    """Start `count` threads in each of which torch uses that one only."""
+    """Return a pool of `count` running threads, in each of which torch uses one thread."""
     pool = ThreadPoolExecutor(
         count, 'depth_tokens', initializer=torch.set_num_threads, initargs=(1,)
     )
-    # A thread is started when no other is idle: each waits until all are there.
+    # A pool starts a thread when no other is idle, so each waits until all have started.
     together = Barrier(count)
     for _ in pool.map(lambda _: together.wait(), range(count)):
         pass
-    # Part of the setting is the process's, and theirs would be everybody's.
+    # Part of this setting is of the whole process: restore it.
     torch.set_num_threads(count)
     return pool

@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from depth_anything_ros.backends import AUTO, BACKENDS
+from depth_anything_ros.backends.base import AUTO
+from depth_anything_ros.backends.registry import BACKENDS
 from depth_anything_ros.core.errors import SettingError, WeightsError
 from depth_anything_ros.core.parameters import Parameters, parameters_from_flat
 from depth_anything_ros.model.variants import Checkpoint, get_variant
@@ -41,7 +42,7 @@ class Engine:
 
 @dataclass(frozen=True)
 class Configuration:
-    """One network, as `create_backend` takes it, and how many images it gets at once."""
+    """One network, as parameters of the node, and how many images it gets at once."""
 
     variant: str
     backend: str

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from tempfile import TemporaryDirectory
 from types import TracebackType
 
-from depth_anything_ros.backends import INT8
+from depth_anything_ros.backends.base import INT8
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.model.weights import RANDOM

@@ -23,7 +23,7 @@ class Start:
 
     `cold_s`: the first one, with an empty cache for what is kept there (an exported or compiled
     network, the hash of a checked file); `warm_s`: the median of later ones. What the operating
-    system keeps of files stays kept. `warm_load_s` is the part of it in `create_backend`.
+    system keeps of files stays kept. `warm_load_s` is the part of it in loading the network.
     """
 
     variant: str

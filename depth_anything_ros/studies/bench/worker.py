@@ -17,10 +17,9 @@ from typing import Any
 
 import cv2
 
-from depth_anything_ros.backends import INT8, choose_backend, create_chosen, prepare
-from depth_anything_ros.backends.base import DepthBackend
-from depth_anything_ros.backends.choice import format_of
-from depth_anything_ros.backends.exported import quantize_export
+from depth_anything_ros.backends.base import INT8, DepthBackend
+from depth_anything_ros.backends.export_files import quantize_export
+from depth_anything_ros.backends.registry import choose_backend, format_of, load, prepare
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.processor import process_status
 from depth_anything_ros.core.timing import StageTimes
@@ -56,8 +55,7 @@ class Worker:
     def load(self, configuration: Configuration, image: BgrImage) -> Loaded:
         """Load the network, and run it once."""
         start_s = time.perf_counter()
-        choice = choose_backend(configuration.parameters())
-        self._backend = create_chosen(choice.name, choice.settings)
+        self._backend = load(choose_backend(configuration.parameters()))
         load_s = time.perf_counter() - start_s
         self._images = [image] * configuration.batch
         first = self.turn(1)[0]
@@ -87,12 +85,12 @@ class Worker:
         """Run a network that counts its operations so many times."""
         from depth_anything_ros.studies.bench.profile import counted
 
-        choice = choose_backend(configuration.parameters())
-        if choice.name != 'openvino':
+        chosen = choose_backend(configuration.parameters())
+        if chosen.name != 'openvino':
             raise SettingError(
-                f'{choice.name} counts nothing by operation: profile --backend openvino'
+                f'{chosen.name} counts nothing by operation: profile --backend openvino'
             )
-        return counted(choice.settings, image, calls)
+        return counted(chosen.settings, image, calls)
 
     def memory_mb(self) -> tuple[float, float | None]:
         """Return the most memory held so far: resident, and of the GPU where torch knows."""

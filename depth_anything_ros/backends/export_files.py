@@ -1,0 +1,95 @@
+"""The exported network that OpenVINO and ONNX Runtime load: build it, or name the command."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from depth_anything_ros.core.errors import BackendError
+from depth_anything_ros.core.types import BgrImage
+from depth_anything_ros.model.cache import Format, find_export, keep_export
+from depth_anything_ros.model.variants import Checkpoint
+from depth_anything_ros.model.weights import WeightsFile
+
+__all__ = ['build_export', 'existing_export', 'export_command', 'quantize_export']
+
+_log = logging.getLogger(__name__)
+
+
+def build_export(weights: WeightsFile, form: Format) -> Path:
+    """Return the network exported from `weights`: cached, or exported by torch in some seconds.
+
+    Raises BackendError where it cannot be exported, WeightsError as loading does.
+    """
+    found = find_export(weights, form)
+    if found is not None:
+        return found
+    try:
+        from depth_anything_ros.model.export import export
+    except ModuleNotFoundError as err:
+        if err.name != 'torch':
+            raise
+        raise BackendError(
+            f'exporting {weights.variant} to {form.value} needs torch, which is not installed:'
+            ' pip install torch, or copy the cache of a machine that has it'
+        ) from err
+    _log.info('exporting %s to %s, once for these weights', weights.variant, form.value)
+    return _keep(weights, form, partial(export, weights, form))
+
+
+def quantize_export(
+    weights: WeightsFile, form: Format, images: Sequence[BgrImage], input_size: int
+) -> Path:
+    """Return the network exported from `weights` in int8, newly calibrated; takes minutes.
+
+    images: like those that it will process, uint8 (H, W, 3); resized to `input_size`, the
+        shorter side in pixels, as they will be then.
+    Raises as `build_export`.
+    """
+    from depth_anything_ros.model.quantization import quantize
+
+    write = partial(quantize, build_export(weights, form), form, images, input_size)
+    return _keep(weights, form, write, int8=True)
+
+
+def existing_export(weights: WeightsFile, form: Format, *, int8: bool = False) -> Path:
+    """Return the network that was exported before; else BackendError names the command."""
+    found = find_export(weights, form, int8=int8)
+    if found is not None:
+        return found
+    done, otherwise = (
+        ('calibrated for int8 on', 'choose another precision')
+        if int8
+        else ('exported to', "set backend to 'torch'")
+    )
+    command = export_command(*weights.parameters, form, int8=int8)
+    raise BackendError(
+        f'{weights.variant} {weights.checkpoint.value} was not {done} {form.value} yet: run'
+        f' `{command}` and try again, or {otherwise}'
+    )
+
+
+def export_command(
+    variant: str, checkpoint: Checkpoint, weights: str, form: Format, *, int8: bool = False
+) -> str:
+    """Return the shell command that exports the network of these parameters into the cache."""
+    words = ['depth_anything export --cache --format', form.value]
+    words += ['--precision int8 --calibration FOLDER_OR_BAG'] if int8 else []
+    words += ['--variant', variant, '--checkpoint', checkpoint.value]
+    words += ['--weights', shlex.quote(weights)] if weights else []
+    return ' '.join(words)
+
+
+def _keep(
+    weights: WeightsFile, form: Format, write: Callable[[Path], None], *, int8: bool = False
+) -> Path:
+    try:
+        return keep_export(weights, form, write, int8=int8)
+    except OSError as err:
+        raise BackendError(
+            f'the exported {weights.variant} cannot be written anywhere ({err}): free some space,'
+            ' or set TMPDIR to a folder that can be written'
+        ) from err
