@@ -51,12 +51,17 @@ class DepthNode(ManagedNode):
     def __init__(self, **options: Any) -> None:
         """Declare parameters and speak; nothing is loaded before `configure`."""
         super().__init__('depth_anything', **options)
+        try:
+            self._settings = NodeParameters(self, self.state, self._apply)
+        except Exception:
+            # Else it stays in the graph, and hides the next node of this name.
+            self.destroy()
+            raise
         self._progress = ''
         self._fetching: Future[None] | None = None
         self._worker: Worker[ReceivedImage] = Worker(self._process, self.log_error)
         self._network: SharedNetwork | None = None
         self._pipelines: dict[str, DepthPipeline] = {}
-        self._settings = NodeParameters(self, self.state, self._apply)
         self._cameras = {name: self._camera(name) for name in self.parameters.cameras}
         self._transforms: LiveTransforms | None = None
         self._reporter = Reporter(self, self._snapshot)
