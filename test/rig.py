@@ -6,6 +6,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -210,5 +211,8 @@ def values_of(status: DiagnosticStatus) -> dict[str, str]:
 
 def dds_event_threads() -> int:
     """Return the number of Fast DDS participants of this process: each has one such thread."""
-    names = [path.read_text() for path in Path('/proc/self/task').glob('*/comm')]
+    names = []
+    for path in Path('/proc/self/task').glob('*/comm'):
+        with suppress(OSError):  # a thread that has ended meanwhile
+            names.append(path.read_text())
     return sum(name.startswith('dds.ev') for name in names)

@@ -44,4 +44,6 @@ class Fault:
 
 def faults(*declared: Fault) -> Callable[[Test], Test]:
     """Run a test with each of these as `fault`."""
-    return pytest.mark.parametrize('fault', [pytest.param(each, id=each.name) for each in declared])
+    return pytest.mark.parametrize(
+        'fault', [pytest.param(each, id=each.name) for each in declared]
+    )
