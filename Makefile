@@ -3,6 +3,7 @@
 #   PYTHON=python3.12     the Python to use (default: the first that fits; another one: `make clean` first)
 #   PIP_ARGS='...'        more arguments for every `pip install`, for instance the index of a CPU torch
 #   DEMO_ARGS, TEST_ARGS  more arguments for the demo and for pytest
+#   JOBS=2                processes that run the tests
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -14,10 +15,13 @@ SHELL := bash
 PIP_ARGS ?=
 DEMO_ARGS ?=
 TEST_ARGS ?=
+JOBS ?= 2
 
 # A sourced ROS brings rclpy, its Python and its NumPy. Elsewhere PyPI's wheels of ROS 2 stand in; the
 # two never meet in one environment.
-VENV := $(CURDIR)/.venv
+# Relative, for a target may not have a space in its path; ROOT, which may, goes into the environment only.
+VENV := .venv
+ROOT := $(CURDIR)
 ifdef ROS_DISTRO
 MODE := $(ROS_DISTRO)
 PYTHONS := $(or $(PYTHON),python3 /usr/bin/python3)
@@ -41,13 +45,13 @@ ROS_WHEELS := ros-jazzy-rclpy ros-jazzy-common-interfaces ros-jazzy-rmw-fastrtps
 endif
 
 # What every run needs; a value from the environment wins where it is the user's to choose.
-export PATH := $(VENV)/bin:$(PATH)
-export AMENT_PREFIX_PATH := $(VENV)$(if $(ROS_DISTRO),$(addprefix :,$(AMENT_PREFIX_PATH)))
-export FASTRTPS_DEFAULT_PROFILES_FILE ?= $(CURDIR)/config/fastdds.xml
+export PATH := $(ROOT)/$(VENV)/bin:$(PATH)
+export AMENT_PREFIX_PATH := $(ROOT)/$(VENV)$(if $(ROS_DISTRO),$(if $(AMENT_PREFIX_PATH),:$(AMENT_PREFIX_PATH)))
+export FASTRTPS_DEFAULT_PROFILES_FILE ?= $(ROOT)/config/fastdds.xml
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 ifndef HOME
-export ROS_LOG_DIR ?= $(VENV)/log
+export ROS_LOG_DIR ?= $(ROOT)/$(VENV)/log
 endif
 # Left over when make is started by the Python of another environment with these wheels.
 ifdef _ROS_WHEELS_BOOTSTRAP_COMPLETE
@@ -72,8 +76,8 @@ setup: $(SHARE)  ## create .venv: over the sourced ROS 2, else with ROS 2 from P
 demo: setup  ## the whole node on a synthetic camera, without a robot
 	@depth_anything demo $(DEMO_ARGS)
 
-test: setup $(GROUP)-test  ## pytest
-	@python -m pytest $(TEST_ARGS)
+test: setup $(GROUP)-test  ## pytest, in JOBS processes
+	@python -m pytest -n $(JOBS) --dist worksteal $(TEST_ARGS)
 
 lint: setup $(GROUP)-lint  ## ruff, mypy and the import contracts
 	@status=0
@@ -84,19 +88,21 @@ lint: setup $(GROUP)-lint  ## ruff, mypy and the import contracts
 	exit $$status
 
 build: setup $(GROUP)-build  ## colcon build into build/, plain and --symlink-install, and check both
-	@for how in plain symlink; do
+	@root=$$PWD
+	for how in plain symlink; do
 	  base=build/$$how
 	  colcon --log-base $$base/log build --base-paths . --build-base $$base/build \
 	    --install-base $$base/install $$([ $$how = plain ] || echo --symlink-install)
-	  prefix=$(CURDIR)/$$base/install/depth_anything_ros
-	  test -x $$prefix/lib/depth_anything_ros/depth_node
-	  test -f $$prefix/share/depth_anything_ros/launch/depth.launch.py
-	  test -f $$prefix/share/ament_index/resource_index/packages/depth_anything_ros
+	  prefix=$$root/$$base/install/depth_anything_ros
+	  test -x "$$prefix/lib/depth_anything_ros/depth_node"
+	  test -f "$$prefix/share/depth_anything_ros/launch/depth.launch.py"
+	  test -f "$$prefix/share/ament_index/resource_index/packages/depth_anything_ros"
 	  # The launcher must run under the Python of .venv, on the code that colcon installed.
 	  (
-	    cd / && set +u && . $$prefix/../setup.sh
-	    $$prefix/lib/depth_anything_ros/depth_anything --help > /dev/null
-	    python -c "import depth_anything_ros as d; assert d.__file__.startswith('$(CURDIR)/build/$$how/'), d.__file__"
+	    cd / && set +u && . "$$prefix/../setup.sh"
+	    "$$prefix/lib/depth_anything_ros/depth_anything" --help > /dev/null
+	    python -c 'import sys, depth_anything_ros as d; assert d.__file__.startswith(sys.argv[1]), d.__file__' \
+	      "$$root/build/$$how/"
 	  )
 	  echo "colcon build ($$how): installed and started"
 	done
@@ -119,7 +125,7 @@ $(READY):
 	echo "Creating .venv $(ABOUT): the first installation takes minutes"
 	"$$python" -m venv $(VENV_ARGS) $(VENV)
 	touch $(VENV)/COLCON_IGNORE
-	if [ -n "$(ROS_DISTRO)" ]; then
+	if [ -n '$(ROS_DISTRO)' ]; then
 	  python -c 'import numpy; print(f"numpy=={numpy.__version__}")' > $(PINS)
 	fi
 	mkdir -p $(STAMPS)

@@ -71,6 +71,7 @@ setup(
             'onnxruntime>=1.17',
             'packaging',
             'pytest>=7.4',
+            'pytest-xdist>=3.4',
             'rosbags',
             'scikit-image',
         ],

@@ -48,6 +48,12 @@ class DepthNode(ManagedNode):
     def __init__(self, **options: Any) -> None:
         """Declare parameters and topics; nothing is loaded before `configure`."""
         super().__init__('depth_anything', **options)
+        try:
+            self._settings = NodeParameters(self, self.state, self._apply)
+        except Exception:
+            # Else it stays in the graph, and hides the next node of this name.
+            self.destroy()
+            raise
         # Of what is done here with OpenCV every step takes less than a millisecond, and on a busy
         # machine a second thread comes later than that.
         cv2.setNumThreads(1)
@@ -56,7 +62,6 @@ class DepthNode(ManagedNode):
         self._cameras: dict[str, NodeCamera] = {}
         self._frames = FrameLoop(self, self._cameras, self._on_scale, self.log_error)
         self._worker = self._frames.worker
-        self._settings = NodeParameters(self, self.state, self._apply)
         for name in self.parameters.cameras:
             self._cameras[name] = self._camera(name)
         self._transforms: LiveTransforms | None = None

@@ -6,6 +6,8 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -48,11 +50,15 @@ class Rig:
         rclpy.init(context=self.context)
         rclpy.init(context=self.peer_context)
         values = FAST | (parameters or {})
-        self.node = DepthNode(
-            context=self.context,
-            parameter_overrides=[Parameter(name, value=value) for name, value in values.items()],
-            cli_args=['--ros-args', *arguments] if arguments else None,
-        )
+        try:
+            self.node = DepthNode(
+                context=self.context,
+                parameter_overrides=[Parameter(key, value=value) for key, value in values.items()],
+                cli_args=['--ros-args', *arguments] if arguments else None,
+            )
+        except BaseException:
+            self._shut_down()
+            raise
         self.peer = Node('peer', context=self.peer_context)
         self.received: dict[str, list[Any]] = defaultdict(list)
         self._stamp = 100
@@ -77,6 +83,9 @@ class Rig:
         self.node.close()
         self._executor.shutdown()
         self.peer.destroy_node()
+        self._shut_down()
+
+    def _shut_down(self) -> None:
         self.peer_context.try_shutdown()
         self.context.try_shutdown()
 
@@ -198,3 +207,12 @@ class Rig:
 def values_of(status: DiagnosticStatus) -> dict[str, str]:
     """The key-value pairs of a status."""
     return {pair.key: pair.value for pair in status.values}
+
+
+def dds_event_threads() -> int:
+    """Return the number of Fast DDS participants of this process: each has one such thread."""
+    names = []
+    for path in Path('/proc/self/task').glob('*/comm'):
+        with suppress(OSError):  # a thread that has ended meanwhile
+            names.append(path.read_text())
+    return sum(name.startswith('dds.ev') for name in names)

@@ -12,7 +12,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from drive import IMAGE, INFO, LIDAR, drive
 from lifecycle_msgs.msg import Transition
-from rig import Rig, picture, values_of
+from rig import Rig, dds_event_threads, picture, values_of
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_srvs.srv import Trigger
 
@@ -236,8 +236,11 @@ def test_only_the_one_with_a_reference_gives_metres(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize('names', [['Front'], ['front', 'front'], ['front', ''], ['a/b']], ids=str)
 def test_names_that_cannot_be_are_refused(names: list[str]) -> None:
+    before = dds_event_threads()
     with pytest.raises(SettingError, match='give names of lower-case'):
         Rig({'cameras': names})
+    # What stays in the graph hides the next node of its name.
+    assert dds_event_threads() == before
 
 
 def test_the_file_for_several_cameras_says_what_it_means() -> None:

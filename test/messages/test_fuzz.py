@@ -251,19 +251,14 @@ READERS = {
 }
 
 
-def many(cases: int) -> Callable[[Any], Any]:
-    """Try so many examples of each; docs/reliability.md tells how many."""
-
-    def decorate(test: Any) -> Any:
-        test.cases = cases
-        return settings(
-            max_examples=cases,
-            deadline=None,
-            # Large messages are large, and a drive is made once.
-            suppress_health_check=[HealthCheck.data_too_large, HealthCheck.too_slow],
-        )(test)
-
-    return decorate
+def many(cases: int) -> settings:
+    """Return the settings that try so many examples of each."""
+    return settings(
+        max_examples=cases,
+        deadline=None,
+        # Large messages are large, and a drive is made once.
+        suppress_health_check=[HealthCheck.data_too_large, HealthCheck.too_slow],
+    )
 
 
 @pytest.mark.parametrize('name', READERS)
