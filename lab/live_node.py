@@ -25,7 +25,7 @@ from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.parameters import Parameters, flatten
 from depth_anything_ros.messages.stamps import ns_from_cdr
 from depth_anything_ros.ros.qos import LATCHED
-from lab.camera_views import View
+from lab.camera_views import CameraMessages
 
 __all__ = ['NODE', 'Peer', 'hz', 'node_arguments', 'process']
 
@@ -132,7 +132,7 @@ class Peer:
         for publisher in publishers.values():
             self.node.destroy_publisher(publisher)
 
-    def send(self, view: View) -> int:
+    def send(self, view: CameraMessages) -> int:
         """Publish a picture, stamped now, behind what belongs to it; give the stamp."""
         self._last_ns = stamp_ns = max(time.time_ns(), self._last_ns + 1)
         seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)

@@ -10,7 +10,7 @@ import numpy as np
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.types import FloatImage
 from depth_anything_ros.studies.bench.configuration import Configuration, Engine
-from depth_anything_ros.studies.bench.measure import REFERENCE, Bench, Plan
+from depth_anything_ros.studies.bench.measure import REFERENCE, Bench, BenchPlan
 from lab.training.data import HELD_OUT_SEED
 from lab.training.metrics import fitted_depth
 from lab.world.scenes import SCENES
@@ -67,7 +67,7 @@ def measure_accuracy(
         return known[asked]
 
     rows = []
-    with Bench(Plan(size)) as bench:
+    with Bench(BenchPlan(size)) as bench:
         for index, one in enumerate(configurations):
             row = Accuracy(one.variant, one.backend, one.precision, one.input_size, scenes)
             try:

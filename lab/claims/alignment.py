@@ -27,7 +27,7 @@ from lab.claims.alignment_references import (
     corrupted,
     truth,
 )
-from lab.claims.alignment_score import MAX_M, MIN_M, Score, View, aligned
+from lab.claims.alignment_score import MAX_M, MIN_M, Score, SceneView, aligned
 from lab.claims.alignment_table import (
     MISSING,
     ORACLE,
@@ -66,7 +66,7 @@ def run(
             results: dict[tuple[str, str, str], list[Score | str]] = {}
             for done, seed in enumerate(range(first_seed, first_seed + scenes), 1):
                 of = truth(family, seed, SIZE)
-                views = {fault.gamma: View(of, fault.gamma, seed) for fault in faults}
+                views = {fault.gamma: SceneView(of, fault.gamma, seed) for fault in faults}
                 for reference in references:
                     drawn = reference.draw(of, seed)
                     for fault in faults:
@@ -86,7 +86,7 @@ def run(
 
 
 def _methods(
-    view: View, reference: ReferenceType, samples: Sequence[ReferenceSamples], clean: bool
+    view: SceneView, reference: ReferenceType, samples: Sequence[ReferenceSamples], clean: bool
 ) -> Iterable[tuple[str, Score | str]]:
     """Run every method on one scene; a text instead of a score says why there is none."""
     frames = [view.frame(index, reference.drives) for index in range(len(samples))]

@@ -13,7 +13,7 @@ from sensor_msgs.msg import Image
 
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import Window
-from lab.camera_views import View, views
+from lab.camera_views import CameraMessages, views
 from lab.isolation import isolated_domain
 from lab.live_node import NODE, Peer, node_arguments, process
 from lab.process_memory import memory_of
@@ -113,7 +113,7 @@ def _output(camera: str) -> str:
 
 def _send(
     peers: Mapping[str, Peer],
-    pictures: Mapping[str, View],
+    pictures: Mapping[str, CameraMessages],
     rate_hz: float,
     seconds: float,
 ) -> dict[str, list[int]]:

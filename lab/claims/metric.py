@@ -18,14 +18,14 @@ from depth_anything_ros.metric.alignment import AlignmentConfig, ScaleAligner
 from lab.world.degradation import degraded, sampled_reference
 from lab.world.world import World
 
-__all__ = ['StageCost', 'bench_metric']
+__all__ = ['MetricCost', 'bench_metric']
 
 _STRIDE = 2
 _PERIOD_NS = 33_000_000
 
 
 @dataclass(frozen=True)
-class StageCost:
+class MetricCost:
     """Milliseconds of one stage; `budget_ms` is what it may cost on two CPU cores, NaN for any."""
 
     stage: str
@@ -35,7 +35,7 @@ class StageCost:
     budget_ms: float
 
 
-def bench_metric(size: tuple[int, int], samples: int, rounds: int) -> list[StageCost]:
+def bench_metric(size: tuple[int, int], samples: int, rounds: int) -> list[MetricCost]:
     """Time each stage on a simulated room of `size`, aligned with `samples` samples."""
     world = World('room', 0, size=size)
     bgr, truth = world.picture(1.0)
@@ -82,7 +82,7 @@ def bench_metric(size: tuple[int, int], samples: int, rounds: int) -> list[Stage
     return [_timed(*stage, rounds) for stage in stages]
 
 
-def _timed(name: str, run: Callable[[], object], budget_ms: float, rounds: int) -> StageCost:
+def _timed(name: str, run: Callable[[], object], budget_ms: float, rounds: int) -> MetricCost:
     run()
     taken = []
     for _ in range(rounds):
@@ -90,4 +90,4 @@ def _timed(name: str, run: Callable[[], object], budget_ms: float, rounds: int) 
         run()
         taken.append((time.perf_counter() - start) * 1e3)
     p50, p95 = np.percentile(taken, (50, 95))
-    return StageCost(name, min(taken), float(p50), float(p95), budget_ms)
+    return MetricCost(name, min(taken), float(p50), float(p95), budget_ms)

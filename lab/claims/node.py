@@ -20,7 +20,7 @@ from lab.camera_views import views
 from lab.isolation import isolated_domain
 from lab.live_node import NODE, Peer, hz, node_arguments, process
 
-__all__ = ['Camera', 'NodeTimes', 'bench_node', 'table_text']
+__all__ = ['CameraLoad', 'NodeTimes', 'bench_node', 'table_text']
 
 _RELATIVE = {f'{NODE}/relative/image': Image, f'{NODE}/relative/image_color': Image}
 _METRIC = {
@@ -45,7 +45,7 @@ while the network has another image. outside: age without wait and infer."""
 
 
 @dataclass(frozen=True)
-class Camera:
+class CameraLoad:
     """A camera with images of `size` (width, height).
 
     With `metric` a depth camera goes along, and someone wants metric depth and the cloud.
@@ -93,7 +93,7 @@ class NodeTimes:
 
 def bench_node(
     parameters: Parameters,
-    camera: Camera,
+    camera: CameraLoad,
     on_progress: Callable[[float, float], None] = lambda done, total: None,
 ) -> NodeTimes:
     """Send the camera's images to a node with `parameters`, and note when it answers.

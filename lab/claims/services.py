@@ -16,7 +16,7 @@ from sensor_msgs.msg import Image
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import Window
-from lab.camera_views import View, views
+from lab.camera_views import CameraMessages, views
 from lab.isolation import isolated_domain
 from lab.live_node import NODE, Peer, node_arguments, process
 
@@ -74,7 +74,7 @@ def bench_services(
             # The first call also makes each end find the other.
             _call(peer, clients[name], request)
         windows = {name: Window(calls) for name, _, _ in _SERVICES}
-        with _Camera(peer, pictures, rate_hz):
+        with _SendingCamera(peer, pictures, rate_hz):
             peer.spin_until(time.monotonic() + 1.0)
             for index in range(calls):
                 for name, _, request in _SERVICES:
@@ -101,10 +101,10 @@ def _figures(window: Window) -> tuple[float, float, float, float]:
     return p50, p95, p99, highest
 
 
-class _Camera:
+class _SendingCamera:
     """Sends pictures from a thread of its own, so that a slow one delays no call."""
 
-    def __init__(self, peer: Peer, pictures: list[View], rate_hz: float) -> None:
+    def __init__(self, peer: Peer, pictures: list[CameraMessages], rate_hz: float) -> None:
         self._peer = peer
         self._pictures = itertools.cycle(pictures)
         self._period_s = 1.0 / rate_hz

@@ -20,11 +20,11 @@ from depth_anything_ros.studies.bench.configuration import (
     grid,
     with_weights,
 )
-from depth_anything_ros.studies.bench.measure import Bench, Plan, measure, photograph
-from depth_anything_ros.studies.bench.process import NetworkProcess
-from depth_anything_ros.studies.bench.report import Conditions, json_text, text
+from depth_anything_ros.studies.bench.measure import Bench, BenchPlan, measure, photograph
+from depth_anything_ros.studies.bench.network_process import NetworkProcess
+from depth_anything_ros.studies.bench.bench_report import Conditions, json_text, text
 from depth_anything_ros.studies.bench.row import Row, Timing, agreement
-from depth_anything_ros.studies.bench.samples import Sample
+from depth_anything_ros.studies.bench.worker_results import Sample
 from depth_anything_ros.studies.bench.starts import measure_starts
 from depth_anything_ros.studies.bench.work import network_gflop, peak_gflops
 
@@ -35,7 +35,7 @@ CONDITIONS = Conditions('a machine', SIZE, {'demo': 'released'})
 
 def test_rows_run_in_turn_and_a_failure_is_a_row() -> None:
     wanted = grid(['demo'], [126], [1], ['torch'], ['fp32', 'bf16', 'fp16'], [1, 2], 'cpu')
-    plan = Plan(SIZE, frames=5, seconds=20.0, baseline=Engine('torch', 'fp32'))
+    plan = BenchPlan(SIZE, frames=5, seconds=20.0, baseline=Engine('torch', 'fp32'))
     done = []
     rows = measure(wanted, plan, lambda *how_far: done.append(how_far))
     # fp32 one by one is the baseline itself.
@@ -65,7 +65,9 @@ def test_rows_run_in_turn_and_a_failure_is_a_row() -> None:
 
 
 def test_without_its_baseline_a_row_has_no_ratio() -> None:
-    plan = Plan(SIZE, frames=2, baseline=Engine('upstream'), has_peak=False, has_agreement=False)
+    plan = BenchPlan(
+        SIZE, frames=2, baseline=Engine('upstream'), has_peak=False, has_agreement=False
+    )
     missing, row = measure([DEMO], plan)
     assert missing.is_baseline
     assert "variant 'demo' is not upstream's" in missing.note
@@ -207,7 +209,7 @@ def test_the_tables_lift_what_rows_share_and_give_reasons() -> None:
 
 def test_a_picture_is_drawn(tmp_path: Path) -> None:
     pytest.importorskip('matplotlib')
-    from depth_anything_ros.studies.bench.plot import plot
+    from depth_anything_ros.studies.bench.bench_plot import plot
 
     timing = Timing.of([Sample(ms, {'infer': ms - 1.0}) for ms in (10.0, 12.0, 20.0)], 1)
     plot([_row(timing=timing, ratio=2.5)], CONDITIONS, tmp_path / 'rows.png')

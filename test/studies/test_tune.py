@@ -15,10 +15,10 @@ from depth_anything_ros.bag.parameter_files import parameters_from_file
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import parameters_from_flat
 from depth_anything_ros.studies.bench.configuration import Configuration, grid
-from depth_anything_ros.studies.bench.measure import Plan
-from depth_anything_ros.studies.bench.report import Conditions
-from depth_anything_ros.studies.bench.row import Agreement, Row, Timing
-from depth_anything_ros.studies.bench.samples import Sample
+from depth_anything_ros.studies.bench.measure import BenchPlan
+from depth_anything_ros.studies.bench.bench_report import Conditions
+from depth_anything_ros.studies.bench.row import AffineAgreement, Row, Timing
+from depth_anything_ros.studies.bench.worker_results import Sample
 from depth_anything_ros.studies.bench.work import network_gflop
 from depth_anything_ros.studies.tune import params_file, report, search
 from depth_anything_ros.studies.tune.search import Search, Tuning
@@ -37,7 +37,7 @@ class FakeBench:
     timed: ClassVar[list[Configuration]] = []
     far = ''
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: BenchPlan) -> None:
         self.plan = plan
 
     def __enter__(self) -> FakeBench:
@@ -46,7 +46,7 @@ class FakeBench:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def with_plan(self, plan: Plan) -> FakeBench:
+    def with_plan(self, plan: BenchPlan) -> FakeBench:
         return FakeBench(plan)
 
     def row(self, one: Configuration) -> Row:
@@ -59,7 +59,7 @@ class FakeBench:
         return replace(
             Row.asked(one),
             timing=Timing.of([Sample(ms, {'infer': ms})] * 3, 1),
-            agreement=Agreement(diff / 2, diff, 0.9) if self.plan.has_agreement else None,
+            agreement=AffineAgreement(diff / 2, diff, 0.9) if self.plan.has_agreement else None,
             resident_mb=500.0,
         )
 
@@ -191,7 +191,7 @@ def test_the_file_is_what_the_node_takes(bench: type[FakeBench], tmp_path: Path)
 
 def test_a_picture_is_drawn(bench: type[FakeBench], tmp_path: Path) -> None:
     pytest.importorskip('matplotlib')
-    from depth_anything_ros.studies.tune.plot import plot
+    from depth_anything_ros.studies.tune.tune_plot import plot
 
     plot(searched(100.0), CONDITIONS, tmp_path / 'tune.png')
     assert (tmp_path / 'tune.png').read_bytes().startswith(b'\x89PNG')

@@ -41,7 +41,11 @@ class Engine:
 
 @dataclass(frozen=True)
 class Configuration:
-    """One network, as `create_backend` takes it, and how many images it gets at once."""
+    """One network, and how many images it gets at once.
+
+    `calibration` is the bag, folder or video that int8 is calibrated on; '' takes the network
+    that was calibrated before, in the user's cache.
+    """
 
     variant: str
     backend: str
@@ -51,6 +55,7 @@ class Configuration:
     threads: int = 0
     device: str = AUTO
     weights: str = ''
+    calibration: str = ''
 
     @property
     def engine(self) -> Engine:
@@ -86,6 +91,7 @@ def grid(
     batches: Sequence[int],
     device: str = AUTO,
     weights: str = '',
+    calibration: str = '',
 ) -> list[Configuration]:
     """Return every combination once; those that share a baseline come one after the other."""
     every = [
@@ -98,6 +104,7 @@ def grid(
             count,
             device,
             weights,
+            calibration,
         )
         for variant, size, count, backend, precision, batch in itertools.product(
             variants, input_sizes, threads, backends, precisions, batches

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.model.weights import RANDOM
-from depth_anything_ros.studies.bench.report import Conditions
+from depth_anything_ros.studies.bench.bench_report import Conditions
 from depth_anything_ros.studies.bench.row import Row
 
 __all__ = ['figures', 'refuse_existing', 'write_params']

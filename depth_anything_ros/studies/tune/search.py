@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from depth_anything_ros.model.variants import get_variant
 from depth_anything_ros.studies.bench.configuration import Configuration, Engine
-from depth_anything_ros.studies.bench.measure import Bench, Plan
+from depth_anything_ros.studies.bench.measure import Bench, BenchPlan
 from depth_anything_ros.studies.bench.row import Row
 from depth_anything_ros.studies.bench.work import network_gflop
 
@@ -110,7 +110,7 @@ class Search:
         first = [one for one in ranked if one.variant == ranked[0].variant]
         sizes = sorted({one.input_size for one in first})
         start = [one for one in first if one.input_size == sizes[(len(sizes) - 1) // 2]]
-        with Bench(Plan(self.size, _FRAMES, _FRAMES_S, has_peak=False)) as bench:
+        with Bench(BenchPlan(self.size, _FRAMES, _FRAMES_S, has_peak=False)) as bench:
             engines = self._engines(bench, start)
             self._walk(bench, [one for one in ranked if one not in start], engines)
             chosen = self._chosen(bench)
@@ -143,7 +143,7 @@ class Search:
     ) -> None:
         """Try engines on ever better networks, each until it is over the budget."""
         bench = bench.with_plan(
-            Plan(self.size, _FRAMES, _FRAMES_S, has_peak=False, has_agreement=False)
+            BenchPlan(self.size, _FRAMES, _FRAMES_S, has_peak=False, has_agreement=False)
         )
         over: set[Configuration] = set()
         for one in configurations:
@@ -180,7 +180,7 @@ class Search:
     def _chosen(self, bench: Bench) -> Probe | None:
         """Return the best within the budget, that stays there over more frames."""
         bench = bench.with_plan(
-            Plan(self.size, _CONFIRM_FRAMES, _CONFIRM_S, has_peak=False, has_agreement=False)
+            BenchPlan(self.size, _CONFIRM_FRAMES, _CONFIRM_S, has_peak=False, has_agreement=False)
         )
         fitting = [one for one in self._probes if one.counts and one.p95_ms <= self.budget_ms]
         fitting.sort(key=lambda one: (*quality(one), -one.p50_ms), reverse=True)

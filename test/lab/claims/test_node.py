@@ -6,9 +6,9 @@ import pytest
 
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import parameters_from_flat
-from lab.claims.node import Camera, bench_node, table_text
+from lab.claims.node import CameraLoad, bench_node, table_text
 
-CAMERA = Camera(10.0, 1.5, (160, 120), metric=True)
+CAMERA = CameraLoad(10.0, 1.5, (160, 120), metric=True)
 DEMO = {
     'variant': 'demo',
     'backend': 'torch',

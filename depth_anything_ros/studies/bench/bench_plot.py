@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from depth_anything_ros.studies.bench.report import Conditions, named_columns
+from depth_anything_ros.studies.bench.bench_report import Conditions, named_columns
 from depth_anything_ros.studies.bench.row import Row
 from depth_anything_ros.studies.plots import COLOURS, save, subplots
 
