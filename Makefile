@@ -70,7 +70,7 @@ setup: $(SHARE)  ## create .venv: over the sourced ROS 2, else with ROS 2 from P
 	@echo "$$(python --version) $(ABOUT), in .venv"
 
 demo: setup  ## the whole node on a synthetic camera, without a robot
-	@depth_anything demo $(DEMO_ARGS)
+	@python -m lab.demo $(DEMO_ARGS)
 
 test: setup $(GROUP)-test  ## pytest
 	@python -m pytest $(TEST_ARGS)

@@ -17,7 +17,7 @@ from lab.claims.alignment_references import FRAME_S, Truth
 from lab.claims.alignment_table import MISSING
 from lab.world.degradation import Degradation, degraded
 
-__all__ = ['MAX_M', 'MIN_M', 'Score', 'SceneView', 'aligned']
+__all__ = ['MAX_M', 'MIN_M', 'SceneView', 'Score', 'aligned']
 
 Floats = npt.NDArray[np.float64]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,15 +11,19 @@ from dataclasses import dataclass
 from functools import partial
 
 from sensor_msgs.msg import Image
+from tqdm import tqdm
 
+from depth_anything_ros.cli.options import positive
+from depth_anything_ros.cli.terminal import follow
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import Window
+from lab import command
 from lab.camera_views import CameraMessages, views
 from lab.isolation import isolated_domain
 from lab.live_node import NODE, Peer, node_arguments, process
 from lab.process_memory import memory_of
 
-__all__ = ['CameraRun', 'bench_cameras']
+__all__ = ['CameraRun', 'bench_cameras', 'main']
 
 _PERIOD_S = 0.2
 _QUIET_S = 0.5
@@ -145,3 +150,38 @@ def _latency(sent_ns: Sequence[int], answers: Mapping[int, int]) -> tuple[float,
             window.add((answers[stamp_ns] - stamp_ns) * 1e-6)
     p50, p99 = window.percentiles(50, 99)
     return p50, p99, len(window)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Measure, print, and return the exit status."""
+    parser = command.parser_of('lab.claims.cameras', __doc__)
+    parser.add_argument(
+        '--rate', '--hz', type=positive, metavar='HZ', default=10.0, help='default: %(default)g'
+    )
+    parser.add_argument(
+        '--seconds',
+        type=positive,
+        metavar='S',
+        default=30.0,
+        help='a phase (default: %(default)g)',
+    )
+    command.add_size(parser)
+    command.add_json(parser)
+    command.add_network(parser)
+    return command.run(parser, args, _print)
+
+
+def _print(options: argparse.Namespace) -> int:
+    with tqdm(unit='s', disable=None, leave=False) as bar:
+        rows = bench_cameras(
+            command.network_of(options),
+            rate_hz=options.rate,
+            seconds=options.seconds,
+            size=options.size,
+            on_progress=follow(bar),
+        )
+    return command.print_all(rows, options.json)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

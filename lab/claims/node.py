@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,18 +11,24 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from tqdm import tqdm
 
-from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.cli.network_grid import add_grid, configurations
+from depth_anything_ros.cli.options import positive
+from depth_anything_ros.cli.terminal import follow
+from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import Jitter, Window
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.model.weights import RANDOM
+from depth_anything_ros.reports.plain_json import plain_json
 from depth_anything_ros.reports.text_table import aligned
+from lab import command
 from lab.camera_views import views
 from lab.isolation import isolated_domain
 from lab.live_node import NODE, Peer, hz, node_arguments, process
 
-__all__ = ['CameraLoad', 'NodeTimes', 'bench_node', 'table_text']
+__all__ = ['CameraLoad', 'NodeTimes', 'bench_node', 'main', 'table_text']
 
 _RELATIVE = {f'{NODE}/relative/image': Image, f'{NODE}/relative/image_color': Image}
 _METRIC = {
@@ -213,3 +221,41 @@ def _delivery(
             _PERCENTS[name], window.percentiles(*_PERCENTS[name]), strict=True
         )
     }
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Measure, print, and return the exit status."""
+    parser = command.parser_of('lab.claims.node', __doc__)
+    parser.add_argument(
+        '--rate', '--hz', type=positive, metavar='HZ', default=30.0, help='default: %(default)g'
+    )
+    parser.add_argument(
+        '--seconds', type=positive, metavar='S', default=20.0, help='default: %(default)g'
+    )
+    command.add_size(parser)
+    parser.add_argument(
+        '--metric', action='store_true', help='with a reference, metric depth and a cloud'
+    )
+    command.add_json(parser)
+    add_grid(parser, 'A list gives a row for each of its values.')
+    return command.run(parser, args, _print)
+
+
+def _print(options: argparse.Namespace) -> int:
+    camera = CameraLoad(options.rate, options.seconds, options.size, options.metric)
+    rows: list[NodeTimes] = []
+    with tqdm(unit='s', disable=None, leave=False) as bar:
+        for one in configurations(options):
+            try:
+                rows.append(bench_node(one.parameters(), camera, on_progress=follow(bar)))
+            except DepthAnythingError as error:
+                name = f'{one.variant} {one.input_size} {one.backend}'
+                print(f'left out: {name}: {error}', file=sys.stderr)
+    if not rows:
+        return 1
+    print(plain_json(rows) if options.json else table_text(rows))
+    return 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sensor_msgs.msg import Image
+from tqdm import tqdm
 
+from depth_anything_ros.cli.options import positive
+from depth_anything_ros.cli.terminal import follow
 from depth_anything_ros.core.parameters import parameters_from_flat
 from depth_anything_ros.core.timing import Window
+from lab import command
 from lab.camera_views import views
 from lab.claims.slow_nodes import NAIVE_DEPTH, NAIVE_OUTPUT
 from lab.isolation import isolated_domain
 from lab.live_node import NODE, Peer, hz, node_arguments, process
 
-__all__ = ['Overload', 'bench_overload']
+__all__ = ['Overload', 'bench_overload', 'main']
 
 _OUTPUT = f'{NODE}/relative/image'
 _MODULE = 'lab.claims.slow_nodes'
@@ -36,8 +41,8 @@ class Overload:
     """How one subscriber fared; latency is from the stamp of an image to its publication.
 
     `superseded`, `too_old` and `invalid` are the drops that it counted by cause, `lost` the images
-    that it knows never to have seen, `untold` those that nobody accounts for. `holds`: it ran at
-    the network's rate, with a p99 under 1.3 times p50 and under two network times.
+    that it knows never to have seen, `unaccounted` the rest. `holds`: it ran at the network's rate,
+    with a p99 under 1.3 times p50 and under two network times.
     """
 
     subscriber: str
@@ -53,7 +58,7 @@ class Overload:
     too_old: int
     invalid: int
     lost: int
-    untold: int
+    unaccounted: int
     holds: bool
 
 
@@ -133,7 +138,28 @@ def _row(
         too_old=too_old,
         invalid=invalid,
         lost=lost,
-        untold=len(sent_ns) - answered - superseded - too_old - invalid - lost,
+        unaccounted=len(sent_ns) - answered - superseded - too_old - invalid - lost,
         # A tenth for what comes before and after the network.
         holds=output_hz > 0.9 / network_s and p99 < min(1.3 * p50, 2 * network_ms),
     )
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Measure, print, and return the exit status."""
+    parser = command.parser_of('lab.claims.overload', __doc__)
+    parser.add_argument(
+        '--seconds', type=positive, metavar='S', default=30.0, help='default: %(default)g'
+    )
+    command.add_size(parser)
+    command.add_json(parser)
+    return command.run(parser, args, _print)
+
+
+def _print(options: argparse.Namespace) -> int:
+    with tqdm(unit='s', disable=None, leave=False) as bar:
+        rows = bench_overload(options.seconds, size=options.size, on_progress=follow(bar))
+    return command.print_all(rows, options.json)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

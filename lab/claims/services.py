@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lifecycle_msgs.srv import GetState
 from rcl_interfaces.srv import GetParameters
 from sensor_msgs.msg import Image
+from tqdm import tqdm
 
+from depth_anything_ros.cli.options import require_some
+from depth_anything_ros.cli.terminal import follow
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import Window
+from lab import command
 from lab.camera_views import CameraMessages, views
 from lab.isolation import isolated_domain
 from lab.live_node import NODE, Peer, node_arguments, process
 
-__all__ = ['ServiceTimes', 'bench_services']
+__all__ = ['ServiceTimes', 'bench_services', 'main']
 
 _OUTPUT = f'{NODE}/relative/image'
 _BUDGET_MS = 50.0
@@ -132,3 +137,26 @@ def _call(peer: Peer, client: Any, request: Any) -> float:
     if not peer.until(future.done, _LIMIT_S):
         raise DepthAnythingError(f'{client.srv_name} gave no answer within {_LIMIT_S:.0f} s')
     return (time.perf_counter() - start_s) * 1e3
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Measure, print, and return the exit status."""
+    parser = command.parser_of('lab.claims.services', __doc__)
+    parser.add_argument('--calls', type=int, metavar='N', default=200, help='default: %(default)s')
+    command.add_size(parser)
+    command.add_json(parser)
+    command.add_network(parser)
+    return command.run(parser, args, _print)
+
+
+def _print(options: argparse.Namespace) -> int:
+    require_some(options, 'calls')
+    with tqdm(unit='call', disable=None, leave=False) as bar:
+        rows = bench_services(
+            command.network_of(options), options.calls, size=options.size, on_progress=follow(bar)
+        )
+    return command.print_all(rows, options.json)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

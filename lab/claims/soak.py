@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,15 +10,20 @@ from functools import partial
 
 import numpy as np
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from tqdm import tqdm
 
+from depth_anything_ros.cli.options import positive, require_some
+from depth_anything_ros.cli.terminal import follow
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import Jitter, Window
+from depth_anything_ros.reports.plain_json import plain_json
+from lab import command
 from lab.camera_views import views
 from lab.isolation import isolated_domain
 from lab.live_node import NODE, Peer, node_arguments, process
 from lab.process_memory import MemorySample, memory_of
 
-__all__ = ['Soak', 'bench_soak', 'print_table', 'robust_slope']
+__all__ = ['Soak', 'bench_soak', 'main', 'print_table', 'robust_slope']
 
 _COLOR = f'{NODE}/relative/image_color'
 _OUTPUTS = {
@@ -170,3 +176,34 @@ def _latency(published_ns: dict[int, int]) -> tuple[float, float, float, float]:
 
 def _least_squares(x: Sequence[float], y: Sequence[float]) -> float:
     return float(np.polyfit(x, y, 1)[0]) if len(x) > 1 else float('nan')
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Measure, print, and return the exit status."""
+    parser = command.parser_of('lab.claims.soak', __doc__)
+    parser.add_argument(
+        '--frames', type=int, metavar='N', default=10_000, help='default: %(default)s'
+    )
+    parser.add_argument(
+        '--rate', type=positive, metavar='HZ', help='default: an image after each result'
+    )
+    command.add_size(parser)
+    command.add_json(parser)
+    command.add_network(parser, ('device', 'backend', 'precision', 'threads'))
+    return command.run(parser, args, _print)
+
+
+def _print(options: argparse.Namespace) -> int:
+    require_some(options, 'frames')
+    parameters = command.network_of(options, variant='demo')
+    with tqdm(unit='frame', disable=None, leave=False) as bar:
+        soak = bench_soak(options.frames, parameters, options.rate, options.size, follow(bar))
+    if options.json:
+        print(plain_json(soak))
+    else:
+        print_table(soak)
+    return 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
