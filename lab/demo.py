@@ -56,8 +56,8 @@ def drive(
 ) -> None:
     """Record `seconds` of two simulated drives below `out`, the camera at `rate_hz`.
 
-    `on_progress` hears how much of each is done. Raises SettingError for arguments that cannot
-    be used.
+    `on_progress` gets (done, total) measurements of each. Raises SettingError for arguments that
+    cannot be used.
     """
     paths = _Paths(out)
     try:
@@ -70,7 +70,7 @@ def drive(
 
 
 def show(out: Path, parameters: Parameters, rate_hz: float) -> int:
-    """Replay the drives to the node and write a contact sheet of what it answered.
+    """Replay the drives to the node and write a contact sheet of its outputs.
 
     Return 0, or 1 if no depth came back. Raises DepthAnythingError if the node does not start.
     """
@@ -78,7 +78,7 @@ def show(out: Path, parameters: Parameters, rate_hz: float) -> int:
     pairs = dict(zip(paths.bags.values(), paths.recorded.values(), strict=True))
     result = replay(pairs, parameters)
     _print_summary(result, rate_hz)
-    if not result.answered:
+    if not result.processed:
         print('no depth came back', file=sys.stderr)
         return 1
     sheet = contact_sheet(pairs, _COLUMNS_PER_SCENE, parameters.color.map)
@@ -110,7 +110,7 @@ def _remove_earlier(bags: list[Path]) -> None:
 def _print_summary(result: Replay, rate_hz: float) -> None:
     p50, p95, p99 = result.latency_ms.percentiles(50, 95, 99)
     print(f'\nimages sent      {result.sent:5d}  at {rate_hz:.1f} Hz')
-    print(f'depth received   {result.answered:5d}  at {result.output_hz:.1f} Hz')
+    print(f'depth received   {result.processed:5d}  at {result.output_hz:.1f} Hz')
     print(f'image to depth   p50 {p50:.0f} ms, p95 {p95:.0f} ms, p99 {p99:.0f} ms, through DDS')
     for status in result.diagnostics:
         part = status.name.rpartition(': ')[2]

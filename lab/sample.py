@@ -54,8 +54,8 @@ def write_sample_bag(
     """Drive through a scene and record every sensor into the new bag `out`.
 
     `rate` in Hz and `size` (width, height) are those of the camera, `distortion` its plumb-bob
-    coefficients k1, k2, p1, p2, k3. `on_progress` hears how many of how many measurements are
-    done. The bag appears under its name only once it is whole. Raises SettingError for
+    coefficients k1, k2, p1, p2, k3. `on_progress` gets (done, total) measurements.
+    The bag appears under its name only once it is whole. Raises SettingError for
     arguments that cannot be used and where the disk does not take the bag.
     """
     out = Path(out).expanduser()

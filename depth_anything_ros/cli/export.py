@@ -64,11 +64,11 @@ def _export(options: argparse.Namespace) -> int:
     from depth_anything_ros.model.variants import get_variant
 
     form = _format(options)
+    images = _calibration(options)
     weights = _located(options)
     for notice in weights.notices():
         print(f'warning: {notice}', file=sys.stderr)
     input_size = get_variant(options.variant).input_size or options.input_size
-    images = _calibration(options)
     if options.cache:
         print(
             quantize_export(weights, form, images, input_size)
@@ -112,7 +112,7 @@ def _format(options: argparse.Namespace) -> Format:
 
 
 def _calibration(options: argparse.Namespace) -> list[BgrImage]:
-    """Return the images for int8; none for another precision."""
+    """Return the images for int8, for another precision an empty list."""
     from depth_anything_ros.studies.calibration import NO_PICTURES, calibration_images
 
     if options.precision != 'int8':

@@ -1,4 +1,4 @@
-"""What an arithmetic costs in accuracy: true depth, and the answers of float32, on new scenes."""
+"""What a precision costs in accuracy: error of depth, and difference from float32."""
 
 from __future__ import annotations
 
@@ -75,8 +75,10 @@ def measure_accuracy(
     def depths(bench: Bench, one: Configuration, engine: Engine) -> list[FloatImage]:
         asked = one.by(engine)
         if asked not in known:
-            answers = bench.answers(asked, images)
-            known[asked] = [fitted_depth(q, z) for q, z in zip(answers, truths, strict=True)]
+            inverse_depths = bench.inverse_depths(asked, images)
+            known[asked] = [
+                fitted_depth(q, z) for q, z in zip(inverse_depths, truths, strict=True)
+            ]
         return known[asked]
 
     rows = []

@@ -36,14 +36,14 @@ class CameraRun:
     """How one camera fared in one phase; latency is from the stamp of an image to publication.
 
     `resident_mb` is what the process of the node holds at the end of the phase, `says` what
-    /diagnostics tells of the camera's throughput then.
+    /diagnostics reports of the camera's throughput then.
     """
 
     cameras: int
     phase: str
     camera: str
     sent: int
-    answered: int
+    processed: int
     p50_ms: float
     p99_ms: float
     resident_mb: float
@@ -82,7 +82,7 @@ def bench_cameras(
                 for name in named
             }
             for name, peer in peers.items():
-                peer.until_answered([child], partial(peer.send, pictures[name]))
+                peer.until_published([child], partial(peer.send, pictures[name]))
             for phase in wanted:
                 if phase == _UNPLUGGED:
                     peers[named[0]].unplug()
@@ -94,15 +94,17 @@ def bench_cameras(
                 sent = _send(plugged, pictures, rate_hz, seconds)
                 held_mb = memory_of(child.pid, 0).resident_kb / 1024
                 for name, peer in peers.items():
-                    p50, p99, answered = _latency(sent.get(name, []), peer.answers[_output(name)])
-                    says = peer.told('throughput').message
+                    p50, p99, processed = _latency(
+                        sent.get(name, []), peer.published[_output(name)]
+                    )
+                    says = peer.diagnostics_of('throughput').message
                     rows.append(
                         CameraRun(
                             len(named),
                             phase,
                             name,
                             len(sent.get(name, [])),
-                            answered,
+                            processed,
                             p50,
                             p99,
                             held_mb,
@@ -134,7 +136,7 @@ def _send(
 
 
 def _spin(peers: Iterable[Peer], time_s: float) -> None:
-    """Let all hear until the steady clock shows `time_s`, and once at least."""
+    """Spin all until the steady clock shows `time_s`, and once at least."""
     while True:
         for peer in peers:
             peer.spin_until(time.monotonic() + _TURN_S)
@@ -142,12 +144,12 @@ def _spin(peers: Iterable[Peer], time_s: float) -> None:
             return
 
 
-def _latency(sent_ns: Sequence[int], answers: Mapping[int, int]) -> tuple[float, float, int]:
-    """Return p50 and p99 in milliseconds, and how many were answered."""
+def _latency(sent_ns: Sequence[int], published: Mapping[int, int]) -> tuple[float, float, int]:
+    """Return p50 and p99 in milliseconds, and how many were processed."""
     window = Window(max(1, len(sent_ns)))
     for stamp_ns in sent_ns:
-        if stamp_ns in answers:
-            window.add((answers[stamp_ns] - stamp_ns) * 1e-6)
+        if stamp_ns in published:
+            window.add((published[stamp_ns] - stamp_ns) * 1e-6)
     p50, p99 = window.percentiles(50, 99)
     return p50, p99, len(window)
 

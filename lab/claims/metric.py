@@ -1,4 +1,4 @@
-"""What metres cost for one frame: milliseconds of every stage behind the network."""
+"""What metric depth costs for one frame: milliseconds of every stage behind the network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long the node takes from an image to its answers, through DDS."""
+"""Latency of the node from an image to its outputs, through DDS."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ _PERCENTS = {
     'outside': (50, 95),
 }
 _MEANING = """\
-ms. latency: from an image received to its last answer published, by the node itself, last 300.
-age: from the stamp of an image to its last answer published, through DDS. wait: in the mailbox,
+ms. latency: from an image received to its last output published, by the node itself, last 300.
+age: from the stamp of an image to its last output published, through DDS. wait: in the mailbox,
 while the network has another image. outside: age without wait and infer."""
 
 
@@ -69,11 +69,11 @@ class CameraLoad:
 class NodeTimes:
     """A node with one camera, in milliseconds.
 
-    `latency` is from receiving an image to the last answer published, by the node's own steady
-    clock over its last 300 frames. `age` is from the stamp of an image to the last of its answers
+    `latency` is from receiving an image to the last output published, by the node's own steady
+    clock over its last 300 frames. `age` is from the stamp of an image to the last of its outputs
     published, by their DDS timestamps: the way through DDS is in it. `wait` is the part of it in
     the mailbox, while the network has another image; `outside` is age without wait and infer.
-    `complete` counts the images with an answer on every topic asked for, `jitter` is that of RFC
+    `complete` counts the images with an output on every topic asked for, `jitter` is that of RFC
     3550.
     """
 
@@ -104,7 +104,7 @@ def bench_node(
     camera: CameraLoad,
     on_progress: Callable[[float, float], None] = lambda done, total: None,
 ) -> NodeTimes:
-    """Send the camera's images to a node with `parameters`, and note when it answers.
+    """Send the camera's images to a node with `parameters`, and note when it publishes.
 
     Raises SettingError where the network can give no metres, DepthAnythingError if the node does
     not start.
@@ -127,7 +127,7 @@ def bench_node(
             stages[ns_from_stamp(stats.header.stamp)] = _milliseconds(stats)
 
         peer.node.create_subscription(DiagnosticArray, f'{NODE}/frame_stats', keep, 10)
-        peer.until_answered([child], lambda: peer.send(pictures[0]))
+        peer.until_published([child], lambda: peer.send(pictures[0]))
         sent_ns = []
         start_s, total_s = time.monotonic(), _SETTLE_S + camera.seconds
         for index in range(round(total_s * camera.rate_hz)):
@@ -145,7 +145,7 @@ def bench_node(
         parameters.threads,
         camera.metric,
         len(counted),
-        **_delivery(_last_published(peer.answers, counted), stages),
+        **_delivery(_last_published(peer.published, counted), stages),
         latency_p50_ms=float(latency['latency_p50_ms']),
         latency_p95_ms=float(latency['latency_p95_ms']),
         latency_p99_ms=float(latency['latency_p99_ms']),
@@ -184,13 +184,13 @@ def _milliseconds(stats: DiagnosticArray) -> dict[str, float]:
 
 
 def _last_published(
-    answers: Mapping[str, Mapping[int, int]], stamps: Sequence[int]
+    published: Mapping[str, Mapping[int, int]], stamps: Sequence[int]
 ) -> dict[int, int]:
     """Return when the last output of an image was published, for those that have all outputs."""
     return {
-        stamp: max(of_topic[stamp] for of_topic in answers.values())
+        stamp: max(of_topic[stamp] for of_topic in published.values())
         for stamp in stamps
-        if all(stamp in of_topic for of_topic in answers.values())
+        if all(stamp in of_topic for of_topic in published.values())
     }
 
 

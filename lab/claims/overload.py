@@ -1,4 +1,4 @@
-"""More images than the network can answer: this node beside a naive subscriber."""
+"""More images than the network can process: this node beside a naive subscriber."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ _PARAMETERS = {
 class Overload:
     """How one subscriber fared; latency is from the stamp of an image to its publication.
 
-    `superseded`, `too_old` and `invalid` are the drops that it counted by cause, `lost` the images
-    that it knows never to have seen, `unaccounted` the rest. `holds`: it ran at the network's rate,
-    with a p99 under 1.3 times p50 and under two network times.
+    `superseded`, `too_old` and `invalid` are the drops that it counted by cause, `lost` the
+    images that it counted as lost in transport, `unaccounted` the rest. `holds`: it ran at the
+    network's rate, with a p99 under 1.3 times p50 and under two network times.
     """
 
     subscriber: str
@@ -53,7 +53,7 @@ class Overload:
     p99_ms: float
     ratio: float
     sent: int
-    answered: int
+    processed: int
     superseded: int
     too_old: int
     invalid: int
@@ -82,7 +82,7 @@ def bench_overload(
         process(_MODULE, ['naive', delay]) as naive,
         Peer({_OUTPUT: Image, NAIVE_OUTPUT: Image}) as peer,
     ):
-        peer.until_answered([ours, naive], lambda: peer.send(pictures[0]))
+        peer.until_published([ours, naive], lambda: peer.send(pictures[0]))
         drain_s = (NAIVE_DEPTH + 2) * network_s
         peer.spin_until(time.monotonic() + drain_s)
         before = peer.counts()
@@ -96,8 +96,8 @@ def bench_overload(
         counts = {name: count - before.get(name, 0) for name, count in peer.counts().items()}
     queue = f'naive, queue {NAIVE_DEPTH}'
     return [
-        _row('depth_anything', network_s, sent_ns, peer.answers[_OUTPUT], counts),
-        _row(queue, network_s, sent_ns, peer.answers[NAIVE_OUTPUT], {}),
+        _row('depth_anything', network_s, sent_ns, peer.published[_OUTPUT], counts),
+        _row(queue, network_s, sent_ns, peer.published[NAIVE_OUTPUT], {}),
     ]
 
 
@@ -105,20 +105,20 @@ def _row(
     subscriber: str,
     network_s: float,
     sent_ns: list[int],
-    answers: Mapping[int, int],
+    published: Mapping[int, int],
     counts: Mapping[str, int],
 ) -> Overload:
     first_ns, last_ns = sent_ns[0] + _SETTLE_S * 1e9, sent_ns[-1]
     # What comes after the last image is a queue that runs dry.
     counted = {
-        stamp: out for stamp, out in answers.items() if stamp >= first_ns and out <= last_ns
+        stamp: out for stamp, out in published.items() if stamp >= first_ns and out <= last_ns
     }
     ages = Window(max(1, len(counted)))
     for stamp, out in counted.items():
         ages.add((out - stamp) * 1e-6)
     p50, p99 = ages.percentiles(50, 99)
     output_hz = hz(list(counted.values()))
-    answered = sum(stamp in answers for stamp in sent_ns)
+    processed = sum(stamp in published for stamp in sent_ns)
     superseded, too_old, invalid = (
         counts.get(f'dropped_{cause}', 0) for cause in ('superseded', 'too_old', 'invalid')
     )
@@ -133,12 +133,12 @@ def _row(
         p99_ms=p99,
         ratio=p99 / p50,
         sent=len(sent_ns),
-        answered=answered,
+        processed=processed,
         superseded=superseded,
         too_old=too_old,
         invalid=invalid,
         lost=lost,
-        unaccounted=len(sent_ns) - answered - superseded - too_old - invalid - lost,
+        unaccounted=len(sent_ns) - processed - superseded - too_old - invalid - lost,
         # A tenth for what comes before and after the network.
         holds=output_hz > 0.9 / network_s and p99 < min(1.3 * p50, 2 * network_ms),
     )

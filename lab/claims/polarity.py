@@ -1,4 +1,4 @@
-"""Whether a reference with near and far exchanged ever gives metres, over whole drives.
+"""Whether a reference with near and far exchanged ever gives metric depth, over drives.
 
 Each reference is read at every frame of a drive and handed to the alignment twice: as it is, and
 negated. A frame has metres where the alignment holds what the node would publish.
@@ -83,7 +83,7 @@ def bench_polarity(
 def _metric(
     kind: ReferenceKind, seen: Sequence[FloatImage], read: Sequence[ReferenceSamples]
 ) -> npt.NDArray[np.bool_]:
-    """Tell of each frame whether it has metres."""
+    """Return for each frame whether it has metric depth."""
     aligner = ScaleAligner(AlignmentConfig(kind))
     valid = []
     for frame, (inverse_depth, samples) in enumerate(zip(seen, read, strict=True)):

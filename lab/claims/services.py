@@ -1,4 +1,4 @@
-"""How soon the node answers services while its network takes all of the machine."""
+"""Service latency of the node while its network uses the whole machine."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _SERVICES = (
 
 @dataclass(frozen=True)
 class ServiceTimes:
-    """Milliseconds from a call to its answer, while the network takes `infer_ms` per image."""
+    """Milliseconds from a call to its response, while the network takes `infer_ms` per image."""
 
     service: str
     calls: int
@@ -74,7 +74,7 @@ def bench_services(
         clients = {
             name: peer.node.create_client(kind, f'{NODE}/{name}') for name, kind, _ in _SERVICES
         }
-        peer.until_answered([child], lambda: peer.send(pictures[0]))
+        peer.until_published([child], lambda: peer.send(pictures[0]))
         for name, _, request in _SERVICES:
             # The first call also makes each end find the other.
             _call(peer, clients[name], request)
@@ -129,13 +129,13 @@ class _SendingCamera:
 
 
 def _call(peer: Peer, client: Any, request: Any) -> float:
-    """Return the milliseconds until the answer."""
+    """Return the milliseconds until the response."""
     if not peer.until(client.service_is_ready, _LIMIT_S):
         raise DepthAnythingError(f'{client.srv_name} is not there')
     start_s = time.perf_counter()
     future = client.call_async(request)
     if not peer.until(future.done, _LIMIT_S):
-        raise DepthAnythingError(f'{client.srv_name} gave no answer within {_LIMIT_S:.0f} s')
+        raise DepthAnythingError(f'{client.srv_name} did not respond within {_LIMIT_S:.0f} s')
     return (time.perf_counter() - start_s) * 1e3
 
 

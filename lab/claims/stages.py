@@ -1,4 +1,4 @@
-"""What a frame takes outside the network, stage by stage, with and without metres."""
+"""What a frame takes outside the network, stage by stage, with and without metric depth."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def _batch(data: DataSet, recipe: Recipe, step: int) -> tuple[Tensor, Tensor]:
 
 
 def _jittered(images: Array, random: np.random.Generator) -> Array:
-    """Vary sharpness, exposure, colour and noise from picture to picture; gives [0, 1]."""
+    """Vary sharpness, exposure, colour and noise from picture to picture; return it in [0, 1]."""
 
     def each(low: float, high: float, channels: int = 1) -> Array:
         drawn = random.uniform(low, high, (len(images), 1, 1, channels))

@@ -49,7 +49,7 @@ def _pixel_directions(camera: CameraModel, dtype: str) -> Array:
 
 
 def project(camera: CameraModel, points: Array) -> tuple[Array, Array, Array]:
-    """Project points (3, n) of the optical frame; gives u, v in pixels and z in metres."""
+    """Project points (3, n) of the optical frame; return u, v in pixels and z in metres."""
     rotation = translation = np.zeros(3)
     matrix = np.array([[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1.0]])
     pixels, _ = cv2.projectPoints(

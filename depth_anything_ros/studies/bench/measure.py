@@ -60,8 +60,8 @@ def measure(
 ) -> list[Row]:
     """Return a row for each configuration, and one for the baseline before those that it serves.
 
-    What cannot be created here, or fails, gives a row that says why; what is the baseline itself
-    gives none of its own. Configurations that differ in more than engine and batch have different
+    What cannot be created here, or fails, has a row that says why; what is the baseline itself
+    has none of its own. Configurations that differ in more than engine and batch have different
     baselines: have them apart from each other.
     """
     rows: list[Row] = []
@@ -146,13 +146,13 @@ class Bench:
         except DepthAnythingError as error:
             return replace(Row.asked(configuration), note=str(error))
 
-    def answers(
+    def inverse_depths(
         self, configuration: Configuration, images: Sequence[BgrImage]
     ) -> list[FloatImage]:
         """Return inverse depth of each image; BackendError where that cannot be created here."""
         with self._ready(configuration) as process:
             process.load(configuration, images[0])
-            return process.answers(images)
+            return process.inverse_depths(images)
 
     def profile(self, configuration: Configuration, calls: int) -> Profile:
         """Return operations and milliseconds by part, as OpenVINO counts them."""
@@ -226,15 +226,15 @@ class Bench:
         reference = self._reference(timed.configuration)
         if reference is None:
             return row
-        (answer,) = timed.process.answers([self._image])
-        return replace(row, agreement=agreement(answer, reference))
+        (inverse_depth,) = timed.process.inverse_depths([self._image])
+        return replace(row, agreement=agreement(inverse_depth, reference))
 
     def _reference(self, configuration: Configuration) -> FloatImage | None:
-        """Return what float32 in torch answers; None where that does not run here."""
+        """Return the inverse depth of float32 in torch; None where that does not run here."""
         wanted = configuration.by(REFERENCE)
         if wanted not in self._references:
             try:
-                (self._references[wanted],) = self.answers(wanted, [self._image])
+                (self._references[wanted],) = self.inverse_depths(wanted, [self._image])
             except DepthAnythingError:
                 self._references[wanted] = None
         return self._references[wanted]

@@ -84,9 +84,9 @@ class NetworkProcess:
         samples: list[Sample] = self._call('turn', calls)
         return samples
 
-    def answers(self, images: Sequence[BgrImage]) -> list[FloatImage]:
+    def inverse_depths(self, images: Sequence[BgrImage]) -> list[FloatImage]:
         """Return the inverse depth (H, W) of each image."""
-        inverse_depths: list[FloatImage] = self._call('answers', images)
+        inverse_depths: list[FloatImage] = self._call('inverse_depths', images)
         return inverse_depths
 
     def profile(self, configuration: Configuration, image: BgrImage, calls: int) -> Profile:

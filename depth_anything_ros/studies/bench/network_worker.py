@@ -81,7 +81,7 @@ class NetworkWorker:
             samples.append(Sample((time.perf_counter() - start_s) * 1e3, times.ms))
         return samples
 
-    def answers(self, images: Sequence[BgrImage]) -> list[FloatImage]:
+    def inverse_depths(self, images: Sequence[BgrImage]) -> list[FloatImage]:
         """Return the inverse depth (H, W) of each image."""
         assert self._backend is not None
         return [self._backend.infer(image) for image in images]

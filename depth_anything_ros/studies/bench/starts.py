@@ -1,4 +1,4 @@
-"""From starting a process to its first answer: with nothing kept from before, and after."""
+"""From starting a process to its first result, with an empty cache and with a filled one."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def measure_starts(
 ) -> Iterator[Start]:
     """Start each configuration once with an empty cache and `repeats` times with what it left.
 
-    What cannot be created here gives a row that says why.
+    What cannot be created here has a row that says why.
     """
     image = picture(size)
     for index, configuration in enumerate(configurations):
