@@ -74,7 +74,7 @@ setup: $(SHARE)  ## create .venv: over the sourced ROS 2, else with ROS 2 from P
 	@echo "$$(python --version) $(ABOUT), in .venv"
 
 demo: setup  ## the whole node on a synthetic camera, without a robot
-	@depth_anything demo $(DEMO_ARGS)
+	@python -m lab.demo $(DEMO_ARGS)
 
 test: setup $(GROUP)-test  ## pytest, in JOBS processes
 	@python -m pytest -n $(JOBS) --dist worksteal $(TEST_ARGS)

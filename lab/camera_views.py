@@ -11,13 +11,13 @@ from depth_anything_ros.messages.depth_images import fill_depth_image
 from depth_anything_ros.messages.images import fill_image
 from lab.world.world import World
 
-__all__ = ['View', 'camera_info', 'views']
+__all__ = ['CameraMessages', 'camera_info', 'views']
 
 _FRAME = 'camera_optical_frame'
 
 
 @dataclass(frozen=True)
-class View:
+class CameraMessages:
     """One picture as the camera sends it, and its true depth as a registered depth camera would.
 
     Messages are sent again and again, with new stamps.
@@ -28,14 +28,14 @@ class View:
     info: CameraInfo
 
 
-def views(count: int, size: tuple[int, int]) -> list[View]:
+def views(count: int, size: tuple[int, int]) -> list[CameraMessages]:
     """Take `count` pictures of `size` (width, height) along the way through two worlds."""
     worlds = [World(family, size=size) for family in ('room', 'road')]
     taken = []
     for index in range(count):
         world = worlds[index % 2]
         bgr, depth_m = world.picture(world.seconds * index / count)
-        view = View(Image(), Image(), camera_info(world.camera))
+        view = CameraMessages(Image(), Image(), camera_info(world.camera))
         fill_image(view.image, bgr, 'bgr8')
         fill_depth_image(view.depth, depth_m)
         for message in (view.image, view.depth, view.info):

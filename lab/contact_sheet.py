@@ -1,4 +1,4 @@
-"""A picture of what went in, what the node answered, and what was true."""
+"""A picture of input images, outputs of the node, and ground truth."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ _PAPER = 255
 
 
 def contact_sheet(bags: Mapping[Path, Path], columns: int, colormap: str) -> BgrImage:
-    """Draw `columns` moments of each bag that were answered, evenly spread.
+    """Draw `columns` moments of each bag that were processed, evenly spread.
 
-    `bags` maps a bag that was replayed to the one with the node's answers. Metric and true depth
+    `bags` maps a bag that was replayed to the one with the node's outputs. Metric and true depth
     are drawn as inverse depth between the same bounds, so equal colours are equal metres.
     """
     tiles: list[list[BgrImage]] = []
@@ -49,11 +49,11 @@ def contact_sheet(bags: Mapping[Path, Path], columns: int, colormap: str) -> Bgr
             (recorded, _DEPTH_TOPIC),
             (bag, TRUTH),
         )
-        answered = sorted(set.intersection(*(_times_ns(*source) for source in sources)))
-        if not answered:
+        processed = sorted(set.intersection(*(_times_ns(*source) for source in sources)))
+        if not processed:
             continue
-        picks = np.linspace(0, len(answered) - 1, columns + 2)[1:-1].round().astype(int)
-        times = [answered[index] for index in picks]
+        picks = np.linspace(0, len(processed) - 1, columns + 2)[1:-1].round().astype(int)
+        times = [processed[index] for index in picks]
         read = (_messages(*source, times) for source in sources)
         tiles += [
             [

@@ -1,4 +1,4 @@
-"""A backend that knows the true depth of the pictures it is shown, and errs as the network does.
+"""A backend that knows the true depth of its pictures, and errs as the network does.
 
 For tests and benchmarks of what stands behind the network, so it is not in the table of backends.
 """
@@ -19,7 +19,7 @@ __all__ = ['DegradedTruthBackend']
 
 
 class DegradedTruthBackend:
-    """See DepthBackend; answers pictures that it was given the truth of."""
+    """See DepthBackend; processes only pictures whose ground truth it was given."""
 
     def __init__(
         self,
@@ -29,9 +29,9 @@ class DegradedTruthBackend:
     ) -> None:
         """Take (picture, depth along Z in metres) pairs, one after the other in time.
 
-        `how` and `seed` are those of `synthetic.degradation.degraded`.
+        `how` and `seed` are those of `lab.world.degradation.degraded`.
         """
-        self._answers = {
+        self._inverse_depths = {
             bgr.tobytes(): degraded(depth_m, how, seed, frame)
             for frame, (bgr, depth_m) in enumerate(pictures)
         }
@@ -52,10 +52,10 @@ class DegradedTruthBackend:
     def infer(self, bgr: BgrImage, times: StageTimes | None = None) -> FloatImage:
         """Return the degraded inverse depth; FrameError for a picture of unknown truth."""
         with (times or StageTimes()).stage('infer'):
-            answer = self._answers.get(bgr.tobytes())
-        if answer is None:
+            inverse_depth = self._inverse_depths.get(bgr.tobytes())
+        if inverse_depth is None:
             raise FrameError('unknown_truth', 'this picture is none of those with known depth')
-        return answer
+        return inverse_depth
 
     def infer_batch(
         self, images: Sequence[BgrImage], times: StageTimes | None = None
@@ -65,4 +65,4 @@ class DegradedTruthBackend:
 
     def close(self) -> None:
         """Forget the pictures."""
-        self._answers.clear()
+        self._inverse_depths.clear()

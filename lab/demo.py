@@ -1,22 +1,32 @@
-"""The product's face: sample bags through DDS and the running node, and what came back."""
+"""The running node on two simulated drives, and a picture of what it published."""
 
 from __future__ import annotations
 
+import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+from tqdm import tqdm
 
 from depth_anything_ros.bag.parts import METADATA
+from depth_anything_ros.cli.options import (
+    add_network,
+    add_parameters,
+    parameters_of,
+    positive,
+)
+from depth_anything_ros.cli.terminal import fetch, follow
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import Parameters
+from lab import command
 from lab.contact_sheet import contact_sheet
 from lab.live_replay import Replay, replay
 from lab.sample import write_sample_bag
 
-__all__ = ['drive', 'show']
+__all__ = ['drive', 'main', 'show']
 
 _SCENES = ('room', 'road')
 _COLUMNS_PER_SCENE = 3
@@ -46,8 +56,8 @@ def drive(
 ) -> None:
     """Record `seconds` of two simulated drives below `out`, the camera at `rate_hz`.
 
-    `on_progress` hears how much of each is done. Raises SettingError for arguments that cannot
-    be used.
+    `on_progress` gets (done, total) measurements of each. Raises SettingError for arguments that
+    cannot be used.
     """
     paths = _Paths(out)
     try:
@@ -60,15 +70,15 @@ def drive(
 
 
 def show(out: Path, parameters: Parameters, rate_hz: float) -> int:
-    """Replay the drives to the node and write a contact sheet of what it answered.
+    """Replay the drives to the node and write a contact sheet of its outputs.
 
-    Gives 0, or 1 if no depth came back. Raises DepthAnythingError if the node does not start.
+    Return 0, or 1 if no depth came back. Raises DepthAnythingError if the node does not start.
     """
     paths = _Paths(out)
     pairs = dict(zip(paths.bags.values(), paths.recorded.values(), strict=True))
     result = replay(pairs, parameters)
     _print_summary(result, rate_hz)
-    if not result.answered:
+    if not result.processed:
         print('no depth came back', file=sys.stderr)
         return 1
     sheet = contact_sheet(pairs, _COLUMNS_PER_SCENE, parameters.color.map)
@@ -100,8 +110,39 @@ def _remove_earlier(bags: list[Path]) -> None:
 def _print_summary(result: Replay, rate_hz: float) -> None:
     p50, p95, p99 = result.latency_ms.percentiles(50, 95, 99)
     print(f'\nimages sent      {result.sent:5d}  at {rate_hz:.1f} Hz')
-    print(f'depth received   {result.answered:5d}  at {result.output_hz:.1f} Hz')
+    print(f'depth received   {result.processed:5d}  at {result.output_hz:.1f} Hz')
     print(f'image to depth   p50 {p50:.0f} ms, p95 {p95:.0f} ms, p99 {p99:.0f} ms, through DDS')
     for status in result.diagnostics:
         part = status.name.rpartition(': ')[2]
         print(f'{part:<16} {status.message}')
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Record the drives, replay them to the node, and return the exit status."""
+    parser = command.parser_of('lab.demo', __doc__)
+    parser.add_argument(
+        '--out', type=Path, metavar='FOLDER', default=Path('demo'), help='default: %(default)s'
+    )
+    parser.add_argument(
+        '--seconds', type=positive, metavar='S', default=2.0, help='of each drive (default: 2)'
+    )
+    parser.add_argument(
+        '--rate', type=positive, metavar='HZ', default=30.0, help='images per second (default: 30)'
+    )
+    add_parameters(parser, ('color.map',), {})
+    add_network(parser, {'variant': 'demo'})
+    return command.run(parser, args, _demo)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    parameters = parameters_of(options)
+    fetch(parameters)
+    print('driving through a simulated room and road')
+    with tqdm(unit='measurement', disable=None, leave=False) as bar:
+        drive(options.out, options.seconds, options.rate, follow(bar))
+    print('replaying both to the node')
+    return show(options.out, parameters, options.rate)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

@@ -25,7 +25,7 @@ from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.parameters import Parameters, flatten
 from depth_anything_ros.messages.stamps import ns_from_cdr
 from depth_anything_ros.ros.qos import LATCHED
-from lab.camera_views import View
+from lab.camera_views import CameraMessages
 
 __all__ = ['NODE', 'Peer', 'hz', 'node_arguments', 'process']
 
@@ -78,7 +78,7 @@ class Peer:
 
     With `reference` a depth camera goes along, whose images are metric truth for the node;
     `camera` is its name where several share the node. Use it as a context manager, inside
-    `isolated_domain`. `answers[topic]` maps the stamp of a frame to
+    `isolated_domain`. `published[topic]` maps the stamp of a frame to
     when its answer was published, both in nanoseconds of this machine's clock.
     """
 
@@ -94,7 +94,7 @@ class Peer:
         self._publishers: dict[str, Publisher] = {}
         self._sent = ('info', 'depth', 'image') if reference else ('info', 'image')
         self.plug_in()
-        self.answers: dict[str, dict[int, int]] = {topic: {} for topic in outputs}
+        self.published: dict[str, dict[int, int]] = {topic: {} for topic in outputs}
         for topic, message_type in outputs.items():
             # Any: the annotation in rclpy does not know callbacks that take the info as well.
             note: Any = self._noted(topic)
@@ -132,7 +132,7 @@ class Peer:
         for publisher in publishers.values():
             self.node.destroy_publisher(publisher)
 
-    def send(self, view: View) -> int:
+    def send(self, view: CameraMessages) -> int:
         """Publish a picture, stamped now, behind what belongs to it; give the stamp."""
         self._last_ns = stamp_ns = max(time.time_ns(), self._last_ns + 1)
         seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
@@ -157,7 +157,7 @@ class Peer:
         """Spin until the steady clock shows `time_s`."""
         self.until(lambda: False, time_s - time.monotonic())
 
-    def until_answered(
+    def until_published(
         self, children: Sequence[subprocess.Popen[bytes]], send: Callable[[], object]
     ) -> None:
         """Call `send` until something has come on every output, and let it become quiet.
@@ -165,21 +165,21 @@ class Peer:
         Raises DepthAnythingError if one of `children` ends or nothing comes.
         """
         deadline_s = time.monotonic() + _START_S
-        while not all(self.answers.values()):
+        while not all(self.published.values()):
             for child in children:
                 if child.poll() is not None:
                     raise DepthAnythingError(f'a node ended with {child.returncode}: see above')
             if self._failure:
                 raise DepthAnythingError(f'the node says: {self._failure}')
             if time.monotonic() > deadline_s:
-                silent = ', '.join(topic for topic, got in self.answers.items() if not got)
+                silent = ', '.join(topic for topic, got in self.published.items() if not got)
                 raise DepthAnythingError(f'nothing came on {silent} within {_START_S:.0f} s')
             send()
             self.spin_until(time.monotonic() + 0.2)
         # What was sent here must be through before anyone counts.
         self.spin_until(time.monotonic() + _QUIET_S)
 
-    def told(self, part: str) -> DiagnosticStatus:
+    def diagnostics_of(self, part: str) -> DiagnosticStatus:
         """Return `part` of /diagnostics, at least one whole period from now."""
         for _ in range(2):
             self._diagnostics = None
@@ -190,8 +190,8 @@ class Peer:
         return next(status for status in self._diagnostics.status if status.name == name)
 
     def figures(self, part: str) -> dict[str, str]:
-        """Return the values of `told`."""
-        return {pair.key: pair.value for pair in self.told(part).values}
+        """Return the values of `diagnostics_of`."""
+        return {pair.key: pair.value for pair in self.diagnostics_of(part).values}
 
     def counts(self) -> dict[str, int]:
         """Return the counters of the node's throughput."""
@@ -199,10 +199,10 @@ class Peer:
         return {name: int(text) for name, text in figures.items() if not name.endswith('_hz')}
 
     def _noted(self, topic: str) -> Callable[[bytes, dict[str, int]], None]:
-        answers = self.answers[topic]
+        published = self.published[topic]
 
         def note(data: bytes, info: dict[str, int]) -> None:
-            answers[ns_from_cdr(data)] = info['source_timestamp']
+            published[ns_from_cdr(data)] = info['source_timestamp']
 
         return note
 

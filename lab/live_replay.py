@@ -57,7 +57,7 @@ class Replay:
     """How it went; latency is from publishing an image to receiving its picture, steady clock."""
 
     sent: int = 0
-    answered: int = 0
+    processed: int = 0
     latency_ms: Window = field(default_factory=lambda: Window(100_000))
     output_hz: float = float('nan')
     diagnostics: tuple[DiagnosticStatus, ...] = ()
@@ -88,7 +88,7 @@ def replay(bags: Mapping[Path, Path], parameters: Parameters) -> Replay:
 
 
 class _Player:
-    """Publishes what the bags hold and records what the node answers."""
+    """Publishes what the bags hold and records what the node publishes."""
 
     def __init__(self) -> None:
         self.node: Node = rclpy.create_node('depth_anything_demo')
@@ -100,7 +100,7 @@ class _Player:
         }
         self._set = self.node.create_client(SetParameters, '/depth_anything/set_parameters')
         self._sent_s: dict[int, float] = {}
-        self._answered_ns: set[int] = set()
+        self._processed_ns: set[int] = set()
         self._totals = Replay()
         self._gaps_s: list[float] = []
         self._arrived_s: float | None = None
@@ -137,12 +137,12 @@ class _Player:
         raise DepthAnythingError(f'the node was not active within {_START_S:.0f} s')
 
     def play(self, bag: Path, writer: Writer) -> None:
-        """Publish the camera's messages of one bag at the pace of their times, record answers."""
+        """Publish the camera's messages of one bag at the pace of their times, and record."""
         types = get_typestore(Stores.ROS2_JAZZY)
         for topic in OUTPUT_TOPICS:
             connection = writer.add_connection(topic, 'sensor_msgs/msg/Image', typestore=types)
             self._recorders[topic] = partial(writer.write, connection)
-        self._sent_s, self._answered_ns = {}, set()
+        self._sent_s, self._processed_ns = {}, set()
         self._arrived_s = None
         self._tell_extrinsics(bag)
         with AnyReader([bag]) as reader:
@@ -160,12 +160,12 @@ class _Player:
                 self._inputs[connection.topic].publish(bytes(data))
         # What the node says while images flow; later it rightly says that they have ceased.
         self._totals.diagnostics = self._diagnostics
-        # The answer to the last image may still be on its way.
+        # The output of the last image may still be on its way.
         last_ns = max(self._sent_s)
-        self._wait(time_ns, _LAST_ANSWER_S, lambda: last_ns in self._answered_ns)
+        self._wait(time_ns, _LAST_ANSWER_S, lambda: last_ns in self._processed_ns)
         self._recorders.clear()
         self._totals.sent += len(self._sent_s)
-        self._totals.answered += len(self._answered_ns)
+        self._totals.processed += len(self._processed_ns)
 
     def result(self) -> Replay:
         """Sum up."""
@@ -208,7 +208,7 @@ class _Player:
         self._recorders[topic](stamp_ns, data)
         if topic == OUTPUT_TOPICS[-1]:
             now_s = time.monotonic()
-            self._answered_ns.add(stamp_ns)
+            self._processed_ns.add(stamp_ns)
             if self._arrived_s is not None:
                 self._gaps_s.append(now_s - self._arrived_s)
             self._arrived_s = now_s

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rosbags.rosbag2 import CompressionFormat, Writer
+from tqdm import tqdm
 
 from depth_anything_ros.bag.formats import LATCHED, RELIABLE, STORAGES
+from depth_anything_ros.cli.options import positive
+from depth_anything_ros.cli.terminal import follow
 from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.reports.plain_json import plain_json
+from lab import command
 from lab.sample_messages import SampleMessages
 from lab.sample_topics import START_NS, groups, moments
 from lab.world.scenes import SCENES
 from lab.world.world import World
 
-__all__ = ['SampleSummary', 'write_sample_bag']
+__all__ = ['SampleSummary', 'main', 'write_sample_bag']
 
 _SIDE_PX = (32, 4096)
 _MAX_SECONDS = 3600.0
@@ -48,8 +54,8 @@ def write_sample_bag(
     """Drive through a scene and record every sensor into the new bag `out`.
 
     `rate` in Hz and `size` (width, height) are those of the camera, `distortion` its plumb-bob
-    coefficients k1, k2, p1, p2, k3. `on_progress` hears how many of how many measurements are
-    done. The bag appears under its name only once it is whole. Raises SettingError for
+    coefficients k1, k2, p1, p2, k3. `on_progress` gets (done, total) measurements.
+    The bag appears under its name only once it is whole. Raises SettingError for
     arguments that cannot be used and where the disk does not take the bag.
     """
     out = Path(out).expanduser()
@@ -140,3 +146,50 @@ def _check(
         wrong = f'distortion is {distortion}: give up to 5 finite plumb-bob coefficients'
     if wrong:
         raise SettingError(wrong)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Write one bag, print the counts, and return the exit status."""
+    parser = command.parser_of('lab.sample', __doc__)
+    parser.add_argument('output', metavar='OUT', type=Path, help='the bag to write, a new folder')
+    parser.add_argument(
+        '--scene', default='room', metavar='NAME', help='room or road (default: room)'
+    )
+    parser.add_argument('--seconds', type=positive, metavar='S', default=6.0, help='default: 6')
+    parser.add_argument(
+        '--rate', type=positive, metavar='HZ', default=10.0, help='images per second (default: 10)'
+    )
+    command.add_size(parser)
+    parser.add_argument(
+        '--seed', type=int, metavar='N', default=0, help='which scene (default: 0)'
+    )
+    parser.add_argument(
+        '--storage', default='mcap', metavar='NAME', help='mcap or sqlite3 (default: mcap)'
+    )
+    parser.add_argument('--json', action='store_true', help='print the counts as JSON')
+    return command.run(parser, args, _sample)
+
+
+def _sample(options: argparse.Namespace) -> int:
+    with tqdm(unit='measurement', disable=None) as bar:
+        summary = write_sample_bag(
+            options.output,
+            options.scene,
+            options.seconds,
+            options.rate,
+            options.size,
+            options.seed,
+            options.storage,
+            on_progress=follow(bar),
+        )
+    if options.json:
+        print(plain_json(summary))
+    else:
+        for topic, count in summary.counts.items():
+            print(f'{count:6d}  {topic}')
+        print(f'in {summary.path}')
+    return 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

@@ -34,7 +34,7 @@ class Topic:
 class Group:
     """Topics that share their stamps.
 
-    `measure` takes the time in seconds and the stamp in nanoseconds, and gives one message per
+    `measure` takes the time in seconds and the stamp in nanoseconds, and returns one message per
     topic. The first is at `phase_s`; `rate_hz` 0 means only once.
     """
 

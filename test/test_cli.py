@@ -5,44 +5,134 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import cv2
 import pytest
-from rosbags.highlevel import AnyReader
 
 from depth_anything_ros import cli
 from depth_anything_ros.backends.self_check import photograph
+from depth_anything_ros.cli.bag import GROUND_TRUTH
+from depth_anything_ros.cli.exit_status import exit_status
 from depth_anything_ros.model import hub
 from depth_anything_ros.model.cache import Format, find_export
 from depth_anything_ros.model.manifest import release_for
 from depth_anything_ros.model.variants import Checkpoint
 from depth_anything_ros.model.weights import find
+from lab.claims.startup import HEAVY
+from lab.sample import write_sample_bag
 from lab.topic_names import TRUTH
 
+ROOT = Path(__file__).resolve().parents[1]
 VERBS = [
-    'demo',
     'run',
-    'bench',
-    'export',
-    'tune',
-    'prove',
-    'bag sample',
+    'bag',
     'bag process',
-    'bag play',
     'bag compare',
+    'bag prove',
+    'bench',
+    'bench network',
+    'bench start',
+    'bench profile',
+    'tune',
+    'export',
+    'weights',
     'weights list',
     'weights fetch',
     'weights verify',
 ]
 
 
-@pytest.mark.parametrize('verb', VERBS)
-def test_every_verb_describes_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize('verb', ['', *VERBS])
+def test_every_verb_describes_itself(
+    verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('COLUMNS', '80')
     with pytest.raises(SystemExit) as ended:
         cli.main([*verb.split(), '--help'])
     assert ended.value.code == 0
-    assert 'usage: depth_anything ' + verb in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f'usage: depth_anything {verb}'.rstrip())
+    assert max(map(len, lines)) <= 80
+    # Two screens of a terminal.
+    assert len(lines) < 75
+
+
+@pytest.mark.parametrize('verb', VERBS)
+def test_an_unknown_option_is_an_error_of_its_verb(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needed = {'run': 'IN OUT', 'bag process': 'IN OUT', 'bag compare': 'A B', 'bag prove': 'A'}
+    needed |= {'tune': '--budget-ms 9'}
+    words = [*verb.split(), *needed.get(verb, '').split(), '--nonsense']
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words)
+    assert ended.value.code == 2
+    assert f'depth_anything {verb}' in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_an_option_is_not_abbreviated(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(['weights', 'list', '--js'])
+    assert 'unrecognized arguments: --js' in capsys.readouterr().err
+
+
+def test_bench_alone_is_the_network(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(['bench', '--frames', 'some'])
+    assert 'depth_anything bench network: error: argument --frames' in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main(['bench', 'soak'])
+    assert "invalid choice: 'soak'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('code', ['import depth_anything_ros', 'cli.main(["--help"])'])
+def test_nothing_heavy_is_imported_for_a_start(code: str) -> None:
+    program = f'try:\n    {code}\nexcept SystemExit:\n    pass\n'
+    if 'cli' in code:
+        program = f'from depth_anything_ros import cli\n{program}'
+    program += f'import sys\nprint("imported:", *set({HEAVY!r}) & sys.modules.keys())'
+    command = [sys.executable, '-c', program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == 'imported:'
+
+
+@pytest.mark.parametrize(
+    ('error', 'said'),
+    [
+        (
+            ImportError("cannot import name 'Reader9'", name='rosbags.rosbag2'),
+            f"rosbags {version('rosbags')} is too old (cannot import name 'Reader9'): "
+            'pip install --upgrade rosbags',
+        ),
+        (
+            ImportError("cannot import name 'x'", name='cv2'),
+            'pip install --upgrade opencv-python-headless',
+        ),
+        (ModuleNotFoundError('no', name='abacus'), 'abacus, which is not installed: pip install'),
+        (ModuleNotFoundError('no', name='sensor_msgs'), 'is not installed: source ROS 2'),
+        (ModuleNotFoundError('no', name='rosbags.new'), 'pip install --upgrade rosbags'),
+    ],
+)
+def test_a_package_that_is_missing_or_too_old_is_one_line(
+    error: ImportError, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> int:
+        raise error
+
+    assert exit_status('depth_anything', fail) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+def test_a_fault_of_our_own_imports_is_no_advice() -> None:
+    def fail() -> int:
+        raise ImportError('a circle', name='depth_anything_ros.core')
+
+    with pytest.raises(ImportError, match='a circle'):
+        exit_status('depth_anything', fail)
 
 
 @pytest.mark.parametrize(
@@ -50,9 +140,9 @@ def test_every_verb_describes_itself(verb: str, capsys: pytest.CaptureFixture[st
     [
         ('', 'VERB'),
         ('nonsense', 'nonsense'),
-        ('demo --seconds -1', 'not a positive number'),
-        ('demo --variant vitx', 'vitx'),
-        ('bag sample OUT --size 640', 'give it as 640x480'),
+        ('tune --budget-ms -1', 'not a positive number'),
+        ('run IN OUT --variant vitx', 'vitx'),
+        ('bench --size 640', 'give it as 640x480'),
         ('bench --size 0x480', '0x480 is no size'),
         ('tune --budget-ms 50 --size 640x0', '640x0 is no size'),
     ],
@@ -69,11 +159,12 @@ def test_bad_usage_is_status_2(
 @pytest.mark.parametrize(
     ('arguments', 'said'),
     [
-        ('bag sample OUT --scene moon', 'moon'),
-        ('bag sample OUT --storage tape', 'tape'),
-        ('bench alignment --scenes 0', 'give 1 or more'),
-        ('bench polarity --drives 0', 'give 1 or more'),
-        ('bench bag --pairs 0', 'give 1 or more'),
+        ('bench --frames 0', 'give 1 or more'),
+        ('bench --precision int8 --calibration none', '--calibration none does not exist'),
+        (
+            'export OUT.xml --precision int8',
+            'give --calibration a bag, a folder of images or a video',
+        ),
         ('weights fetch --variant vitg', 'never released'),
         ('run missing.jpg OUT', 'missing.jpg does not exist'),
     ],
@@ -104,19 +195,38 @@ def test_ctrl_c_during_the_imports_is_one_line(module: str) -> None:
         'sys.modules.pop(sys.argv[1], None)\n'
         'sys.meta_path.insert(0, Interrupt)\n'
         'from depth_anything_ros.cli import main\n'
-        'sys.exit(main(["bag", "play", "x"]))\n'
+        'sys.exit(main(["bag", "compare", "x", "y"]))\n'
     )
     command = [sys.executable, '-c', code, module]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (130, 'depth_anything: interrupted\n')
 
 
-def test_truth_without_a_name_is_that_of_sample_bags(capsys: pytest.CaptureFixture[str]) -> None:
+def test_ground_truth_without_a_name_is_that_of_sample_bags(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with pytest.raises(SystemExit):
         cli.main(['bag', 'compare', '--help'])
     said = ' '.join(capsys.readouterr().out.split())
+    assert GROUND_TRUTH == TRUTH
     assert f'(without a name: {TRUTH})' in said
     assert 'every topic of A but /rosout, /parameter_events and /events/...' in said
+
+
+def test_prove_judges_a_bag_by_its_ground_truth(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = tmp_path / 'room'
+    write_sample_bag(bag, 'room', 0.5, 10.0, (160, 120))
+    network = '--variant demo --device cpu --threads 1 --set reference.fixed_frame=odom'
+    arguments = ['bag', 'prove', str(bag), *network.split()]
+    assert cli.main([*arguments, '--json']) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {'/lidar/points', 'ground plane'} < {row['reference'] for row in rows}
+    assert {row['images'] for row in rows} == {5}
+    assert cli.main([*arguments, '--ground-truth', '/depth']) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert 'has no /depth: name the topic with its true depth (--ground-truth)' in line
 
 
 def test_weights_list_as_json_and_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
@@ -172,24 +282,6 @@ def test_weights_verify_says_that_it_takes_any(capsys: pytest.CaptureFixture[str
     said = ' '.join(capsys.readouterr().out.split())
     assert said.count('Default: any.') == 2
     assert 'None' not in said
-
-
-def test_the_demo_ends_in_a_picture_of_what_the_node_answered(tmp_path: Path) -> None:
-    arguments = ['demo', '--seconds', '0.5', '--rate', '10', '--device', 'cpu']
-    done = subprocess.run(
-        [sys.executable, '-m', 'depth_anything_ros.cli', *arguments, '--out', str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=170,
-    )
-    assert done.returncode == 0, done.stderr
-    assert 'images sent         10' in done.stdout
-    sheet = cv2.imread(str(tmp_path / 'demo.png'))
-    assert sheet.shape[0] > 1000
-    assert sheet.shape[1] > 300
-    with AnyReader([tmp_path / 'depth_room']) as reader:
-        assert reader.message_count > 0
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Metric depth from end to end, on a bag that knows the truth: one row for each reference."""
+"""Metric depth of a bag that has ground truth, end to end: one row for each reference."""
 
 from __future__ import annotations
 
@@ -16,13 +16,10 @@ from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.types import FloatImage, ReferenceKind
 from depth_anything_ros.messages.depth_images import depth_from_image
-from depth_anything_ros.messages.images import bgr_from_image
 from depth_anything_ros.messages.references import REFERENCE_TYPES
 from depth_anything_ros.messages.stamps import ns_from_stamp
-from lab.degraded_truth import DegradedTruthBackend
-from lab.topic_names import TRUTH
 
-__all__ = ['Proof', 'degraded_truth_of', 'prove']
+__all__ = ['Proof', 'prove']
 
 # Every fourth pixel either way says as much as all of them.
 _STRIDE = 4
@@ -55,51 +52,35 @@ def prove(
     path: Path,
     backend: DepthBackend,
     parameters: Parameters,
+    ground_truth: str,
     on_frame: Callable[[ReplayedImage], object] = lambda _: None,
 ) -> Iterator[Proof]:
-    """Replay the bag at `path` once for each reference in it, and for the floor.
+    """Replay the bag at `path` once for each reference in it, and for the ground plane.
 
-    Raises SettingError where the bag has no depth image on `TRUTH`.
+    Raises SettingError where the bag has no topic `ground_truth`, a depth image.
     """
     with BagReader(path) as reader:
-        if TRUTH not in reader.topics:
-            raise SettingError(f'bag {path} has no {TRUTH}: take one of `bag sample`')
+        if ground_truth not in reader.topics:
+            raise SettingError(
+                f'bag {path} has no {ground_truth}: name the topic with its true depth '
+                '(--ground-truth)'
+            )
         image = reader.color_topics()[0]
-        for name, topic, kind in _references(reader):
+        for name, topic, kind in _references(reader, ground_truth):
             given = replace(parameters, reference=replace(parameters.reference, type=kind))
             topics = CameraTopics(image, reference=topic)
             replay = BagReplay(reader, topics, backend, given)
             judge = _Judge(given)
-            for answer, truth in _with_truth(reader, replay):
+            for answer, truth in _with_truth(reader, replay, ground_truth):
                 judge.add(answer, truth)
                 on_frame(answer)
             yield judge.proof(path.name, backend.info.name, backend.info.variant, name)
 
 
-def degraded_truth_of(path: Path) -> DegradedTruthBackend:
-    """Return a network that errs, as the real one does, about the pictures of a bag."""
-    with BagReader(path) as reader:
-        image = reader.color_topics()[0]
-        truths = {
-            ns_from_stamp(message.header.stamp): depth_from_image(message)
-            for message in (each.read() for each in reader.messages([TRUTH]))
-        }
-        pictures = (each.read() for each in reader.messages([image]))
-        return DegradedTruthBackend(
-            (bgr_from_image(each).copy(), _far(truths[ns_from_stamp(each.header.stamp)]))
-            for each in pictures
-        )
-
-
-def _far(truth: FloatImage) -> FloatImage:
-    """Return the truth with the sky, which may be unknown in a message, infinitely far."""
-    return np.nan_to_num(truth, nan=np.inf, posinf=np.inf)
-
-
-def _references(reader: BagReader) -> Iterator[tuple[str, str, str]]:
+def _references(reader: BagReader, ground_truth: str) -> Iterator[tuple[str, str, str]]:
     """Return the name of each reference, its topic and the parameter reference.type."""
     for topic in reader.of_type(*REFERENCE_TYPES):
-        if topic == TRUTH:
+        if topic == ground_truth:
             continue
         first = next(reader.messages([topic]))
         if first.kind == IMAGE and is_color(first):
@@ -109,10 +90,10 @@ def _references(reader: BagReader) -> Iterator[tuple[str, str, str]]:
 
 
 def _with_truth(
-    reader: BagReader, replay: BagReplay
+    reader: BagReader, replay: BagReplay, ground_truth: str
 ) -> Iterator[tuple[ReplayedImage, FloatImage | None]]:
     """Return each answer with its true depth, both in the order of their stamps."""
-    truths = (each.read() for each in reader.messages([TRUTH]))
+    truths = (each.read() for each in reader.messages([ground_truth]))
     truth = next(truths, None)
     for answer in replay:
         stamp_ns = ns_from_stamp(answer.header.stamp)

@@ -1,102 +1,41 @@
-"""`bag`: sample bags, and whether one is as good as another."""
+"""`bag`: process bags, compare two of them, prove metric depth on one."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from pathlib import Path
 
 from tqdm import tqdm
 
 from depth_anything_ros.bag.comparison.limits import Limits
 from depth_anything_ros.cli import bag_process
-from depth_anything_ros.cli.options import Verbs, positive, size
-from depth_anything_ros.cli.terminal import follow
-from depth_anything_ros.reports.plain_json import plain_json
-from lab.topic_names import TRUTH
+from depth_anything_ros.cli.options import (
+    NETWORK,
+    Verbs,
+    add_layered_parameters,
+    layered_parameters,
+)
+from depth_anything_ros.cli.parser import Parser, add_verb
+from depth_anything_ros.cli.terminal import follow, load, print_rows
 
-__all__ = ['add']
+__all__ = ['GROUND_TRUTH', 'declare']
+
+GROUND_TRUTH = '/ground_truth/depth/image'
+"""The default topic of true depth."""
 
 
-def add(verbs: Verbs) -> None:
+def declare(bag: Parser) -> None:
     """Declare the verbs and their options."""
-    bag = verbs.add_parser('bag', help='bags in, bags out, and between two of them')
-    bags = bag.add_subparsers(required=True, metavar='ACTION')
-    sample = bags.add_parser('sample', help='a simulated drive with every sensor and true depth')
-    sample.add_argument('output', metavar='OUT', type=Path, help='the bag to write, a new folder')
-    sample.add_argument('--scene', default='room', help='room or road (default: room)')
-    sample.add_argument('--seconds', type=positive, default=6.0, help='default: 6')
-    sample.add_argument('--rate', type=positive, default=10.0, help='images/s (default: 10)')
-    sample.add_argument('--size', type=size, default=(640, 480), help='default: 640x480')
-    sample.add_argument('--seed', type=int, default=0, help='which scene (default: 0)')
-    sample.add_argument('--storage', default='mcap', help='mcap or sqlite3 (default: mcap)')
-    sample.add_argument('--json', action='store_true', help='print the counts as JSON')
-    sample.set_defaults(verb=_sample)
-
+    bags = bag.add_subparsers(required=True, metavar='VERB', title='verbs')
     bag_process.add(bags)
+    _add_compare(bags)
+    _add_prove(bags)
 
-    play = bags.add_parser('play', help='a bag over DDS, for those without rosbag2')
-    play.add_argument('bag', metavar='BAG', type=Path, help='folder, .mcap or .db3 file')
-    play.add_argument('--topics', nargs='+', default=[], metavar='TOPIC', help='default: all')
-    play.add_argument(
-        '--remap', nargs='+', type=_pair, default=[], metavar='FROM:=TO', help='other names'
-    )
-    play.add_argument('--rate', type=positive, default=1.0, help='speed (default: 1)')
-    play.add_argument(
-        '--clock',
-        nargs='?',
-        type=positive,
-        const=100.0,
-        default=0.0,
-        metavar='HZ',
-        help='publish /clock, HZ times a second of wall time (100 without HZ)',
-    )
-    play.add_argument('--loop', action='store_true', help='begin again at the end')
-    play.add_argument(
-        '--start-offset', type=float, default=0.0, metavar='S', help='seconds to pass over'
-    )
-    play.add_argument(
-        '--duration',
-        type=positive,
-        default=float('inf'),
-        metavar='S',
-        help='seconds of the bag to play (default: to its end)',
-    )
-    play.add_argument(
-        '--wait-for',
-        nargs='+',
-        default=[],
-        metavar='TOPIC',
-        help='begin when each of these has a subscriber, and it knows this publisher',
-    )
-    play.add_argument(
-        '--lockstep',
-        default='',
-        metavar='ANSWERS',
-        help='each colour image waits until one with the stamp of the last came back on this '
-        'topic, like /depth_anything/relative/image; nothing is dropped',
-    )
-    play.add_argument(
-        '--timeout',
-        type=positive,
-        default=10.0,
-        metavar='S',
-        help='longest wait for an answer in lockstep (default: 10); status 1 if one took longer',
-    )
-    play.add_argument(
-        '--wait',
-        type=positive,
-        default=120.0,
-        metavar='S',
-        help='longest wait, before the start, for a subscriber of --wait-for or --lockstep and '
-        'for a publisher of ANSWERS (default: 120)',
-    )
-    play.set_defaults(verb=_play)
 
-    compare = bags.add_parser(
-        'compare', help='whether bag B is as good as bag A; exit status 1 if it is not'
-    )
+def _add_compare(bags: Verbs) -> None:
+    text = 'whether bag B is as good as bag A; exit status 1 if it is not'
+    compare = add_verb(bags, 'compare', text)
     compare.add_argument('a', metavar='A', type=Path, help='the bag that is good')
     compare.add_argument('b', metavar='B', type=Path, help='the bag to judge')
     compare.add_argument(
@@ -106,42 +45,37 @@ def add(verbs: Verbs) -> None:
         help='default: every topic of A but /rosout, /parameter_events and /events/...',
     )
     compare.add_argument(
-        '--truth',
+        '--ground-truth',
         nargs='?',
-        const=TRUTH,
+        const=GROUND_TRUTH,
         default='',
         metavar='TOPIC',
         help='judge the depth of both by this topic of A, too (without a name: %(const)s)',
     )
     compare.add_argument('--json', action='store_true', help='print everything as JSON')
+    limits = compare.add_argument_group('limits', 'inf allows anything')
     for limit in dataclasses.fields(Limits):
-        text = f'{limit.metadata["help"]} (default: {limit.default:g})'
         name = '--' + limit.name.replace('_', '-')
-        compare.add_argument(name, type=float, default=limit.default, metavar='LIMIT', help=text)
+        help_text = f'{limit.metadata["help"]} (default: {limit.default:g})'
+        limits.add_argument(
+            name, type=float, default=limit.default, metavar='LIMIT', help=help_text
+        )
     compare.set_defaults(verb=_compare)
 
 
-def _sample(options: argparse.Namespace) -> int:
-    from lab.sample import write_sample_bag
-
-    with tqdm(unit='measurement', disable=None) as bar:
-        summary = write_sample_bag(
-            options.output,
-            options.scene,
-            options.seconds,
-            options.rate,
-            options.size,
-            options.seed,
-            options.storage,
-            on_progress=follow(bar),
-        )
-    if options.json:
-        print(plain_json(summary))
-    else:
-        for topic, count in summary.counts.items():
-            print(f'{count:6d}  {topic}')
-        print(f'in {summary.path}')
-    return 0
+def _add_prove(bags: Verbs) -> None:
+    text = 'metric depth by each reference in a bag, judged by the ground truth in it'
+    prove = add_verb(bags, 'prove', text)
+    prove.add_argument('bags', metavar='BAG', nargs='+', type=Path, help='folder, .mcap or .db3')
+    prove.add_argument(
+        '--ground-truth',
+        default=GROUND_TRUTH,
+        metavar='TOPIC',
+        help='depth image with the true depth of each image (default: %(default)s)',
+    )
+    prove.add_argument('--json', action='store_true', help='print JSON')
+    add_layered_parameters(prove, NETWORK)
+    prove.set_defaults(verb=_prove)
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -151,42 +85,19 @@ def _compare(options: argparse.Namespace) -> int:
     limits = Limits(**{name: getattr(options, name) for name in names})
     with tqdm(unit='message', disable=None, leave=False) as bar:
         found = compare_bags(
-            options.a, options.b, limits, options.topics, options.truth, follow(bar)
+            options.a, options.b, limits, options.topics, options.ground_truth, follow(bar)
         )
     print(found.to_json() if options.json else found.table())
     return 1 if found.failures else 0
 
 
-def _pair(text: str) -> tuple[str, str]:
-    old, separator, new = text.partition(':=')
-    if not (old and separator and new):
-        raise argparse.ArgumentTypeError(f'{text} is no remapping: give it as /from:=/to')
-    return old, new
+def _prove(options: argparse.Namespace) -> int:
+    from depth_anything_ros.bag.prove import Proof, prove
 
-
-def _play(options: argparse.Namespace) -> int:
-    from lab.play import PlayOptions, play
-
-    how = PlayOptions(
-        topics=tuple(options.topics),
-        remap=dict(options.remap),
-        rate=options.rate,
-        clock_hz=options.clock,
-        loop=options.loop,
-        start_offset_s=options.start_offset,
-        duration_s=options.duration,
-        wait_for=tuple(options.wait_for),
-        lockstep=options.lockstep,
-        timeout_s=options.timeout,
-        wait_s=options.wait,
-    )
-    told = '{n:.1f} of {total:.1f} s of the bag, {rate_noinv_fmt}'
-    with tqdm(total=0.0, unit='s', bar_format=told, disable=None) as bar:
-        summary = play(options.bag, how, follow(bar))
-    ending = ', stopped by Ctrl-C' if summary.interrupted else ''
-    print(f'{summary.messages} messages in {summary.seconds:.1f} s{ending}')
-    if summary.unanswered:
-        print(f'{len(summary.unanswered)} images without an answer', file=sys.stderr)
-        return 1
-    # Ctrl-C is how a loop ends.
-    return 130 if summary.interrupted and not options.loop else 0
+    parameters = layered_parameters(options)
+    backend = load(parameters)
+    rows: list[Proof] = []
+    with tqdm(unit='image', disable=None, leave=False) as bar:
+        for bag in options.bags:
+            rows += prove(bag, backend, parameters, options.ground_truth, lambda _: bar.update())
+    return print_rows(rows, [field.name for field in dataclasses.fields(Proof)], options.json)

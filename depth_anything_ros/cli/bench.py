@@ -1,306 +1,155 @@
-"""`bench` and `prove`: figures, and the truth of metric depth."""
+"""`bench`: how fast the network runs and starts here, and where its time goes."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
+from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from depth_anything_ros.cli import bench_network
-from depth_anything_ros.cli.options import (
-    NETWORK,
-    Verbs,
-    add_parameters,
-    parameters_of,
-    positive,
-    require_some,
-    size,
+from depth_anything_ros.cli.network_grid import (
+    add_calibration,
+    add_grid,
+    batches,
+    conditions_of,
+    configurations,
 )
-from depth_anything_ros.cli.terminal import fetch, follow, load, print_rows
-from depth_anything_ros.core.errors import DepthAnythingError, SettingError
-from depth_anything_ros.core.parameters import entries
-from depth_anything_ros.reports.plain_json import plain_json
+from depth_anything_ros.cli.options import positive, require_some, require_writable, size
+from depth_anything_ros.cli.parser import Parser, add_verb
+from depth_anything_ros.cli.terminal import follow, print_rows
 
-__all__ = ['add']
+if TYPE_CHECKING:
+    from depth_anything_ros.studies.bench.configuration import Engine
+
+__all__ = ['declare', 'row_bar']
+
+_OF_LIST = 'A list gives a row for each of its values.'
 
 
-def add(verbs: Verbs) -> None:
+def declare(bench: Parser) -> None:
     """Declare the verbs and their options."""
-    bench = verbs.add_parser('bench', help='time the network, or judge the metric alignment')
-    bench.add_argument(
-        'what',
-        nargs='?',
-        choices=tuple(_BENCHES),
-        default='network',
-        help='network: a row for each of the lists below, in turn with --baseline; start: seconds '
-        'until the first answer; table: both, for docs/benchmarks.md; accuracy: what a precision '
-        'costs on simulated scenes; profile: where the time of a network goes; alignment: how '
-        'good metric depth is on simulated scenes; polarity: whether a negated reference gives '
-        'metres on simulated drives; metric: milliseconds of the stages behind the network; '
-        'stages: of every stage of a frame from message to messages, with and without metres; '
-        'over DDS, in a process of its own: '
-        'node: latency with a camera of --rate; soak: pace and memory of the node with the demo '
-        'network over --frames; overload: too many images for a network of 100 ms, beside a naive '
-        'subscriber; services: how soon they answer while the network runs; cameras: three of '
-        'them on one network, one unplugged and back; bag: `bag process` beside the pipeline '
-        'alone',
+    bench.epilog = (
+        'Options without a verb are those of network: `depth_anything bench --variant vits,vitb`.'
     )
-    bench.add_argument(
-        'bag', nargs='?', metavar='BAG', type=Path, help='of bag (default: a new sample)'
-    )
-    bench.add_argument(
+    verbs = bench.add_subparsers(required=True, metavar='[VERB]', title='verbs')
+
+    text = 'milliseconds of each network, in turn with a baseline (default)'
+    network = add_verb(verbs, 'network', text)
+    network.add_argument(
         '--baseline',
         default='upstream',
         metavar='BACKEND[:PRECISION]',
-        help='what network is held against, or none (default: upstream, as it is published)',
+        help='what each network is compared with, or none (default: upstream, as published)',
     )
-    bench.add_argument(
-        '--batch',
-        type=bench_network.batches,
-        metavar='INT,...',
-        help='images at once, of network (default: 1)',
+    network.add_argument(
+        '--batch', type=batches, metavar='INT,...', help='images at once (default: 1)'
     )
-    bench.add_argument('--size', type=size, default=(640, 480), help='default: 640x480')
-    bench.add_argument(
-        '--scenes',
-        type=int,
-        default=32,
-        help='of accuracy; of each cell of alignment (default: 32)',
-    )
-    bench.add_argument('--pairs', type=int, default=5, help='rounds of bag (default: 5)')
-    bench.add_argument('--drives', type=int, default=16, help='of polarity (default: 16)')
-    bench.add_argument('--samples', type=int, default=4096, help='of metric (default: 4096)')
-    bench.add_argument(
-        '--rounds', type=int, default=100, help='of metric and stages (default: 100)'
-    )
-    bench.add_argument(
+    network.add_argument(
         '--frames',
         type=int,
-        help='calls a row of network, or profile (default: 20); of soak (default: 10000); of bag '
-        '(default: as it has)',
+        metavar='N',
+        default=20,
+        help='most calls a row (default: %(default)s)',
     )
-    bench.add_argument(
-        '--rate',
-        '--hz',
-        type=positive,
-        help='Hz of the camera of node (default: 30); of soak, by default the next image comes '
-        'after the answer; of cameras (10)',
-    )
-    bench.add_argument(
+    network.add_argument(
         '--seconds',
         type=positive,
-        help='most a row of network (default: 60); of node (default: 20), of overload or each '
-        'phase of cameras (default: 30)',
+        metavar='S',
+        default=60.0,
+        help='most time a row (default: %(default)g)',
     )
-    bench.add_argument(
-        '--metric', action='store_true', help='node: with a reference, metric depth and a cloud'
+    network.add_argument('--plot', type=Path, metavar='FILE.png', help='draw the rows')
+    _add_shared(network, markdown=True)
+    network.set_defaults(verb=_network)
+
+    text = 'seconds from starting a process to its first result'
+    start = add_verb(verbs, 'start', text)
+    _add_shared(start, markdown=True)
+    start.set_defaults(verb=_start)
+
+    text = 'where the time of a network goes, as OpenVINO counts it'
+    profile = add_verb(verbs, 'profile', text)
+    profile.add_argument(
+        '--frames', type=int, metavar='N', default=20, help='calls (default: %(default)s)'
     )
-    bench.add_argument('--calls', type=int, default=200, help='of services (default: 200)')
-    shown = bench.add_mutually_exclusive_group()
+    _add_shared(profile, markdown=False)
+    profile.set_defaults(verb=_profile)
+
+
+def row_bar() -> tqdm[Any]:
+    """Return a progress bar that counts rows."""
+    return tqdm(unit='row', disable=None, leave=False)
+
+
+def _add_shared(verb: argparse.ArgumentParser, markdown: bool) -> None:
+    verb.add_argument(
+        '--size', type=size, metavar='WxH', default=(640, 480), help='image (default: 640x480)'
+    )
+    add_calibration(verb)
+    shown = verb.add_mutually_exclusive_group()
     shown.add_argument('--json', action='store_true', help='print JSON')
-    shown.add_argument('--markdown', action='store_true', help='print Markdown')
-    bench.add_argument('--plot', type=Path, metavar='FILE.png', help='draw network')
-    bench_network.add_grid(bench, 'A list gives a row for each.')
-    bench.set_defaults(verb=_bench)
-
-    prove = verbs.add_parser(
-        'prove', help='metric depth by each reference of a bag, judged by its true depth'
-    )
-    prove.add_argument('bags', metavar='BAG', nargs='+', type=Path, help='from `bag sample`')
-    prove.add_argument(
-        '--degraded',
-        action='store_true',
-        help='in place of a network, take the truth with the errors that Depth Anything V2 has',
-    )
-    prove.add_argument('--json', action='store_true', help='print JSON')
-    metric = tuple(
-        entry.name
-        for entry in entries()
-        if entry.name.startswith(('reference.', 'alignment.', 'metric.'))
-        and entry.name != 'reference.type'
-    )
-    defaults = {'variant': 'demo', 'reference.fixed_frame': 'odom'}
-    add_parameters(prove, (*NETWORK, *metric), defaults)
-    prove.set_defaults(verb=_prove)
+    if markdown:
+        shown.add_argument('--markdown', action='store_true', help='print Markdown')
+    add_grid(verb, _OF_LIST)
 
 
-def _bench(options: argparse.Namespace) -> int:
-    if options.bag is not None and options.what != 'bag':
-        raise SettingError(f'bench {options.what} reads no bag: leave out {options.bag}')
-    if options.what not in _OF_LISTS:
-        bench_network.only(options)
-    return _BENCHES[options.what](options)
+def _network(options: argparse.Namespace) -> int:
+    from depth_anything_ros.studies.bench.bench_report import json_text, text
+    from depth_anything_ros.studies.bench.measure import BenchPlan, any_ran, measure
 
+    if options.plot:
+        # Where matplotlib is missing, that is said before the work.
+        from depth_anything_ros.studies.bench.bench_plot import plot
+        from depth_anything_ros.studies.plots import refuse_format
 
-def _bench_alignment(options: argparse.Namespace) -> int:
-    from lab.claims import alignment as bench_alignment
-
-    require_some(options, 'scenes')
-    with tqdm(unit='cell', disable=None, leave=False) as bar:
-        rows = bench_alignment.run(options.scenes, on_progress=follow(bar))
+        refuse_format(options.plot)
+    require_writable(options, 'plot')
+    require_some(options, 'frames')
+    wanted, conditions = conditions_of(configurations(options), options.size)
+    plan = BenchPlan(options.size, options.frames, options.seconds, _baseline(options))
+    with row_bar() as bar:
+        rows = measure(wanted, plan, follow(bar))
     if options.json:
-        print(plain_json(rows))
+        print(json_text(rows, conditions))
     else:
-        bench_alignment.print_table(rows)
-    return 0
+        print(text(rows, conditions, options.markdown))
+    ran = any_ran(rows)
+    if options.plot and ran:
+        plot(rows, conditions, options.plot)
+        print(f'look at {options.plot}', file=sys.stderr)
+    return 0 if ran else 1
 
 
-def _bench_polarity(options: argparse.Namespace) -> int:
-    from lab.claims.polarity import PolarityRow, bench_polarity
+def _baseline(options: argparse.Namespace) -> Engine | None:
+    from depth_anything_ros.studies.bench.configuration import Engine
 
-    require_some(options, 'drives')
-    with tqdm(unit='drive', disable=None, leave=False) as bar:
-        rows = bench_polarity(options.drives, on_progress=follow(bar))
-    columns = [field.name for field in dataclasses.fields(PolarityRow)]
-    return print_rows(rows, columns, options.json)
+    return None if options.baseline == 'none' else Engine.read(options.baseline)
 
 
-def _bench_node(options: argparse.Namespace) -> int:
-    from lab.claims.node import (
-        Camera,
-        NodeTimes,
-        bench_node,
-        table_text,
-    )
+def _start(options: argparse.Namespace) -> int:
+    from depth_anything_ros.studies.bench.bench_report import start_text
+    from depth_anything_ros.studies.bench.starts import measure_starts
 
-    rate_hz, seconds = options.rate or 30.0, options.seconds or 20.0
-    camera = Camera(rate_hz, seconds, options.size, options.metric)
-    rows: list[NodeTimes] = []
-    left_out: list[str] = []
-    with tqdm(unit='s', disable=None, leave=False) as bar:
-        for one in bench_network.configurations(options):
-            try:
-                rows.append(bench_node(one.parameters(), camera, on_progress=follow(bar)))
-            except DepthAnythingError as error:
-                left_out.append(f'{one.variant} {one.input_size} {one.backend}: {error}')
-    for line in left_out:
-        print(f'left out: {line}', file=sys.stderr)
-    if not rows:
-        return 1
+    wanted, conditions = conditions_of(configurations(options), options.size)
+    with row_bar() as bar:
+        starts = list(measure_starts(wanted, options.size, on_progress=follow(bar)))
     if options.json:
-        return print_rows(rows, (), as_json=True)
-    print(table_text(rows))
-    return 0
+        print_rows(starts, (), as_json=True)
+    else:
+        print('\n'.join(conditions.lines()), end='\n\n')
+        print(start_text(starts, options.markdown))
+    return 0 if any(not one.note for one in starts) else 1
 
 
-def _bench_metric(options: argparse.Namespace) -> int:
-    from lab.claims.metric import bench_metric
-
-    require_some(options, 'samples', 'rounds')
-    costs = bench_metric(options.size, options.samples, options.rounds)
-    return print_rows(costs, ('stage', 'min_ms', 'p50_ms', 'p95_ms', 'budget_ms'), options.json)
-
-
-def _bench_stages(options: argparse.Namespace) -> int:
-    from lab.claims.stages import StageCost, bench_stages
-
-    require_some(options, 'rounds')
-    parameters = parameters_of(options)
-    fetch(parameters)
-    with tqdm(unit='frame', disable=None, leave=False) as bar:
-        costs = bench_stages(parameters, options.rounds, options.size, follow(bar))
-    columns = [field.name for field in dataclasses.fields(StageCost)]
-    return print_rows(costs, columns, options.json)
-
-
-def _bench_soak(options: argparse.Namespace) -> int:
-    from lab.claims import soak as bench_soak
+def _profile(options: argparse.Namespace) -> int:
+    from depth_anything_ros.studies.bench.profile import Part, profile
 
     require_some(options, 'frames')
-    frames = options.frames or 10_000
-    parameters = parameters_of(options, variant='demo', weights='')
-    with tqdm(unit='frame', disable=None, leave=False) as bar:
-        soak = bench_soak.bench_soak(frames, parameters, options.rate, options.size, follow(bar))
-    if options.json:
-        print(plain_json(soak))
-    else:
-        bench_soak.print_table(soak)
-    return 0
-
-
-def _bench_overload(options: argparse.Namespace) -> int:
-    from lab.claims.overload import Overload, bench_overload
-
-    with tqdm(unit='s', disable=None, leave=False) as bar:
-        rows = bench_overload(options.seconds or 30.0, size=options.size, on_progress=follow(bar))
-    return print_rows(rows, [field.name for field in dataclasses.fields(Overload)], options.json)
-
-
-def _bench_services(options: argparse.Namespace) -> int:
-    from lab.claims.services import ServiceTimes, bench_services
-
-    require_some(options, 'calls')
-    parameters = parameters_of(options)
-    fetch(parameters)
-    with tqdm(unit='call', disable=None, leave=False) as bar:
-        rows = bench_services(
-            parameters, options.calls, size=options.size, on_progress=follow(bar)
-        )
-    columns = [field.name for field in dataclasses.fields(ServiceTimes)]
-    return print_rows(rows, columns, options.json)
-
-
-def _bench_cameras(options: argparse.Namespace) -> int:
-    from lab.claims.cameras import CameraRun, bench_cameras
-
-    parameters = parameters_of(options)
-    fetch(parameters)
-    with tqdm(unit='s', disable=None, leave=False) as bar:
-        rows = bench_cameras(
-            parameters,
-            rate_hz=options.rate or 10.0,
-            seconds=options.seconds or 30.0,
-            size=options.size,
-            on_progress=follow(bar),
-        )
-    return print_rows(rows, [field.name for field in dataclasses.fields(CameraRun)], options.json)
-
-
-def _bench_bag(options: argparse.Namespace) -> int:
-    from lab.claims.bag import BagCost, bench_bag
-
-    require_some(options, 'pairs', 'frames')
-    parameters = parameters_of(options)
-    fetch(parameters)
-    with tqdm(unit='round', disable=None, leave=False) as bar:
-        rows = bench_bag(parameters, options.bag, options.frames, options.pairs, follow(bar))
-    return print_rows(rows, [field.name for field in dataclasses.fields(BagCost)], options.json)
-
-
-_BENCHES = {
-    'network': bench_network.network,
-    'start': bench_network.start,
-    'table': bench_network.table,
-    'accuracy': bench_network.accuracy,
-    'profile': bench_network.profile,
-    'node': _bench_node,
-    'alignment': _bench_alignment,
-    'polarity': _bench_polarity,
-    'metric': _bench_metric,
-    'stages': _bench_stages,
-    'soak': _bench_soak,
-    'overload': _bench_overload,
-    'services': _bench_services,
-    'cameras': _bench_cameras,
-    'bag': _bench_bag,
-}
-
-_OF_LISTS = ('network', 'start', 'table', 'accuracy', 'profile', 'node')
-"""Those that make a row of each value; the others take one."""
-
-
-def _prove(options: argparse.Namespace) -> int:
-    from depth_anything_ros.bag import prove
-
-    parameters = parameters_of(options)
-    backend = None if options.degraded else load(parameters)
-    rows: list[prove.Proof] = []
-    with tqdm(unit='image', disable=None, leave=False) as bar:
-        for bag in options.bags:
-            network = backend or prove.degraded_truth_of(bag)
-            rows += prove.prove(bag, network, parameters, lambda _: bar.update())
-    columns = [field.name for field in dataclasses.fields(prove.Proof)]
-    return print_rows(rows, columns, options.json)
+    wanted, conditions = conditions_of(configurations(options), options.size)
+    rows = [part for one in wanted for part in profile(one, options.size, options.frames)]
+    if not options.json:
+        print('\n'.join(conditions.lines()), end='\n\n')
+    return print_rows(rows, [field.name for field in fields(Part)], options.json)

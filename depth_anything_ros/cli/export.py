@@ -1,4 +1,4 @@
-"""`export`."""
+"""`export`: the network as a file for OpenVINO or ONNX runtimes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from depth_anything_ros.cli.options import Verbs, add_parameters, size
+from depth_anything_ros.cli.options import add_network, size
+from depth_anything_ros.cli.parser import Parser
 from depth_anything_ros.cli.terminal import follow_download
 from depth_anything_ros.core.errors import BackendError, SettingError
 
@@ -18,12 +19,11 @@ if TYPE_CHECKING:
     from depth_anything_ros.model.cache import Format
     from depth_anything_ros.model.weights import WeightsFile
 
-__all__ = ['add']
+__all__ = ['declare']
 
 
-def add(verbs: Verbs) -> None:
-    """Declare the verb and its options."""
-    export = verbs.add_parser('export', help='the network as a file for OpenVINO or ONNX runtimes')
+def declare(export: Parser) -> None:
+    """Declare the options."""
     export.add_argument('output', metavar='OUT', type=Path, nargs='?', help='.xml or .onnx file')
     export.add_argument(
         '--cache', action='store_true', help='into the cache, where the backends look for it'
@@ -48,11 +48,11 @@ def add(verbs: Verbs) -> None:
     export.add_argument(
         '--calibration',
         metavar='IN',
-        help='what int8 takes the ranges of its values from: a bag, a folder of images or a video '
-        'of the robot (default: rendered pictures)',
+        help='pictures that int8 takes the ranges of its values from: a bag, a folder of images '
+        "or a video; best the robot's own",
     )
     names = ('variant', 'checkpoint', 'weights', 'allow_download', 'input_size')
-    add_parameters(export, names, {})
+    add_network(export, names=names)
     export.set_defaults(verb=_export)
 
 
@@ -64,11 +64,11 @@ def _export(options: argparse.Namespace) -> int:
     from depth_anything_ros.model.variants import get_variant
 
     form = _format(options)
+    images = _calibration(options)
     weights = _located(options)
     for notice in weights.notices():
         print(f'warning: {notice}', file=sys.stderr)
     input_size = get_variant(options.variant).input_size or options.input_size
-    images = _calibration(options)
     if options.cache:
         print(
             quantize_export(weights, form, images, input_size)
@@ -93,7 +93,7 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _format(options: argparse.Namespace) -> Format:
-    """Check what was asked for, and give the format."""
+    """Return the format; SettingError for options that contradict each other."""
     from depth_anything_ros.model.cache import Format
 
     output: Path | None = options.output
@@ -112,20 +112,15 @@ def _format(options: argparse.Namespace) -> Format:
 
 
 def _calibration(options: argparse.Namespace) -> list[BgrImage]:
-    """Return the images for int8; none for another precision."""
+    """Return the images for int8, for another precision an empty list."""
+    from depth_anything_ros.studies.calibration import NO_PICTURES, calibration_images
+
     if options.precision != 'int8':
         if options.calibration is not None:
             raise SettingError('--calibration is for --precision int8: add that, or leave it out')
         return []
-    from depth_anything_ros.studies.calibration import calibration_images, rendered_images
-
     if options.calibration is None:
-        print(
-            'warning: int8 is calibrated on rendered pictures: --calibration BAG_OR_FOLDER takes'
-            " the robot's own",
-            file=sys.stderr,
-        )
-        return rendered_images()
+        raise SettingError(NO_PICTURES)
     return calibration_images(options.calibration)
 
 

@@ -1,9 +1,10 @@
-"""Options that several verbs share, and what becomes of them."""
+"""Options that several verbs share, and the values they stand for."""
 
 from __future__ import annotations
 
 import argparse
 import re
+from pathlib import Path
 from typing import Any
 
 from depth_anything_ros.core.errors import SettingError
@@ -11,8 +12,12 @@ from depth_anything_ros.core.parameters import Parameters, entries, parameters_f
 
 __all__ = [
     'NETWORK',
+    'Options',
     'Verbs',
+    'add_layered_parameters',
+    'add_network',
     'add_parameters',
+    'layered_parameters',
     'parameters_of',
     'positive',
     'require_some',
@@ -20,8 +25,11 @@ __all__ = [
     'size',
 ]
 
+Options = argparse.ArgumentParser | argparse._ArgumentGroup
+"""What takes options: a parser, or a group of one."""
+
 Verbs = Any
-"""What add_subparsers gives: argparse does not say its name."""
+"""What add_subparsers returns: argparse does not name its type."""
 
 NETWORK = (
     'variant',
@@ -36,32 +44,48 @@ NETWORK = (
 )
 """The parameters that choose a network."""
 
+_METAVARS = {int: 'INT', float: 'FLOAT', str: 'TEXT'}
 
-def add_parameters(
-    parser: argparse.ArgumentParser, names: tuple[str, ...], defaults: dict[str, Any]
+_LONGEST_CHOICES = 45
+"""Letters of the choices that a line of 80 columns shows behind the option."""
+
+
+def add_network(
+    parser: argparse.ArgumentParser,
+    defaults: dict[str, Any] | None = None,
+    names: tuple[str, ...] = NETWORK,
 ) -> None:
+    """Add the parameters that choose a network, in a group of their own."""
+    add_parameters(parser.add_argument_group('network'), names, defaults or {})
+
+
+def add_parameters(parser: Options, names: tuple[str, ...], defaults: dict[str, Any]) -> None:
     """Add parameters of the node as options, `output.max_side` as --output-max-side.
 
-    `defaults` go before those of the node; None stands for any value.
+    `defaults` take precedence over those of the node; None stands for any value.
     """
     for entry in entries():
         if entry.name not in names:
             continue
         default = defaults.get(entry.name, entry.default)
         shown = entry.default if default is argparse.SUPPRESS else default
-        told = 'any' if shown is None else repr(shown)
-        kind: dict[str, Any] = (
-            {'action': argparse.BooleanOptionalAction}
-            if entry.kind is bool
-            else {'type': entry.kind, 'choices': entry.choices}
-            if entry.choices
-            else {'type': entry.kind, 'metavar': entry.kind.__name__.upper()}
-        )
+        text = 'any' if shown is None else repr(shown)
+        one_of = ''
+        kind: dict[str, Any]
+        if entry.kind is bool:
+            kind = {'action': argparse.BooleanOptionalAction}
+        else:
+            kind = {'type': entry.kind, 'metavar': _METAVARS[entry.kind]}
+            if entry.choices:
+                kind = {'type': entry.kind, 'choices': entry.choices}
+            if sum(map(len, entry.choices)) > _LONGEST_CHOICES:
+                kind['metavar'] = 'NAME'
+                one_of = f' One of {", ".join(entry.choices)}.'
         parser.add_argument(
             '--' + entry.name.replace('.', '-').replace('_', '-'),
             dest=entry.name,
             default=default,
-            help=f'{entry.description} Default: {told}.'.replace('%', '%%'),
+            help=f'{entry.description}{one_of} Default: {text}.'.replace('%', '%%'),
             **kind,
         )
 
@@ -73,8 +97,37 @@ def parameters_of(options: argparse.Namespace, **fixed: Any) -> Parameters:
     return parameters_from_flat(given | fixed)
 
 
+def add_layered_parameters(parser: argparse.ArgumentParser, names: tuple[str, ...]) -> None:
+    """Add a file, the parameters `names` as options, and settings of any: the last one wins."""
+    parser.add_argument(
+        '--params', metavar='FILE', type=Path, help='parameters as for the node; options win'
+    )
+    parser.add_argument(
+        '--set',
+        metavar='NAME=VALUE',
+        action='append',
+        default=[],
+        help='any parameter, repeated; wins over file and options',
+    )
+    # Not given, an option must not win over the file.
+    add_network(parser, dict.fromkeys(names, argparse.SUPPRESS), names)
+
+
+def layered_parameters(options: argparse.Namespace, **defaults: Any) -> Parameters:
+    """Return the parameters of `add_layered_parameters`; `defaults` yield to all of them."""
+    from depth_anything_ros.bag.parameter_files import (
+        parameters_from_file,
+        parameters_from_settings,
+    )
+
+    given = parameters_from_file(options.params) if options.params else {}
+    names = {entry.name for entry in entries()}
+    given |= {name: value for name, value in vars(options).items() if name in names}
+    return parameters_from_flat(defaults | given | parameters_from_settings(options.set))
+
+
 def require_some(options: argparse.Namespace, *names: str) -> None:
-    """Raise SettingError for a count below 1; None is left to what reads it."""
+    """Raise SettingError for a count below 1; None is allowed."""
     for name in names:
         value = getattr(options, name)
         if value is not None and value < 1:
@@ -82,7 +135,7 @@ def require_some(options: argparse.Namespace, *names: str) -> None:
 
 
 def require_writable(options: argparse.Namespace, *names: str) -> None:
-    """Raise SettingError for a file that cannot be written, before the work; None is no file."""
+    """Raise SettingError, before the work, for a file that cannot be written; None is allowed."""
     for name in names:
         path = getattr(options, name)
         if path is None:
@@ -98,7 +151,7 @@ def require_writable(options: argparse.Namespace, *names: str) -> None:
 
 
 def size(text: str) -> tuple[int, int]:
-    """Read '640x480'; neither side is 0."""
+    """Return (width, height) of '640x480'; neither is 0."""
     match = re.fullmatch(r'([1-9]\d*)x([1-9]\d*)', text)
     if match is None:
         raise argparse.ArgumentTypeError(f'{text} is no size: give it as 640x480')
@@ -106,7 +159,7 @@ def size(text: str) -> tuple[int, int]:
 
 
 def positive(text: str) -> float:
-    """Read a finite number above 0."""
+    """Return a finite number above 0."""
     value = float(text)
     if not 0 < value < float('inf'):
         raise argparse.ArgumentTypeError(f'{text} is not a positive number')

@@ -1,4 +1,4 @@
-"""`demo` and `run`."""
+"""`run`: depth of images, folders, videos or a webcam, without ROS."""
 
 from __future__ import annotations
 
@@ -9,23 +9,16 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from depth_anything_ros.cli.options import NETWORK, Verbs, add_parameters, parameters_of, positive
-from depth_anything_ros.cli.terminal import fetch, follow, load
+from depth_anything_ros.cli.options import add_network, add_parameters, parameters_of
+from depth_anything_ros.cli.parser import Parser
+from depth_anything_ros.cli.terminal import load
 from depth_anything_ros.reports.plain_json import plain_json
 
-__all__ = ['add']
+__all__ = ['declare']
 
 
-def add(verbs: Verbs) -> None:
-    """Declare the verbs and their options."""
-    demo = verbs.add_parser('demo', help='the running node on two simulated drives')
-    demo.add_argument('--out', type=Path, default=Path('demo'), help='folder of the results')
-    demo.add_argument('--seconds', type=positive, default=2.0, help='length of each drive')
-    demo.add_argument('--rate', type=positive, default=30.0, help='images per second')
-    add_parameters(demo, (*NETWORK, 'color.map'), {'variant': 'demo'})
-    demo.set_defaults(verb=_demo)
-
-    run = verbs.add_parser('run', help='depth of images, folders, videos or a webcam, no ROS')
+def declare(run: Parser) -> None:
+    """Declare the options."""
     run.add_argument('input', metavar='IN', help="image, folder, video, 'webcam' or 'webcam:N'")
     run.add_argument('output', metavar='OUT', type=Path, help='folder, or a .png or .mp4 file')
     run.add_argument(
@@ -36,20 +29,9 @@ def add(verbs: Verbs) -> None:
         help='what to write for each frame (default: color)',
     )
     run.add_argument('--json', action='store_true', help='print the summary as JSON')
-    add_parameters(run, (*NETWORK, 'output.max_side', 'relative.normalization', 'color.map'), {})
+    add_parameters(run, ('output.max_side', 'relative.normalization', 'color.map'), {})
+    add_network(run)
     run.set_defaults(verb=_run)
-
-
-def _demo(options: argparse.Namespace) -> int:
-    from lab import demo
-
-    parameters = parameters_of(options)
-    fetch(parameters)
-    print('driving through a simulated room and road')
-    with tqdm(unit='measurement', disable=None, leave=False) as bar:
-        demo.drive(options.out, options.seconds, options.rate, follow(bar))
-    print('replaying both to the node')
-    return demo.show(options.out, parameters, options.rate)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -11,40 +11,45 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from depth_anything_ros.backends.base import INT8
-from depth_anything_ros.cli.bench_network import (
+from depth_anything_ros.cli.network_grid import (
+    add_calibration,
     add_grid,
     conditions_of,
     configurations,
     every_precision,
 )
-from depth_anything_ros.cli.options import Verbs, positive, require_writable, size
+from depth_anything_ros.cli.options import positive, require_writable, size
+from depth_anything_ros.cli.parser import Parser
 from depth_anything_ros.core.processor import default_threads
 from depth_anything_ros.model.manifest import release_for
 from depth_anything_ros.model.variants import Checkpoint
 
 if TYPE_CHECKING:
-    from depth_anything_ros.studies.bench.report import Conditions
+    from depth_anything_ros.studies.bench.bench_report import Conditions
     from depth_anything_ros.studies.tune.search import Tuning
 
-__all__ = ['add']
+__all__ = ['declare']
 
 
-def add(verbs: Verbs) -> None:
-    """Declare the verb and its options."""
-    tune = verbs.add_parser(
-        'tune',
-        help='find the best network within a budget of time, and write params.yaml',
-    )
+def declare(tune: Parser) -> None:
+    """Declare the options."""
     tune.add_argument(
         '--budget-ms',
         type=positive,
         required=True,
-        help='most milliseconds for the network to take for an image, 95 times of 100; the node '
-        'adds what `depth_anything bench node` says',
+        metavar='MS',
+        help='most milliseconds that the network may take for an image, as 95th percentile; the '
+        'node adds its own conversion, alignment and messages',
     )
-    tune.add_argument('--size', type=size, default=(640, 480), help='default: 640x480')
     tune.add_argument(
-        '--seconds', type=positive, default=300.0, help='about the longest it takes (default: 300)'
+        '--size', type=size, metavar='WxH', default=(640, 480), help='default: 640x480'
+    )
+    tune.add_argument(
+        '--seconds',
+        type=positive,
+        metavar='S',
+        default=300.0,
+        help='about the longest it takes (default: 300)',
     )
     tune.add_argument(
         '--out',
@@ -54,11 +59,12 @@ def add(verbs: Verbs) -> None:
         help='parameters for params_file:= of depth.launch.py (default: params.yaml)',
     )
     tune.add_argument('--plot', type=Path, metavar='FILE.png', help='draw what was found')
+    add_calibration(tune)
     tune.add_argument('--json', action='store_true', help='print everything as JSON')
     threads = default_threads()
     add_grid(
         tune,
-        'Of a list each is tried.',
+        'Each value of a list is tried.',
         variant=['vits', 'vitb', 'vitl'],
         input_size=[196, 252, 308, 364, 420, 518],
         backend=['all'],
@@ -72,15 +78,15 @@ def _tune(options: argparse.Namespace) -> int:
     if options.plot:
         # Where matplotlib is missing, that is said before the work.
         from depth_anything_ros.studies.plots import refuse_format
-        from depth_anything_ros.studies.tune.plot import plot
+        from depth_anything_ros.studies.tune.tune_plot import plot
 
         refuse_format(options.plot)
-    from depth_anything_ros.studies.tune import params_file, report
+    from depth_anything_ros.studies.tune import params_file, tune_report
     from depth_anything_ros.studies.tune.search import Search
 
     params_file.refuse_existing(options.out)
     require_writable(options, 'out', 'plot')
-    wanted, conditions = conditions_of(configurations(options), options)
+    wanted, conditions = conditions_of(configurations(options), options.size)
     with tqdm(total=options.seconds, unit='s', disable=None, leave=False) as bar:
 
         def show(spent_s: float, total_s: float, what: str) -> None:
@@ -88,7 +94,7 @@ def _tune(options: argparse.Namespace) -> int:
             bar.update(round(spent_s) - bar.n)
 
         tuning = Search(options.budget_ms, options.size, options.seconds, show).run(wanted)
-    print((report.json_text if options.json else report.text)(tuning, conditions))
+    print((tune_report.json_text if options.json else tune_report.text)(tuning, conditions))
     status = _keep(tuning, conditions, options)
     if options.plot:
         plot(tuning, conditions, options.plot)
@@ -97,7 +103,7 @@ def _tune(options: argparse.Namespace) -> int:
 
 
 def _keep(tuning: Tuning, conditions: Conditions, options: argparse.Namespace) -> int:
-    """Write what was chosen and say how to start it, or say what is nearest; give the status."""
+    """Write what was chosen and print how to start it, or print the fastest; return the status."""
     from depth_anything_ros.studies.tune import params_file
 
     fastest = tuning.fastest
@@ -105,8 +111,8 @@ def _keep(tuning: Tuning, conditions: Conditions, options: argparse.Namespace) -
         print(f'\nnothing can be chosen: {tuning.probes[0].note}', file=sys.stderr)
         return 1
     if tuning.chosen is None or tuning.chosen.row is None:
-        told = params_file.figures(fastest.row)
-        print(f'\nnothing keeps {options.budget_ms:g} ms; the fastest: {told}', file=sys.stderr)
+        found = params_file.figures(fastest.row)
+        print(f'\nnothing keeps {options.budget_ms:g} ms; the fastest: {found}', file=sys.stderr)
         return 1
     row = tuning.chosen.row
     command = f'depth_anything tune --budget-ms {options.budget_ms:g}'
@@ -115,7 +121,7 @@ def _keep(tuning: Tuning, conditions: Conditions, options: argparse.Namespace) -
     print(f'\nchosen: {params_file.figures(row)}', file=out)
     if (release := release_for(row.variant, Checkpoint.RELATIVE)) and release.non_commercial:
         print(f'licence of its weights: {release.licence}; --variant vits is free', file=out)
-    if row.precision == INT8:
+    if row.precision == INT8 and options.calibration:
         from depth_anything_ros.backends.export_files import export_command
         from depth_anything_ros.backends.registry import BACKENDS
 
@@ -125,7 +131,7 @@ def _keep(tuning: Tuning, conditions: Conditions, options: argparse.Namespace) -
         command = export_command(
             row.variant, Checkpoint.RELATIVE, options.weights, form, int8=True
         )
-        print(f"calibrate it first, on the robot's images:\n  {command}", file=out)
+        print(f"calibrate it for the node, on the robot's images:\n  {command}", file=out)
     print(f'\nwrote {options.out}; start the node with it:', file=out)
     launch = 'ros2 launch depth_anything_ros depth.launch.py image_topic:=/camera/image_raw'
     print(f'  {launch} params_file:={shlex.quote(str(options.out))}', file=out)

@@ -1,4 +1,4 @@
-"""`weights`."""
+"""`weights`: list, fetch or verify checkpoints."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import argparse
 
 from tqdm import tqdm
 
-from depth_anything_ros.cli.options import Verbs, add_parameters
+from depth_anything_ros.cli.options import add_parameters
+from depth_anything_ros.cli.parser import Parser, add_verb
 from depth_anything_ros.cli.terminal import follow_download, print_rows
 from depth_anything_ros.model.variants import Checkpoint
 
-__all__ = ['add']
+__all__ = ['declare']
 
 
-def add(verbs: Verbs) -> None:
+def declare(weights: Parser) -> None:
     """Declare the verbs and their options."""
-    weights = verbs.add_parser('weights', help='list, fetch or verify checkpoints')
-    actions = weights.add_subparsers(required=True, metavar='ACTION')
+    actions = weights.add_subparsers(required=True, metavar='VERB', title='verbs')
     for name, verb, text in (
         ('list', _weights_list, 'the released checkpoints and which are here'),
         ('fetch', _weights_fetch, 'download one into the cache and verify it'),
         ('verify', _weights_verify, 'check those here; those named must be, and as released'),
     ):
-        action = actions.add_parser(name, help=text)
+        action = add_verb(actions, name, text)
         action.add_argument('--json', action='store_true', help='print JSON')
         if name == 'fetch':
             add_parameters(action, ('variant', 'checkpoint'), {})

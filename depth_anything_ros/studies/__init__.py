@@ -1,1 +1,1 @@
-"""What the package is trusted by: the demo, benchmarks, training of the `demo` variant."""
+"""What a user asks of a network on his own machine: how fast it is, and which one fits."""

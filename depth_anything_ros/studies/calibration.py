@@ -1,4 +1,4 @@
-"""Images to calibrate int8 on: of a bag, of a folder or video, or rendered."""
+"""Images to calibrate int8 on: from a bag, a folder or a video."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ import numpy as np
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.media.files import open_source
-from lab.world.scenes import SCENES
-from lab.world.world import World
 
-__all__ = ['calibration_images', 'rendered_images']
+__all__ = ['NO_PICTURES', 'calibration_images']
+
+NO_PICTURES = (
+    'int8 is calibrated on pictures of your own: give --calibration a bag, a folder of images or '
+    'a video'
+)
 
 _MOST = 64
 """More change little, and each takes seconds with a large network."""
-
-_RENDERED = 32
 
 _BAG_FILES = ('.db3', '.mcap')
 
@@ -44,17 +45,8 @@ def calibration_images(source: str) -> list[BgrImage]:
     return found
 
 
-def rendered_images() -> list[BgrImage]:
-    """Return 32 pictures (480, 640, 3) of simulated rooms and roads, each of another one."""
-    families = list(SCENES)
-    return [
-        World(families[index % len(families)], seed=index).picture(0.0)[0]
-        for index in range(_RENDERED)
-    ]
-
-
 def _of_bag(path: Path) -> list[BgrImage]:
-    # It needs a package of its own, which folders and videos do without.
+    # Bags need a package that folders and videos do not.
     from depth_anything_ros.bag.reading import BagReader, bgr_of
 
     with BagReader(path) as bag:

@@ -13,7 +13,7 @@ _LIBRARIES = ('torch', 'openvino', 'onnxruntime', 'tensorrt')
 
 
 def machine_line() -> str:
-    """Name the CPU, its cores, the GPU, the libraries, and how busy others keep the machine."""
+    """Return the CPU, its cores, the GPU, the libraries and the load average."""
     libraries = [f'{name} {found}' for name in _LIBRARIES if (found := _version(name))]
     cpus = f'{_cpu_name()}, {len(os.sched_getaffinity(0))} CPUs'
     versions = ', '.join([f'Python {platform.python_version()}', *libraries])

@@ -1,22 +1,35 @@
-"""What an arithmetic costs in accuracy: true depth, and the answers of float32, on new scenes."""
+"""What a precision costs in accuracy: error of depth, and difference from float32."""
 
 from __future__ import annotations
 
+import argparse
+import sys
+import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
+import cv2
 import numpy as np
+from tqdm import tqdm
 
+from depth_anything_ros.cli.network_grid import add_grid, conditions_of, configurations
+from depth_anything_ros.cli.options import require_some
+from depth_anything_ros.cli.terminal import follow, print_rows
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.types import FloatImage
 from depth_anything_ros.studies.bench.configuration import Configuration, Engine
-from depth_anything_ros.studies.bench.measure import REFERENCE, Bench, Plan
+from depth_anything_ros.studies.bench.measure import REFERENCE, Bench, BenchPlan
+from lab import command
 from lab.training.data import HELD_OUT_SEED
 from lab.training.metrics import fitted_depth
 from lab.world.scenes import SCENES
 from lab.world.world import World
 
-__all__ = ['Accuracy', 'measure_accuracy']
+__all__ = ['Accuracy', 'main', 'measure_accuracy']
+
+
+_CALIBRATION_PICTURES = 32
 
 
 @dataclass(frozen=True)
@@ -48,7 +61,7 @@ def measure_accuracy(
 ) -> list[Accuracy]:
     """Return a row for each configuration: rooms and roads by turns, which no network has seen.
 
-    size: width and height of the pictures.
+    size: width and height of the pictures. int8 is calibrated on other rooms and roads.
     """
     families = list(SCENES)
     drawn = [
@@ -62,13 +75,19 @@ def measure_accuracy(
     def depths(bench: Bench, one: Configuration, engine: Engine) -> list[FloatImage]:
         asked = one.by(engine)
         if asked not in known:
-            answers = bench.answers(asked, images)
-            known[asked] = [fitted_depth(q, z) for q, z in zip(answers, truths, strict=True)]
+            inverse_depths = bench.inverse_depths(asked, images)
+            known[asked] = [
+                fitted_depth(q, z) for q, z in zip(inverse_depths, truths, strict=True)
+            ]
         return known[asked]
 
     rows = []
-    with Bench(Plan(size)) as bench:
-        for index, one in enumerate(configurations):
+    with (
+        tempfile.TemporaryDirectory(prefix='calibration-') as folder,
+        Bench(BenchPlan(size)) as bench,
+    ):
+        _render(Path(folder))
+        for index, one in enumerate(replace(one, calibration=folder) for one in configurations):
             row = Accuracy(one.variant, one.backend, one.precision, one.input_size, scenes)
             try:
                 exact = depths(bench, one, REFERENCE)
@@ -77,6 +96,14 @@ def measure_accuracy(
                 rows.append(replace(row, note=str(error)))
             on_progress(index + 1, len(configurations))
     return rows
+
+
+def _render(folder: Path) -> None:
+    """Write the pictures that int8 is calibrated on."""
+    families = list(SCENES)
+    for index in range(_CALIBRATION_PICTURES):
+        bgr, _ = World(families[index % len(families)], seed=index).picture(0.0)
+        cv2.imwrite(str(folder / f'{index:02d}.png'), bgr)
 
 
 def _row(
@@ -102,3 +129,33 @@ def _row(
         diff_p50_percent=float(p50),
         diff_p99_percent=float(p99),
     )
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Measure, print, and return the exit status."""
+    parser = command.parser_of('lab.claims.accuracy', __doc__)
+    parser.add_argument('--scenes', type=int, metavar='N', default=32, help='default: %(default)s')
+    command.add_size(parser)
+    command.add_json(parser)
+    add_grid(parser, 'A list gives a row for each of its values.')
+    return command.run(parser, args, _print)
+
+
+def _print(options: argparse.Namespace) -> int:
+    require_some(options, 'scenes')
+    wanted, conditions = conditions_of(configurations(options), options.size)
+    with tqdm(unit='row', disable=None, leave=False) as bar:
+        rows = measure_accuracy(wanted, options.scenes, options.size, follow(bar))
+    ran = [row for row in rows if not row.note]
+    if not options.json:
+        print('\n'.join(conditions.lines()), end='\n\n')
+        for row in rows:
+            if row.note:
+                print(f'left out: {row.backend} {row.precision}: {row.note}', file=sys.stderr)
+    columns = [field.name for field in fields(Accuracy) if field.name != 'note']
+    print_rows(rows if options.json else ran, columns, options.json)
+    return 0 if ran else 1
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

@@ -8,6 +8,7 @@ of the alignment were chosen on the scenes of seeds 0 to 63; the scenes reported
 
 from __future__ import annotations
 
+import argparse
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -15,9 +16,14 @@ from functools import partial
 import cv2
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
+from depth_anything_ros.cli.options import require_some
+from depth_anything_ros.cli.terminal import follow
 from depth_anything_ros.core.types import FloatImage, ReferenceSamples
 from depth_anything_ros.metric.alignment import AlignmentConfig
+from depth_anything_ros.reports.plain_json import plain_json
+from lab import command
 from lab.claims.alignment_baselines import BASELINES
 from lab.claims.alignment_references import (
     CORRUPTIONS,
@@ -27,7 +33,7 @@ from lab.claims.alignment_references import (
     corrupted,
     truth,
 )
-from lab.claims.alignment_score import MAX_M, MIN_M, Score, View, aligned
+from lab.claims.alignment_score import MAX_M, MIN_M, SceneView, Score, aligned
 from lab.claims.alignment_table import (
     MISSING,
     ORACLE,
@@ -38,7 +44,7 @@ from lab.claims.alignment_table import (
 )
 from lab.world.scenes import SCENES
 
-__all__ = ['FIRST_SEED', 'AlignmentRow', 'print_table', 'run']
+__all__ = ['FIRST_SEED', 'AlignmentRow', 'main', 'print_table', 'run']
 
 FIRST_SEED = 7000
 """Seed of the first scene reported: none of those that constants were chosen on."""
@@ -66,7 +72,7 @@ def run(
             results: dict[tuple[str, str, str], list[Score | str]] = {}
             for done, seed in enumerate(range(first_seed, first_seed + scenes), 1):
                 of = truth(family, seed, SIZE)
-                views = {fault.gamma: View(of, fault.gamma, seed) for fault in faults}
+                views = {fault.gamma: SceneView(of, fault.gamma, seed) for fault in faults}
                 for reference in references:
                     drawn = reference.draw(of, seed)
                     for fault in faults:
@@ -86,7 +92,7 @@ def run(
 
 
 def _methods(
-    view: View, reference: ReferenceType, samples: ReferenceSamples, clean: bool
+    view: SceneView, reference: ReferenceType, samples: ReferenceSamples, clean: bool
 ) -> Iterable[tuple[str, Score | str]]:
     """Run every method on one scene; a text instead of a score says why there is none."""
     q, z = _pairs(view.inverse_depth, samples)
@@ -157,3 +163,28 @@ def _row(
         refusals,
         gain_if_redrawn=float(np.mean([score.gain_if_redrawn for score in good])),
     )
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Measure, print, and return the exit status."""
+    parser = command.parser_of('lab.claims.alignment', __doc__)
+    parser.add_argument(
+        '--scenes', type=int, metavar='N', default=32, help='of each cell (default: %(default)s)'
+    )
+    command.add_json(parser)
+    return command.run(parser, args, _print)
+
+
+def _print(options: argparse.Namespace) -> int:
+    require_some(options, 'scenes')
+    with tqdm(unit='cell', disable=None, leave=False) as bar:
+        rows = run(options.scenes, on_progress=follow(bar))
+    if options.json:
+        print(plain_json(rows))
+    else:
+        print_table(rows)
+    return 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ['BASELINES', 'NotInstalledError', 'State', 'huber_oracle']
+__all__ = ['BASELINES', 'NotInstalledError', 'ScaleShift', 'huber_oracle']
 
 Floats = npt.NDArray[np.float64]
-State = tuple[float, float]
+ScaleShift = tuple[float, float]
 """Scale and shift: 1 / z = scale * q + shift."""
 
 _HUBER = 1.345
@@ -23,7 +23,7 @@ class NotInstalledError(Exception):
     """A baseline needs a package that is not there."""
 
 
-def huber_oracle(q: Floats, z: Floats) -> State:
+def huber_oracle(q: Floats, z: Floats) -> ScaleShift:
     """Fit every pixel to its true depth, minimising Huber's loss of (d - 1/z) * z."""
     rows = np.stack([q, np.ones_like(q)], axis=1) * z[:, None]
     weight = np.ones_like(q)
@@ -37,19 +37,19 @@ def huber_oracle(q: Floats, z: Floats) -> State:
     return float(state[0]), float(state[1])
 
 
-def _least_squares(q: Floats, z: Floats) -> State:
+def _least_squares(q: Floats, z: Floats) -> ScaleShift:
     """Minimise the squared error of inverse depth, as MiDaS' evaluation does."""
     rows = np.stack([q, np.ones_like(q)], axis=1)
     scale, shift = np.linalg.lstsq(rows, 1.0 / z, rcond=None)[0]
     return float(scale), float(shift)
 
 
-def _median_scale(q: Floats, z: Floats) -> State:
+def _median_scale(q: Floats, z: Floats) -> ScaleShift:
     """Divide the medians, with a shift of 0."""
     return float(np.median(1.0 / z) / np.median(q)), 0.0
 
 
-def _ransac(q: Floats, z: Floats) -> State:
+def _ransac(q: Floats, z: Floats) -> ScaleShift:
     """Run scikit-learn's RANSAC on inverse depth; its threshold is the MAD of the targets."""
     try:
         linear_model = importlib.import_module('sklearn.linear_model')
@@ -64,7 +64,7 @@ def _ransac(q: Floats, z: Floats) -> State:
     return float(model.estimator_.coef_[0]), float(model.estimator_.intercept_)
 
 
-BASELINES: dict[str, Callable[[Floats, Floats], State]] = {
+BASELINES: dict[str, Callable[[Floats, Floats], ScaleShift]] = {
     'least squares': _least_squares,
     'median scale': _median_scale,
     'RANSAC': _ransac,

@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from depth_anything_ros.core.types import FloatImage, ReferenceSamples
 from depth_anything_ros.metric.alignment import Alignment, AlignmentConfig, ScaleAligner
-from lab.claims.alignment_baselines import NotInstalledError, State, huber_oracle
+from lab.claims.alignment_baselines import NotInstalledError, ScaleShift, huber_oracle
 from lab.claims.alignment_references import Truth
 from lab.claims.alignment_table import MISSING
 from lab.world.degradation import Degradation, degraded
 
-__all__ = ['MAX_M', 'MIN_M', 'Score', 'View', 'aligned']
+__all__ = ['MAX_M', 'MIN_M', 'SceneView', 'Score', 'aligned']
 
 Floats = npt.NDArray[np.float64]
 
@@ -57,7 +57,7 @@ def aligned(
     return found, time.perf_counter() - start
 
 
-class View:
+class SceneView:
     """What the network says of one scene, and how alignments are compared with the truth."""
 
     def __init__(self, of: Truth, gamma: float, seed: int) -> None:
@@ -98,7 +98,7 @@ class View:
         """Score the best robust state for all pixels."""
         return self.timed(lambda: huber_oracle(self._q, self._z))
 
-    def timed(self, method: Callable[[], State]) -> Score | str:
+    def timed(self, method: Callable[[], ScaleShift]) -> Score | str:
         """Time and score one baseline."""
         start = time.perf_counter()
         try:

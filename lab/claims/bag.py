@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.backends.loading import load_backend
@@ -19,14 +21,17 @@ from depth_anything_ros.bag.process import process_bag
 from depth_anything_ros.bag.processing.plan import Choice
 from depth_anything_ros.bag.reading import BagReader, bgr_of
 from depth_anything_ros.bag.writing import BagWriter, storage_of
+from depth_anything_ros.cli.options import require_some
+from depth_anything_ros.cli.terminal import follow
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.estimator.stream import DepthStream
 from depth_anything_ros.messages.stamps import ns_from_stamp
+from lab import command
 from lab.process_memory import memory_of
 from lab.sample import write_sample_bag
 
-__all__ = ['BagCost', 'bench_bag']
+__all__ = ['BagCost', 'bench_bag', 'main']
 
 _COPIES = ('all', 'none')
 
@@ -168,3 +173,29 @@ def _process(
     done = process_bag(bag, out, backend, parameters, choice, measure, stop=lambda: '')
     passes.ms.append((time.perf_counter() - start_s) * 1e3 / max(1, done.images))
     shutil.rmtree(out)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Measure, print, and return the exit status."""
+    parser = command.parser_of('lab.claims.bag', __doc__)
+    parser.add_argument(
+        'bag', nargs='?', metavar='BAG', type=Path, help='default: a new sample of the road'
+    )
+    parser.add_argument('--pairs', type=int, metavar='N', default=5, help='rounds (default: 5)')
+    parser.add_argument('--frames', type=int, metavar='N', help='images (default: as it has)')
+    command.add_json(parser)
+    command.add_network(parser)
+    return command.run(parser, args, _print)
+
+
+def _print(options: argparse.Namespace) -> int:
+    require_some(options, 'pairs', 'frames')
+    with tqdm(unit='round', disable=None, leave=False) as bar:
+        rows = bench_bag(
+            command.network_of(options), options.bag, options.frames, options.pairs, follow(bar)
+        )
+    return command.print_all(rows, options.json)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,15 +11,19 @@ from dataclasses import dataclass
 from functools import partial
 
 from sensor_msgs.msg import Image
+from tqdm import tqdm
 
+from depth_anything_ros.cli.options import positive
+from depth_anything_ros.cli.terminal import follow
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import Window
-from lab.camera_views import View, views
+from lab import command
+from lab.camera_views import CameraMessages, views
 from lab.isolation import isolated_domain
 from lab.live_node import NODE, Peer, node_arguments, process
 from lab.process_memory import memory_of
 
-__all__ = ['CameraRun', 'bench_cameras']
+__all__ = ['CameraRun', 'bench_cameras', 'main']
 
 _PERIOD_S = 0.2
 _QUIET_S = 0.5
@@ -31,14 +36,14 @@ class CameraRun:
     """How one camera fared in one phase; latency is from the stamp of an image to publication.
 
     `resident_mb` is what the process of the node holds at the end of the phase, `says` what
-    /diagnostics tells of the camera's throughput then.
+    /diagnostics reports of the camera's throughput then.
     """
 
     cameras: int
     phase: str
     camera: str
     sent: int
-    answered: int
+    processed: int
     p50_ms: float
     p99_ms: float
     resident_mb: float
@@ -77,7 +82,7 @@ def bench_cameras(
                 for name in named
             }
             for name, peer in peers.items():
-                peer.until_answered([child], partial(peer.send, pictures[name]))
+                peer.until_published([child], partial(peer.send, pictures[name]))
             for phase in wanted:
                 if phase == _UNPLUGGED:
                     peers[named[0]].unplug()
@@ -89,15 +94,17 @@ def bench_cameras(
                 sent = _send(plugged, pictures, rate_hz, seconds)
                 held_mb = memory_of(child.pid, 0).resident_kb / 1024
                 for name, peer in peers.items():
-                    p50, p99, answered = _latency(sent.get(name, []), peer.answers[_output(name)])
-                    says = peer.told('throughput').message
+                    p50, p99, processed = _latency(
+                        sent.get(name, []), peer.published[_output(name)]
+                    )
+                    says = peer.diagnostics_of('throughput').message
                     rows.append(
                         CameraRun(
                             len(named),
                             phase,
                             name,
                             len(sent.get(name, [])),
-                            answered,
+                            processed,
                             p50,
                             p99,
                             held_mb,
@@ -113,7 +120,7 @@ def _output(camera: str) -> str:
 
 def _send(
     peers: Mapping[str, Peer],
-    pictures: Mapping[str, View],
+    pictures: Mapping[str, CameraMessages],
     rate_hz: float,
     seconds: float,
 ) -> dict[str, list[int]]:
@@ -129,7 +136,7 @@ def _send(
 
 
 def _spin(peers: Iterable[Peer], time_s: float) -> None:
-    """Let all hear until the steady clock shows `time_s`, and once at least."""
+    """Spin all until the steady clock shows `time_s`, and once at least."""
     while True:
         for peer in peers:
             peer.spin_until(time.monotonic() + _TURN_S)
@@ -137,11 +144,46 @@ def _spin(peers: Iterable[Peer], time_s: float) -> None:
             return
 
 
-def _latency(sent_ns: Sequence[int], answers: Mapping[int, int]) -> tuple[float, float, int]:
-    """Return p50 and p99 in milliseconds, and how many were answered."""
+def _latency(sent_ns: Sequence[int], published: Mapping[int, int]) -> tuple[float, float, int]:
+    """Return p50 and p99 in milliseconds, and how many were processed."""
     window = Window(max(1, len(sent_ns)))
     for stamp_ns in sent_ns:
-        if stamp_ns in answers:
-            window.add((answers[stamp_ns] - stamp_ns) * 1e-6)
+        if stamp_ns in published:
+            window.add((published[stamp_ns] - stamp_ns) * 1e-6)
     p50, p99 = window.percentiles(50, 99)
     return p50, p99, len(window)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Measure, print, and return the exit status."""
+    parser = command.parser_of('lab.claims.cameras', __doc__)
+    parser.add_argument(
+        '--rate', '--hz', type=positive, metavar='HZ', default=10.0, help='default: %(default)g'
+    )
+    parser.add_argument(
+        '--seconds',
+        type=positive,
+        metavar='S',
+        default=30.0,
+        help='a phase (default: %(default)g)',
+    )
+    command.add_size(parser)
+    command.add_json(parser)
+    command.add_network(parser)
+    return command.run(parser, args, _print)
+
+
+def _print(options: argparse.Namespace) -> int:
+    with tqdm(unit='s', disable=None, leave=False) as bar:
+        rows = bench_cameras(
+            command.network_of(options),
+            rate_hz=options.rate,
+            seconds=options.seconds,
+            size=options.size,
+            on_progress=follow(bar),
+        )
+    return command.print_all(rows, options.json)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

@@ -1,31 +1,34 @@
-"""What metres cost for one frame: milliseconds of every stage behind the network."""
+"""What metric depth costs for one frame: milliseconds of every stage behind the network."""
 
 from __future__ import annotations
 
+import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from sensor_msgs.msg import PointCloud2, PointField
 
+from depth_anything_ros.cli.options import require_some
 from depth_anything_ros.core.geometry.cloud import CloudFilter, cloud_from_depth
 from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.geometry.virtual_scan import VirtualScanConfig, scan_from_depth
 from depth_anything_ros.core.types import ReferenceSamples
 from depth_anything_ros.messages.point_clouds import CloudWriter
 from depth_anything_ros.metric.alignment import AlignmentConfig, ScaleAligner
+from lab import command
 from lab.world.degradation import degraded, sampled_reference
 from lab.world.world import World
 
-__all__ = ['StageCost', 'bench_metric']
+__all__ = ['MetricCost', 'bench_metric', 'main']
 
 _STRIDE = 2
 _PERIOD_NS = 33_000_000
 
 
 @dataclass(frozen=True)
-class StageCost:
+class MetricCost:
     """Milliseconds of one stage; `budget_ms` is what it may cost on two CPU cores, NaN for any."""
 
     stage: str
@@ -35,7 +38,7 @@ class StageCost:
     budget_ms: float
 
 
-def bench_metric(size: tuple[int, int], samples: int, rounds: int) -> list[StageCost]:
+def bench_metric(size: tuple[int, int], samples: int, rounds: int) -> list[MetricCost]:
     """Time each stage on a simulated room of `size`, aligned with `samples` samples."""
     world = World('room', 0, size=size)
     bgr, truth = world.picture(1.0)
@@ -82,7 +85,7 @@ def bench_metric(size: tuple[int, int], samples: int, rounds: int) -> list[Stage
     return [_timed(*stage, rounds) for stage in stages]
 
 
-def _timed(name: str, run: Callable[[], object], budget_ms: float, rounds: int) -> StageCost:
+def _timed(name: str, run: Callable[[], object], budget_ms: float, rounds: int) -> MetricCost:
     run()
     taken = []
     for _ in range(rounds):
@@ -90,4 +93,28 @@ def _timed(name: str, run: Callable[[], object], budget_ms: float, rounds: int) 
         run()
         taken.append((time.perf_counter() - start) * 1e3)
     p50, p95 = np.percentile(taken, (50, 95))
-    return StageCost(name, min(taken), float(p50), float(p95), budget_ms)
+    return MetricCost(name, min(taken), float(p50), float(p95), budget_ms)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Measure, print, and return the exit status."""
+    parser = command.parser_of('lab.claims.metric', __doc__)
+    command.add_size(parser)
+    parser.add_argument(
+        '--samples', type=int, metavar='N', default=4096, help='default: %(default)s'
+    )
+    parser.add_argument(
+        '--rounds', type=int, metavar='N', default=100, help='default: %(default)s'
+    )
+    command.add_json(parser)
+    return command.run(parser, args, _print)
+
+
+def _print(options: argparse.Namespace) -> int:
+    require_some(options, 'samples', 'rounds')
+    costs = bench_metric(options.size, options.samples, options.rounds)
+    return command.print_all(costs, options.json)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

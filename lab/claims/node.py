@@ -1,7 +1,9 @@
-"""How long the node takes from an image to its answers, through DDS."""
+"""Latency of the node from an image to its outputs, through DDS."""
 
 from __future__ import annotations
 
+import argparse
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,18 +11,24 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from tqdm import tqdm
 
-from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.cli.network_grid import add_grid, configurations
+from depth_anything_ros.cli.options import positive
+from depth_anything_ros.cli.terminal import follow
+from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import Jitter, Window
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.model.weights import RANDOM
+from depth_anything_ros.reports.plain_json import plain_json
 from depth_anything_ros.reports.text_table import aligned
+from lab import command
 from lab.camera_views import views
 from lab.isolation import isolated_domain
 from lab.live_node import NODE, Peer, hz, node_arguments, process
 
-__all__ = ['Camera', 'NodeTimes', 'bench_node', 'table_text']
+__all__ = ['CameraLoad', 'NodeTimes', 'bench_node', 'main', 'table_text']
 
 _RELATIVE = {f'{NODE}/relative/image': Image, f'{NODE}/relative/image_color': Image}
 _METRIC = {
@@ -39,13 +47,13 @@ _PERCENTS = {
     'outside': (50, 95),
 }
 _MEANING = """\
-ms. latency: from an image received to its last answer published, by the node itself, last 300.
-age: from the stamp of an image to its last answer published, through DDS. wait: in the mailbox,
+ms. latency: from an image received to its last output published, by the node itself, last 300.
+age: from the stamp of an image to its last output published, through DDS. wait: in the mailbox,
 while the network has another image. outside: age without wait and infer."""
 
 
 @dataclass(frozen=True)
-class Camera:
+class CameraLoad:
     """A camera with images of `size` (width, height).
 
     With `metric` a depth camera goes along, and someone wants metric depth and the cloud.
@@ -61,11 +69,11 @@ class Camera:
 class NodeTimes:
     """A node with one camera, in milliseconds.
 
-    `latency` is from receiving an image to the last answer published, by the node's own steady
-    clock over its last 300 frames. `age` is from the stamp of an image to the last of its answers
+    `latency` is from receiving an image to the last output published, by the node's own steady
+    clock over its last 300 frames. `age` is from the stamp of an image to the last of its outputs
     published, by their DDS timestamps: the way through DDS is in it. `wait` is the part of it in
     the mailbox, while the network has another image; `outside` is age without wait and infer.
-    `complete` counts the images with an answer on every topic asked for, `jitter` is that of RFC
+    `complete` counts the images with an output on every topic asked for, `jitter` is that of RFC
     3550.
     """
 
@@ -93,10 +101,10 @@ class NodeTimes:
 
 def bench_node(
     parameters: Parameters,
-    camera: Camera,
+    camera: CameraLoad,
     on_progress: Callable[[float, float], None] = lambda done, total: None,
 ) -> NodeTimes:
-    """Send the camera's images to a node with `parameters`, and note when it answers.
+    """Send the camera's images to a node with `parameters`, and note when it publishes.
 
     Raises SettingError where the network can give no metres, DepthAnythingError if the node does
     not start.
@@ -119,7 +127,7 @@ def bench_node(
             stages[ns_from_stamp(stats.header.stamp)] = _milliseconds(stats)
 
         peer.node.create_subscription(DiagnosticArray, f'{NODE}/frame_stats', keep, 10)
-        peer.until_answered([child], lambda: peer.send(pictures[0]))
+        peer.until_published([child], lambda: peer.send(pictures[0]))
         sent_ns = []
         start_s, total_s = time.monotonic(), _SETTLE_S + camera.seconds
         for index in range(round(total_s * camera.rate_hz)):
@@ -137,7 +145,7 @@ def bench_node(
         parameters.threads,
         camera.metric,
         len(counted),
-        **_delivery(_last_published(peer.answers, counted), stages),
+        **_delivery(_last_published(peer.published, counted), stages),
         latency_p50_ms=float(latency['latency_p50_ms']),
         latency_p95_ms=float(latency['latency_p95_ms']),
         latency_p99_ms=float(latency['latency_p99_ms']),
@@ -176,13 +184,13 @@ def _milliseconds(stats: DiagnosticArray) -> dict[str, float]:
 
 
 def _last_published(
-    answers: Mapping[str, Mapping[int, int]], stamps: Sequence[int]
+    published: Mapping[str, Mapping[int, int]], stamps: Sequence[int]
 ) -> dict[int, int]:
     """Return when the last output of an image was published, for those that have all outputs."""
     return {
-        stamp: max(of_topic[stamp] for of_topic in answers.values())
+        stamp: max(of_topic[stamp] for of_topic in published.values())
         for stamp in stamps
-        if all(stamp in of_topic for of_topic in answers.values())
+        if all(stamp in of_topic for of_topic in published.values())
     }
 
 
@@ -213,3 +221,41 @@ def _delivery(
             _PERCENTS[name], window.percentiles(*_PERCENTS[name]), strict=True
         )
     }
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Measure, print, and return the exit status."""
+    parser = command.parser_of('lab.claims.node', __doc__)
+    parser.add_argument(
+        '--rate', '--hz', type=positive, metavar='HZ', default=30.0, help='default: %(default)g'
+    )
+    parser.add_argument(
+        '--seconds', type=positive, metavar='S', default=20.0, help='default: %(default)g'
+    )
+    command.add_size(parser)
+    parser.add_argument(
+        '--metric', action='store_true', help='with a reference, metric depth and a cloud'
+    )
+    command.add_json(parser)
+    add_grid(parser, 'A list gives a row for each of its values.')
+    return command.run(parser, args, _print)
+
+
+def _print(options: argparse.Namespace) -> int:
+    camera = CameraLoad(options.rate, options.seconds, options.size, options.metric)
+    rows: list[NodeTimes] = []
+    with tqdm(unit='s', disable=None, leave=False) as bar:
+        for one in configurations(options):
+            try:
+                rows.append(bench_node(one.parameters(), camera, on_progress=follow(bar)))
+            except DepthAnythingError as error:
+                name = f'{one.variant} {one.input_size} {one.backend}'
+                print(f'left out: {name}: {error}', file=sys.stderr)
+    if not rows:
+        return 1
+    print(plain_json(rows) if options.json else table_text(rows))
+    return 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

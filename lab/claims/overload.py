@@ -1,21 +1,26 @@
-"""More images than the network can answer: this node beside a naive subscriber."""
+"""More images than the network can process: this node beside a naive subscriber."""
 
 from __future__ import annotations
 
+import argparse
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sensor_msgs.msg import Image
+from tqdm import tqdm
 
+from depth_anything_ros.cli.options import positive
+from depth_anything_ros.cli.terminal import follow
 from depth_anything_ros.core.parameters import parameters_from_flat
 from depth_anything_ros.core.timing import Window
+from lab import command
 from lab.camera_views import views
 from lab.claims.slow_nodes import NAIVE_DEPTH, NAIVE_OUTPUT
 from lab.isolation import isolated_domain
 from lab.live_node import NODE, Peer, hz, node_arguments, process
 
-__all__ = ['Overload', 'bench_overload']
+__all__ = ['Overload', 'bench_overload', 'main']
 
 _OUTPUT = f'{NODE}/relative/image'
 _MODULE = 'lab.claims.slow_nodes'
@@ -35,9 +40,9 @@ _PARAMETERS = {
 class Overload:
     """How one subscriber fared; latency is from the stamp of an image to its publication.
 
-    `superseded`, `too_old` and `invalid` are the drops that it counted by cause, `lost` the images
-    that it knows never to have seen, `untold` those that nobody accounts for. `holds`: it ran at
-    the network's rate, with a p99 under 1.3 times p50 and under two network times.
+    `superseded`, `too_old` and `invalid` are the drops that it counted by cause, `lost` the
+    images that it counted as lost in transport, `unaccounted` the rest. `holds`: it ran at the
+    network's rate, with a p99 under 1.3 times p50 and under two network times.
     """
 
     subscriber: str
@@ -48,12 +53,12 @@ class Overload:
     p99_ms: float
     ratio: float
     sent: int
-    answered: int
+    processed: int
     superseded: int
     too_old: int
     invalid: int
     lost: int
-    untold: int
+    unaccounted: int
     holds: bool
 
 
@@ -77,7 +82,7 @@ def bench_overload(
         process(_MODULE, ['naive', delay]) as naive,
         Peer({_OUTPUT: Image, NAIVE_OUTPUT: Image}) as peer,
     ):
-        peer.until_answered([ours, naive], lambda: peer.send(pictures[0]))
+        peer.until_published([ours, naive], lambda: peer.send(pictures[0]))
         drain_s = (NAIVE_DEPTH + 2) * network_s
         peer.spin_until(time.monotonic() + drain_s)
         before = peer.counts()
@@ -91,8 +96,8 @@ def bench_overload(
         counts = {name: count - before.get(name, 0) for name, count in peer.counts().items()}
     queue = f'naive, queue {NAIVE_DEPTH}'
     return [
-        _row('depth_anything', network_s, sent_ns, peer.answers[_OUTPUT], counts),
-        _row(queue, network_s, sent_ns, peer.answers[NAIVE_OUTPUT], {}),
+        _row('depth_anything', network_s, sent_ns, peer.published[_OUTPUT], counts),
+        _row(queue, network_s, sent_ns, peer.published[NAIVE_OUTPUT], {}),
     ]
 
 
@@ -100,20 +105,20 @@ def _row(
     subscriber: str,
     network_s: float,
     sent_ns: list[int],
-    answers: Mapping[int, int],
+    published: Mapping[int, int],
     counts: Mapping[str, int],
 ) -> Overload:
     first_ns, last_ns = sent_ns[0] + _SETTLE_S * 1e9, sent_ns[-1]
     # What comes after the last image is a queue that runs dry.
     counted = {
-        stamp: out for stamp, out in answers.items() if stamp >= first_ns and out <= last_ns
+        stamp: out for stamp, out in published.items() if stamp >= first_ns and out <= last_ns
     }
     ages = Window(max(1, len(counted)))
     for stamp, out in counted.items():
         ages.add((out - stamp) * 1e-6)
     p50, p99 = ages.percentiles(50, 99)
     output_hz = hz(list(counted.values()))
-    answered = sum(stamp in answers for stamp in sent_ns)
+    processed = sum(stamp in published for stamp in sent_ns)
     superseded, too_old, invalid = (
         counts.get(f'dropped_{cause}', 0) for cause in ('superseded', 'too_old', 'invalid')
     )
@@ -128,12 +133,33 @@ def _row(
         p99_ms=p99,
         ratio=p99 / p50,
         sent=len(sent_ns),
-        answered=answered,
+        processed=processed,
         superseded=superseded,
         too_old=too_old,
         invalid=invalid,
         lost=lost,
-        untold=len(sent_ns) - answered - superseded - too_old - invalid - lost,
+        unaccounted=len(sent_ns) - processed - superseded - too_old - invalid - lost,
         # A tenth for what comes before and after the network.
         holds=output_hz > 0.9 / network_s and p99 < min(1.3 * p50, 2 * network_ms),
     )
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Measure, print, and return the exit status."""
+    parser = command.parser_of('lab.claims.overload', __doc__)
+    parser.add_argument(
+        '--seconds', type=positive, metavar='S', default=30.0, help='default: %(default)g'
+    )
+    command.add_size(parser)
+    command.add_json(parser)
+    return command.run(parser, args, _print)
+
+
+def _print(options: argparse.Namespace) -> int:
+    with tqdm(unit='s', disable=None, leave=False) as bar:
+        rows = bench_overload(options.seconds, size=options.size, on_progress=follow(bar))
+    return command.print_all(rows, options.json)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

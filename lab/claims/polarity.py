@@ -1,4 +1,4 @@
-"""Whether a reference with near and far exchanged ever gives metres, over whole drives.
+"""Whether a reference with near and far exchanged ever gives metric depth, over drives.
 
 Each reference is read at every frame of a drive and handed to the alignment twice: as it is, and
 negated. A frame has metres where the alignment holds what the node would publish.
@@ -6,14 +6,19 @@ negated. A frame has metres where the alignment holds what the node would publis
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
+from depth_anything_ros.cli.options import require_some
+from depth_anything_ros.cli.terminal import follow
 from depth_anything_ros.core.types import FloatImage, ReferenceKind, ReferenceSamples
 from depth_anything_ros.metric.alignment import AlignmentConfig, ScaleAligner
+from lab import command
 from lab.claims.alignment import FIRST_SEED
 from lab.claims.alignment_references import (
     FRAME_S,
@@ -24,7 +29,7 @@ from lab.claims.alignment_references import (
 from lab.world.degradation import degraded
 from lab.world.scenes import SCENES
 
-__all__ = ['PolarityRow', 'bench_polarity']
+__all__ = ['PolarityRow', 'bench_polarity', 'main']
 
 _SIZE = (320, 240)
 
@@ -78,7 +83,7 @@ def bench_polarity(
 def _metric(
     kind: ReferenceKind, seen: Sequence[FloatImage], read: Sequence[ReferenceSamples]
 ) -> npt.NDArray[np.bool_]:
-    """Tell of each frame whether it has metres."""
+    """Return for each frame whether it has metric depth."""
     aligner = ScaleAligner(AlignmentConfig(kind))
     valid = []
     for frame, (inverse_depth, samples) in enumerate(zip(seen, read, strict=True)):
@@ -107,3 +112,24 @@ def _row(
         float(np.mean([each.any() for each in right])),
         float(np.mean(np.concatenate(right))),
     )
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Measure, print, and return the exit status."""
+    parser = command.parser_of('lab.claims.polarity', __doc__)
+    parser.add_argument(
+        '--drives', type=int, metavar='N', default=16, help='of each family (default: %(default)s)'
+    )
+    command.add_json(parser)
+    return command.run(parser, args, _print)
+
+
+def _print(options: argparse.Namespace) -> int:
+    require_some(options, 'drives')
+    with tqdm(unit='drive', disable=None, leave=False) as bar:
+        rows = bench_polarity(options.drives, on_progress=follow(bar))
+    return command.print_all(rows, options.json)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

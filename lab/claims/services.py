@@ -1,26 +1,31 @@
-"""How soon the node answers services while its network takes all of the machine."""
+"""Service latency of the node while its network uses the whole machine."""
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lifecycle_msgs.srv import GetState
 from rcl_interfaces.srv import GetParameters
 from sensor_msgs.msg import Image
+from tqdm import tqdm
 
+from depth_anything_ros.cli.options import require_some
+from depth_anything_ros.cli.terminal import follow
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import Window
-from lab.camera_views import View, views
+from lab import command
+from lab.camera_views import CameraMessages, views
 from lab.isolation import isolated_domain
 from lab.live_node import NODE, Peer, node_arguments, process
 
-__all__ = ['ServiceTimes', 'bench_services']
+__all__ = ['ServiceTimes', 'bench_services', 'main']
 
 _OUTPUT = f'{NODE}/relative/image'
 _BUDGET_MS = 50.0
@@ -36,7 +41,7 @@ _SERVICES = (
 
 @dataclass(frozen=True)
 class ServiceTimes:
-    """Milliseconds from a call to its answer, while the network takes `infer_ms` per image."""
+    """Milliseconds from a call to its response, while the network takes `infer_ms` per image."""
 
     service: str
     calls: int
@@ -69,12 +74,12 @@ def bench_services(
         clients = {
             name: peer.node.create_client(kind, f'{NODE}/{name}') for name, kind, _ in _SERVICES
         }
-        peer.until_answered([child], lambda: peer.send(pictures[0]))
+        peer.until_published([child], lambda: peer.send(pictures[0]))
         for name, _, request in _SERVICES:
             # The first call also makes each end find the other.
             _call(peer, clients[name], request)
         windows = {name: Window(calls) for name, _, _ in _SERVICES}
-        with _Camera(peer, pictures, rate_hz):
+        with _SendingCamera(peer, pictures, rate_hz):
             peer.spin_until(time.monotonic() + 1.0)
             for index in range(calls):
                 for name, _, request in _SERVICES:
@@ -101,10 +106,10 @@ def _figures(window: Window) -> tuple[float, float, float, float]:
     return p50, p95, p99, highest
 
 
-class _Camera:
+class _SendingCamera:
     """Sends pictures from a thread of its own, so that a slow one delays no call."""
 
-    def __init__(self, peer: Peer, pictures: list[View], rate_hz: float) -> None:
+    def __init__(self, peer: Peer, pictures: list[CameraMessages], rate_hz: float) -> None:
         self._peer = peer
         self._pictures = itertools.cycle(pictures)
         self._period_s = 1.0 / rate_hz
@@ -124,11 +129,34 @@ class _Camera:
 
 
 def _call(peer: Peer, client: Any, request: Any) -> float:
-    """Return the milliseconds until the answer."""
+    """Return the milliseconds until the response."""
     if not peer.until(client.service_is_ready, _LIMIT_S):
         raise DepthAnythingError(f'{client.srv_name} is not there')
     start_s = time.perf_counter()
     future = client.call_async(request)
     if not peer.until(future.done, _LIMIT_S):
-        raise DepthAnythingError(f'{client.srv_name} gave no answer within {_LIMIT_S:.0f} s')
+        raise DepthAnythingError(f'{client.srv_name} did not respond within {_LIMIT_S:.0f} s')
     return (time.perf_counter() - start_s) * 1e3
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Measure, print, and return the exit status."""
+    parser = command.parser_of('lab.claims.services', __doc__)
+    parser.add_argument('--calls', type=int, metavar='N', default=200, help='default: %(default)s')
+    command.add_size(parser)
+    command.add_json(parser)
+    command.add_network(parser)
+    return command.run(parser, args, _print)
+
+
+def _print(options: argparse.Namespace) -> int:
+    require_some(options, 'calls')
+    with tqdm(unit='call', disable=None, leave=False) as bar:
+        rows = bench_services(
+            command.network_of(options), options.calls, size=options.size, on_progress=follow(bar)
+        )
+    return command.print_all(rows, options.json)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

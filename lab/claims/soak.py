@@ -1,7 +1,8 @@
-"""Many frames through the node: whether it keeps its pace, and its size."""
+"""Throughput, latency and memory of the node over many frames."""
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,15 +10,20 @@ from functools import partial
 
 import numpy as np
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from tqdm import tqdm
 
+from depth_anything_ros.cli.options import positive, require_some
+from depth_anything_ros.cli.terminal import follow
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import Jitter, Window
+from depth_anything_ros.reports.plain_json import plain_json
+from lab import command
 from lab.camera_views import views
 from lab.isolation import isolated_domain
 from lab.live_node import NODE, Peer, node_arguments, process
 from lab.process_memory import MemorySample, memory_of
 
-__all__ = ['Soak', 'bench_soak', 'print_table', 'robust_slope']
+__all__ = ['Soak', 'bench_soak', 'main', 'print_table', 'robust_slope']
 
 _COLOR = f'{NODE}/relative/image_color'
 _OUTPUTS = {
@@ -45,7 +51,7 @@ class Soak:
     """
 
     sent: int
-    answered: int
+    processed: int
     seconds: float
     output_hz: float
     p50_ms: float
@@ -69,7 +75,7 @@ def bench_soak(
 ) -> Soak:
     """Feed images of `size` (width, height) with a metric reference to the node.
 
-    Without `rate_hz` the next one goes out when the last is answered. Raises DepthAnythingError
+    Without `rate_hz` the next one goes out when the last is processed. Raises DepthAnythingError
     if the node does not start, or ends.
     """
     pictures = views(8, size)
@@ -79,9 +85,9 @@ def bench_soak(
         process('depth_anything_ros.node', node_arguments(parameters)) as child,
         Peer(_OUTPUTS, reference=True) as peer,
     ):
-        peer.until_answered([child], lambda: peer.send(pictures[0]))
+        peer.until_published([child], lambda: peer.send(pictures[0]))
         before = peer.counts()
-        answers = peer.answers[_COLOR]
+        published = peer.published[_COLOR]
         memory = [memory_of(child.pid, 0)]
         sent_ns = []
         start_s = time.monotonic()
@@ -91,14 +97,14 @@ def bench_soak(
             stamp_ns = peer.send(pictures[index % len(pictures)])
             sent_ns.append(stamp_ns)
             if rate_hz is None:
-                peer.until(partial(answers.__contains__, stamp_ns), _ANSWER_S)
+                peer.until(partial(published.__contains__, stamp_ns), _ANSWER_S)
             if (index + 1) % every == 0:
                 memory.append(memory_of(child.pid, index + 1))
             on_progress(index + 1, frames)
         seconds = time.monotonic() - start_s
         after = peer.counts()
     counts = {name: count - before.get(name, 0) for name, count in after.items()}
-    got = {stamp_ns: answers[stamp_ns] for stamp_ns in sent_ns if stamp_ns in answers}
+    got = {stamp_ns: published[stamp_ns] for stamp_ns in sent_ns if stamp_ns in published}
     drops = {
         name.removeprefix('dropped_'): count
         for name, count in counts.items()
@@ -109,7 +115,7 @@ def bench_soak(
     warm = [sample for sample in memory if sample.frame >= _WARM_UP * frames]
     at = [sample.frame for sample in warm]
     resident = [sample.resident_kb for sample in warm]
-    depth = peer.answers[f'{NODE}/depth/image']
+    depth = peer.published[f'{NODE}/depth/image']
     return Soak(
         frames,
         len(got),
@@ -137,7 +143,7 @@ def robust_slope(x: Sequence[float], y: Sequence[float]) -> float:
 def print_table(soak: Soak) -> None:
     """Print the figures, and some of the memory samples."""
     drops = ', '.join(f'{name} {count}' for name, count in soak.drops.items())
-    print(f'frames      {soak.sent} sent, {soak.answered} answered, {soak.metric} in metres')
+    print(f'frames      {soak.sent} sent, {soak.processed} processed, {soak.metric} in metres')
     print(f'rate        {soak.output_hz:.1f} Hz over {soak.seconds:.0f} s')
     print(
         f'latency     p50 {soak.p50_ms:.1f} ms, p95 {soak.p95_ms:.1f} ms, p99 '
@@ -170,3 +176,34 @@ def _latency(published_ns: dict[int, int]) -> tuple[float, float, float, float]:
 
 def _least_squares(x: Sequence[float], y: Sequence[float]) -> float:
     return float(np.polyfit(x, y, 1)[0]) if len(x) > 1 else float('nan')
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Measure, print, and return the exit status."""
+    parser = command.parser_of('lab.claims.soak', __doc__)
+    parser.add_argument(
+        '--frames', type=int, metavar='N', default=10_000, help='default: %(default)s'
+    )
+    parser.add_argument(
+        '--rate', type=positive, metavar='HZ', help='default: an image after each result'
+    )
+    command.add_size(parser)
+    command.add_json(parser)
+    command.add_network(parser, ('device', 'backend', 'precision', 'threads'))
+    return command.run(parser, args, _print)
+
+
+def _print(options: argparse.Namespace) -> int:
+    require_some(options, 'frames')
+    parameters = command.network_of(options, variant='demo')
+    with tqdm(unit='frame', disable=None, leave=False) as bar:
+        soak = bench_soak(options.frames, parameters, options.rate, options.size, follow(bar))
+    if options.json:
+        print(plain_json(soak))
+    else:
+        print_table(soak)
+    return 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

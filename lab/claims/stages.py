@@ -1,9 +1,10 @@
-"""What a frame takes outside the network, stage by stage, with and without metres."""
+"""What a frame takes outside the network, stage by stage, with and without metric depth."""
 
 from __future__ import annotations
 
+import argparse
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
@@ -11,9 +12,12 @@ from itertools import cycle, islice
 import numpy as np
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
+from tqdm import tqdm
 
 from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.backends.loading import load_backend
+from depth_anything_ros.cli.options import require_some
+from depth_anything_ros.cli.terminal import follow
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.geometry.cloud import Cloud
 from depth_anything_ros.core.geometry.transforms import Transform, extrinsics_text
@@ -26,11 +30,12 @@ from depth_anything_ros.messages.outputs import OUTPUTS, OutputWriter
 from depth_anything_ros.messages.point_clouds import CloudWriter
 from depth_anything_ros.messages.scene import MessageScene, SceneMessages
 from depth_anything_ros.ros.outputs import TYPES
+from lab import command
 from lab.camera_views import camera_info
 from lab.degraded_truth import DegradedTruthBackend
 from lab.world.world import World
 
-__all__ = ['StageCost', 'bench_stages']
+__all__ = ['StageCost', 'bench_stages', 'main']
 
 _VIEWS = 8
 _PERIOD_NS = 33_000_000
@@ -189,3 +194,28 @@ def _cost(
 ) -> StageCost:
     p50, p95 = np.percentile([frame[key] for frame in frames], (50, 95))
     return StageCost(outputs, stage, len(frames), float(p50), float(p95), budget_ms)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Measure, print, and return the exit status."""
+    parser = command.parser_of('lab.claims.stages', __doc__)
+    command.add_size(parser)
+    parser.add_argument(
+        '--rounds', type=int, metavar='N', default=100, help='default: %(default)s'
+    )
+    command.add_json(parser)
+    command.add_network(parser)
+    return command.run(parser, args, _print)
+
+
+def _print(options: argparse.Namespace) -> int:
+    require_some(options, 'rounds')
+    with tqdm(unit='frame', disable=None, leave=False) as bar:
+        costs = bench_stages(
+            command.network_of(options), options.rounds, options.size, follow(bar)
+        )
+    return command.print_all(costs, options.json)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

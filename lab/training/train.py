@@ -67,7 +67,7 @@ class Recipe:
 
 
 @dataclass
-class State:
+class TrainingState:
     """What a checkpoint holds: the network, its average, the optimiser, and how far it is."""
 
     network: DepthAnythingV2
@@ -102,7 +102,7 @@ class State:
         self.history = kept['history']
 
 
-def _start(recipe: Recipe) -> State:
+def _start(recipe: Recipe) -> TrainingState:
     torch.manual_seed(recipe.seed)
     # Its output is well above zero, so the last ReLU passes gradients from the first step.
     network = random_network(get_variant('demo')).train().requires_grad_(True)
@@ -117,7 +117,7 @@ def _start(recipe: Recipe) -> State:
         {'params': plain, 'weight_decay': 0.0},
     ]
     optimiser = torch.optim.AdamW(groups, lr=recipe.peak_rate, betas=(0.9, 0.98))
-    return State(network, average, optimiser)
+    return TrainingState(network, average, optimiser)
 
 
 def _decays(name: str, parameter: nn.Parameter) -> bool:
@@ -137,7 +137,7 @@ def _batch(data: DataSet, recipe: Recipe, step: int) -> tuple[Tensor, Tensor]:
 
 
 def _jittered(images: Array, random: np.random.Generator) -> Array:
-    """Vary sharpness, exposure, colour and noise from picture to picture; gives [0, 1]."""
+    """Vary sharpness, exposure, colour and noise from picture to picture; return it in [0, 1]."""
 
     def each(low: float, high: float, channels: int = 1) -> Array:
         drawn = random.uniform(low, high, (len(images), 1, 1, channels))
@@ -158,7 +158,7 @@ def _rate(recipe: Recipe, progress: float, step: int) -> float:
     return recipe.peak_rate * max(cosine, 0.005) * min(1.0, (step + 1) / recipe.warmup_steps)
 
 
-def _train_step(state: State, data: DataSet, recipe: Recipe) -> float:
+def _train_step(state: TrainingState, data: DataSet, recipe: Recipe) -> float:
     """Take one step and give its loss; NaN where the step was left out."""
     progress = state.spent_s / (recipe.minutes * 60.0)
     for group in state.optimiser.param_groups:
@@ -184,7 +184,7 @@ def _train_step(state: State, data: DataSet, recipe: Recipe) -> float:
     return float(loss.detach())
 
 
-def _probe(state: State) -> dict[str, float]:
+def _probe(state: TrainingState) -> dict[str, float]:
     """Judge the average on a few held-out pictures of both families."""
     samples = [draw(index, _PROBE_SEED) for index in range(_PROBES)]
     outputs = predictor(state.average)([image for image, _ in samples])
@@ -197,7 +197,7 @@ def _probe(state: State) -> dict[str, float]:
     }
 
 
-def _run(state: State, data: DataSet, recipe: Recipe, given: argparse.Namespace) -> None:
+def _run(state: TrainingState, data: DataSet, recipe: Recipe, given: argparse.Namespace) -> None:
     checkpoint = given.work / 'checkpoint.pt'
     threads = torch.get_num_threads()
     budget_s = recipe.minutes * 60.0

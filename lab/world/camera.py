@@ -14,11 +14,11 @@ from lab.world.render import develop, shade
 from lab.world.rig import Pose
 from lab.world.scene import Hits, Scene, cast
 
-__all__ = ['View', 'depth_image', 'pixel_directions', 'project', 'render', 'view_of']
+__all__ = ['RayView', 'depth_image', 'pixel_directions', 'project', 'render', 'view_of']
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class RayView:
     """One look at a scene: the rays of a camera and what they hit first.
 
     `along_z` (n,) turns a distance along a ray into a depth along Z.
@@ -49,7 +49,7 @@ def _pixel_directions(camera: Camera, dtype: str) -> Array:
 
 
 def project(camera: Camera, points: Array) -> tuple[Array, Array, Array]:
-    """Project points (3, n) of the optical frame; gives u, v in pixels and z in metres."""
+    """Project points (3, n) of the optical frame; return u, v in pixels and z in metres."""
     rotation = translation = np.zeros(3)
     matrix = np.array([[camera.fx, 0, camera.cx], [0, camera.fy, camera.cy], [0, 0, 1.0]])
     pixels, _ = cv2.projectPoints(
@@ -63,20 +63,20 @@ def project(camera: Camera, points: Array) -> tuple[Array, Array, Array]:
     return flat[:, 0], flat[:, 1], points[2]
 
 
-def view_of(scene: Scene, camera: Camera, pose: Pose, dtype: str = 'float32') -> View:
+def view_of(scene: Scene, camera: Camera, pose: Pose, dtype: str = 'float32') -> RayView:
     """Cast the rays of `camera` at `pose` (map <- optical frame) into `scene`."""
     local = pixel_directions(camera, dtype)
     rays = Rays(pose.translation, rotated(pose.rotation, local))
-    return View(camera, rays, cast(scene, rays), local[2])
+    return RayView(camera, rays, cast(scene, rays), local[2])
 
 
-def depth_image(view: View) -> FloatImage:
+def depth_image(view: RayView) -> FloatImage:
     """Return the depth along Z in metres, float32 (H, W); inf where the sky is."""
     depth = view.hits.distance_m * view.along_z
     return depth.reshape(view.camera.height, view.camera.width).astype(np.float32)
 
 
-def render(scene: Scene, view: View, seed: int) -> BgrImage:
+def render(scene: Scene, view: RayView, seed: int) -> BgrImage:
     """Return the picture (H, W, 3); `seed` draws its grain."""
     linear = shade(scene, view.rays, view.hits, 1.0 / view.camera.fx)
     return develop(linear, view.camera.width, view.camera.height, scene.grain, seed)

@@ -1,13 +1,19 @@
-"""What the demo does with the folder that it is given."""
+"""The demo, and what it does with its folder."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
+import cv2
 import pytest
+from rosbags.highlevel import AnyReader
 
 from depth_anything_ros.core.errors import SettingError
 from lab import demo
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def _drive(out: Path) -> dict[Path, int]:
@@ -37,3 +43,22 @@ def test_a_file_of_somebody_else_is_named_and_nothing_is_removed(tmp_path: Path)
     with pytest.raises(SettingError, match=f'{recorded / "mine"} is not of an earlier demo'):
         _drive(tmp_path)
     assert _files(tmp_path) == before
+
+
+def test_the_demo_ends_in_a_picture_of_what_the_node_answered(tmp_path: Path) -> None:
+    arguments = ['--seconds', '0.5', '--rate', '10', '--device', 'cpu', '--out', str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, '-m', 'lab.demo', *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=170,
+    )
+    assert done.returncode == 0, done.stderr
+    assert 'images sent         10' in done.stdout
+    sheet = cv2.imread(str(tmp_path / 'demo.png'))
+    assert sheet.shape[0] > 1000
+    assert sheet.shape[1] > 300
+    with AnyReader([tmp_path / 'depth_room']) as reader:
+        assert reader.message_count > 0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 
 from depth_anything_ros.core.errors import SettingError
-from lab.sample import write_sample_bag
+from lab.sample import main, write_sample_bag
 from lab.sample_messages import quaternion
 from lab.sample_topics import START_NS
 from lab.world.geometry import yaw_matrix
@@ -205,7 +206,7 @@ def test_an_existing_bag_is_kept(tmp_path: Path) -> None:
 
 FULL_DISK = """
 import resource, sys
-from lab.sample import write_sample_bag
+from lab.sample import main, write_sample_bag
 from depth_anything_ros.core.errors import SettingError
 # Writing past the limit fails as on a full disk: Python ignores the signal.
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
@@ -258,3 +259,26 @@ def test_quaternions_turn_as_the_matrix_does(yaw: float) -> None:
     assert y == pytest.approx(0.0, abs=1e-9)
     assert w >= -1e-12
     assert np.cos(2 * np.arctan2(z, w) - yaw) == pytest.approx(1.0)
+
+
+def test_the_command_prints_what_it_wrote(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = tmp_path / 'bag'
+    arguments = ['--seconds', '0.2', '--size', '96x72', '--storage', 'sqlite3', '--scene', 'road']
+    assert main([str(bag), *arguments, '--json']) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content['path'] == str(bag)
+    assert content['counts']['/camera/image_raw'] == 2
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'complaint'), [('--scene moon', 'moon'), ('--storage tape', 'tape')]
+)
+def test_a_bad_option_is_one_line_and_status_2(
+    tmp_path: Path, arguments: str, complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tmp_path / 'bag'), *arguments.split()]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert complaint in line and line.startswith('python -m lab.sample: ')
+    assert not list(tmp_path.iterdir())

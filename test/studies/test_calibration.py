@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
-from depth_anything_ros.studies.calibration import calibration_images, rendered_images
+from depth_anything_ros.studies.calibration import calibration_images
 from lab.sample import write_sample_bag
 
 
@@ -65,9 +65,3 @@ def test_what_holds_no_images_is_refused(tmp_path: Path) -> None:
         calibration_images(str(tmp_path))
     with pytest.raises(SettingError, match='does not exist'):
         calibration_images(str(tmp_path / 'none'))
-
-
-def test_rendered_images_differ() -> None:
-    found = rendered_images()
-    assert len(found) == 32 and all(image.shape == (480, 640, 3) for image in found)
-    assert len({image.tobytes() for image in found}) == 32

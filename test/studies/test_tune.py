@@ -14,13 +14,13 @@ from depth_anything_ros import cli
 from depth_anything_ros.bag.parameter_files import parameters_from_file
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import parameters_from_flat
+from depth_anything_ros.studies.bench.bench_report import Conditions
 from depth_anything_ros.studies.bench.configuration import Configuration, grid
-from depth_anything_ros.studies.bench.measure import Plan
-from depth_anything_ros.studies.bench.report import Conditions
-from depth_anything_ros.studies.bench.row import Agreement, Row, Timing
-from depth_anything_ros.studies.bench.samples import Sample
+from depth_anything_ros.studies.bench.measure import BenchPlan
+from depth_anything_ros.studies.bench.row import AffineAgreement, Row, Timing
 from depth_anything_ros.studies.bench.work import network_gflop
-from depth_anything_ros.studies.tune import params_file, report, search
+from depth_anything_ros.studies.bench.worker_results import Sample
+from depth_anything_ros.studies.tune import params_file, search, tune_report
 from depth_anything_ros.studies.tune.search import Search, Tuning
 
 SIZE = (640, 480)
@@ -37,7 +37,7 @@ class FakeBench:
     timed: ClassVar[list[Configuration]] = []
     far = ''
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: BenchPlan) -> None:
         self.plan = plan
 
     def __enter__(self) -> FakeBench:
@@ -46,7 +46,7 @@ class FakeBench:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def with_plan(self, plan: Plan) -> FakeBench:
+    def with_plan(self, plan: BenchPlan) -> FakeBench:
         return FakeBench(plan)
 
     def row(self, one: Configuration) -> Row:
@@ -59,7 +59,7 @@ class FakeBench:
         return replace(
             Row.asked(one),
             timing=Timing.of([Sample(ms, {'infer': ms})] * 3, 1),
-            agreement=Agreement(diff / 2, diff, 0.9) if self.plan.has_agreement else None,
+            agreement=AffineAgreement(diff / 2, diff, 0.9) if self.plan.has_agreement else None,
             resident_mb=500.0,
         )
 
@@ -155,7 +155,7 @@ def test_the_help_says_what_is_tried_by_default(capsys: pytest.CaptureFixture[st
         cli.main(['tune', '--help'])
     told = ' '.join(capsys.readouterr().out.split())
     for default in ('vits,vitb,vitl', '196,252,308,364,420,518', 'all', 'fp32,fp16,bf16,int8'):
-        assert f'Of a list each is tried. Default: {default}.' in told
+        assert f'Default: {default}.' in told
 
 
 def test_no_time_is_an_answer_too(bench: type[FakeBench]) -> None:
@@ -168,10 +168,10 @@ def test_no_time_is_an_answer_too(bench: type[FakeBench]) -> None:
 
 def test_the_report_says_what_the_order_is_worth(bench: type[FakeBench]) -> None:
     tuning = searched(gflop('vitb', 252) / 2.0 * 1.01)
-    told = report.text(tuning, CONDITIONS)
+    told = tune_report.text(tuning, CONDITIONS)
     assert 'quality order: variant, then input size, as published; not measured here' in told
     assert told.count('chosen') == 1
-    content = json.loads(report.json_text(tuning, CONDITIONS), parse_constant=pytest.fail)
+    content = json.loads(tune_report.json_text(tuning, CONDITIONS), parse_constant=pytest.fail)
     assert content['chosen']['configuration']['variant'] == 'vitb'
 
 
@@ -191,7 +191,7 @@ def test_the_file_is_what_the_node_takes(bench: type[FakeBench], tmp_path: Path)
 
 def test_a_picture_is_drawn(bench: type[FakeBench], tmp_path: Path) -> None:
     pytest.importorskip('matplotlib')
-    from depth_anything_ros.studies.tune.plot import plot
+    from depth_anything_ros.studies.tune.tune_plot import plot
 
     plot(searched(100.0), CONDITIONS, tmp_path / 'tune.png')
     assert (tmp_path / 'tune.png').read_bytes().startswith(b'\x89PNG')
@@ -229,12 +229,12 @@ def test_a_picture_that_fails_leaves_the_parameters(
     bench: type[FakeBench], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip('matplotlib')
-    from depth_anything_ros.studies.tune import plot
+    from depth_anything_ros.studies.tune import tune_plot
 
     def fail(*_: object) -> None:
         raise SettingError('the disk is full')
 
-    monkeypatch.setattr(plot, 'plot', fail)
+    monkeypatch.setattr(tune_plot, 'plot', fail)
     out = tmp_path / 'params.yaml'
     files = ['--out', str(out), '--plot', str(tmp_path / 'tune.png')]
     assert cli.main(['tune', '--budget-ms', '60000', *ENGINE, *files]) == 2
@@ -253,7 +253,9 @@ def test_int8_is_calibrated_for_the_weights_that_the_node_takes(
     monkeypatch.setitem(RATES, ('openvino', 'int8'), 4.0)
     monkeypatch.chdir(tmp_path)
     Path("my robot's.pth").touch()
+    Path('pictures').mkdir()
     engine = ['--variant', 'vits', '--backend', 'openvino', '--precision', 'int8']
+    engine += ['--calibration', 'pictures']
     assert cli.main(['tune', '--budget-ms', '60000', *engine, '--weights', weights]) == 0
     lines = capsys.readouterr().out.splitlines()
     (command,) = (shlex.split(line) for line in lines if 'depth_anything export' in line)

@@ -1,4 +1,5 @@
 """The network as it runs here: a process per row, in turn with a baseline.
 
-`measure` gives the rows, `report` prints them, `plot` draws them, `starts` times starting.
+`measure` makes the rows, `bench_report` prints them, `bench_plot` draws them, `starts` times
+starting.
 """

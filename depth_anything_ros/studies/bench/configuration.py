@@ -42,7 +42,11 @@ class Engine:
 
 @dataclass(frozen=True)
 class Configuration:
-    """One network, as parameters of the node, and how many images it gets at once."""
+    """One network, as parameters of the node, and how many images it gets at once.
+
+    `calibration` is the bag, folder or video that int8 is calibrated on; '' takes the network
+    that was calibrated before, in the user's cache.
+    """
 
     variant: str
     backend: str
@@ -52,6 +56,7 @@ class Configuration:
     threads: int = 0
     device: str = AUTO
     weights: str = ''
+    calibration: str = ''
 
     @property
     def engine(self) -> Engine:
@@ -87,6 +92,7 @@ def grid(
     batches: Sequence[int],
     device: str = AUTO,
     weights: str = '',
+    calibration: str = '',
 ) -> list[Configuration]:
     """Return every combination once; those that share a baseline come one after the other."""
     every = [
@@ -99,6 +105,7 @@ def grid(
             count,
             device,
             weights,
+            calibration,
         )
         for variant, size, count, backend, precision, batch in itertools.product(
             variants, input_sizes, threads, backends, precisions, batches

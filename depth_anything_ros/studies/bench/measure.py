@@ -1,4 +1,4 @@
-"""Rows in turn with their baseline, A B A B, each in a process of its own."""
+"""Rows, each timed in turn with its baseline (A B A B) in a process of its own."""
 
 from __future__ import annotations
 
@@ -13,30 +13,33 @@ from dataclasses import dataclass, replace
 from tempfile import TemporaryDirectory
 from types import TracebackType
 
+import cv2
+import numpy as np
+
 from depth_anything_ros.backends.base import INT8
+from depth_anything_ros.backends.self_check import photograph
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.model.weights import RANDOM
 from depth_anything_ros.studies.bench.configuration import Configuration, Engine
-from depth_anything_ros.studies.bench.process import NetworkProcess, cache_in
+from depth_anything_ros.studies.bench.network_process import NetworkProcess, cache_in
 from depth_anything_ros.studies.bench.row import Row, Timing, agreement
-from depth_anything_ros.studies.bench.samples import Profile, Sample
 from depth_anything_ros.studies.bench.work import network_gflop
-from lab.world.world import World
+from depth_anything_ros.studies.bench.worker_results import Profile, Sample
 
-__all__ = ['REFERENCE', 'Bench', 'Plan', 'Timed', 'measure', 'photograph']
+__all__ = ['REFERENCE', 'Bench', 'BenchPlan', 'Timed', 'any_ran', 'measure', 'picture']
 
 _TURN_MS = 250.0
 """A turn of a fast network lasts about this long; one of a slow network is one call."""
 
 _LEAST_ROUNDS = 5
-"""A median of fewer ratios says little; only `Plan.seconds` leaves fewer."""
+"""A median of fewer ratios says little; only `BenchPlan.seconds` leaves fewer."""
 
 REFERENCE = Engine('torch', 'fp32')
 
 
 @dataclass(frozen=True)
-class Plan:
+class BenchPlan:
     """How to time: `frames` calls for each row, but no more than `seconds` of them.
 
     `size` is the width and height of the image.
@@ -52,13 +55,13 @@ class Plan:
 
 def measure(
     configurations: Sequence[Configuration],
-    plan: Plan,
+    plan: BenchPlan,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Row]:
     """Return a row for each configuration, and one for the baseline before those that it serves.
 
-    What cannot be created here, or fails, gives a row that says why; what is the baseline itself
-    gives none of its own. Configurations that differ in more than engine and batch have different
+    What cannot be created here, or fails, has a row that says why; what is the baseline itself
+    has none of its own. Configurations that differ in more than engine and batch have different
     baselines: have them apart from each other.
     """
     rows: list[Row] = []
@@ -71,9 +74,15 @@ def measure(
         return [bench.held_against_peak(row) for row in rows]
 
 
-def photograph(size: tuple[int, int]) -> BgrImage:
-    """Return the picture that is timed, uint8 (H, W, 3), of `size` (width, height)."""
-    return World('room', size=size).picture(0.0)[0]
+def any_ran(rows: Sequence[Row]) -> bool:
+    """Return whether anything that was asked for ran; the baseline counts where it is all."""
+    asked = [row for row in rows if not row.is_baseline] or rows
+    return any(row.timing for row in asked)
+
+
+def picture(size: tuple[int, int]) -> BgrImage:
+    """Return the embedded photograph as uint8 (H, W, 3) of `size` (width, height)."""
+    return np.asarray(cv2.resize(photograph(), size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 class Bench:
@@ -82,14 +91,13 @@ class Bench:
     Use it as a context manager.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: BenchPlan) -> None:
         self._plan = plan
-        self._image = photograph(plan.size)
+        self._image = picture(plan.size)
         self._references: dict[Configuration, FloatImage | None] = {}
         self._peaks: dict[tuple[str, str, int], float] = {}
         self._prepared: set[Configuration] = set()
-        # Of no use to anybody later: random networks, and such as were calibrated on rendered
-        # pictures.
+        # Exports of random networks, and of those calibrated here, are not for the node.
         self._scratch = TemporaryDirectory(prefix='depth_anything_bench-')
 
     def __enter__(self) -> Bench:
@@ -103,8 +111,8 @@ class Bench:
     ) -> None:
         self._scratch.cleanup()
 
-    def with_plan(self, plan: Plan) -> Bench:
-        """Return bench that times otherwise, and shares what this one keeps; of the same size."""
+    def with_plan(self, plan: BenchPlan) -> Bench:
+        """Return a bench with another plan for images of the same size; it shares the caches."""
         other = copy(self)
         other._plan = plan
         return other
@@ -138,13 +146,13 @@ class Bench:
         except DepthAnythingError as error:
             return replace(Row.asked(configuration), note=str(error))
 
-    def answers(
+    def inverse_depths(
         self, configuration: Configuration, images: Sequence[BgrImage]
     ) -> list[FloatImage]:
         """Return inverse depth of each image; BackendError where that cannot be created here."""
         with self._ready(configuration) as process:
             process.load(configuration, images[0])
-            return process.answers(images)
+            return process.inverse_depths(images)
 
     def profile(self, configuration: Configuration, calls: int) -> Profile:
         """Return operations and milliseconds by part, as OpenVINO counts them."""
@@ -153,7 +161,8 @@ class Bench:
 
     def _ready(self, configuration: Configuration) -> NetworkProcess:
         """Start a process for a network, once all that it needs is on disk."""
-        is_mine = configuration.weights == RANDOM or configuration.precision == INT8
+        is_calibrated = configuration.precision == INT8 and configuration.calibration
+        is_mine = configuration.weights == RANDOM or is_calibrated
         cache = cache_in(self._scratch.name) if is_mine else {}
         needed = replace(configuration, batch=1, threads=0, input_size=0)
         if needed not in self._prepared:
@@ -180,7 +189,7 @@ class Bench:
         return replace(row, is_baseline=True)
 
     def _in_turn(self, timed: Timed, baseline: Timed | None) -> float | None:
-        """Take turns with the baseline; give the median ratio of the times per image."""
+        """Take turns with the baseline; return the median ratio of the times per image."""
         ratios = []
         most = math.ceil(self._plan.frames / _LEAST_ROUNDS)
         ends_s = time.monotonic() + self._plan.seconds
@@ -217,15 +226,15 @@ class Bench:
         reference = self._reference(timed.configuration)
         if reference is None:
             return row
-        (answer,) = timed.process.answers([self._image])
-        return replace(row, agreement=agreement(answer, reference))
+        (inverse_depth,) = timed.process.inverse_depths([self._image])
+        return replace(row, agreement=agreement(inverse_depth, reference))
 
     def _reference(self, configuration: Configuration) -> FloatImage | None:
-        """Return what float32 in torch answers; None where that does not run here."""
+        """Return the inverse depth of float32 in torch; None where that does not run here."""
         wanted = configuration.by(REFERENCE)
         if wanted not in self._references:
             try:
-                (self._references[wanted],) = self.answers(wanted, [self._image])
+                (self._references[wanted],) = self.inverse_depths(wanted, [self._image])
             except DepthAnythingError:
                 self._references[wanted] = None
         return self._references[wanted]
@@ -270,7 +279,7 @@ class Timed:
         return ours == theirs
 
     def turn(self, most: int) -> float:
-        """Run a turn of up to so many calls; give the median milliseconds of an image.
+        """Run a turn of up to so many calls; return the median milliseconds of an image.
 
         Before several calls comes one that does not count: it finds the caches full of what
         others left.

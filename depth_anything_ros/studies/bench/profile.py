@@ -8,9 +8,9 @@ from depth_anything_ros.backends.base import BackendSettings
 from depth_anything_ros.core.preprocess import network_input, network_size
 from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.studies.bench.configuration import Configuration
-from depth_anything_ros.studies.bench.measure import Bench, Plan
-from depth_anything_ros.studies.bench.samples import Profile
+from depth_anything_ros.studies.bench.measure import Bench, BenchPlan
 from depth_anything_ros.studies.bench.work import gflop_by_part
+from depth_anything_ros.studies.bench.worker_results import Profile
 
 __all__ = ['Part', 'counted', 'profile']
 
@@ -52,7 +52,7 @@ def profile(configuration: Configuration, size: tuple[int, int], calls: int) -> 
 
     Raises DepthAnythingError where OpenVINO cannot run it.
     """
-    with Bench(Plan(size)) as bench:
+    with Bench(BenchPlan(size)) as bench:
         found = bench.profile(configuration, calls)
         peak = bench.peak_gflops('cpu', found.precision, configuration.threads)
     gflop = gflop_by_part(configuration.variant, size, found.input_size)

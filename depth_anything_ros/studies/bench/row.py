@@ -10,9 +10,9 @@ import numpy as np
 from depth_anything_ros.core.timing import Window
 from depth_anything_ros.core.types import FloatImage
 from depth_anything_ros.studies.bench.configuration import Configuration
-from depth_anything_ros.studies.bench.samples import Loaded, Sample
+from depth_anything_ros.studies.bench.worker_results import Loaded, Sample
 
-__all__ = ['Agreement', 'Row', 'Timing', 'agreement']
+__all__ = ['AffineAgreement', 'Row', 'Timing', 'agreement']
 
 _STAGES = ('preprocess', 'infer', 'postprocess')
 
@@ -48,7 +48,7 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class AffineAgreement:
     """How far a inverse depth is from that of float32 in torch, after the best scale and shift.
 
     Differences are in percent of the reference's spread, from its 2nd to its 98th percentile:
@@ -89,7 +89,7 @@ class Row:
     gflops: float | None = None
     peak_gflops: float | None = None
     peak_percent: float | None = None
-    agreement: Agreement | None = None
+    agreement: AffineAgreement | None = None
 
     @classmethod
     def asked(cls, configuration: Configuration, loaded: Loaded | None = None) -> Row:
@@ -107,7 +107,7 @@ class Row:
         )
 
 
-def agreement(inverse_depth: FloatImage, reference: FloatImage) -> Agreement | None:
+def agreement(inverse_depth: FloatImage, reference: FloatImage) -> AffineAgreement | None:
     """Compare two inverse depths (H, W); None where the reference is flat."""
     given, wanted = (values.ravel().astype(np.float64) for values in (inverse_depth, reference))
     low, high = np.percentile(wanted, (2, 98))
@@ -119,4 +119,4 @@ def agreement(inverse_depth: FloatImage, reference: FloatImage) -> Agreement | N
         scale, shift = 0.0, wanted.mean()
     apart = 100.0 * np.abs(scale * given + shift - wanted) / (high - low)
     p50, p99 = np.percentile(apart, (50, 99))
-    return Agreement(float(p50), float(p99), float(np.corrcoef(given, wanted)[0, 1]))
+    return AffineAgreement(float(p50), float(p99), float(np.corrcoef(given, wanted)[0, 1]))

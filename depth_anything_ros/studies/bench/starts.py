@@ -1,4 +1,4 @@
-"""From starting a process to its first answer: with nothing kept from before, and after."""
+"""From starting a process to its first result, with an empty cache and with a filled one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.studies.bench.configuration import Configuration
-from depth_anything_ros.studies.bench.measure import photograph
-from depth_anything_ros.studies.bench.process import NetworkProcess, cache_in
+from depth_anything_ros.studies.bench.measure import picture
+from depth_anything_ros.studies.bench.network_process import NetworkProcess, cache_in
 
 __all__ = ['Start', 'measure_starts']
 
@@ -45,9 +45,9 @@ def measure_starts(
 ) -> Iterator[Start]:
     """Start each configuration once with an empty cache and `repeats` times with what it left.
 
-    What cannot be created here gives a row that says why.
+    What cannot be created here has a row that says why.
     """
-    image = photograph(size)
+    image = picture(size)
     for index, configuration in enumerate(configurations):
         yield _start(configuration, image, repeats)
         on_progress(index + 1, len(configurations))

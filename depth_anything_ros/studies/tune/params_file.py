@@ -9,7 +9,7 @@ from pathlib import Path
 
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.model.weights import RANDOM
-from depth_anything_ros.studies.bench.report import Conditions
+from depth_anything_ros.studies.bench.bench_report import Conditions
 from depth_anything_ros.studies.bench.row import Row
 
 __all__ = ['figures', 'refuse_existing', 'write_params']
@@ -18,7 +18,7 @@ _NAMES = ('variant', 'backend', 'precision', 'input_size', 'threads', 'device')
 
 
 def refuse_existing(path: Path) -> None:
-    """Raise SettingError where the file is there: it may be somebody's work."""
+    """Raise SettingError where the file exists: it may be somebody's work."""
     if path.exists():
         raise SettingError(f'--out {path} exists: name another file, or remove it')
 
@@ -29,11 +29,11 @@ def write_params(path: Path, row: Row, conditions: Conditions, command: str, wei
     `weights` is what was asked for: a path, 'random' or ''. Raises SettingError where the file
     cannot be written.
     """
-    told = [
+    comments = [
         f'Written by `{command}` on {date.today():%Y-%m-%d}, on {conditions.machine}.',
         f'{figures(row)}, for images of {conditions.size[0]}x{conditions.size[1]}.',
     ]
-    lines = [f'# {line}' for text in told for line in textwrap.wrap(text, 97)]
+    lines = [f'# {line}' for text in comments for line in textwrap.wrap(text, 97)]
     lines += ['/**:', '  ros__parameters:']
     # JSON's scalars are YAML's, and a text keeps its quotes.
     lines += [f'    {name}: {json.dumps(getattr(row, name))}' for name in _NAMES]
@@ -48,7 +48,7 @@ def write_params(path: Path, row: Row, conditions: Conditions, command: str, wei
 
 
 def figures(row: Row) -> str:
-    """Say in one line what was timed, and how fast it was."""
+    """Return in one line what was timed, and how fast it was."""
     timing = row.timing
     assert timing is not None
     threads = f'threads {row.threads}' if row.threads else 'threads by the library'

@@ -1,4 +1,4 @@
-"""Try configurations, cheap ones first, and leave out what cannot be the answer."""
+"""Try configurations, fast ones first, and leave out what cannot be the best."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from depth_anything_ros.model.variants import get_variant
 from depth_anything_ros.studies.bench.configuration import Configuration, Engine
-from depth_anything_ros.studies.bench.measure import Bench, Plan
+from depth_anything_ros.studies.bench.measure import Bench, BenchPlan
 from depth_anything_ros.studies.bench.row import Row
 from depth_anything_ros.studies.bench.work import network_gflop
 
@@ -23,10 +23,10 @@ _KEPT_WITHIN = 1.25
 """An engine this much slower than the fastest one is not the fastest for another size either."""
 
 _CLEARLY_OVER = 1.5
-"""A time foretold from the operations may be wrong by less than this."""
+"""A time predicted from the operations may be wrong by less than this factor."""
 
 _MOST_DIFF_PERCENT = 10.0
-"""An engine whose answer is further from float32, at the 99th percentile, does not count."""
+"""An engine whose output differs more from float32, at the 99th percentile, does not count."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Search:
         first = [one for one in ranked if one.variant == ranked[0].variant]
         sizes = sorted({one.input_size for one in first})
         start = [one for one in first if one.input_size == sizes[(len(sizes) - 1) // 2]]
-        with Bench(Plan(self.size, _FRAMES, _FRAMES_S, has_peak=False)) as bench:
+        with Bench(BenchPlan(self.size, _FRAMES, _FRAMES_S, has_peak=False)) as bench:
             engines = self._engines(bench, start)
             self._walk(bench, [one for one in ranked if one not in start], engines)
             chosen = self._chosen(bench)
@@ -119,7 +119,7 @@ class Search:
     def _engines(
         self, bench: Bench, configurations: Sequence[Configuration]
     ) -> list[Configuration]:
-        """Try every engine on one network; give those worth more time, the fastest first."""
+        """Try every engine on one network; return those worth more time, the fastest first."""
         tried: list[Probe] = []
         for one in configurations:
             note = self._cannot.get(one.engine, '') or self._late()
@@ -143,7 +143,7 @@ class Search:
     ) -> None:
         """Try engines on ever better networks, each until it is over the budget."""
         bench = bench.with_plan(
-            Plan(self.size, _FRAMES, _FRAMES_S, has_peak=False, has_agreement=False)
+            BenchPlan(self.size, _FRAMES, _FRAMES_S, has_peak=False, has_agreement=False)
         )
         over: set[Configuration] = set()
         for one in configurations:
@@ -159,15 +159,15 @@ class Search:
     def _hopeless(
         self, one: Configuration, engines: Sequence[Configuration], is_over: bool
     ) -> str:
-        """Say why a configuration is not worth its time; '' where it is."""
+        """Return why a configuration is not worth its time; '' where it is."""
         if note := self._cannot.get(one.engine):
             return note
         if _engine(one) not in engines:
             return 'a faster engine is there'
         if is_over:
             return 'a smaller input is over the budget already'
-        foretold_ms = self._gflop(one) / self._rates[_engine(one)]
-        if foretold_ms > _CLEARLY_OVER * self.budget_ms:
+        predicted_ms = self._gflop(one) / self._rates[_engine(one)]
+        if predicted_ms > _CLEARLY_OVER * self.budget_ms:
             return 'clearly over the budget by its operations'
         return self._late()
 
@@ -180,7 +180,7 @@ class Search:
     def _chosen(self, bench: Bench) -> Probe | None:
         """Return the best within the budget, that stays there over more frames."""
         bench = bench.with_plan(
-            Plan(self.size, _CONFIRM_FRAMES, _CONFIRM_S, has_peak=False, has_agreement=False)
+            BenchPlan(self.size, _CONFIRM_FRAMES, _CONFIRM_S, has_peak=False, has_agreement=False)
         )
         fitting = [one for one in self._probes if one.counts and one.p95_ms <= self.budget_ms]
         fitting.sort(key=lambda one: (*quality(one), -one.p50_ms), reverse=True)
@@ -199,7 +199,7 @@ class Search:
             return Probe(one, note=row.note)
         self._rates[_engine(one)] = self._gflop(one) / row.timing.p50_ms
         far = row.agreement and row.agreement.diff_p99_percent > _MOST_DIFF_PERCENT
-        return Probe(one, row, 'its answer is far from that of float32' if far else '')
+        return Probe(one, row, 'its output differs from float32 by more than 10 %' if far else '')
 
     def _gflop(self, one: Configuration) -> float:
         return network_gflop(one.variant, self.size, one.input_size)

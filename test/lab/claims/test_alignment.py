@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 
 from depth_anything_ros.reports.plain_json import plain_json
-from lab.claims import alignment_baselines
+from lab.claims import alignment, alignment_baselines
 from lab.claims.alignment import print_table, run
 from lab.claims.alignment_baselines import NotInstalledError
 from lab.claims.alignment_references import CORRUPTIONS, REFERENCES
@@ -37,3 +38,16 @@ def test_every_reference_gives_a_row_per_method(
     assert table.startswith('scenes of seeds 7000 to 7000; constants were chosen on 0 to 63')
     assert 'not installed' in table
     assert 'depth camera' in table
+
+
+def test_the_command_prints_a_table_or_json(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = partial(run, families=('road',), references=REFERENCES[:1], faults=CORRUPTIONS[:1])
+    monkeypatch.setattr(alignment, 'run', small)
+    assert alignment.main(['--scenes', '1']) == 0
+    assert capsys.readouterr().out.startswith('scenes of seeds 7000 to 7000')
+    assert alignment.main(['--scenes', '1', '--json']) == 0
+    assert {row['family'] for row in json.loads(capsys.readouterr().out)} == {'road'}
+    assert alignment.main(['--scenes', '0']) == 2
+    assert 'give 1 or more' in capsys.readouterr().err

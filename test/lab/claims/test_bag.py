@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from depth_anything_ros import cli
 from depth_anything_ros.core.parameters import parameters_from_flat
-from lab.claims.bag import bench_bag
+from lab.claims.bag import bench_bag, main
 from lab.sample import write_sample_bag
 
 FAST = parameters_from_flat({'variant': 'demo', 'device': 'cpu', 'threads': 1})
@@ -37,8 +37,10 @@ def test_a_bag_is_taken_as_it_is_cut_or_repeated(
         assert row.late_mb > 50
 
 
-def test_a_bag_for_a_bench_of_something_else_is_refused(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert cli.main(['bench', 'overload', 'some_bag']) == 2
-    assert 'bench overload reads no bag: leave out some_bag' in capsys.readouterr().err
+def test_the_command_prints_json(bag: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = '--variant demo --device cpu --threads 1 --pairs 1 --frames 2 --json'
+    assert main([str(bag), *arguments.split()]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row['copy'], row['images']) for row in rows] == [('all', 2), ('none', 2)]
+    assert main([str(bag), '--pairs', '0']) == 2
+    assert 'give 1 or more' in capsys.readouterr().err

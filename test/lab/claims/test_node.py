@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import parameters_from_flat
-from lab.claims.node import Camera, bench_node, table_text
+from lab.claims.node import CameraLoad, NodeTimes, bench_node, main, table_text
 
-CAMERA = Camera(10.0, 1.5, (160, 120), metric=True)
+CAMERA = CameraLoad(10.0, 1.5, (160, 120), metric=True)
 DEMO = {
     'variant': 'demo',
     'backend': 'torch',
@@ -19,8 +21,12 @@ DEMO = {
 }
 
 
-def test_every_part_of_the_latency_is_told() -> None:
-    row = bench_node(parameters_from_flat(DEMO), CAMERA)
+def test_every_part_of_the_latency_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    network = '--variant demo --backend torch --precision fp32 --device cpu --threads 1'
+    camera = '--rate 10 --seconds 1.5 --size 160x120 --metric'
+    assert main([*network.split(), *camera.split(), '--json']) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    row = NodeTimes(**found)
     assert (row.variant, row.precision, row.input_size) == ('demo', 'fp32', 126)
     # Of 35 those of the first two seconds do not count, as a busy machine sends them.
     assert 0 < row.sent < 25
@@ -37,3 +43,9 @@ def test_every_part_of_the_latency_is_told() -> None:
 def test_random_weights_are_refused_where_metres_are_asked_for() -> None:
     with pytest.raises(SettingError, match='give no metres'):
         bench_node(parameters_from_flat(DEMO | {'weights': 'random'}), CAMERA)
+
+
+def test_what_cannot_run_is_left_out_and_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(['--variant', 'vits', '--metric']) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith('left out: vits') and 'random weights of vits give no metres' in line

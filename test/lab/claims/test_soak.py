@@ -9,54 +9,54 @@ import pytest
 import yaml
 from rig import Rig
 
-from depth_anything_ros.core.parameters import parameters_from_flat
-from depth_anything_ros.reports.plain_json import plain_json
-from lab.claims.overload import bench_overload
-from lab.claims.services import bench_services
-from lab.claims.soak import (
-    bench_soak,
-    print_table,
-    robust_slope,
-)
+from lab.claims.overload import Overload
+from lab.claims.overload import main as overload_main
+from lab.claims.services import ServiceTimes
+from lab.claims.services import main as services_main
+from lab.claims.soak import Soak, print_table, robust_slope
+from lab.claims.soak import main as soak_main
+from lab.process_memory import MemorySample
 
 ROOT = Path(__file__).resolve().parents[3]
-SIZE = (160, 120)
-DEMO = parameters_from_flat(
-    {'variant': 'demo', 'device': 'cpu', 'threads': 1, 'diagnostics.period_s': 0.2}
-)
+NETWORK = ['--device', 'cpu', '--threads', '1', '--size', '160x120']
 
 
-def test_every_frame_of_a_soak_is_answered_or_accounted_for(
+def test_every_frame_of_a_soak_is_processed_or_accounted_for(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    soak = bench_soak(20, DEMO, size=SIZE)
+    assert soak_main(['--frames', '20', *NETWORK, '--json']) == 0
+    # Strict JSON: no NaN.
+    content = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    memory = tuple(MemorySample(**sample) for sample in content.pop('memory'))
+    soak = Soak(**content, memory=memory)
     assert soak.sent == 20
-    assert soak.answered + sum(soak.drops.values()) == 20
-    assert soak.answered > 15
+    assert soak.processed + sum(soak.drops.values()) == 20
+    assert soak.processed > 15
     assert soak.metric > 10
     assert 0 < soak.p50_ms <= soak.p95_ms <= soak.p99_ms
     assert [sample.frame for sample in soak.memory] == list(range(21))
     assert soak.memory[0].resident_kb > soak.memory[0].anonymous_kb > 10_000
-    # Strict JSON: no NaN.
-    assert json.loads(plain_json(soak), parse_constant=pytest.fail)['sent'] == 20
     print_table(soak)
     assert capsys.readouterr().out.startswith('frames      20 sent')
 
 
-def test_only_ours_knows_what_it_dropped() -> None:
-    ours, naive = bench_overload(1.5, 20.0, 0.1, SIZE)
-    assert ours.sent == naive.sent == 70
-    assert ours.answered < ours.sent
+def test_only_ours_knows_what_it_dropped(capsys: pytest.CaptureFixture[str]) -> None:
+    assert overload_main(['--seconds', '1.5', '--size', '160x120', '--json']) == 0
+    ours, naive = (Overload(**row) for row in json.loads(capsys.readouterr().out))
+    # 30 Hz, for two seconds that do not count and these.
+    assert ours.sent == naive.sent == 105
+    assert ours.processed < ours.sent
     # On a busy machine a few are replaced before the node wakes to take them.
-    assert ours.superseded > 3 * ours.untold
+    assert ours.superseded > 3 * ours.unaccounted
     assert ours.invalid == ours.too_old == 0
-    assert naive.untold == naive.sent - naive.answered > ours.untold
+    assert naive.unaccounted == naive.sent - naive.processed > ours.unaccounted
     assert ours.p50_ms < naive.p50_ms
     assert not naive.holds
 
 
-def test_services_are_called_while_frames_flow() -> None:
-    rows = bench_services(DEMO, 3, size=SIZE)
+def test_services_are_called_while_frames_flow(capsys: pytest.CaptureFixture[str]) -> None:
+    assert services_main(['--variant', 'demo', '--calls', '3', *NETWORK, '--json']) == 0
+    rows = [ServiceTimes(**row) for row in json.loads(capsys.readouterr().out)]
     assert [row.service for row in rows] == ['get_parameters', 'get_state']
     for row in rows:
         assert 0 < row.p50_ms <= row.p99_ms <= row.max_ms

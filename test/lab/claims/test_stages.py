@@ -7,9 +7,8 @@ import math
 
 import pytest
 
-from depth_anything_ros import cli
 from depth_anything_ros.core.parameters import parameters_from_flat
-from lab.claims.stages import bench_stages
+from lab.claims.stages import bench_stages, main
 
 FIXED = {'variant': 'demo', 'device': 'cpu', 'threads': 1}
 RELATIVE = ['convert', 'preprocess', 'infer', 'postprocess', 'align', 'publish']
@@ -37,14 +36,14 @@ def test_every_stage_is_timed_and_the_network_left_out_of_the_sum() -> None:
     assert of['relative'][whole].budget_ms < of['metric'][whole].budget_ms
 
 
-def test_the_verb_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = '--variant demo --device cpu --threads 1 --size 160x120 --rounds 1 --json'
     # The demo variant brings its weights; metres need none that were trained.
-    assert cli.main(['bench', 'stages', *arguments.split()]) == 0
+    assert main(arguments.split()) == 0
     rows = json.loads(capsys.readouterr().out)
     assert {row['outputs'] for row in rows} == {'relative', 'metric'}
 
 
 def test_no_rounds_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(['bench', 'stages', '--rounds', '0']) == 2
+    assert main(['--rounds', '0']) == 2
     assert 'give 1 or more' in capsys.readouterr().err

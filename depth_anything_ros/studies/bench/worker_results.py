@@ -1,4 +1,4 @@
-"""What a worker tells its parent."""
+"""What a worker sends back to its parent."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import cycle
 from pathlib import Path
 
-from depth_anything_ros.studies.bench.report import Conditions
+from depth_anything_ros.studies.bench.bench_report import Conditions
 from depth_anything_ros.studies.plots import COLOURS, save, subplots
 from depth_anything_ros.studies.tune.search import Tuning, quality
 

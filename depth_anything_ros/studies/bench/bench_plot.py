@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from depth_anything_ros.studies.bench.report import Conditions, named_columns
+from depth_anything_ros.studies.bench.bench_report import Conditions, named_columns
 from depth_anything_ros.studies.bench.row import Row
 from depth_anything_ros.studies.plots import COLOURS, save, subplots
 
@@ -38,8 +38,8 @@ def plot(rows: Sequence[Row], conditions: Conditions, path: Path) -> None:
             middle, index, xerr=[[middle - low], [high - middle]], color='black', capsize=3
         )
         ratio = '' if row.ratio is None else f', {row.ratio:.2f}x'
-        told = f' {middle:.0f} ms, {timing.fps:.1f}/s{ratio}'
-        axes.text(max(high, left), index, told, va='center', fontsize=9)
+        label = f' {middle:.0f} ms, {timing.fps:.1f}/s{ratio}'
+        axes.text(max(high, left), index, label, va='center', fontsize=9)
     axes.set_yticks(range(len(ran)), [_label(row, names) for row in ran])
     axes.invert_yaxis()
     axes.margins(x=0.25)

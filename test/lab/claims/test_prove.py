@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from depth_anything_ros import cli
+from lab.claims.prove import main
 from lab.sample import write_sample_bag
 
 REFERENCES = {
@@ -21,7 +21,7 @@ REFERENCES = {
 def test_each_reference_is_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bag = tmp_path / 'road'
     write_sample_bag(bag, 'road', 1.5, 10.0, (160, 120), 1, 'mcap')
-    assert cli.main(['prove', str(bag), '--degraded', '--json']) == 0
+    assert main([str(bag), '--json']) == 0
     rows = {row['reference']: row for row in json.loads(capsys.readouterr().out)}
     assert set(rows) == set(REFERENCES)
     for name, most in REFERENCES.items():
@@ -35,8 +35,8 @@ def test_each_reference_is_judged(tmp_path: Path, capsys: pytest.CaptureFixture[
         assert row['within_2_sigma'] > row['within_1_sigma']
 
 
-def test_a_bag_without_truth_is_refused(
+def test_a_bag_that_is_not_there_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(['prove', str(tmp_path / 'none'), '--degraded']) == 2
+    assert main([str(tmp_path / 'none')]) == 2
     assert 'none' in capsys.readouterr().err

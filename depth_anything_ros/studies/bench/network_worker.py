@@ -1,7 +1,7 @@
-"""One network in a process of its own, told by its parent what to do.
+"""One network in a process of its own, which does what its parent asks for.
 
-`python -m depth_anything_ros.studies.bench.worker DESCRIPTOR THREADS`: DESCRIPTOR is that
-of a multiprocessing connection, which carries (method of Worker, arguments) and brings back
+`python -m depth_anything_ros.studies.bench.network_worker DESCRIPTOR THREADS`: DESCRIPTOR is that
+of a multiprocessing connection, which carries (method of NetworkWorker, arguments) and brings back
 (True, result) or (False, why not).
 """
 
@@ -28,13 +28,13 @@ from depth_anything_ros.model.cache import find_export
 from depth_anything_ros.model.variants import Checkpoint
 from depth_anything_ros.model.weights import find
 from depth_anything_ros.studies.bench.configuration import Configuration
-from depth_anything_ros.studies.bench.samples import Loaded, Profile, Sample
+from depth_anything_ros.studies.bench.worker_results import Loaded, Profile, Sample
 
-__all__ = ['Worker', 'main']
+__all__ = ['NetworkWorker', 'main']
 
 
-class Worker:
-    """A network that runs when it is told to."""
+class NetworkWorker:
+    """A network, and the methods that the parent calls."""
 
     def __init__(self) -> None:
         self._backend: DepthBackend | None = None
@@ -47,9 +47,12 @@ class Worker:
         if configuration.precision == INT8:
             form = format_of(backend, device)
             if form is not None and find_export(weights, form, int8=True) is None:
-                from depth_anything_ros.studies.calibration import rendered_images
+                from depth_anything_ros.studies.calibration import NO_PICTURES, calibration_images
 
-                quantize_export(weights, form, rendered_images(), configuration.input_size)
+                if not configuration.calibration:
+                    raise SettingError(NO_PICTURES)
+                images = calibration_images(configuration.calibration)
+                quantize_export(weights, form, images, configuration.input_size)
         prepare(backend, device, weights, configuration.precision)
 
     def load(self, configuration: Configuration, image: BgrImage) -> Loaded:
@@ -76,7 +79,7 @@ class Worker:
             samples.append(Sample((time.perf_counter() - start_s) * 1e3, times.ms))
         return samples
 
-    def answers(self, images: Sequence[BgrImage]) -> list[FloatImage]:
+    def inverse_depths(self, images: Sequence[BgrImage]) -> list[FloatImage]:
         """Return the inverse depth (H, W) of each image."""
         assert self._backend is not None
         return [self._backend.infer(image) for image in images]
@@ -108,13 +111,13 @@ class Worker:
 
 
 def main(descriptor: int, threads: int) -> None:
-    """Answer until the connection is closed; on the first so many CPUs, 0 for all."""
+    """Serve requests until the connection is closed, on the first `threads` CPUs; 0 for all."""
     # Ctrl-C reaches the whole process group; the parent ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if threads:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
         cv2.setNumThreads(threads)
-    worker = Worker()
+    worker = NetworkWorker()
     with Connection(descriptor) as parent:
         while True:
             try:

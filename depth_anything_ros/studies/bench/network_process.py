@@ -16,7 +16,7 @@ from typing import Any
 from depth_anything_ros.core.errors import BackendError
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.studies.bench.configuration import Configuration
-from depth_anything_ros.studies.bench.samples import Loaded, Profile, Sample
+from depth_anything_ros.studies.bench.worker_results import Loaded, Profile, Sample
 
 __all__ = ['NetworkProcess', 'cache_in']
 
@@ -41,7 +41,7 @@ class NetworkProcess:
         self._start_s = time.perf_counter()
         self._connection, theirs = Pipe()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  closed on exit
-        command = [sys.executable, '-m', f'{__package__}.worker', str(theirs.fileno())]
+        command = [sys.executable, '-m', f'{__package__}.network_worker', str(theirs.fileno())]
         self._child = subprocess.Popen(
             [*command, str(threads)],
             pass_fds=[theirs.fileno()],
@@ -84,9 +84,9 @@ class NetworkProcess:
         samples: list[Sample] = self._call('turn', calls)
         return samples
 
-    def answers(self, images: Sequence[BgrImage]) -> list[FloatImage]:
+    def inverse_depths(self, images: Sequence[BgrImage]) -> list[FloatImage]:
         """Return the inverse depth (H, W) of each image."""
-        inverse_depths: list[FloatImage] = self._call('answers', images)
+        inverse_depths: list[FloatImage] = self._call('inverse_depths', images)
         return inverse_depths
 
     def profile(self, configuration: Configuration, image: BgrImage, calls: int) -> Profile:

@@ -7,7 +7,7 @@ from collections import Counter
 
 from depth_anything_ros.reports.plain_json import plain_json
 from depth_anything_ros.reports.text_table import aligned
-from depth_anything_ros.studies.bench.report import Conditions
+from depth_anything_ros.studies.bench.bench_report import Conditions
 from depth_anything_ros.studies.tune.search import Probe, Tuning
 
 __all__ = ['json_text', 'text']

@@ -78,9 +78,9 @@ _START_HEAD = (
 _MEANING = """\
 ms: a call, from uint8 images to inverse depths of their size. ratio: median over rounds, in turn,
 of the baseline's time per image by the row's. memory: most that the row's own process held
-(VmHWM). start: from its start to the first answer. GFLOP/s: operations of the network, counted
+(VmHWM). start: from its start to the first result. GFLOP/s: operations of the network, counted
 by torch on the meta device, in the time of infer. peak: best rate of large matrix products in that
-precision, measured with every row; more than 100 % tells of a machine that others kept busy.
+precision, measured with every row; more than 100 % means that the machine was busy otherwise.
 diff: from float32 in torch, after the best scale and shift, in % of the spread from its 2nd to its
 98th percentile."""
 

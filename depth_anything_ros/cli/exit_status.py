@@ -1,0 +1,52 @@
+"""How a command ends: with a status, and one line about what it could not do.
+
+0 done, 1 a check failed or something was left out, 2 bad usage or input, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from depth_anything_ros.core.errors import DepthAnythingError
+
+__all__ = ['exit_status']
+
+
+def exit_status(program: str, command: Callable[[], int]) -> int:
+    """Return the status of `command`; what it raises is one line on stderr."""
+    try:
+        status = command()
+        sys.stdout.flush()
+        return status
+    except DepthAnythingError as error:
+        print(f'{program}: {error}', file=sys.stderr)
+        return 2
+    except ImportError as error:
+        package = (error.name or '').partition('.')[0]
+        if package in ('', 'depth_anything_ros', 'lab'):
+            raise
+        print(f'{program}: {_advice(package, error)}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f'{program}: interrupted', file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader, head say, has gone; Python would complain once more on exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _advice(package: str, error: ImportError) -> str:
+    """Return what is wrong with an installed package, or with one that is missing, and the fix."""
+    of_ros = package in ('rclpy', 'message_filters', 'tf2_ros') or package.endswith('_msgs')
+    if isinstance(error, ModuleNotFoundError) and error.name == package:
+        fix = 'source ROS 2' if of_ros else f'pip install {package}'
+        return f'this needs {package}, which is not installed: {fix}'
+    from importlib.metadata import packages_distributions, version
+
+    found = packages_distributions().get(package)
+    installed = f'{found[0]} {version(found[0])}' if found else package
+    fix = 'update ROS 2' if of_ros else f'pip install --upgrade {found[0] if found else package}'
+    return f'{installed} is too old ({error.msg}): {fix}'

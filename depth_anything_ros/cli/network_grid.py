@@ -1,0 +1,156 @@
+"""Networks given as lists of options, like --variant vits,vitb: every combination is a row."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from depth_anything_ros.backends.base import AUTO
+from depth_anything_ros.backends.registry import BACKENDS
+from depth_anything_ros.cli.options import add_parameters
+from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.core.parameters import entries
+
+if TYPE_CHECKING:
+    from depth_anything_ros.studies.bench.bench_report import Conditions
+    from depth_anything_ros.studies.bench.configuration import Configuration
+
+__all__ = [
+    'add_calibration',
+    'add_grid',
+    'batches',
+    'conditions_of',
+    'configurations',
+    'every_precision',
+    'listed',
+]
+
+_LISTS = ('variant', 'backend', 'precision', 'input_size', 'threads', 'batch')
+"""Options that take a list."""
+
+_ALL = 'all'
+_UPSTREAM = 'upstream'
+
+
+def add_grid(parser: argparse.ArgumentParser, of_list: str, **defaults: list[Any]) -> None:
+    """Add the parameters that choose networks; each takes a list like vits,vitb.
+
+    `of_list` says in the help what is done with a list; a parameter that is not in `defaults`
+    has its own default.
+    """
+    group = parser.add_argument_group('networks', of_list)
+    for entry in entries():
+        if entry.name in _LISTS:
+            has_all = entry.name == 'backend'
+            default = defaults.get(entry.name, [entry.default])
+            group.add_argument(
+                '--' + entry.name.replace('_', '-'),
+                dest=entry.name,
+                default=defaults.get(entry.name),
+                type=listed(entry.check, entry.kind, has_all),
+                metavar='NAME,...' if entry.choices else 'INT,...',
+                help=f'{entry.description} {_allowed(entry.choices, has_all)}'
+                f'Default: {",".join(map(str, default))}.',
+            )
+    add_parameters(group, ('device',), {})
+    group.add_argument(
+        '--weights',
+        default='',
+        metavar='PATH',
+        help="Path of a checkpoint, or 'random'; by default the released one where it is in the "
+        'cache, else random ones: speed does not depend on them. Nothing is downloaded.',
+    )
+
+
+def add_calibration(parser: argparse.ArgumentParser) -> None:
+    """Add the pictures for int8."""
+    parser.add_argument(
+        '--calibration',
+        default='',
+        metavar='IN',
+        help='pictures to calibrate int8 on: a bag, a folder of images or a video (default: take '
+        'the network that `depth_anything export --cache` calibrated)',
+    )
+
+
+def batches(text: str) -> list[int]:
+    """Return the batch sizes in a text like '1,4'."""
+    return listed(_above_zero, int)(text)
+
+
+def configurations(options: argparse.Namespace, **defaults: list[Any]) -> list[Configuration]:
+    """Return every combination of what the options, or else `defaults`, list."""
+    from depth_anything_ros.studies.bench.configuration import grid
+
+    own = {entry.name: [entry.default] for entry in entries()} | {'batch': [1]} | defaults
+    lists = {name: getattr(options, name, None) or own[name] for name in _LISTS}
+    if _ALL in lists['backend']:
+        lists['backend'] = [name for name in BACKENDS if name != _UPSTREAM]
+    calibration: str = getattr(options, 'calibration', '')
+    if calibration and not Path(calibration).expanduser().exists():
+        raise SettingError(f'--calibration {calibration} does not exist: check the path')
+    return grid(
+        lists['variant'],
+        lists['input_size'],
+        lists['threads'],
+        lists['backend'],
+        lists['precision'],
+        lists['batch'],
+        options.device,
+        options.weights,
+        calibration,
+    )
+
+
+def conditions_of(
+    wanted: list[Configuration], size: tuple[int, int]
+) -> tuple[list[Configuration], Conditions]:
+    """Return the networks with their weights decided, and what goes above every table."""
+    from depth_anything_ros.studies.bench.bench_report import Conditions
+    from depth_anything_ros.studies.bench.configuration import with_weights
+    from depth_anything_ros.studies.machine import machine_line
+
+    chosen, weights = with_weights(wanted)
+    return chosen, Conditions(machine_line(), size, weights)
+
+
+def every_precision() -> list[str]:
+    """Return every precision that a parameter may name."""
+    (choices,) = (entry.choices for entry in entries() if entry.name == 'precision')
+    return [name for name in choices if name != AUTO]
+
+
+def listed(
+    check: Callable[[object], object], kind: type, has_all: bool = False
+) -> Callable[[str], list[Any]]:
+    """Return a reader of 'a,b' for values that `check` takes."""
+
+    def read(text: str) -> list[Any]:
+        if has_all and text == _ALL:
+            return [_ALL]
+        try:
+            return [check(_value(part.strip(), kind)) for part in text.split(',')]
+        except SettingError as err:
+            raise argparse.ArgumentTypeError(str(err)) from err
+
+    return read
+
+
+def _value(text: str, kind: type) -> object:
+    try:
+        return kind(text)
+    except ValueError as err:
+        raise SettingError(f"'{text}' is no whole number: give some as in 1,4") from err
+
+
+def _above_zero(count: object) -> object:
+    if not isinstance(count, int) or count < 1:
+        raise SettingError(f'a batch of {count} holds no image: give 1 or more')
+    return count
+
+
+def _allowed(choices: tuple[str, ...], has_all: bool) -> str:
+    rest = f'; {_ALL} is each but {_UPSTREAM}' if has_all else ''
+    return f'Of {", ".join(choices)}{rest}. ' if choices else ''

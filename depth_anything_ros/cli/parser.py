@@ -1,0 +1,73 @@
+"""A parser for one verb: it declares its options when it is used, and knows no others."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+__all__ = ['Parser', 'add_verb']
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Lists options once, below the usage and not in it."""
+
+    def add_usage(
+        self,
+        usage: str | None,
+        actions: Iterable[argparse.Action],
+        groups: Iterable[argparse._MutuallyExclusiveGroup],
+        prefix: str | None = None,
+    ) -> None:
+        """Show what must be given, and that there are options."""
+        every = list(actions)
+        shown = [one for one in every if one.required or not one.option_strings]
+        if len(shown) < len(every):
+            shown.insert(0, argparse.Action([], 'options', nargs='?', metavar='OPTIONS'))
+        super().add_usage(usage, shown, [], prefix)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose subparsers are such, too."""
+
+    def __init__(
+        self,
+        *args: Any,
+        declare: Callable[[Parser], None] | None = None,
+        default_verb: str = '',
+        **options: Any,
+    ) -> None:
+        """Take what ArgumentParser takes.
+
+        `declare` adds the options, and is called when this parser is used for the first time.
+        `default_verb` names the subparser for arguments that begin with none.
+        """
+        options.setdefault('formatter_class', _Formatter)
+        options.setdefault('allow_abbrev', False)
+        super().__init__(*args, **options)
+        self._declare = declare
+        self._default_verb = default_verb
+
+    def parse_known_args(  # type: ignore[override]  # typeshed has overloads by namespace
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse; an unknown argument is an error of this parser, whose usage it shows."""
+        if self._declare is not None:
+            declare, self._declare = self._declare, None
+            declare(self)
+        words = list(sys.argv[1:] if args is None else args)
+        first = words[0] if words else '-'
+        if self._default_verb and first.startswith('-') and first not in ('-h', '--help'):
+            words.insert(0, self._default_verb)
+        found, unknown = super().parse_known_args(words, namespace)
+        if unknown:
+            self.error(f'unrecognized arguments: {" ".join(unknown)}')
+        return found, []
+
+
+def add_verb(verbs: Any, name: str, text: str, **options: Any) -> Parser:
+    """Return a new subparser of `verbs`, which `add_subparsers` returned; `text` describes it."""
+    sentence = f'{text[0].upper()}{text[1:]}.'
+    verb: Parser = verbs.add_parser(name, help=text, description=sentence, **options)
+    return verb

@@ -1,0 +1,73 @@
+"""What the commands of the laboratory share: options, exit status and how rows are printed."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from depth_anything_ros.cli.exit_status import exit_status
+from depth_anything_ros.cli.options import NETWORK, add_parameters, parameters_of, size
+from depth_anything_ros.cli.parser import Parser
+from depth_anything_ros.cli.terminal import print_rows
+from depth_anything_ros.core.parameters import Parameters
+from depth_anything_ros.studies.bench.configuration import weights_here
+
+__all__ = [
+    'add_json',
+    'add_network',
+    'add_size',
+    'network_of',
+    'parser_of',
+    'print_all',
+    'run',
+]
+
+_NETWORK = tuple(name for name in NETWORK if name not in ('checkpoint', 'allow_download'))
+
+
+def parser_of(module: str, text: str | None) -> Parser:
+    """Return a parser for `python -m module`, described by the first paragraph of `text`."""
+    description = (text or '').partition('\n\n')[0]
+    return Parser(prog=f'python -m {module}', description=description)
+
+
+def run(
+    parser: Parser, args: Sequence[str] | None, command: Callable[[argparse.Namespace], int]
+) -> int:
+    """Parse, and return the exit status of `command` as `depth_anything` does."""
+    return exit_status(parser.prog, lambda: command(parser.parse_args(args)))
+
+
+def add_size(parser: argparse.ArgumentParser) -> None:
+    """Add the width and height of the images."""
+    parser.add_argument(
+        '--size', type=size, metavar='WxH', default=(640, 480), help='image (default: 640x480)'
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add --json."""
+    parser.add_argument('--json', action='store_true', help='print JSON')
+
+
+def add_network(parser: argparse.ArgumentParser, names: Sequence[str] = _NETWORK) -> None:
+    """Add the parameters that choose one network."""
+    text = (
+        'Without --weights the released ones where they are in the cache, else random ones; '
+        'nothing is downloaded.'
+    )
+    add_parameters(parser.add_argument_group('network', text), tuple(names), {})
+
+
+def network_of(options: argparse.Namespace, **fixed: Any) -> Parameters:
+    """Return the parameters that the options of `add_network` name; `fixed` wins over them."""
+    given = {'weights': '', **vars(options), **fixed}
+    weights = weights_here(given['variant'], given['weights'])
+    return parameters_of(options, **{**fixed, 'weights': weights, 'allow_download': False})
+
+
+def print_all(rows: Sequence[Any], as_json: bool) -> int:
+    """Print dataclasses, at least one, with all of their fields; return 0."""
+    return print_rows(rows, [field.name for field in dataclasses.fields(rows[0])], as_json)
