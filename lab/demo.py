@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cv2
 
-from depth_anything_ros.bag.parts import METADATA
+from depth_anything_ros.bag.writing import METADATA
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import Parameters
 from lab.contact_sheet import contact_sheet

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rosbags.rosbag2 import CompressionFormat, Writer
 
-from depth_anything_ros.bag.formats import LATCHED, RELIABLE, STORAGES
+from depth_anything_ros.bag.writing import LATCHED, RELIABLE, STORAGES
 from depth_anything_ros.core.errors import SettingError
 from lab.sample_messages import SampleMessages
 from lab.sample_topics import START_NS, groups, moments

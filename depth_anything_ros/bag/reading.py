@@ -14,7 +14,7 @@ from rosbags.rosbag2.storage_mcap import DECOMPRESSORS
 from rosbags.serde import SerdeError
 from rosbags.typesys.store import Typestore
 
-from depth_anything_ros.bag.definitions import store_for
+from depth_anything_ros.bag.message_types import store_for
 from depth_anything_ros.bag.storages import Storage, open_storages
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.types import BgrImage

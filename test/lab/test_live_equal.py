@@ -10,8 +10,8 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rig import Rig
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
+from depth_anything_ros.bag.plan import ProcessOptions
 from depth_anything_ros.bag.process import process_bag
-from depth_anything_ros.bag.processing.plan import Choice
 from depth_anything_ros.bag.reading import BagReader
 from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
 from depth_anything_ros.core.geometry.transforms import extrinsics_text
@@ -46,8 +46,8 @@ def processed(bag: Path, out: Path, given: dict[str, Any]) -> dict[str, list[byt
     parameters = parameters_from_flat(given)
     fetch_weights(parameters)
     backend = load_backend(parameters)
-    choice = Choice(reference=LIDAR, outputs=tuple(OUTPUTS), copy=('none',))
-    process_bag(bag, out, backend, parameters, choice)
+    options = ProcessOptions(reference=LIDAR, outputs=tuple(OUTPUTS), copy=('none',))
+    process_bag(bag, out, backend, parameters, options)
     backend.close()
     found: dict[str, list[bytes]] = {name: [] for name in OUTPUTS}
     with BagReader(out) as reader:
