@@ -1,4 +1,4 @@
-"""Metric depth from end to end, on a bag that knows the truth: one row for each reference."""
+"""Metric depth from end to end, on a bag with ground truth: one row for each reference."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def degraded_truth_of(path: Path) -> DegradedTruthBackend:
 
 
 def _far(truth: FloatImage) -> FloatImage:
-    """Return the truth with the sky, which may be unknown in a message, infinitely far."""
+    """Return the ground truth with the sky, which may be unknown in a message, infinitely far."""
     return np.nan_to_num(truth, nan=np.inf, posinf=np.inf)
 
 

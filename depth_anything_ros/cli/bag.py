@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from depth_anything_ros.bag.comparison.limits import Limits
+from depth_anything_ros.bag.compare_limits import CompareLimits
 from depth_anything_ros.cli import bag_process
 from depth_anything_ros.cli.options import Verbs, positive, size
 from depth_anything_ros.cli.terminal import follow
@@ -114,7 +114,7 @@ def add(verbs: Verbs) -> None:
         help='judge the depth of both by this topic of A, too (without a name: %(const)s)',
     )
     compare.add_argument('--json', action='store_true', help='print everything as JSON')
-    for limit in dataclasses.fields(Limits):
+    for limit in dataclasses.fields(CompareLimits):
         text = f'{limit.metadata["help"]} (default: {limit.default:g})'
         name = '--' + limit.name.replace('_', '-')
         compare.add_argument(name, type=float, default=limit.default, metavar='LIMIT', help=text)
@@ -147,8 +147,8 @@ def _sample(options: argparse.Namespace) -> int:
 def _compare(options: argparse.Namespace) -> int:
     from depth_anything_ros.bag.compare import compare_bags
 
-    names = [limit.name for limit in dataclasses.fields(Limits)]
-    limits = Limits(**{name: getattr(options, name) for name in names})
+    names = [limit.name for limit in dataclasses.fields(CompareLimits)]
+    limits = CompareLimits(**{name: getattr(options, name) for name in names})
     with tqdm(unit='message', disable=None, leave=False) as bar:
         found = compare_bags(
             options.a, options.b, limits, options.topics, options.truth, follow(bar)
