@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from pathlib import Path
 
 from tqdm import tqdm
@@ -35,64 +34,6 @@ def add(verbs: Verbs) -> None:
     sample.set_defaults(verb=_sample)
 
     bag_process.add(bags)
-
-    play = bags.add_parser('play', help='a bag over DDS, for those without rosbag2')
-    play.add_argument('bag', metavar='BAG', type=Path, help='folder, .mcap or .db3 file')
-    play.add_argument('--topics', nargs='+', default=[], metavar='TOPIC', help='default: all')
-    play.add_argument(
-        '--remap', nargs='+', type=_pair, default=[], metavar='FROM:=TO', help='other names'
-    )
-    play.add_argument('--rate', type=positive, default=1.0, help='speed (default: 1)')
-    play.add_argument(
-        '--clock',
-        nargs='?',
-        type=positive,
-        const=100.0,
-        default=0.0,
-        metavar='HZ',
-        help='publish /clock, HZ times a second of wall time (100 without HZ)',
-    )
-    play.add_argument('--loop', action='store_true', help='begin again at the end')
-    play.add_argument(
-        '--start-offset', type=float, default=0.0, metavar='S', help='seconds to pass over'
-    )
-    play.add_argument(
-        '--duration',
-        type=positive,
-        default=float('inf'),
-        metavar='S',
-        help='seconds of the bag to play (default: to its end)',
-    )
-    play.add_argument(
-        '--wait-for',
-        nargs='+',
-        default=[],
-        metavar='TOPIC',
-        help='begin when each of these has a subscriber, and it knows this publisher',
-    )
-    play.add_argument(
-        '--lockstep',
-        default='',
-        metavar='ANSWERS',
-        help='each colour image waits until one with the stamp of the last came back on this '
-        'topic, like /depth_anything/relative/image; nothing is dropped',
-    )
-    play.add_argument(
-        '--timeout',
-        type=positive,
-        default=10.0,
-        metavar='S',
-        help='longest wait for an answer in lockstep (default: 10); status 1 if one took longer',
-    )
-    play.add_argument(
-        '--wait',
-        type=positive,
-        default=120.0,
-        metavar='S',
-        help='longest wait, before the start, for a subscriber of --wait-for or --lockstep and '
-        'for a publisher of ANSWERS (default: 120)',
-    )
-    play.set_defaults(verb=_play)
 
     compare = bags.add_parser(
         'compare', help='whether bag B is as good as bag A; exit status 1 if it is not'
@@ -155,38 +96,3 @@ def _compare(options: argparse.Namespace) -> int:
         )
     print(found.to_json() if options.json else found.table())
     return 1 if found.failures else 0
-
-
-def _pair(text: str) -> tuple[str, str]:
-    old, separator, new = text.partition(':=')
-    if not (old and separator and new):
-        raise argparse.ArgumentTypeError(f'{text} is no remapping: give it as /from:=/to')
-    return old, new
-
-
-def _play(options: argparse.Namespace) -> int:
-    from lab.play import PlayOptions, play
-
-    how = PlayOptions(
-        topics=tuple(options.topics),
-        remap=dict(options.remap),
-        rate=options.rate,
-        clock_hz=options.clock,
-        loop=options.loop,
-        start_offset_s=options.start_offset,
-        duration_s=options.duration,
-        wait_for=tuple(options.wait_for),
-        lockstep=options.lockstep,
-        timeout_s=options.timeout,
-        wait_s=options.wait,
-    )
-    told = '{n:.1f} of {total:.1f} s of the bag, {rate_noinv_fmt}'
-    with tqdm(total=0.0, unit='s', bar_format=told, disable=None) as bar:
-        summary = play(options.bag, how, follow(bar))
-    ending = ', stopped by Ctrl-C' if summary.interrupted else ''
-    print(f'{summary.messages} messages in {summary.seconds:.1f} s{ending}')
-    if summary.unanswered:
-        print(f'{len(summary.unanswered)} images without an answer', file=sys.stderr)
-        return 1
-    # Ctrl-C is how a loop ends.
-    return 130 if summary.interrupted and not options.loop else 0
