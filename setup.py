@@ -55,7 +55,8 @@ setup(
         'tqdm>=4.66',
     ],
     extras_require={
-        'bag': ['rosbags'],
+        # Older rosbags lose the QoS profiles of MCAP files; older mcap takes any length as true.
+        'bag': ['mcap>=1.2.2', 'rosbags>=0.11.6', 'zstandard>=0.19'],
         # Faster than torch on a CPU; `backend: auto` takes it where it is installed.
         'openvino': ['openvino>=2025.0'],
         'onnxruntime': ['onnx>=1.16', 'onnxruntime>=1.17'],
@@ -66,14 +67,16 @@ setup(
             'catkin_pkg',
             'hypothesis',
             'matplotlib',
+            'mcap>=1.2.2',
             'nncf>=2.19',
             'onnx>=1.16',
             'onnxruntime>=1.17',
             'packaging',
             'pytest>=7.4',
             'pytest-xdist>=3.4',
-            'rosbags',
+            'rosbags>=0.11.6',
             'scikit-image',
+            'zstandard>=0.19',
         ],
         'lint': ['import-linter', 'mypy', 'ruff', 'types-PyYAML', 'types-tqdm'],
         # From setuptools 80 on, colcon --symlink-install copies without saying so.

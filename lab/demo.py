@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 from tqdm import tqdm
 
-from depth_anything_ros.bag.parts import METADATA
+from depth_anything_ros.bag.writing import METADATA
 from depth_anything_ros.cli.options import (
     add_network,
     add_parameters,

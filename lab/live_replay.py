@@ -15,8 +15,6 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.srv import SetParameters
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.publisher import Publisher
-from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 from rosgraph_msgs.msg import Clock
@@ -31,6 +29,7 @@ from depth_anything_ros.core.timing import Window
 from depth_anything_ros.messages.stamps import ns_from_cdr
 from depth_anything_ros.messages.transforms import put_transforms
 from depth_anything_ros.ros.qos import LATCHED, REFERENCE, SENSOR
+from lab.feeder import Feeder
 from lab.isolation import isolated_domain
 from lab.live_node import node_arguments, process
 
@@ -49,7 +48,7 @@ _START_S = 120.0
 """Longest wait for the node to become active, in seconds: a large checkpoint on a slow disk."""
 
 _LAST_ANSWER_S = 10.0
-_CLOCK_PERIOD_S = 0.005
+_SPIN_S = 0.005
 
 
 @dataclass
@@ -75,29 +74,30 @@ def replay(bags: Mapping[Path, Path], parameters: Parameters) -> Replay:
     with isolated_domain(), process('depth_anything_ros.node', arguments) as node:
         rclpy.init()
         try:
-            player = _Player()
-            player.until_active(node)
+            peer = _Peer()
+            peer.until_active(node)
             for bag, recorded in bags.items():
                 with Writer(recorded, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-                    player.play(bag, writer)
-            result = player.result()
-            player.node.destroy_node()
+                    peer.play(bag, writer)
+            result = peer.result()
+            peer.node.destroy_node()
         finally:
             rclpy.try_shutdown()
     return result
 
 
-class _Player:
+class _Peer:
     """Publishes what the bags hold and records what the node publishes."""
 
     def __init__(self) -> None:
         self.node: Node = rclpy.create_node('depth_anything_demo')
         self._clock = self.node.create_publisher(Clock, '/clock', 1)
-        self._inputs: dict[str, Publisher] = {
-            IMAGE_TOPIC: self.node.create_publisher(Image, IMAGE_TOPIC, SENSOR),
-            _INFO_TOPIC: self.node.create_publisher(CameraInfo, _INFO_TOPIC, SENSOR),
-            _REFERENCE_TOPIC: self.node.create_publisher(PointCloud2, _REFERENCE_TOPIC, REFERENCE),
+        inputs = {
+            IMAGE_TOPIC: (Image, SENSOR),
+            _INFO_TOPIC: (CameraInfo, SENSOR),
+            _REFERENCE_TOPIC: (PointCloud2, REFERENCE),
         }
+        self._feeder = Feeder(self.node, inputs, IMAGE_TOPIC, self._until)
         self._set = self.node.create_client(SetParameters, '/depth_anything/set_parameters')
         self._sent_s: dict[int, float] = {}
         self._processed_ns: set[int] = set()
@@ -130,9 +130,8 @@ class _Player:
             if self._status.level == DiagnosticStatus.ERROR:
                 raise DepthAnythingError(f'the node says: {self._status.message}')
             values = {pair.key: pair.value for pair in self._status.values}
-            heard = values['state'] == 'active' and values['idle'] == 'False'
-            matched = all(p.get_subscription_count() for p in self._inputs.values())
-            if heard and matched and self._set.service_is_ready():
+            hears = values['state'] == 'active' and values['idle'] == 'False'
+            if hears and self._feeder.connected() and self._set.service_is_ready():
                 return
         raise DepthAnythingError(f'the node was not active within {_START_S:.0f} s')
 
@@ -145,19 +144,8 @@ class _Player:
         self._sent_s, self._processed_ns = {}, set()
         self._arrived_s = None
         self._tell_extrinsics(bag)
-        with AnyReader([bag]) as reader:
-            chosen = [c for c in reader.connections if c.topic in self._inputs]
-            offset_s = None
-            for connection, time_ns, data in reader.messages(chosen):
-                now_s = time.monotonic()
-                offset_s = now_s - time_ns * 1e-9 if offset_s is None else offset_s
-                while (wait_s := offset_s + time_ns * 1e-9 - time.monotonic()) > 0:
-                    self._tick(time_ns - round(wait_s * 1e9))
-                    rclpy.spin_once(self.node, timeout_sec=min(wait_s, _CLOCK_PERIOD_S))
-                self._tick(time_ns)
-                if connection.topic == IMAGE_TOPIC:
-                    self._sent_s[ns_from_cdr(bytes(data))] = time.monotonic()
-                self._inputs[connection.topic].publish(bytes(data))
+        with BagReader(bag) as reader:
+            time_ns = self._feeder.at_pace(reader, self._tick, self._on_sent)
         # What the node says while images flow; later it rightly says that they have ceased.
         self._totals.diagnostics = self._diagnostics
         # The output of the last image may still be on its way.
@@ -190,12 +178,25 @@ class _Player:
         if answer is None or not answer.results[0].successful:
             raise DepthAnythingError('the node did not take reference.extrinsics')
 
+    def _until(self, done: Callable[[], object], limit_s: float) -> bool:
+        """Spin until `done`; False if that took longer than `limit_s` seconds."""
+        end_s = time.monotonic() + limit_s
+        while not done():
+            left_s = end_s - time.monotonic()
+            if left_s <= 0:
+                return False
+            rclpy.spin_once(self.node, timeout_sec=min(left_s, _SPIN_S))
+        return True
+
     def _wait(self, from_ns: int, limit_s: float, done: Callable[[], bool]) -> None:
         """Spin until `done`, the clock going on from `from_ns`."""
         start_s = time.monotonic()
         while not done() and (waited_s := time.monotonic() - start_s) < limit_s:
             self._tick(from_ns + round(waited_s * 1e9))
-            rclpy.spin_once(self.node, timeout_sec=_CLOCK_PERIOD_S)
+            rclpy.spin_once(self.node, timeout_sec=_SPIN_S)
+
+    def _on_sent(self, stamp_ns: int) -> None:
+        self._sent_s[stamp_ns] = time.monotonic()
 
     def _tick(self, time_ns: int) -> None:
         seconds, nanoseconds = divmod(time_ns, 1_000_000_000)

@@ -14,7 +14,7 @@ from pathlib import Path
 from rosbags.rosbag2 import CompressionFormat, Writer
 from tqdm import tqdm
 
-from depth_anything_ros.bag.formats import LATCHED, RELIABLE, STORAGES
+from depth_anything_ros.bag.writing import LATCHED, RELIABLE, STORAGES
 from depth_anything_ros.cli.options import positive
 from depth_anything_ros.cli.terminal import follow
 from depth_anything_ros.core.errors import SettingError

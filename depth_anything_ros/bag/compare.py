@@ -10,19 +10,33 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from depth_anything_ros.bag.comparison.checks import (
+from depth_anything_ros.bag.compare_content import (
+    Content,
+    Side,
+    compare_content,
+    is_metric_depth,
+    judge_by_ground_truth,
+    measure_of,
+)
+from depth_anything_ros.bag.compare_frames import (
+    CAMERA_INFO,
+    TopicFrames,
     check_labels,
     check_latency,
     check_presence,
+    index_frames,
     latencies_ms,
+    match,
 )
-from depth_anything_ros.bag.comparison.content import Content, Side, compare_content
-from depth_anything_ros.bag.comparison.frames import CAMERA_INFO, TopicFrames, index_frames, match
-from depth_anything_ros.bag.comparison.limits import Limits
-from depth_anything_ros.bag.comparison.measures import measure_of
-from depth_anything_ros.bag.comparison.progress import OnProgress, Progress
-from depth_anything_ros.bag.comparison.results import Comparison, Failure, TopicResult, TruthResult
-from depth_anything_ros.bag.comparison.truth import is_truth, judge_by_truth
+from depth_anything_ros.bag.compare_limits import CompareLimits
+from depth_anything_ros.bag.compare_results import (
+    CompareProgress,
+    Comparison,
+    Failure,
+    GroundTruthResult,
+    OnProgress,
+    TopicResult,
+)
 from depth_anything_ros.bag.reading import BagReader, BagTopic
 from depth_anything_ros.core.errors import SettingError
 
@@ -35,7 +49,7 @@ _SYSTEM = ('/rosout', '/parameter_events', '/events/')
 def compare_bags(
     a: Path | str,
     b: Path | str,
-    limits: Limits | None = None,
+    limits: CompareLimits | None = None,
     topics: Collection[str] | None = None,
     truth: str = '',
     on_progress: OnProgress | None = None,
@@ -44,7 +58,8 @@ def compare_bags(
 
     `topics` names those to compare; without, every topic of A but those of ROS itself.
     `truth` names a topic of A with metric depth, against which the depth of both is judged as
-    well, and of B where A has none. `on_progress` hears how many of how many messages are read.
+    well, and of B where A has none. `on_progress` is called with how many of how many messages
+    are read.
     SettingError where a bag or a topic is not there.
     """
     with BagReader(a) as bag_a, BagReader(b) as bag_b:
@@ -53,17 +68,19 @@ def compare_bags(
         for name in topics or ():
             if name not in bag_b.topics:
                 bag_a.require(name)
-        return _Run(bag_a, bag_b, limits or Limits(), topics, truth, on_progress).compare()
+        return _Compare(
+            bag_a, bag_b, limits or CompareLimits(), topics, truth, on_progress
+        ).compare()
 
 
-class _Run:
-    """One comparison under way."""
+class _Compare:
+    """One comparison."""
 
     def __init__(
         self,
         bag_a: BagReader,
         bag_b: BagReader,
-        limits: Limits,
+        limits: CompareLimits,
         topics: Collection[str] | None,
         truth: str,
         on_progress: OnProgress | None,
@@ -77,12 +94,12 @@ class _Run:
             raise SettingError(f'bag {bag_a.path} has no messages to compare: check the path')
         indexed_a = {*self.names, *([truth] if truth else ())}
         indexed_b = {x for x in self.names if x in bag_b.topics} | set(self.new if truth else ())
-        self.progress = Progress(on_progress)
+        self.progress = CompareProgress(on_progress)
         self.frames_a = index_frames(bag_a, indexed_a, self.progress)
         self.frames_b = index_frames(bag_b, indexed_b, self.progress)
 
     def compare(self) -> Comparison:
-        """Do all of it."""
+        """Return all that was found."""
         true = self.true_depth() if self.truth else None
         topics = [self.topic(self.a.topics[name]) for name in self.names]
         truth = self.against(true) if true else []
@@ -123,7 +140,7 @@ class _Run:
             content = compare_content(*sides, places, measure.compare, self.limits, self.progress)
         self.failures += content.failures(name)
         late = latencies_ms(a, b)
-        # All that a camera_info tells is part of its label.
+        # All that a camera_info says is part of its label.
         labelled = 'calibration' if mine.kind == CAMERA_INFO else ''
         return TopicResult(
             name,
@@ -135,33 +152,33 @@ class _Run:
             len(places.extra),
             late[0] if late else None,
             late[1] if late else None,
-            {key: tally.figure() for key, tally in content.tallies.items()},
+            {key: stats.figure() for key, stats in content.stats.items()},
         )
 
     def true_depth(self) -> Side:
-        """Return the truth; SettingError where it is no metric depth."""
+        """Return the ground truth; SettingError where it is not metric depth."""
         side = self.side(self.a, self.frames_a, self.truth)
-        if side is None or not is_truth(side):
+        if side is None or not is_metric_depth(side):
             raise SettingError(
                 f'topic {self.truth} of {self.a.path} holds no depth in metres or millimetres: '
-                'name one that does as the truth'
+                'name one that does as ground truth'
             )
         return side
 
-    def against(self, truth: Side) -> list[TruthResult]:
-        """Judge the depth topics of A and B by the truth."""
+    def against(self, truth: Side) -> list[GroundTruthResult]:
+        """Judge the depth topics of A and B by ground truth."""
         results = []
         for name in [*self.names, *self.new]:
             a = self.side(self.a, self.frames_a, name)
             b = self.side(self.b, self.frames_b, name)
             if name == self.truth or not (a or b):
                 continue
-            judged = judge_by_truth(truth, a, b, self.limits, self.progress)
+            judged = judge_by_ground_truth(truth, a, b, self.limits, self.progress)
             if judged is not None:
                 results.append(judged[0])
                 self.failures += judged[1]
         if not results:
-            self.notes.append(f'no depth shares stamps and frame with the truth {self.truth}')
+            self.notes.append(f'no depth shares stamps and frame with ground truth {self.truth}')
         return results
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Metric depth of a bag that has ground truth, end to end: one row for each reference."""
+"""Metric depth from end to end, on a bag with ground truth: one row for each reference."""
 
 from __future__ import annotations
 

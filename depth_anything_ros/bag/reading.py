@@ -9,12 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import zstandard
 from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinition, Qos
-from rosbags.rosbag2.storage_mcap import DECOMPRESSORS
 from rosbags.serde import SerdeError
 from rosbags.typesys.store import Typestore
 
-from depth_anything_ros.bag.definitions import store_for
+from depth_anything_ros.bag.message_types import store_for
 from depth_anything_ros.bag.storages import Storage, open_storages
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.types import BgrImage
@@ -227,7 +227,7 @@ class BagReader:
                 for connection, time_ns, raw in storage.reader.messages(
                     connections, start_ns, stop_ns
                 ):
-                    data = DECOMPRESSORS['zstd'](raw, 0) if raw[:4] == _ZSTD else raw
+                    data = _decompressed(raw) if raw[:4] == _ZSTD else raw
                     yield BagMessage(
                         connection.topic, connection.msgtype, time_ns, data, self.store
                     )
@@ -255,6 +255,15 @@ def is_color(message: BagMessage) -> bool:
     # Some drivers call their 16UC1 depth mono16.
     depth = content.encoding == 'mono16' and 'depth' in message.topic
     return content.encoding in ENCODINGS and not depth
+
+
+def _decompressed(raw: bytes) -> bytes:
+    """Return the content of a zstd frame, which need not say how large it is."""
+    frame = zstandard.ZstdDecompressor().decompressobj()
+    data = frame.decompress(raw)
+    if not frame.eof:
+        raise zstandard.ZstdError('a compressed message ends too early')
+    return data
 
 
 def _topics(connections: list[Connection]) -> dict[str, BagTopic]:

@@ -14,9 +14,8 @@ from typing import Any, NamedTuple, Protocol
 import yaml
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader
-from rosbags.rosbag2.storage_mcap import McapReader
 
-from depth_anything_ros.bag.mcap_scan import McapScan
+from depth_anything_ros.bag.unindexed_mcap import UnindexedMcap, is_indexed
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 
 __all__ = ['Storage', 'StorageReader', 'open_storages']
@@ -139,28 +138,22 @@ def _open_file(path: Path) -> Storage:
 
 
 def _open_mcap(path: Path) -> Storage:
-    """Open by rosbags; without an end, an index or an order it can use, by a scan."""
+    """Open with rosbags; where it lacks an end, an index or an order it can use, record by record.
+
+    DepthAnythingError where it cannot be read at all.
+    """
     try:
-        reader = Reader(path)
-        reader.open()
-        if _indexed(reader):
+        if is_indexed(path):
+            reader = Reader(path)
+            reader.open()
             return Storage(path, reader)
-        reader.close()
-    except Exception:  # noqa: BLE001 - whatever rosbags stumbles over, the scan has its own say
+    except Exception:  # noqa: BLE001 - whatever is wrong is found again record by record
         pass
     try:
-        scan = McapScan(path)
+        unindexed = UnindexedMcap(path)
     except Exception as err:
         raise _damaged(path, err, f'try `mcap recover {path} -o fixed.mcap`') from err
-    return Storage(path, scan, scan.truncated)
-
-
-def _indexed(reader: Reader) -> bool:
-    """Say whether rosbags finds every message: it passes over what the index leaves out."""
-    chunks = reader.storage.chunks if isinstance(reader.storage, McapReader) else []
-    in_chunks = sum(sum(x.channel_count.values()) for x in chunks)
-    in_topics = sum(x.msgcount for x in reader.connections)
-    return in_chunks == in_topics == reader.message_count > 0
+    return Storage(path, unindexed, unindexed.truncated)
 
 
 def _open_sqlite(path: Path) -> Storage:

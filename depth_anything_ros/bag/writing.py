@@ -1,8 +1,8 @@
-"""Write a bag that is whole or not there: beside its name first, renamed when it is done.
+"""Write a bag that is either complete or absent: under another name, renamed when it is done.
 
 A bag OUT is written in the folder OUT.writing. It becomes OUT when it is finished, or OUT.partial,
-a valid bag too, when it has to stop early. A file that could not be written to its end (a full
-disk) is removed: half a chunk is no bag.
+also a valid bag, when it has to stop early. A file that could not be written to its end (a full
+disk) is removed.
 """
 
 from __future__ import annotations
@@ -13,18 +13,72 @@ import sqlite3
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 
-from rosbags.interfaces import Connection, MessageDefinitionFormat
-from rosbags.rosbag2 import CompressionFormat, Writer, WriterError
+from rosbags.interfaces import (
+    Connection,
+    MessageDefinitionFormat,
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
+from rosbags.rosbag2 import (
+    CompressionFormat,
+    CompressionMode,
+    StoragePlugin,
+    Writer,
+    WriterError,
+)
 from rosbags.typesys.store import Typestore
 
-from depth_anything_ros.bag.formats import RELIABLE, STORAGES
-from depth_anything_ros.bag.parts import METADATA, bag_files, join_parts
-from depth_anything_ros.bag.processing.interruption import undisturbed
 from depth_anything_ros.bag.reading import BagTopic
+from depth_anything_ros.bag.signals import delayed_interrupt
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 
-__all__ = ['BagWriter', 'check_free', 'check_outside', 'is_finished', 'partial_of', 'storage_of']
+__all__ = [
+    'LATCHED',
+    'METADATA',
+    'RELIABLE',
+    'STORAGES',
+    'BagWriter',
+    'check_free',
+    'check_outside',
+    'is_finished',
+    'partial_of',
+    'remove_partial',
+    'storage_of',
+]
+
+METADATA = 'metadata.yaml'
+
+STORAGES: Mapping[str, tuple[StoragePlugin, CompressionMode]] = MappingProxyType(
+    {
+        'mcap': (StoragePlugin.MCAP, CompressionMode.STORAGE),
+        'sqlite3': (StoragePlugin.SQLITE3, CompressionMode.MESSAGE),
+    }
+)
+"""Each storage with what rosbag2 compresses in it: chunks, or messages one by one."""
+
+_UNSET = QosTime(0, 0)
+
+RELIABLE = Qos(
+    QosHistory.KEEP_LAST,
+    10,
+    QosReliability.RELIABLE,
+    QosDurability.VOLATILE,
+    _UNSET,
+    _UNSET,
+    QosLiveliness.AUTOMATIC,
+    _UNSET,
+    False,
+)
+"""What drivers and the node offer; any subscriber matches it on playback."""
+
+LATCHED = RELIABLE._replace(depth=1, durability=QosDurability.TRANSIENT_LOCAL)
+"""What /tf_static is offered with: late subscribers hear the last message."""
 
 # Left free for the end of the bag, and for whatever else runs on the machine.
 _RESERVE_BYTES = 64 * 2**20
@@ -37,25 +91,19 @@ _IDL_HEAD = 80 * '=' + '\nIDL: '
 
 
 class BagWriter:
-    """Writes one bag; end it by `finish`, `leave` or `discard`.
+    """Writes one bag; end it with `finish`, `leave_partial` or `discard`.
 
     An error while writing discards what was written, and is a DepthAnythingError where the disk
-    is to blame. Not for several threads at once.
+    is to blame. Not thread-safe.
     """
 
-    def __init__(
-        self, out: Path, storage: str, *, compress: bool = False, begun: Path | None = None
-    ) -> None:
-        """`begun` is a bag with the same topics that this one goes on after; it will be moved.
-
-        SettingError where there is something at `out` already, or it cannot be created.
-        """
-        check_free(out, resume=begun is not None)
+    def __init__(self, out: Path, storage: str, *, compress: bool = False) -> None:
+        """SettingError where something is at `out` already, or it cannot be created."""
+        check_free(out)
         self.out = out
         self.closed = False
-        self._begun = begun
         self._work = _work_of(out)
-        self._folder = self._work / f'{out.name}_{len(bag_files(begun)) if begun else 0}'
+        self._folder = self._work / f'{out.name}_0'
         self._largest = 0
         self._connections: dict[tuple[str, str], Connection] = {}
         plugin, packed = STORAGES[storage]
@@ -100,7 +148,7 @@ class BagWriter:
         """Write one serialised message of an announced topic."""
         try:
             # Half a message would cost the whole file.
-            with undisturbed():
+            with delayed_interrupt():
                 self._writer.write(self._connections[topic, kind], receive_ns, raw)
         except Exception as err:
             self._fail(err)
@@ -108,7 +156,7 @@ class BagWriter:
         self._largest = max(self._largest, len(raw))
 
     def disk_space_problem(self) -> str:
-        """Say that the disk is nearly full; '' while there is room for more."""
+        """Return a message if the disk is nearly full, else ''."""
         free = shutil.disk_usage(self._work).free
         needed = _RESERVE_BYTES + _COPIES * self._largest
         if free >= needed:
@@ -116,67 +164,56 @@ class BagWriter:
         return f'only {free / 1e6:.0f} MB are left on the disk of {self.out}: make room'
 
     def finish(self) -> Path:
-        """Close the bag and give it its name."""
-        return self._end(self.out, {})
+        """Close the bag and rename it to OUT."""
+        return self._close_as(self.out)
 
-    def leave(self, notes: Mapping[str, bytes]) -> Path:
-        """Close the bag early as OUT.partial, with files of these names and contents beside."""
-        return self._end(partial_of(self.out), notes)
+    def leave_partial(self) -> Path:
+        """Close the bag early and rename it to OUT.partial."""
+        return self._close_as(partial_of(self.out))
 
     def discard(self) -> None:
-        """Remove what was written; what was begun before stays."""
+        """Remove what was written."""
         if self.closed:
             return
         self.closed = True
-        with undisturbed(last=True):
+        with delayed_interrupt(last=True):
             # A full disk refuses the last buffer too.
             with suppress(OSError, sqlite3.Error):
                 self._writer.abort()
             shutil.rmtree(self._work, ignore_errors=True)
 
-    def _end(self, target: Path, notes: Mapping[str, bytes]) -> Path:
-        # It is short, and done by the time an interruption that was held back would be told.
-        with undisturbed(last=True):
+    def _close_as(self, target: Path) -> Path:
+        # It takes too short a time to be worth interrupting.
+        with delayed_interrupt(last=True):
             try:
                 self._writer.close()
-                for name, content in notes.items():
-                    (self._folder / name).write_bytes(content)
-                if self._begun is not None:
-                    join_parts(self._begun, self._folder)
             except BaseException as err:
                 self._fail(err)
                 raise
             self.closed = True
-            self._rename(target)
+            try:
+                self._folder.rename(target)
+                self._work.rmdir()
+            except OSError as err:
+                raise DepthAnythingError(
+                    f'{self._folder} holds the whole bag, and cannot become {target} '
+                    f'({err.strerror}): move it there by hand'
+                ) from err
         return target
 
-    def _rename(self, target: Path) -> None:
-        """Return the bag, which is whole by now, its name."""
-        try:
-            if self._begun is not None:
-                shutil.rmtree(self._begun)
-            self._folder.rename(target)
-            self._work.rmdir()
-        except OSError as err:
-            raise DepthAnythingError(
-                f'{self._folder} holds the whole bag, and cannot become {target} '
-                f'({err.strerror}): move it there by hand'
-            ) from err
-
     def _fail(self, err: BaseException) -> None:
-        """Discard, and say it where the disk is to blame."""
+        """Discard the bag; DepthAnythingError where the disk is to blame."""
         self.discard()
         if isinstance(err, (OSError, sqlite3.Error, WriterError)):
             reason = (isinstance(err, OSError) and err.strerror) or str(err)
-            kept = f'; {self._begun} stays as it was' if self._begun is not None else ''
             raise DepthAnythingError(
-                f'{self.out} cannot be written ({reason}): what was written is removed{kept}; '
+                f'{self.out} cannot be written ({reason}): what was written is removed; '
                 'make room and start again'
             ) from err
 
 
 def partial_of(out: Path) -> Path:
-    """Return the name of a bag that stopped early."""
+    """Return the path of a bag that stopped early."""
     return out.with_name(f'{out.name}.partial')
 
 
@@ -187,14 +224,24 @@ def storage_of(bag: Path) -> str:
 
 
 def is_finished(out: Path) -> bool:
-    """Say whether there is a bag at `out` that was written to its end."""
+    """Return whether there is a bag at `out` that was written to its end."""
     return (out / METADATA).is_file()
 
 
-def check_free(out: Path, *, resume: bool = False) -> None:
+def remove_partial(out: Path) -> None:
+    """Remove OUT.partial, if there is one; SettingError where that is not a bag."""
+    partial = partial_of(out)
+    if not partial.exists():
+        return
+    if not is_finished(partial):
+        raise SettingError(f'{partial} is not a bag: rename or remove it')
+    shutil.rmtree(partial)
+
+
+def check_free(out: Path, *, partial_allowed: bool = False) -> None:
     """SettingError where no bag can be written at `out`, or something is in the way.
 
-    A part of it that is there already is in the way unless it is to be gone on with.
+    OUT.partial is in the way unless `partial_allowed`.
     """
     if out.name in ('', '..'):
         raise SettingError(
@@ -210,12 +257,13 @@ def check_free(out: Path, *, resume: bool = False) -> None:
         raise SettingError(f'{out} is already there: give another name or remove it')
     if work in taken:
         raise SettingError(
-            f'{work} is there: another run writes it, or it is left of one that was killed; '
-            'remove it then'
+            f'{work} is there: another run writes it, or one that was killed left it with what '
+            'it had written; rename or remove it then'
         )
-    if partial in taken and not resume:
+    if partial in taken and not partial_allowed:
         raise SettingError(
-            f'{partial} is left of a run that was stopped: go on with --resume, or remove it'
+            f'{partial} is left of a run that was stopped: start it again with --resume, or '
+            'rename or remove it'
         )
     if not parent.is_dir():
         raise _cannot(out, f'{parent} is no folder')

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from depth_anything_ros.bag.comparison.limits import Limits
+from depth_anything_ros.bag.compare_limits import CompareLimits
 from depth_anything_ros.cli import bag_process
 from depth_anything_ros.cli.options import (
     NETWORK,
@@ -54,7 +54,7 @@ def _add_compare(bags: Verbs) -> None:
     )
     compare.add_argument('--json', action='store_true', help='print everything as JSON')
     limits = compare.add_argument_group('limits', 'inf allows anything')
-    for limit in dataclasses.fields(Limits):
+    for limit in dataclasses.fields(CompareLimits):
         name = '--' + limit.name.replace('_', '-')
         help_text = f'{limit.metadata["help"]} (default: {limit.default:g})'
         limits.add_argument(
@@ -81,8 +81,8 @@ def _add_prove(bags: Verbs) -> None:
 def _compare(options: argparse.Namespace) -> int:
     from depth_anything_ros.bag.compare import compare_bags
 
-    names = [limit.name for limit in dataclasses.fields(Limits)]
-    limits = Limits(**{name: getattr(options, name) for name in names})
+    names = [limit.name for limit in dataclasses.fields(CompareLimits)]
+    limits = CompareLimits(**{name: getattr(options, name) for name in names})
     with tqdm(unit='message', disable=None, leave=False) as bar:
         found = compare_bags(
             options.a, options.b, limits, options.topics, options.ground_truth, follow(bar)

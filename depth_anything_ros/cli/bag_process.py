@@ -69,7 +69,9 @@ def add(bags: Verbs) -> None:
         help='any parameter, repeated; wins over file and options',
     )
     process.add_argument(
-        '--resume', action='store_true', help='go on with OUT.partial; skip bags that are there'
+        '--resume',
+        action='store_true',
+        help='skip outputs that are finished; start interrupted ones (OUT.partial) again',
     )
     process.add_argument(
         '--jobs', type=int, default=1, help='bags at a time, each on --threads (default: 1)'
@@ -82,15 +84,15 @@ def add(bags: Verbs) -> None:
 
 
 def _process(options: argparse.Namespace) -> int:
+    from depth_anything_ros.bag.jobs import process_bags
     from depth_anything_ros.bag.parameter_files import (
         parameters_from_file,
         parameters_from_settings,
     )
-    from depth_anything_ros.bag.processing.jobs import process_bags
-    from depth_anything_ros.bag.processing.plan import Choice
-    from depth_anything_ros.bag.processing.results import json_text, table
+    from depth_anything_ros.bag.plan import ProcessOptions
+    from depth_anything_ros.bag.summary import json_text, table
 
-    choice = Choice(
+    how = ProcessOptions(
         tuple(options.image),
         options.camera_info,
         options.reference,
@@ -106,7 +108,7 @@ def _process(options: argparse.Namespace) -> int:
     parameters = parameters_from_flat(given | parameters_from_settings(options.set))
     with tqdm(unit='image', disable=None) as bar:
         found = process_bags(
-            options.input, options.output, parameters, choice, options.jobs, follow(bar), fetch
+            options.input, options.output, parameters, how, options.jobs, follow(bar), fetch
         )
     print(json_text(found) if options.json else table(found))
     return 0 if all(each.good for each in found) else 1

@@ -17,8 +17,8 @@ from tqdm import tqdm
 
 from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.backends.loading import load_backend
+from depth_anything_ros.bag.plan import ProcessOptions
 from depth_anything_ros.bag.process import process_bag
-from depth_anything_ros.bag.processing.plan import Choice
 from depth_anything_ros.bag.reading import BagReader, bgr_of
 from depth_anything_ros.bag.writing import BagWriter, storage_of
 from depth_anything_ros.cli.options import require_some
@@ -98,8 +98,8 @@ def bench_bag(
         for done in range(rounds):
             alone.ms.append(_alone(backend, parameters, islice(cycle(pictures), images)) / images)
             for copy, passes in processed.items():
-                choice = Choice(images=(topic,), copy=(copy,))
-                _process(bag, work / 'out', backend, parameters, choice, passes)
+                options = ProcessOptions(images=(topic,), copy=(copy,))
+                _process(bag, work / 'out', backend, parameters, options, passes)
             on_progress(done + 1, rounds)
         info = backend.info
         backend.close()
@@ -158,7 +158,7 @@ def _process(
     out: Path,
     backend: DepthBackend,
     parameters: Parameters,
-    choice: Choice,
+    options: ProcessOptions,
     passes: _Passes,
 ) -> None:
     """Process the bag once more, from opening it to the name of the finished one."""
@@ -169,8 +169,7 @@ def _process(
             passes.memory_mb.append(memory_of(os.getpid(), 0).resident_kb / 1024)
 
     start_s = time.perf_counter()
-    # An interruption is to end the bench, and not this bag alone.
-    done = process_bag(bag, out, backend, parameters, choice, measure, stop=lambda: '')
+    done = process_bag(bag, out, backend, parameters, options, measure)
     passes.ms.append((time.perf_counter() - start_s) * 1e3 / max(1, done.images))
     shutil.rmtree(out)
 

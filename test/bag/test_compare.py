@@ -12,8 +12,8 @@ import pytest
 from written_bag import MAKE, write_bag
 
 from depth_anything_ros.bag.compare import compare_bags
-from depth_anything_ros.bag.comparison.limits import Limits
-from depth_anything_ros.bag.comparison.results import Comparison, seconds
+from depth_anything_ros.bag.compare_limits import CompareLimits
+from depth_anything_ros.bag.compare_results import Comparison, seconds
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.types import Camera
 from lab.topic_names import TRUTH
@@ -225,7 +225,7 @@ def test_another_sigma_is_caught(compare: Compare, by: float) -> None:
     figures = found.topics[0].figures
     assert figures.keys() == {'coverage', 'sigma_rel'}
     assert figures['sigma_rel'].mean == pytest.approx(abs(by - 1.0), rel=1e-4)
-    assert compare_bags(found.a, found.b, Limits(sigma_rel=9.0)).failures == ()
+    assert compare_bags(found.a, found.b, CompareLimits(sigma_rel=9.0)).failures == ()
 
 
 @pytest.mark.parametrize(
@@ -360,10 +360,10 @@ def test_another_type_is_caught(compare: Compare) -> None:
 
 def test_frames_may_be_missing_as_limits_allow(compare: Compare) -> None:
     b = outputs([0, 1, 3, 4, 5, 6, 8])
-    found = compare(outputs(), b, limits=Limits(missing=2, extra=1))
+    found = compare(outputs(), b, limits=CompareLimits(missing=2, extra=1))
     assert found.failures == ()
     assert all((each.missing, each.extra) == (2, 1) for each in found.topics)
-    strict = compare_bags(found.a, found.b, Limits(missing=1, extra=1))
+    strict = compare_bags(found.a, found.b, CompareLimits(missing=1, extra=1))
     assert {what for _, what in failed(strict)} == {'missing'}
     (first, *_) = strict.failures
     assert [stamp for stamp, _ in first.worst] == [START + 2 * PERIOD, START + 7 * PERIOD]
@@ -371,7 +371,7 @@ def test_frames_may_be_missing_as_limits_allow(compare: Compare) -> None:
 
 def test_bags_without_a_common_stamp_never_pass(compare: Compare) -> None:
     later = [(topic, at + 5, message) for topic, at, message in outputs(range(20, 28))]
-    found = compare(outputs(), later, limits=Limits(missing=99, extra=99))
+    found = compare(outputs(), later, limits=CompareLimits(missing=99, extra=99))
     assert {what for _, what in failed(found)} == {'unmatched'}
     assert '1700000000.000000000 and 1700000002.000000000' in str(found.failures[0])
 
@@ -524,10 +524,10 @@ def test_better_against_the_truth_is_no_failure_and_worse_is(compare: Compare) -
         return outputs(change=lambda depth: depth * np.float32(by)) + truth()
 
     loose = {'abs_rel': 1.0, 'cloud_m': 9.0, 'cloud_rel': 9.0}
-    found = compare(scaled(1.04), scaled(1.08), limits=Limits(**loose), truth=TRUTH)
+    found = compare(scaled(1.04), scaled(1.08), limits=CompareLimits(**loose), truth=TRUTH)
     assert failed(found) == {(DEPTH, 'truth_worse')}
     (failure,) = found.failures
-    assert 'abs_rel against the truth grows from 0.04 to 0.08' in str(failure)
+    assert 'abs_rel against ground truth grows from 0.04 to 0.08' in str(failure)
     assert failure.worst[0][1] == pytest.approx(0.08, rel=1e-3)
     results = {each.topic: each for each in found.truth}
     assert set(results) == {DEPTH, IMAGE, RAW}
@@ -536,9 +536,9 @@ def test_better_against_the_truth_is_no_failure_and_worse_is(compare: Compare) -
     # The network's inverse depth against that of the truth, whatever its scale.
     assert results[RAW].b is not None
     assert results[RAW].b['ssi_error'] < 1e-3
-    better = compare_bags(found.b, found.a, Limits(**loose), truth=TRUTH)
+    better = compare_bags(found.b, found.a, CompareLimits(**loose), truth=TRUTH)
     assert better.failures == ()
-    allowed = Limits(**loose, truth_worse=0.05)
+    allowed = CompareLimits(**loose, truth_worse=0.05)
     assert compare_bags(found.a, found.b, allowed, truth=TRUTH).failures == ()
 
 
@@ -547,7 +547,7 @@ def test_only_frames_of_all_three_count_against_the_truth(compare: Compare) -> N
         return scene(index) * np.float32(2.0 if index == 7 else 1.0)
 
     a, b = outputs(content=content) + truth(), outputs(range(7)) + truth()
-    found = compare(a, b, topics=[DEPTH], limits=Limits(missing=1), truth=TRUTH)
+    found = compare(a, b, topics=[DEPTH], limits=CompareLimits(missing=1), truth=TRUTH)
     (depth,) = found.truth
     assert depth.frames == 7
     assert depth.a is not None
@@ -580,7 +580,7 @@ def test_depth_of_another_camera_is_not_judged_by_the_truth(compare: Compare) ->
     other = [x for x in outputs(frame='rear') if x[0] == DEPTH]
     found = compare(truth() + other, truth() + other, truth=TRUTH)
     assert found.truth == ()
-    assert found.notes == (f'no depth shares stamps and frame with the truth {TRUTH}',)
+    assert found.notes == (f'no depth shares stamps and frame with ground truth {TRUTH}',)
 
 
 @pytest.mark.parametrize('name', [COLOR, RAW, '/state', '/nothing'])
@@ -655,7 +655,7 @@ def test_progress_reaches_its_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize('value', [-0.1, float('nan')])
 def test_limits_are_refused(value: float) -> None:
     with pytest.raises(SettingError, match='limit abs_rel is'):
-        Limits(abs_rel=value)
+        CompareLimits(abs_rel=value)
 
 
 def test_memory_does_not_grow_with_the_bags(tmp_path: Path) -> None:
@@ -671,7 +671,7 @@ def test_memory_does_not_grow_with_the_bags(tmp_path: Path) -> None:
         b = write_bag(tmp_path / f'b{count}', frames(), 'sqlite3')
         tracemalloc.start()
         try:
-            assert compare_bags(a, b, Limits(extra=np.inf)).failures == ()
+            assert compare_bags(a, b, CompareLimits(extra=np.inf)).failures == ()
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

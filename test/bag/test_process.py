@@ -8,6 +8,8 @@ import multiprocessing
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,17 +30,16 @@ from rosbags.rosbag2.storage_mcap import McapWriter
 from rosbags.rosbag2.storage_sqlite3 import Sqlite3Writer
 from written_bag import write_bag
 
+from depth_anything_ros.backends.base import DepthBackend
+from depth_anything_ros.bag import jobs as jobs_module
 from depth_anything_ros.bag import process as process_module
-from depth_anything_ros.bag.formats import RELIABLE
-from depth_anything_ros.bag.process import process_bag
-from depth_anything_ros.bag.processing import jobs as jobs_module
-from depth_anything_ros.bag.processing.blank_messages import output_store
-from depth_anything_ros.bag.processing.jobs import process_bags
-from depth_anything_ros.bag.processing.plan import Choice
-from depth_anything_ros.bag.processing.results import BagSummary, State, json_text, table
-from depth_anything_ros.bag.processing.resume import RESUME_FILE, STATE_FILE
+from depth_anything_ros.bag.jobs import process_bags
+from depth_anything_ros.bag.message_types import output_store
+from depth_anything_ros.bag.plan import ProcessOptions
 from depth_anything_ros.bag.reading import BagReader, BagTopic
-from depth_anything_ros.bag.writing import BagWriter, storage_of
+from depth_anything_ros.bag.signals import stop_signals
+from depth_anything_ros.bag.summary import BagState, BagSummary, json_text, table
+from depth_anything_ros.bag.writing import RELIABLE, BagWriter, storage_of
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.parameters import Parameters, parameters_from_flat
 from depth_anything_ros.messages.camera_info import camera_from_info
@@ -51,8 +52,9 @@ OUT = '/depth_anything'
 RELATIVE, DEPTH_OUT, SIGMA = f'{OUT}/relative/image', f'{OUT}/depth/image', f'{OUT}/depth/sigma'
 METRIC = {DEPTH_OUT, SIGMA, f'{OUT}/depth/camera_info'}
 # The smallest network there is.
-FAST = parameters_from_flat({'variant': 'demo', 'weights': 'random', 'device': 'cpu'})
-BY_LIDAR = Choice(reference=LIDAR)
+NETWORK = {'variant': 'demo', 'weights': 'random', 'device': 'cpu'}
+FAST = parameters_from_flat(NETWORK)
+BY_LIDAR = ProcessOptions(reference=LIDAR)
 IMAGES, IMAGES_OF_TEN = 10, 2
 Messages = list[tuple[str, int, bytes]]
 
@@ -81,7 +83,7 @@ def bag(room: Drive, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole(bag: Path, room: Drive, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What comes of the bag with a lidar as reference, and nothing in the way."""
     out = tmp_path_factory.mktemp('whole') / 'out'
-    assert process_bag(bag, out, room.backend(), Parameters(), BY_LIDAR).good
+    assert processed(bag, out, room.backend(), Parameters(), BY_LIDAR).good
     return out
 
 
@@ -114,6 +116,19 @@ class After:
         before, self.done = self.done, done
         if before < self.count <= done:
             self.act()
+
+
+def processed(
+    bag: Path,
+    out: Path,
+    backend: DepthBackend,
+    parameters: Parameters,
+    options: ProcessOptions | None = None,
+    on_images: Callable[[int], object] = lambda images: None,
+) -> BagSummary:
+    """One bag under the signal handlers of process_bags."""
+    with stop_signals() as stop:
+        return process_module.process_bag(bag, out, backend, parameters, options, on_images, stop)
 
 
 def interrupt() -> None:
@@ -165,7 +180,7 @@ def test_profiles_definitions_and_empty_topics_are_kept(room: Drive, tmp_path: P
         qos=(best_effort,),
         extra_topics=(('/silent', 'std_msgs/msg/String'),),
     )
-    process_bag(source, tmp_path / 'out', room.backend(), Parameters())
+    processed(source, tmp_path / 'out', room.backend(), Parameters())
     with BagReader(source) as before, BagReader(tmp_path / 'out') as after:
         for name, topic in before.topics.items():
             assert replace(after.topics[name], digest=topic.digest) == topic
@@ -207,14 +222,16 @@ def test_messages_of_types_that_nobody_knows_are_copied(
 def test_what_is_not_to_be_copied_is_dropped(
     bag: Path, room: Drive, tmp_path: Path, copy: tuple[str, ...], expected: set[str]
 ) -> None:
-    summary = process_bag(bag, tmp_path / 'out', room.backend(), Parameters(), Choice(copy=copy))
+    summary = processed(
+        bag, tmp_path / 'out', room.backend(), Parameters(), ProcessOptions(copy=copy)
+    )
     assert counts(tmp_path / 'out').keys() == expected | {RELATIVE}
     assert summary.copied == sum(counts(bag)[name] for name in expected)
 
 
 def test_only_the_chosen_outputs_are_made(bag: Path, room: Drive, tmp_path: Path) -> None:
-    choice = replace(BY_LIDAR, outputs=('points', 'color', 'frame_stats'), copy=('none',))
-    summary = process_bag(bag, tmp_path / 'out', room.backend(), Parameters(), choice)
+    options = replace(BY_LIDAR, outputs=('points', 'color', 'frame_stats'), copy=('none',))
+    summary = processed(bag, tmp_path / 'out', room.backend(), Parameters(), options)
     found = counts(tmp_path / 'out')
     color = f'{OUT}/relative/image_color'
     assert found.keys() == {f'{OUT}/points', color, f'{OUT}/frame_stats'}
@@ -234,8 +251,8 @@ def test_both_storages_hold_the_same(
     # The storage of the input is kept, and one that is compressed is read.
     how = CompressionMode.MESSAGE if storage == 'sqlite3' else CompressionMode.STORAGE
     source = write_bag(tmp_path / 'in', recorded(room), storage, how)
-    choice = replace(BY_LIDAR, compress=compress)
-    process_bag(source, tmp_path / 'out', room.backend(), Parameters(), choice)
+    options = replace(BY_LIDAR, compress=compress)
+    processed(source, tmp_path / 'out', room.backend(), Parameters(), options)
     assert storage_of(tmp_path / 'out') == storage
     assert content(tmp_path / 'out') == content(whole)
 
@@ -243,8 +260,8 @@ def test_both_storages_hold_the_same(
 def test_another_storage_is_written_where_asked(
     bag: Path, room: Drive, whole: Path, tmp_path: Path
 ) -> None:
-    choice = replace(BY_LIDAR, storage='sqlite3')
-    process_bag(bag, tmp_path / 'out', room.backend(), Parameters(), choice)
+    options = replace(BY_LIDAR, storage='sqlite3')
+    processed(bag, tmp_path / 'out', room.backend(), Parameters(), options)
     assert storage_of(tmp_path / 'out') == 'sqlite3'
     assert content(tmp_path / 'out') == content(whole)
 
@@ -256,7 +273,7 @@ def test_compressed_images(room: Drive, tmp_path: Path) -> None:
         (bgr_from_compressed(each), room.truth[stamp_of(each)]) for each in pictures
     )
     source = write_bag(tmp_path / 'in', messages)
-    summary = process_bag(source, tmp_path / 'out', backend, Parameters(), BY_LIDAR)
+    summary = processed(source, tmp_path / 'out', backend, Parameters(), BY_LIDAR)
     assert (summary.images, summary.frames) == (IMAGES, IMAGES)
     assert len(read(tmp_path / 'out', RELATIVE)) == IMAGES
 
@@ -267,7 +284,9 @@ def test_several_cameras_get_their_names(room: Drive, tmp_path: Path) -> None:
         (f'/robot/{name}/image_raw', ns, m) for ns, m in pictures for name in ('front', 'rear')
     ]
     source = write_bag(tmp_path / 'in', messages)
-    process_bag(source, tmp_path / 'out', room.backend(), Parameters(), Choice(copy=('none',)))
+    processed(
+        source, tmp_path / 'out', room.backend(), Parameters(), ProcessOptions(copy=('none',))
+    )
     front, rear = (f'{OUT}/{name}/relative/image' for name in ('front', 'rear'))
     assert counts(tmp_path / 'out') == {front: IMAGES, rear: IMAGES}
     both = content(tmp_path / 'out')
@@ -278,7 +297,7 @@ def test_outputs_of_an_earlier_run_are_no_input_and_are_replaced(
     whole: Path, room: Drive, tmp_path: Path
 ) -> None:
     again = tmp_path / 'again'
-    process_bag(whole, again, room.backend(), Parameters(), BY_LIDAR)
+    processed(whole, again, room.backend(), Parameters(), BY_LIDAR)
     assert content(again) == content(whole)
 
 
@@ -288,7 +307,7 @@ def test_images_that_are_refused_are_counted(room: Drive, tmp_path: Path) -> Non
     topic, receive_ns, message = messages[place]
     messages[place] = topic, receive_ns, replace(message, data=np.zeros(9, np.uint8))
     source = write_bag(tmp_path / 'in', messages)
-    summary = process_bag(source, tmp_path / 'out', room.backend(), Parameters())
+    summary = processed(source, tmp_path / 'out', room.backend(), Parameters())
     assert (summary.images, summary.frames) == (IMAGES, IMAGES - 1)
     (refused,) = summary.refused
     assert (refused.name, refused.count) == ('bad_data_size', 1)
@@ -303,34 +322,38 @@ def test_a_bag_of_which_every_image_is_refused_is_not_good(room: Drive, tmp_path
         (topic, ns, replace(message, data=np.zeros(9, np.uint8)) if topic == IMAGE else message)
         for topic, ns, message in recorded(room)
     ]
-    choice = Choice(images=(IMAGE,))
+    options = ProcessOptions(images=(IMAGE,))
     source = write_bag(tmp_path / 'in', messages)
-    summary = process_bag(source, tmp_path / 'out', room.backend(), Parameters(), choice)
-    assert (summary.state, summary.good) == (State.DONE, False)
+    summary = processed(source, tmp_path / 'out', room.backend(), Parameters(), options)
+    assert (summary.state, summary.good) == (BagState.DONE, False)
     silent = (('/silent/image', 'sensor_msgs/msg/Image'),)
     source = write_bag(tmp_path / 'silent', recorded(room), extra_topics=silent)
-    summary = process_bag(
-        source, tmp_path / 'none', room.backend(), Parameters(), Choice(images=('/silent/image',))
+    summary = processed(
+        source,
+        tmp_path / 'none',
+        room.backend(),
+        Parameters(),
+        ProcessOptions(images=('/silent/image',)),
     )
     assert not summary.good
     assert 'it has no images: name a topic that has some (--image)' in table([summary])
 
 
 @pytest.mark.parametrize(
-    ('missing', 'choice', 'kind', 'reason'),
+    ('missing', 'options', 'kind', 'reason'),
     [
         ('/tf_static', BY_LIDAR, 'auto', 'no_transform'),
         (INFO, BY_LIDAR, 'auto', 'no_camera_info'),
-        ('/tf_static', Choice(), 'ground_plane', 'no_transform'),
+        ('/tf_static', ProcessOptions(), 'ground_plane', 'no_transform'),
     ],
 )
 def test_a_reference_that_never_works_is_told_and_not_good(
-    room: Drive, tmp_path: Path, missing: str, choice: Choice, kind: str, reason: str
+    room: Drive, tmp_path: Path, missing: str, options: ProcessOptions, kind: str, reason: str
 ) -> None:
     source = write_bag(tmp_path / 'in', [each for each in recorded(room) if each[0] != missing])
     parameters = parameters_from_flat({'reference.type': kind})
-    summary = process_bag(source, tmp_path / 'out', room.backend(), parameters, choice)
-    assert (summary.state, summary.metric, summary.good) == (State.DONE, 0, False)
+    summary = processed(source, tmp_path / 'out', room.backend(), parameters, options)
+    assert (summary.state, summary.metric, summary.good) == (BagState.DONE, 0, False)
     (why,) = summary.no_metres
     assert (why.name, why.count) == (reason, IMAGES)
     assert f'{IMAGES} of {IMAGES} frames without metres: {why.message}' in table([summary])
@@ -339,48 +362,40 @@ def test_a_reference_that_never_works_is_told_and_not_good(
     assert row['no_metres'] == [{'name': reason, 'count': IMAGES, 'message': why.message}]
 
 
-def test_frames_without_metres_are_counted_on_by_the_run_that_goes_on(
-    room: Drive, tmp_path: Path
-) -> None:
-    source = write_bag(tmp_path / 'in', [x for x in recorded(room) if x[0] != '/tf_static'])
-    stopped(source, room, tmp_path / 'out')
-    summary = process_bag(
-        source, tmp_path / 'out', room.backend(), Parameters(), replace(BY_LIDAR, resume=True)
-    )
-    assert [each.count for each in summary.no_metres] == [IMAGES]
-
-
 @pytest.mark.parametrize(
-    ('choice', 'message'),
+    ('options', 'message'),
     [
-        (Choice(outputs=('depth',)), "output 'depth/image' needs metres: name a reference"),
-        (Choice(images=('/nowhere',)), 'has no topic /nowhere: it has'),
-        (Choice(copy=('/nowhere',)), 'has no topic /nowhere: it has'),
         (
-            Choice(images=(IMAGE, COMPRESSED), camera_info=INFO),
+            ProcessOptions(outputs=('depth',)),
+            "output 'depth/image' needs metres: name a reference",
+        ),
+        (ProcessOptions(images=('/nowhere',)), 'has no topic /nowhere: it has'),
+        (ProcessOptions(copy=('/nowhere',)), 'has no topic /nowhere: it has'),
+        (
+            ProcessOptions(images=(IMAGE, COMPRESSED), camera_info=INFO),
             'is one topic for 2 image topics',
         ),
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_is_written(
-    bag: Path, room: Drive, tmp_path: Path, choice: Choice, message: str
+    bag: Path, room: Drive, tmp_path: Path, options: ProcessOptions, message: str
 ) -> None:
     with pytest.raises(SettingError, match=message):
-        process_bag(bag, tmp_path / 'out', room.backend(), Parameters(), choice)
+        processed(bag, tmp_path / 'out', room.backend(), Parameters(), options)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ('choice', 'message'),
+    ('options', 'message'),
     [
         ({'outputs': ('deep',)}, "output 'deep' is not known: choose from relative"),
         ({'storage': 'tape'}, "storage 'tape' is not known: choose one of mcap, sqlite3"),
         ({'copy': ('none', SCAN)}, 'says two things: all and none stand alone'),
     ],
 )
-def test_a_choice_that_fits_no_bag_is_none(choice: dict[str, Any], message: str) -> None:
+def test_a_options_that_fits_no_bag_is_none(options: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingError, match=message):
-        Choice(**choice)
+        ProcessOptions(**options)
 
 
 @pytest.mark.parametrize('out', ['.', '/', '', '..', 'x' * 255, 'file/out', 'in/out'])
@@ -397,7 +412,9 @@ def test_outputs_that_cannot_be_are_refused_before_there_is_a_network(
     with pytest.raises(SettingError, match=r'names no new folder|cannot be written|inside of the'):
         process_bags([Path('in')], Path(out), FAST, fetch=never)
     with pytest.raises(DepthAnythingError, match='has no topic /nowhere'):
-        process_bags([Path('in')], Path('out'), FAST, Choice(reference='/nowhere'), fetch=never)
+        process_bags(
+            [Path('in')], Path('out'), FAST, ProcessOptions(reference='/nowhere'), fetch=never
+        )
     assert sorted(bag.iterdir()) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ['file', 'in']
 
@@ -415,7 +432,7 @@ def test_nothing_is_overwritten(bag: Path, room: Drive, tmp_path: Path) -> None:
     for name in ('out', 'out.partial', 'out.writing'):
         (tmp_path / name).mkdir()
         with pytest.raises(SettingError, match=rf'{name} is (already )?(there|left)'):
-            process_bag(bag, tmp_path / 'out', room.backend(), Parameters())
+            processed(bag, tmp_path / 'out', room.backend(), Parameters())
         (tmp_path / name).rmdir()
 
 
@@ -431,72 +448,108 @@ def test_twice_gives_equal_bytes(bag: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
-@pytest.mark.parametrize('stops', [[4], [1, 3, 2]])
-def test_an_interrupted_run_leaves_a_valid_bag_and_another_goes_on_to_the_same_end(
-    bag: Path, room: Drive, whole: Path, tmp_path: Path, storage: str, stops: list[int]
+def test_an_interrupted_run_leaves_a_valid_bag_and_resume_starts_it_again(
+    bag: Path, room: Drive, whole: Path, tmp_path: Path, storage: str
 ) -> None:
     out, partial = tmp_path / 'out', tmp_path / 'out.partial'
-    choice = replace(BY_LIDAR, storage=storage)
-    done = 0
-    for stop in stops:
-        done += stop
-        summary = process_bag(
-            bag, out, room.backend(), Parameters(), choice, After(done, interrupt)
-        )
-        assert summary.state is State.STOPPED
-        assert (summary.images, summary.out) == (done, partial)
-        assert f'stopped by SIGINT; {partial} holds what there is' in summary.why
+    options = replace(BY_LIDAR, storage=storage)
+    arguments = bag, out, room.backend(), Parameters()
+    for resume, stop in ((False, 4), (True, 2)):
+        options = replace(options, resume=resume)
+        summary = processed(*arguments, options, After(stop, interrupt))
+        assert summary.state is BagState.STOPPED
+        assert (summary.images, summary.out) == (stop, partial)
+        assert summary.why.startswith(f'stopped by SIGINT; {partial} holds what there is, and ')
         assert not out.exists()
         found = content(partial)
         assert found == content(whole)[: len(found)]
-        assert len([item for item in found if item[0] == RELATIVE]) == done
-        choice = replace(choice, resume=True)
-    summary = process_bag(bag, out, room.backend(), Parameters(), choice)
-    assert summary.state is State.DONE
+        assert len([item for item in found if item[0] == RELATIVE]) == stop
+    with pytest.raises(SettingError, match='start it again with --resume, or rename or remove'):
+        processed(*arguments, replace(options, resume=False))
+    summary = processed(*arguments, options)
+    assert summary.state is BagState.DONE
     assert (summary.images, summary.frames) == (IMAGES, IMAGES)
     assert content(out) == content(whole)
     assert [path.name for path in tmp_path.iterdir()] == ['out']
-    assert not [path for path in out.iterdir() if path.name.startswith('resume')]
-    assert process_bag(bag, out, room.backend(), Parameters(), choice).state is State.WAS_THERE
+    assert processed(*arguments, options).state is BagState.WAS_THERE
     # Only what is a bag was made by an earlier run, and only of a bag.
     with pytest.raises(SettingError, match='does not exist'):
-        process_bag(tmp_path / 'gone', out, room.backend(), Parameters(), choice)
+        processed(tmp_path / 'gone', *arguments[1:], options)
     (out / 'metadata.yaml').unlink()
     with pytest.raises(SettingError, match='is already there'):
-        process_bag(bag, out, room.backend(), Parameters(), choice)
+        processed(*arguments, options)
 
 
-def test_the_network_answers_no_image_twice(bag: Path, room: Drive, tmp_path: Path) -> None:
-    class Counting(DegradedTruthBackend):
-        asked = 0
-
-        def infer(self, bgr: Any, times: Any = None) -> Any:
-            self.asked += 1
-            return super().infer(bgr, times)
-
-    backend = room.backend()
-    backend.__class__ = Counting
-    assert isinstance(backend, Counting)
-    out = tmp_path / 'out'
-    process_bag(bag, out, backend, Parameters(), BY_LIDAR, After(6, interrupt))
-    assert backend.asked == 6
-    process_bag(bag, out, backend, Parameters(), replace(BY_LIDAR, resume=True))
-    assert backend.asked == IMAGES
-
-
-def test_sigterm_stops_too_and_before_the_first_image_nothing_is_kept(
+def test_a_partial_output_that_is_not_a_bag_is_never_removed(
     bag: Path, room: Drive, tmp_path: Path
+) -> None:
+    kept = tmp_path / 'out.partial' / 'notes.txt'
+    kept.parent.mkdir()
+    kept.touch()
+    options = ProcessOptions(resume=True)
+    with pytest.raises(SettingError, match=r'out\.partial is not a bag: rename or remove it'):
+        processed(bag, tmp_path / 'out', room.backend(), Parameters(), options)
+    assert kept.exists()
+
+
+@pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
+def test_what_a_killed_run_had_written_can_be_read_and_is_named(
+    bag: Path, tmp_path: Path, storage: str
+) -> None:
+    out, whole = tmp_path / 'out', tmp_path / 'whole'
+    options = replace(BY_LIDAR, storage=storage)
+    process_bags([bag], whole, FAST, options)
+    code = (
+        'import os, signal, sys\n'
+        'from pathlib import Path\n'
+        'from depth_anything_ros.bag.jobs import process_bags\n'
+        'from depth_anything_ros.bag.plan import ProcessOptions\n'
+        'from depth_anything_ros.core.parameters import parameters_from_flat\n'
+        f'parameters = parameters_from_flat({NETWORK})\n'
+        f'options = ProcessOptions(reference={LIDAR!r}, storage={storage!r})\n'
+        'def kill(done, total):\n'
+        '    if done == total:\n'
+        '        os.kill(os.getpid(), signal.SIGKILL)\n'
+        'process_bags([Path(sys.argv[1])], Path(sys.argv[2]), parameters, options, 1, kill)\n'
+    )
+    done = subprocess.run([sys.executable, '-c', code, bag, out], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['out.writing', 'whole']
+    (left,) = (tmp_path / 'out.writing').iterdir()
+    if storage == 'sqlite3':
+        # Its messages are one transaction, of which a part is no database.
+        with pytest.raises(
+            DepthAnythingError, match=r'cannot be opened: .*try `sqlite3 .*recover'
+        ):
+            content(left)
+    else:
+        with BagReader(left) as reader:
+            found = [(x.topic, x.receive_ns, bytes(x.raw)) for x in reader.messages()]
+            assert f'{len(found)} messages are there to read' in reader.truncated
+        assert len(found) > 100
+        assert found == content(whole)[: len(found)]
+    with pytest.raises(SettingError, match='one that was killed left it with what it had writt'):
+        process_bags([bag], out, FAST, replace(options, resume=True))
+
+
+@pytest.mark.parametrize('kept', [0, 1])
+def test_sigterm_stops_too_and_before_the_first_image_nothing_is_kept(
+    bag: Path, room: Drive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
 ) -> None:
     def terminate() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
-    # The first call tells of the images of an earlier run, before anything is read.
-    summary = process_bag(
-        bag, tmp_path / 'out', room.backend(), Parameters(), on_images=lambda _: terminate()
-    )
-    assert (summary.state, summary.out) == (State.STOPPED, None)
-    assert summary.why == 'stopped by SIGTERM'
-    assert list(tmp_path.iterdir()) == []
+    after = After(kept, terminate)
+    if not kept:
+        announce = BagWriter.add_output
+        monkeypatch.setattr(
+            BagWriter, 'add_output', lambda *given: (terminate(), announce(*given))
+        )
+    summary = processed(bag, tmp_path / 'out', room.backend(), Parameters(), None, after)
+    assert summary.state is BagState.STOPPED
+    assert summary.why.startswith('stopped by SIGTERM')
+    assert (summary.out is not None) == bool(kept)
+    assert len(list(tmp_path.iterdir())) == kept
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
@@ -505,33 +558,27 @@ def test_outside_of_the_main_thread_signals_are_left_alone(
 ) -> None:
     found: list[BagSummary] = []
     thread = threading.Thread(
-        target=lambda: found.append(
-            process_bag(bag, tmp_path / 'out', room.backend(), Parameters())
-        )
+        target=lambda: found.append(processed(bag, tmp_path / 'out', room.backend(), Parameters()))
     )
     thread.start()
     thread.join(60.0)
-    assert [each.state for each in found] == [State.DONE]
+    assert [each.state for each in found] == [BagState.DONE]
 
 
-@pytest.mark.parametrize('begun', [False, True])
 def test_a_second_ctrl_c_ends_at_once_and_says_what_is_left(
-    bag: Path, room: Drive, tmp_path: Path, begun: bool
+    bag: Path, room: Drive, tmp_path: Path
 ) -> None:
     def press_twice() -> None:
         interrupt()
         interrupt()
 
-    partial, choice = tmp_path / 'out.partial', replace(BY_LIDAR, resume=begun)
-    before = content(stopped(bag, room, tmp_path / 'out')) if begun else []
-    expected = r'stays as it was' if begun else r'holds the 5 frames .* --resume cannot go on'
-    with pytest.raises(KeyboardInterrupt, match=rf'interrupted; .*out\.partial {expected}'):
-        process_bag(
-            bag, tmp_path / 'out', room.backend(), Parameters(), choice, After(5, press_twice)
+    with pytest.raises(KeyboardInterrupt, match=r'interrupted; .*out\.partial holds the 5 frames'):
+        processed(
+            bag, tmp_path / 'out', room.backend(), Parameters(), BY_LIDAR, After(5, press_twice)
         )
     assert [path.name for path in tmp_path.iterdir()] == ['out.partial']
-    found = content(partial)
-    assert found == before if begun else len([x for x in found if x[0] == RELATIVE]) == 5
+    found = content(tmp_path / 'out.partial')
+    assert len([x for x in found if x[0] == RELATIVE]) == 5
 
 
 @pytest.mark.parametrize('stage', ['stopped', 'finished', 'writing'])
@@ -561,80 +608,13 @@ def test_ctrl_c_while_a_bag_is_closed_or_written_to_costs_nothing(
             interrupt()
 
     out = tmp_path / 'out'
-    summary = process_bag(bag, out, room.backend(), Parameters(), BY_LIDAR, After(4, act))
+    summary = processed(bag, out, room.backend(), Parameters(), BY_LIDAR, After(4, act))
     monkeypatch.undo()
-    assert summary.state is (State.DONE if stage == 'finished' else State.STOPPED)
-    if summary.state is State.STOPPED:
-        process_bag(bag, out, room.backend(), Parameters(), replace(BY_LIDAR, resume=True))
+    assert summary.state is (BagState.DONE if stage == 'finished' else BagState.STOPPED)
+    if summary.state is BagState.STOPPED:
+        processed(bag, out, room.backend(), Parameters(), replace(BY_LIDAR, resume=True))
     assert content(out) == content(whole)
     assert [path.name for path in tmp_path.iterdir()] == ['out']
-
-
-@pytest.mark.parametrize('error', [OSError(errno.ENOSPC, 'No space left'), KeyboardInterrupt()])
-def test_an_error_while_two_parts_are_joined_leaves_the_first_as_it_was(
-    bag: Path,
-    room: Drive,
-    whole: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    error: BaseException,
-) -> None:
-    partial = stopped(bag, room, tmp_path / 'out')
-    before = content(partial)
-    true, metadata = Path.replace, iter(range(9))
-
-    def refuse(self: Path, target: Path) -> Path:
-        # The first is written by rosbags, the second is of both parts.
-        if self.name == 'metadata.yaml.tmp' and next(metadata) == 1:
-            raise error
-        return true(self, target)
-
-    choice = replace(BY_LIDAR, resume=True)
-    arguments = bag, tmp_path / 'out', room.backend(), Parameters(), choice
-    monkeypatch.setattr(Path, 'replace', refuse)
-    with pytest.raises((DepthAnythingError, KeyboardInterrupt), match=r'partial stays as it was'):
-        process_bag(*arguments)
-    monkeypatch.undo()
-    assert content(partial) == before
-    assert [path.name for path in tmp_path.iterdir()] == ['out.partial']
-    process_bag(*arguments)
-    assert content(tmp_path / 'out') == content(whole)
-
-
-def stopped(bag: Path, room: Drive, out: Path) -> Path:
-    process_bag(bag, out, room.backend(), Parameters(), BY_LIDAR, After(3, interrupt))
-    return out.with_name('out.partial')
-
-
-def test_going_on_with_other_settings_is_refused(bag: Path, room: Drive, tmp_path: Path) -> None:
-    partial = stopped(bag, room, tmp_path / 'out')
-    before = content(partial)
-    other = parameters_from_flat({'relative.smoothing_s': 2.0})
-    choice = replace(BY_LIDAR, resume=True)
-    with pytest.raises(SettingError, match=r'\(relative.smoothing_s 0.5 then, 2.0 now\)'):
-        process_bag(bag, tmp_path / 'out', room.backend(), other, choice)
-    with pytest.raises(
-        SettingError, match=r"outputs \['relative/image', .*\] then, \['scan'\] now"
-    ):
-        process_bag(
-            bag, tmp_path / 'out', room.backend(), Parameters(), replace(choice, outputs=('scan',))
-        )
-    with pytest.raises(SettingError, match=r"reference '/lidar/points' then, '' now"):
-        process_bag(bag, tmp_path / 'out', room.backend(), Parameters(), Choice(resume=True))
-    assert content(partial) == before
-
-
-def test_a_partial_bag_without_a_point_to_go_on_from_is_named(
-    bag: Path, room: Drive, tmp_path: Path
-) -> None:
-    partial = stopped(bag, room, tmp_path / 'out')
-    choice = replace(BY_LIDAR, resume=True)
-    (partial / STATE_FILE).write_bytes(b'cos\nsystem\n(S"touch /tmp/never"\ntR.')
-    with pytest.raises(DepthAnythingError, match=r'posix.system is no part|os.system is no part'):
-        process_bag(bag, tmp_path / 'out', room.backend(), Parameters(), choice)
-    (partial / RESUME_FILE).unlink()
-    with pytest.raises(SettingError, match=r'does not say where to go on .*remove it and start'):
-        process_bag(bag, tmp_path / 'out', room.backend(), Parameters(), choice)
 
 
 # Out of disk.
@@ -649,22 +629,21 @@ def test_a_disk_that_is_nearly_full_stops_it_in_time(
         monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage._replace(free=10**6))
 
     out = tmp_path / 'out'
-    summary = process_bag(bag, out, room.backend(), Parameters(), BY_LIDAR, After(5, fill))
-    assert summary.state is State.STOPPED
+    summary = processed(bag, out, room.backend(), Parameters(), BY_LIDAR, After(5, fill))
+    assert summary.state is BagState.STOPPED
     assert 'only 1 MB are left on the disk' in summary.why
     found = content(tmp_path / 'out.partial')
     assert found == content(whole)[: len(found)]
     monkeypatch.undo()
-    process_bag(bag, out, room.backend(), Parameters(), replace(BY_LIDAR, resume=True))
+    processed(bag, out, room.backend(), Parameters(), replace(BY_LIDAR, resume=True))
     assert content(out) == content(whole)
 
 
 @pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
 @pytest.mark.parametrize('method', ['write', 'close'])
-def test_a_full_disk_leaves_nothing_but_what_was_there_before(
+def test_a_full_disk_leaves_nothing(
     bag: Path,
     room: Drive,
-    whole: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     storage: str,
@@ -680,24 +659,13 @@ def test_a_full_disk_leaves_nothing_but_what_was_there_before(
         monkeypatch.setattr(writer, method, fail)
 
     out = tmp_path / 'out'
-    choice = replace(BY_LIDAR, storage=storage)
-    arguments = bag, out, room.backend(), Parameters()
+    options = replace(BY_LIDAR, storage=storage)
     with pytest.raises(
         DepthAnythingError,
         match=r'out cannot be written \(No space left on device\): what was written is removed',
     ):
-        process_bag(*arguments, choice, After(3, refuse))
+        processed(bag, out, room.backend(), Parameters(), options, After(3, refuse))
     assert list(tmp_path.iterdir()) == []
-    monkeypatch.undo()
-    process_bag(*arguments, choice, After(3, interrupt))
-    before = content(tmp_path / 'out.partial')
-    choice = replace(choice, resume=True)
-    with pytest.raises(DepthAnythingError, match=r'out\.partial stays as it was'):
-        process_bag(*arguments, choice, After(5, refuse))
-    assert content(tmp_path / 'out.partial') == before
-    monkeypatch.undo()
-    process_bag(*arguments, choice)
-    assert content(out) == content(whole)
 
 
 # Damage, and many bags.
@@ -713,7 +681,7 @@ def test_a_bag_that_is_damaged_on_the_way_keeps_what_came_before(
     data[middle : middle + 64] = bytes(64)
     file.write_bytes(data)
     with pytest.raises(DepthAnythingError, match=r'is damaged: .* holds the .* frames before it'):
-        process_bag(path, tmp_path / 'out', room.backend(), Parameters())
+        processed(path, tmp_path / 'out', room.backend(), Parameters())
     found = read(tmp_path / 'out.partial', RELATIVE)
     assert 0 < len(found) < IMAGES
 
@@ -739,8 +707,8 @@ def test_ten_bags_by_two_jobs_as_one_by_one_and_the_corrupted_one_is_named(
     crew = process_bags(ten, tmp_path / 'crew', FAST, BY_LIDAR, 2, lambda *at: done.append(at))
     for found in (alone, crew):
         assert [each.bag for each in found] == ten
-        assert [each.state for each in found].count(State.DONE) == 9
-        assert found[3].state is State.FAILED
+        assert [each.state for each in found].count(BagState.DONE) == 9
+        assert found[3].state is BagState.FAILED
         assert str(ten[3]) in found[3].why
         assert f'{ten[3].name}: bag {ten[3]}' in table(found)
         rows = json.loads(json_text(found))
@@ -761,7 +729,7 @@ def test_a_process_that_dies_costs_its_own_bag_only(ten: list[Path], tmp_path: P
 
     found = process_bags(ten[4:8], tmp_path / 'out', FAST, jobs=2, on_progress=once(kill_one))
     assert sorted(each.state.value for each in found) == ['done', 'done', 'done', 'failed']
-    (dead,) = [each for each in found if each.state is State.FAILED]
+    (dead,) = [each for each in found if each.state is BagState.FAILED]
     assert 'its process ended with status -9' in dead.why
     for each in found:
         if each.out is not None:
@@ -779,10 +747,10 @@ def test_stopping_many_bags_leaves_those_that_are_done(ten: list[Path], tmp_path
     found = process_bags(
         ten[:3], tmp_path / 'out', FAST, on_progress=lambda done, total: after.at(done)
     )
-    assert [each.state for each in found] == [State.DONE, State.STOPPED, State.STOPPED]
+    assert [each.state for each in found] == [BagState.DONE, BagState.STOPPED, BagState.STOPPED]
     assert found[2].why == 'stopped by SIGINT before it began'
-    again = process_bags(ten[:3], tmp_path / 'out', FAST, Choice(resume=True))
-    assert [each.state for each in again] == [State.WAS_THERE, State.DONE, State.DONE]
+    again = process_bags(ten[:3], tmp_path / 'out', FAST, ProcessOptions(resume=True))
+    assert [each.state for each in again] == [BagState.WAS_THERE, BagState.DONE, BagState.DONE]
     assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == [
         path.name for path in ten[:3]
     ]
@@ -799,8 +767,8 @@ def test_stopping_a_crew_stops_every_process(ten: list[Path], tmp_path: Path) ->
     )
     states = [each.state for each in found]
     assert len(found) == len(many)
-    assert State.STOPPED in states
-    assert set(states) <= {State.STOPPED, State.DONE}
+    assert BagState.STOPPED in states
+    assert set(states) <= {BagState.STOPPED, BagState.DONE}
     for each in found:
         if each.out is not None:
             content(each.out)
@@ -821,7 +789,7 @@ def test_what_nobody_foresaw_costs_its_own_bag_only(
 
     monkeypatch.setattr(process_module, 'make_plan', stumble)
     found = process_bags([broken, *ten[1:3]], tmp_path / 'out', FAST, jobs=jobs)
-    assert [each.state for each in found] == [State.FAILED, State.DONE, State.DONE]
+    assert [each.state for each in found] == [BagState.FAILED, BagState.DONE, BagState.DONE]
     assert f'bag {broken}: unforeseen KeyError in ' in found[0].why
     with pytest.raises(DepthAnythingError, match='broken: unforeseen KeyError'):
         process_bags([broken], tmp_path / 'alone', FAST)
@@ -830,16 +798,16 @@ def test_what_nobody_foresaw_costs_its_own_bag_only(
 def test_an_error_in_the_network_costs_its_own_bag_only(
     ten: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = jobs_module.process_bag
+    real = jobs_module.process_planned
 
     def stumble(bag: Path, *arguments: Any) -> BagSummary:
         if bag == ten[1]:
             raise RuntimeError('out of memory')
         return real(bag, *arguments)
 
-    monkeypatch.setattr(jobs_module, 'process_bag', stumble)
+    monkeypatch.setattr(jobs_module, 'process_planned', stumble)
     found = process_bags(ten[:3], tmp_path / 'out', FAST)
-    assert [each.state for each in found] == [State.DONE, State.FAILED, State.DONE]
+    assert [each.state for each in found] == [BagState.DONE, BagState.FAILED, BagState.DONE]
     assert 'unforeseen RuntimeError in' in found[1].why
 
 
@@ -851,7 +819,7 @@ def test_a_second_ctrl_c_stops_the_bag_at_hand_and_begins_no_other(
         interrupt()
 
     found = process_bags(ten[:2], tmp_path / 'out', FAST, on_progress=once(press_twice))
-    assert [each.state for each in found] == [State.STOPPED, State.STOPPED]
+    assert [each.state for each in found] == [BagState.STOPPED, BagState.STOPPED]
     assert 'holds the 1 frames before it' in found[0].why
     assert found[1].why == 'stopped by SIGINT before it began'
 
@@ -863,7 +831,7 @@ def test_a_second_ctrl_c_lets_a_crew_close_its_bags(ten: list[Path], tmp_path: P
 
     found = process_bags(ten[:3], tmp_path / 'out', FAST, jobs=2, on_progress=once(press_twice))
     assert len(found) == 3
-    assert {each.state for each in found} <= {State.STOPPED, State.DONE}
+    assert {each.state for each in found} <= {BagState.STOPPED, BagState.DONE}
     assert not [path for path in (tmp_path / 'out').iterdir() if path.suffix == '.writing']
     for each in found:
         if each.out is not None:
@@ -885,6 +853,6 @@ def test_bags_of_one_name_and_no_jobs_are_refused(ten: list[Path], tmp_path: Pat
 
 
 def test_depth_images_are_no_pictures(bag: Path, room: Drive, tmp_path: Path) -> None:
-    choice = Choice(reference=DEPTH, copy=('none',))
-    process_bag(bag, tmp_path / 'out', room.backend(), Parameters(), choice)
+    options = ProcessOptions(reference=DEPTH, copy=('none',))
+    processed(bag, tmp_path / 'out', room.backend(), Parameters(), options)
     assert counts(tmp_path / 'out').keys() == {RELATIVE, *METRIC}

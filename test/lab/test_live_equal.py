@@ -1,24 +1,25 @@
-"""The live node in lockstep with a bag, and `bag process` on the same bag: the same bytes."""
+"""The live node fed in step with a bag, and `bag process` on the same bag: the same bytes."""
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.qos import QoSProfile
 from rig import Rig
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
+from depth_anything_ros.bag.plan import ProcessOptions
 from depth_anything_ros.bag.process import process_bag
-from depth_anything_ros.bag.processing.plan import Choice
 from depth_anything_ros.bag.reading import BagReader
 from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
 from depth_anything_ros.core.geometry.transforms import extrinsics_text
 from depth_anything_ros.core.parameters import parameters_from_flat
 from depth_anything_ros.estimator import fetch_weights, load_backend
+from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.messages.transforms import put_transforms
-from lab.play import PlayOptions, PlaySummary, play
+from lab.feeder import Feeder
 from lab.sample import write_sample_bag
 
 NODE = '/depth_anything/'
@@ -30,6 +31,7 @@ OUTPUTS: dict[str, Any] = {
     'depth/sigma': Image,
     'points': PointCloud2,
 }
+QUEUE = QoSProfile(depth=10)
 IMAGE, INFO, LIDAR = '/camera/image_raw', '/camera/camera_info', '/lidar/points'
 
 
@@ -46,8 +48,8 @@ def processed(bag: Path, out: Path, given: dict[str, Any]) -> dict[str, list[byt
     parameters = parameters_from_flat(given)
     fetch_weights(parameters)
     backend = load_backend(parameters)
-    choice = Choice(reference=LIDAR, outputs=tuple(OUTPUTS), copy=('none',))
-    process_bag(bag, out, backend, parameters, choice)
+    options = ProcessOptions(reference=LIDAR, outputs=tuple(OUTPUTS), copy=('none',))
+    process_bag(bag, out, backend, parameters, options)
     backend.close()
     found: dict[str, list[bytes]] = {name: [] for name in OUTPUTS}
     with BagReader(out) as reader:
@@ -64,13 +66,15 @@ def live(bag: Path, given: dict[str, Any]) -> dict[str, list[bytes]]:
             rig.listen(kind, NODE + name, 100, raw=True)
         rig.listen(DiagnosticArray, NODE + 'frame_stats', 100)
         rig.until_state('active')
-        how = PlayOptions(topics=(IMAGE, INFO, LIDAR), lockstep=NODE + 'frame_stats', rate=100.0)
-        summaries: list[PlaySummary] = []
-        player = threading.Thread(target=lambda: summaries.append(play(bag, how)))
-        player.start()
-        rig.until(lambda: not player.is_alive(), 120.0)
-        assert summaries
-        assert not summaries[0].unanswered
+        topics = {IMAGE: (Image, QUEUE), INFO: (CameraInfo, QUEUE), LIDAR: (PointCloud2, QUEUE)}
+        feeder = Feeder(rig.peer, topics, IMAGE, rig.until)
+        stats = rig.received[NODE + 'frame_stats']
+
+        def answered(stamp_ns: int) -> bool:
+            return bool(stats) and ns_from_stamp(stats[-1].header.stamp) == stamp_ns
+
+        with BagReader(bag) as reader:
+            assert feeder.in_step(reader, answered, 60.0) == []
         # What answers the last image may be behind its statistics.
         rig.until(lambda: len(rig.received[NODE + 'points']) >= 11)
         return {name: rig.received[NODE + name] for name in OUTPUTS}

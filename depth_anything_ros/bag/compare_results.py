@@ -1,30 +1,35 @@
-"""What a comparison of two bags found, as text and as JSON."""
+"""Results of a comparison of two bags, as text and as JSON."""
 
 from __future__ import annotations
 
 import dataclasses
 import heapq
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from depth_anything_ros.bag.comparison.limits import beyond, is_floor
+from depth_anything_ros.bag.compare_limits import beyond, is_minimum
 from depth_anything_ros.reports.plain_json import plain_json
 from depth_anything_ros.reports.text_table import aligned
 
 __all__ = [
     'NAMED',
+    'CompareProgress',
     'Comparison',
     'Failure',
     'Figure',
-    'Tally',
+    'FigureStats',
+    'GroundTruthResult',
+    'OnProgress',
     'TopicResult',
-    'TruthResult',
     'seconds',
 ]
 
 NAMED = 3
 """How many frames a failure names."""
+
+OnProgress = Callable[[int, int], None]
+"""Called with how many of how many messages are read."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,8 @@ class TopicResult:
 
 
 @dataclass(frozen=True)
-class TruthResult:
-    """Means of one depth topic against the truth, of A and B; None where the bag lacks it."""
+class GroundTruthResult:
+    """Means of one depth topic against ground truth, of A and B; None where the bag lacks it."""
 
     topic: str
     measured: str
@@ -86,8 +91,8 @@ class Failure:
         return f'{self.topic} {self.message}' + (f': {", ".join(frames)}' if frames else '')
 
 
-class Tally:
-    """Gathers one figure, frame by frame, and the worst of them."""
+class FigureStats:
+    """Sums up one figure frame by frame, and keeps the worst frames."""
 
     def __init__(self, name: str, limit: float) -> None:
         self._name, self._limit = name, limit
@@ -95,21 +100,39 @@ class Tally:
         self._worst: list[tuple[float, int, float]] = []
 
     def add(self, stamp_ns: int, value: float) -> None:
-        """Count one frame."""
+        """Add the figure of one frame."""
         self._total += value
         self._frames += 1
         self._beyond += beyond(self._name, value, self._limit)
-        badness = -value if is_floor(self._name) else value
+        badness = -value if is_minimum(self._name) else value
         # Of equally bad frames the first is the one to look at.
         heapq.heappush(self._worst, (badness, -stamp_ns, value))
         if len(self._worst) > NAMED:
             heapq.heappop(self._worst)
 
     def figure(self) -> Figure:
-        """Return what came together."""
+        """Return mean, count and worst frames."""
         worst = tuple((-stamp, value) for _, stamp, value in sorted(self._worst, reverse=True))
         mean = self._total / self._frames
         return Figure(mean, self._limit, self._frames, self._beyond, worst)
+
+
+class CompareProgress:
+    """Counts the messages, or pairs of them, that were read, and reports each."""
+
+    def __init__(self, listener: OnProgress | None) -> None:
+        self._listener = listener
+        self._done = self._total = 0
+
+    def expect(self, count: int) -> None:
+        """Add to what is to be read."""
+        self._total += count
+
+    def step(self) -> None:
+        """Count one more as read."""
+        self._done += 1
+        if self._listener is not None:
+            self._listener(self._done, max(self._done, self._total))
 
 
 @dataclass(frozen=True)
@@ -122,7 +145,7 @@ class Comparison:
     a: Path
     b: Path
     topics: tuple[TopicResult, ...]
-    truth: tuple[TruthResult, ...]
+    truth: tuple[GroundTruthResult, ...]
     failures: tuple[Failure, ...]
     notes: tuple[str, ...]
 
@@ -156,7 +179,7 @@ class Comparison:
         ]
         lines = aligned([head, *rows])
         if self.truth:
-            titles = ('against the truth', 'measured', 'frames', 'A', 'B')
+            titles = ('against ground truth', 'measured', 'frames', 'A', 'B')
             judged = [
                 (x.topic, x.measured, str(x.frames), _means(x.a), _means(x.b)) for x in self.truth
             ]
@@ -172,12 +195,12 @@ class Comparison:
         return '\n'.join(lines)
 
     def _unmeasured(self, bad: Collection[str]) -> list[str]:
-        """Say of which topics that did not fail the verdict knows no content."""
+        """Return lines on the topics that did not fail and whose content was not compared."""
         rest = [x for x in self.topics if not x.measured and x.topic not in bad]
         stamped = [x.topic for x in rest if x.missing is not None]
         counted = [x.topic for x in rest if x.missing is None]
-        told = ('only stamps compared', stamped), ('only counted', counted)
-        return [f'{what}: {", ".join(names)}' for what, names in told if names]
+        remarks = ('only stamps compared', stamped), ('only counted', counted)
+        return [f'{what}: {", ".join(names)}' for what, names in remarks if names]
 
     def to_json(self) -> str:
         """Return everything as JSON, with null for what is not finite."""

@@ -1,11 +1,19 @@
-"""The message types of a bag: those it defines itself, and those that every ROS 2 knows."""
+"""Message types: those a bag defines, those of every ROS 2, and new messages of them."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
 
-from rosbags.interfaces import Connection, MessageDefinition, MessageDefinitionFormat
+import numpy as np
+from rosbags.interfaces import (
+    Connection,
+    MessageDefinition,
+    MessageDefinitionFormat,
+    Nodetype,
+)
 from rosbags.interfaces.typing import Typesdict
 from rosbags.typesys import (
     Stores,
@@ -15,9 +23,11 @@ from rosbags.typesys import (
 )
 from rosbags.typesys.store import Typestore
 
-__all__ = ['store_for']
+__all__ = ['message_makers', 'output_store', 'store_for']
 
 _IDL_PART = '=' * 80 + '\n'
+
+_NOT_NUMPY = {'bool': False, 'string': ''}
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +55,19 @@ def store_for(connections: Iterable[Connection]) -> Typestore:
     return store
 
 
+def output_store() -> Typestore:
+    """Return the types of the outputs: those of Jazzy, which later releases read as well."""
+    return get_typestore(Stores.ROS2_JAZZY)
+
+
+def message_makers(store: Typestore) -> Mapping[str, Callable[..., Any]]:
+    """Return, by type name, a function that makes a message from keyword arguments.
+
+    Fields that are not given are zero-initialised, as rclpy does; rosbags has no defaults.
+    """
+    return {name: partial(_message, store, name) for name in store.fielddefs}
+
+
 def _parse(kind: str, definition: MessageDefinition) -> Typesdict:
     if definition.format is MessageDefinitionFormat.MSG:
         return get_types_from_msg(definition.data, kind)
@@ -66,3 +89,25 @@ def _put(store: Typestore, types: Typesdict) -> None:
         store.types.pop(name, None)
     if changed:
         store.register(changed)
+
+
+def _message(store: Typestore, kind: str, /, **given: Any) -> Any:
+    _, fields = store.fielddefs[kind]
+    values = {
+        field: given[field] if field in given else _zero(store, what) for field, what in fields
+    }
+    return store.types[kind](**values)
+
+
+def _zero(store: Typestore, kind: Any) -> Any:
+    """Return the value of a field: `kind` is (node, what), as in `fielddefs`."""
+    node, what = kind
+    if node is Nodetype.NAME:
+        return _message(store, what)
+    if node is Nodetype.BASE:
+        return _NOT_NUMPY.get(what[0], 0.0 if what[0].startswith('float') else 0)
+    (inner, element), length = what
+    count = length if node is Nodetype.ARRAY else 0
+    if inner is Nodetype.BASE and element[0] not in _NOT_NUMPY:
+        return np.zeros(count, 'uint8' if element[0] in ('byte', 'char') else element[0])
+    return [_zero(store, what[0]) for _ in range(count)]

@@ -1,20 +1,20 @@
-"""What came of a bag, in figures and in words."""
+"""What became of a bag that was processed: counts, reasons, a table and JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from pathlib import Path
 
 from depth_anything_ros.reports.plain_json import plain_json
 from depth_anything_ros.reports.text_table import aligned
 
-__all__ = ['BagSummary', 'Reason', 'State', 'bag_name', 'json_text', 'table']
+__all__ = ['BagState', 'BagSummary', 'Reason', 'ReasonCounts', 'bag_name', 'json_text', 'table']
 
 
-class State(str, Enum):
-    """How it ended."""
+class BagState(str, Enum):
+    """How the processing of a bag ended."""
 
     DONE = 'done'
     WAS_THERE = 'was there'
@@ -25,26 +25,45 @@ class State(str, Enum):
 
 @dataclass(frozen=True)
 class Reason:
-    """A name for something that went wrong `count` times; `message` says the first time."""
+    """Something that went wrong `count` times; `message` is that of the first time."""
 
     name: str
     count: int
     message: str
 
 
+@dataclass
+class ReasonCounts:
+    """How often each reason came up, with the message of its first time."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    messages: dict[str, str] = field(default_factory=dict)
+
+    def add(self, reason: str, message: str) -> None:
+        """Count a reason once more."""
+        self.counts[reason] = self.counts.get(reason, 0) + 1
+        self.messages.setdefault(reason, message)
+
+    def reasons(self) -> tuple[Reason, ...]:
+        """Return the reasons, sorted by name."""
+        return tuple(
+            Reason(name, count, self.messages[name]) for name, count in sorted(self.counts.items())
+        )
+
+
 @dataclass(frozen=True)
 class BagSummary:
-    """What was made of `bag`: it lies in `out`, None where nothing was kept.
+    """What became of `bag`; `out` is the output bag, None where none was kept.
 
-    `images` were read, `frames` of them answered, `metric` of these with metres; `refused` are
-    the others. `no_metres` are the frames without metres where a reference was to give them.
-    `rate_hz` is images per second, of this run alone where it went on after an earlier one. `why`
-    says what stopped it; `notes` what could not be used on the way.
+    `images` were read, `frames` of them processed, `metric` of these with metric depth; `refused`
+    counts the other images by reason. `no_metres` counts the frames without metric depth, by
+    reason, where a reference was to give it. `rate_hz` is images per second. `why` says what
+    stopped it; `notes` say what could not be used on the way.
     """
 
     bag: Path
     out: Path | None
-    state: State
+    state: BagState
     images: int = 0
     frames: int = 0
     metric: int = 0
@@ -57,16 +76,16 @@ class BagSummary:
 
     @property
     def good(self) -> bool:
-        """Whether the bag is finished, and has frames, with metres where these are asked for."""
-        if self.state is State.DONE:
+        """Whether the bag is finished and has frames, with metric depth where it was asked for."""
+        if self.state is BagState.DONE:
             return self.frames > 0 and (self.metric > 0 or not self.no_metres)
-        return self.state is State.WAS_THERE
+        return self.state is BagState.WAS_THERE
 
     @property
-    def told(self) -> list[str]:
-        """What is to be said of it, a line each."""
+    def remarks(self) -> list[str]:
+        """What to print about it, a line each."""
         lines = [self.why]
-        if self.state is State.DONE and not self.images:
+        if self.state is BagState.DONE and not self.images:
             lines.append('it has no images: name a topic that has some (--image)')
         lines += [
             f'{each.count} of {self.images} images refused: {each.message}'
@@ -85,7 +104,7 @@ def bag_name(bag: Path) -> str:
 
 
 def table(summaries: Sequence[BagSummary]) -> str:
-    """Return one line for each bag, and below them what is to be said."""
+    """Return a table with one row per bag, and their remarks below it."""
     rows: list[tuple[str, ...]] = [
         ('bag', 'state', 'images', 'frames', 'metric', 'copied', 'img/s', 'output')
     ]
@@ -94,15 +113,15 @@ def table(summaries: Sequence[BagSummary]) -> str:
         rate = f'{each.rate_hz:.1f}' if each.rate_hz else '-'
         out = str(each.out) if each.out is not None else '-'
         rows.append((bag_name(each.bag), each.state.value, *map(str, figures), rate, out))
-    told: dict[str, list[str]] = {}
+    remarks: dict[str, list[str]] = {}
     for each in summaries:
-        for text in each.told:
-            told.setdefault(text, []).append(bag_name(each.bag))
-    notes = [f'{", ".join(names)}: {text}' for text, names in told.items()]
+        for text in each.remarks:
+            remarks.setdefault(text, []).append(bag_name(each.bag))
+    notes = [f'{", ".join(names)}: {text}' for text, names in remarks.items()]
     return '\n'.join((*aligned(rows), *notes))
 
 
 def json_text(summaries: Sequence[BagSummary]) -> str:
-    """Return the same as JSON."""
+    """Return the summaries as JSON."""
     rows = [asdict(each) | {'good': each.good} for each in summaries]
     return plain_json(rows)

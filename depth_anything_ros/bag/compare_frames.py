@@ -1,4 +1,4 @@
-"""Stamps, times of receipt and frames of every topic of a bag, and which belong together.
+"""Stamps, times of receipt and headers of the frames of two bags: matched, and checked.
 
 Numbers only: the messages themselves are read again, one pair at a time.
 """
@@ -14,21 +14,37 @@ import numpy as np
 import numpy.typing as npt
 from rosbags.interfaces import Nodetype
 
-from depth_anything_ros.bag.comparison.progress import Progress
+from depth_anything_ros.bag.compare_limits import CompareLimits
+from depth_anything_ros.bag.compare_results import NAMED, CompareProgress, Failure, seconds
 from depth_anything_ros.bag.reading import BagMessage, BagReader
 from depth_anything_ros.messages.stamps import ns_from_stamp
 
-__all__ = ['CAMERA_INFO', 'Label', 'Match', 'TopicFrames', 'index_frames', 'match', 'paired']
+__all__ = [
+    'CAMERA_INFO',
+    'Label',
+    'Match',
+    'TopicFrames',
+    'check_labels',
+    'check_latency',
+    'check_presence',
+    'index_frames',
+    'latencies_ms',
+    'match',
+    'paired',
+]
 
 CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
 
 Integers = npt.NDArray[np.int64]
 
+# Beyond this the stamps and the receiver have different clocks, as in the node's diagnostics.
+_SAME_CLOCK_MS = 10_000.0
+
 _HEADER = ('header', (Nodetype.NAME, 'std_msgs/msg/Header'))
 
 
 class Label(NamedTuple):
-    """What a frame says of itself; '' where it does not.
+    """What the header of a frame says; '' where it does not.
 
     Only images have an `encoding`, and only a camera_info the rest: its numbers to six digits.
     """
@@ -66,7 +82,7 @@ class TopicFrames:
         self.labels.append(self.names.index(label))
 
     def label(self, place: int) -> Label:
-        """Return what the frame at that place says of itself."""
+        """Return what the frame at that place says in its header."""
         return self.names[self.labels[place]]
 
     def latency_ms(self) -> float:
@@ -87,7 +103,7 @@ class Match(NamedTuple):
 
 
 def index_frames(
-    bag: BagReader, topics: Collection[str], progress: Progress
+    bag: BagReader, topics: Collection[str], progress: CompareProgress
 ) -> dict[str, TopicFrames]:
     """Read the headers of the topics that have messages, and of a type that begins with one."""
     indexes = {
@@ -104,7 +120,7 @@ def index_frames(
 
 
 def has_header(bag: BagReader, kind: str) -> bool:
-    """Say whether messages of this type are known, and begin with a std_msgs/Header."""
+    """Return whether messages of this type are known, and begin with a std_msgs/Header."""
     _, members = bag.store.fielddefs.get(kind, ([], []))
     return bool(members) and members[0] == _HEADER
 
@@ -141,6 +157,59 @@ def paired(
             if other in wanted:
                 held[other] = candidate
         yield place, message, held.pop(partner)
+
+
+def check_presence(
+    topic: str, a: TopicFrames, b: TopicFrames, places: Match, limits: CompareLimits
+) -> Iterator[Failure]:
+    """Find frames that only one of the bags has."""
+    if not len(places.a):
+        first = f'{seconds(a.stamps_ns[0])} and {seconds(b.stamps_ns[0])}'
+        text = f'has no stamp in common: the first of A and of B are {first}'
+        yield Failure(topic, 'unmatched', text)
+        return
+    for what, frames, lacking, bag, limit in (
+        ('missing', a, places.missing, 'A', limits.missing),
+        ('extra', b, places.extra, 'B', limits.extra),
+    ):
+        if len(lacking) > limit:
+            text = f'has {len(lacking)} of {len(frames.stamps_ns)} frames only in {bag}, first'
+            yield Failure(topic, what, text, _named(frames, lacking[:NAMED].tolist()))
+
+
+def check_labels(topic: str, a: TopicFrames, b: TopicFrames, places: Match) -> Iterator[Failure]:
+    """Find changes of frame_id, encoding and calibration."""
+    both = zip(places.a.tolist(), places.b.tolist(), strict=True)
+    pairs = [(at, a.label(at), b.label(other)) for at, other in both]
+    for name in Label._fields:
+        values = [(at, getattr(was, name), getattr(now, name)) for at, was, now in pairs]
+        changed = [each for each in values if each[1] != each[2]]
+        if changed:
+            _, was, now = changed[0]
+            share = f'{len(changed)} of {len(pairs)} frames'
+            text = f'has {name} {now!r} and not {was!r} in {share}, first'
+            yield Failure(topic, name, text, _named(a, [at for at, _, _ in changed[:NAMED]]))
+
+
+def latencies_ms(a: TopicFrames, b: TopicFrames) -> tuple[float, float] | None:
+    """Return the medians from stamp to receipt, or None where stamps are of another clock."""
+    late = a.latency_ms(), b.latency_ms()
+    return late if max(map(abs, late)) <= _SAME_CLOCK_MS else None
+
+
+def check_latency(
+    topic: str, a: TopicFrames, b: TopicFrames, limits: CompareLimits
+) -> Iterator[Failure]:
+    """Find whether the messages of B come later after their stamps."""
+    late = latencies_ms(a, b)
+    if late is not None and late[1] - late[0] > limits.latency_ms:
+        text = f'comes {late[1]:.1f} ms after its stamps, in A {late[0]:.1f} ms (medians)'
+        text += f': more than {limits.latency_ms:g} ms later'
+        yield Failure(topic, 'latency_ms', text)
+
+
+def _named(frames: TopicFrames, places: list[int]) -> tuple[tuple[int, None], ...]:
+    return tuple((frames.stamps_ns[place], None) for place in places)
 
 
 def _calibration(info: Any) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What to make of a bag: its cameras, the outputs of each, and what is copied."""
+"""Plan what to do with a bag: its cameras, the outputs of each, and the topics to copy."""
 
 from __future__ import annotations
 
@@ -7,17 +7,24 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from depth_anything_ros.backends.base import NetworkOutput
-from depth_anything_ros.bag.formats import STORAGES
 from depth_anything_ros.bag.reading import BagReader
 from depth_anything_ros.bag.replay import CameraTopics, check_topics
-from depth_anything_ros.bag.writing import storage_of
+from depth_anything_ros.bag.writing import STORAGES, storage_of
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.types import ReferenceKind
 from depth_anything_ros.messages.outputs import OUTPUTS, Output
 from depth_anything_ros.model.variants import Checkpoint
 
-__all__ = ['GROUPS', 'NODE', 'CameraPlan', 'Choice', 'Plan', 'expected_output', 'make_plan']
+__all__ = [
+    'GROUPS',
+    'NODE',
+    'BagPlan',
+    'CameraPlan',
+    'ProcessOptions',
+    'expected_output',
+    'make_plan',
+]
 
 NODE = '/depth_anything'
 """The node whose topics are written."""
@@ -35,11 +42,12 @@ _ALL, _NONE = _WORDS = ('all', 'none')
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What the user chose; '' and () leave it to what is in the bag.
+class ProcessOptions:
+    """What the user asks for; '' and () leave it to what is in the bag.
 
-    `images`: topics of pictures. `outputs`: names of `OUTPUTS` or `GROUPS`. `copy`: 'all',
-    'none', or topics. `camera_info` is for one camera only, else it is beside each image.
+    `images`: image topics. `outputs`: names of `OUTPUTS` or `GROUPS`. `copy`: 'all', 'none',
+    or topics. `camera_info` is for one camera only; else it is the topic beside each image.
+    `resume` skips finished outputs and replaces partial ones.
     """
 
     images: tuple[str, ...] = ()
@@ -53,7 +61,7 @@ class Choice:
 
     def __post_init__(self) -> None:
         """SettingError for what fits no bag."""
-        _spelled_out(self.outputs)
+        _expand_groups(self.outputs)
         if self.storage and self.storage not in STORAGES:
             raise SettingError(
                 f"storage '{self.storage}' is not known: choose one of {', '.join(STORAGES)}"
@@ -79,51 +87,66 @@ class CameraPlan:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is done with one bag."""
+class BagPlan:
+    """What to do with one bag.
+
+    `images` is the number of images to process, `compress` whether to compress as rosbag2 does,
+    `replace_partial` whether an OUT.partial of an earlier run is to be removed.
+    """
 
     cameras: tuple[CameraPlan, ...]
     outputs: tuple[Output, ...]
     copied: frozenset[str]
     storage: str
+    compress: bool
+    replace_partial: bool
+    images: int
 
 
 def make_plan(
-    reader: BagReader, choice: Choice, parameters: Parameters, network: NetworkOutput
-) -> Plan:
-    """Settle what was left open; SettingError for what cannot be done."""
-    images = _find_images(reader, choice)
-    if choice.camera_info and len(images) > 1:
+    reader: BagReader, options: ProcessOptions, parameters: Parameters, network: NetworkOutput
+) -> BagPlan:
+    """Return the plan for an open bag; SettingError for what cannot be done."""
+    images = _find_images(reader, options)
+    if options.camera_info and len(images) > 1:
         raise SettingError(
-            f'camera_info {choice.camera_info} is one topic for {len(images)} image topics '
+            f'camera_info {options.camera_info} is one topic for {len(images)} image topics '
             f'({", ".join(images)}): name one of these'
         )
     kind = parameters.reference.type
     metric = network is NetworkOutput.METRES or (
-        kind != 'none' and bool(choice.reference or kind == ReferenceKind.GROUND_PLANE.value)
+        kind != 'none' and bool(options.reference or kind == ReferenceKind.GROUND_PLANE.value)
     )
-    outputs = _outputs(choice.outputs, metric)
+    outputs = _outputs(options.outputs, metric)
     cameras = tuple(
-        CameraPlan(CameraTopics(image, choice.camera_info, choice.reference), prefix)
+        CameraPlan(CameraTopics(image, options.camera_info, options.reference), prefix)
         for image, prefix in zip(images, _prefixes(images), strict=True)
     )
     for camera in cameras:
         check_topics(reader, camera.topics, kind)
     written = {camera.output(output) for camera in cameras for output in outputs}
-    copied = _copied(reader, choice.copy) - written
-    return Plan(cameras, outputs, copied, choice.storage or storage_of(reader.path))
+    copied = _copied(reader, options.copy) - written
+    return BagPlan(
+        cameras,
+        outputs,
+        copied,
+        options.storage or storage_of(reader.path),
+        options.compress,
+        options.resume,
+        sum(reader.topics[camera.topics.image].count for camera in cameras),
+    )
 
 
 def expected_output(parameters: Parameters) -> NetworkOutput:
-    """Say what the network will give, before it is loaded."""
+    """Return what the network will output, before it is loaded."""
     relative = Checkpoint(parameters.checkpoint).max_depth_m is None
     return NetworkOutput.INVERSE_DEPTH if relative else NetworkOutput.METRES
 
 
-def _find_images(reader: BagReader, choice: Choice) -> tuple[str, ...]:
-    """Return the topics of the pictures: the chosen ones, or all but those that were made here."""
-    if choice.images:
-        return tuple(reader.require(name).name for name in dict.fromkeys(choice.images))
+def _find_images(reader: BagReader, options: ProcessOptions) -> tuple[str, ...]:
+    """Return the image topics: those asked for, or all but outputs of an earlier run."""
+    if options.images:
+        return tuple(reader.require(name).name for name in dict.fromkeys(options.images))
     found = tuple(name for name in reader.color_topics() if not name.startswith(f'{NODE}/'))
     if not found:
         raise SettingError(f'bag {reader.path} has no colour images but those below {NODE}')
@@ -132,7 +155,7 @@ def _find_images(reader: BagReader, choice: Choice) -> tuple[str, ...]:
 
 def _outputs(names: tuple[str, ...], metric: bool) -> tuple[Output, ...]:
     """Return the outputs in the order of `OUTPUTS`."""
-    chosen = _spelled_out(names) or [*_RELATIVE, *(_METRIC if metric else ())]
+    chosen = _expand_groups(names) or [*_RELATIVE, *(_METRIC if metric else ())]
     outputs = tuple(output for output in OUTPUTS if output.name in chosen)
     if not metric:
         for output in outputs:
@@ -144,8 +167,8 @@ def _outputs(names: tuple[str, ...], metric: bool) -> tuple[Output, ...]:
     return outputs
 
 
-def _spelled_out(names: Collection[str]) -> list[str]:
-    """Replace groups by their outputs."""
+def _expand_groups(names: Collection[str]) -> list[str]:
+    """Return the names with groups replaced by their outputs."""
     known = [output.name for output in OUTPUTS]
     wrong = [name for name in names if name not in GROUPS and name not in known]
     if wrong:
@@ -163,7 +186,7 @@ def _copied(reader: BagReader, copy: tuple[str, ...]) -> frozenset[str]:
 
 
 def _prefixes(images: tuple[str, ...]) -> list[str]:
-    """Name the cameras by the last part of their namespace, or by all of it to tell them apart."""
+    """Return a name for each camera: the last part of its namespace, or all of it where needed."""
     if len(images) == 1:
         return [NODE]
     spaces = [image.removesuffix('/compressed').strip('/').rpartition('/') for image in images]

@@ -1,1 +1,0 @@
-"""What two bags are compared by: frames, figures, limits, the truth, and the results."""

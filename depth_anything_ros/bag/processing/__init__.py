@@ -1,1 +1,0 @@
-"""What processing a bag is made of; `bag.process` puts it together."""
