@@ -14,7 +14,7 @@ from drive import DEPTH, DEPTH_INFO, IMAGE, INFO, LIDAR, SCAN, TRUTH, Drive, dri
 from written_bag import MAKE, write_bag
 
 from depth_anything_ros.bag.reading import BagReader
-from depth_anything_ros.bag.replay import BagReplay, CameraTopics, ReplayedImage, beside
+from depth_anything_ros.bag.replay import BagReplay, CameraTopics, ReplayedImage
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.parameters import Parameters, parameters_from_flat
 from depth_anything_ros.core.types import ReferenceKind
@@ -184,12 +184,6 @@ def test_compressed_images_with_the_camera_info_beside_the_base_topic(
     found = answers(bag, CameraTopics(COMPRESSED, reference=DEPTH), backend)
     assert len(found) == len(pictures)
     assert error(found[-1], room.truth) < BOUNDS[DEPTH]
-
-
-def test_camera_info_is_beside_the_image() -> None:
-    assert beside('/camera/image_raw') == INFO
-    assert beside('/camera/image_raw/compressed') == INFO
-    assert beside('/image') == '/camera_info'
 
 
 def test_a_named_camera_info_counts(bag: Path, room: Drive) -> None:

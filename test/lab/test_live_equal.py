@@ -10,13 +10,13 @@ from rclpy.qos import QoSProfile
 from rig import Rig
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
+from depth_anything_ros.backends.loading import fetch_weights, load_backend
 from depth_anything_ros.bag.plan import ProcessOptions
 from depth_anything_ros.bag.process import process_bag
 from depth_anything_ros.bag.reading import BagReader
 from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
 from depth_anything_ros.core.geometry.transforms import extrinsics_text
 from depth_anything_ros.core.parameters import parameters_from_flat
-from depth_anything_ros.estimator import fetch_weights, load_backend
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.messages.transforms import put_transforms
 from lab.feeder import Feeder
