@@ -61,6 +61,8 @@ class DepthImage:
                 'DepthImage needs both camera and camera_from_sensor, or neither for a depth '
                 'image in the pixels of the image'
             )
+        if self.camera_from_sensor is not None:
+            _require_pose(self.camera_from_sensor, 'DepthImage')
 
     def samples(self, camera: Camera, min_depth_m: float, max_depth_m: float) -> ReferenceSamples:
         """Return samples in pixels of the image that `camera` describes."""
@@ -91,6 +93,7 @@ class Points:
         _require(self.xyz, 2, 'Points.xyz', '(N, 3)')
         if self.xyz.shape[1] != 3:
             raise SettingError(f'Points.xyz has shape {self.xyz.shape}: it must be (N, 3)')
+        _require_pose(self.camera_from_sensor, 'Points')
 
     def samples(self, camera: Camera, min_depth_m: float, max_depth_m: float) -> ReferenceSamples:
         """Return samples in pixels of the image that `camera` describes."""
@@ -119,6 +122,7 @@ class Scan:
     def __post_init__(self) -> None:
         """Raise SettingError for values of another shape."""
         _require(self.ranges_m, 1, 'Scan.ranges_m', '(N,)')
+        _require_pose(self.camera_from_sensor, 'Scan')
 
     def samples(self, camera: Camera, min_depth_m: float, max_depth_m: float) -> ReferenceSamples:
         """Return samples in pixels of the image that `camera` describes."""
@@ -159,6 +163,12 @@ Reference: TypeAlias = DepthImage | Points | Scan | Ground
 
 def _pose(value: Pose) -> Transform:
     return value if isinstance(value, Transform) else Transform.from_matrix(value)
+
+
+def _require_pose(value: Pose, name: str) -> None:
+    shape = getattr(value, 'shape', type(value).__name__)
+    if not isinstance(value, Transform) and shape != (4, 4):
+        raise SettingError(f'{name}.camera_from_sensor is {shape}: it must be an array (4, 4)')
 
 
 def _require(values: Any, dimensions: int, name: str, shape: str) -> None:
