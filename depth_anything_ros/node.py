@@ -31,7 +31,7 @@ from depth_anything_ros.ros.frame_loop import FrameLoop
 from depth_anything_ros.ros.lifecycle import ManagedNode
 from depth_anything_ros.ros.parameters import NodeParameters
 from depth_anything_ros.ros.reporter import Reporter, Snapshot
-from depth_anything_ros.ros.transforms import LiveTransforms, create_transforms
+from depth_anything_ros.ros.tf_listener import LiveTransforms, create_transforms
 
 __all__ = ['DepthNode', 'main']
 

@@ -21,7 +21,7 @@ from depth_anything_ros import node as node_module
 from depth_anything_ros.core.errors import WeightsError
 from depth_anything_ros.node import DepthNode
 from depth_anything_ros.ros.camera import NodeCamera
-from depth_anything_ros.ros.outputs import Outputs
+from depth_anything_ros.ros.publishers import Outputs
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 

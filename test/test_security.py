@@ -14,7 +14,7 @@ from rig import Rig
 
 from depth_anything_ros.core.errors import WeightsError
 from depth_anything_ros.model.manifest import MANIFEST
-from depth_anything_ros.model.network.loading import read_state_dict
+from depth_anything_ros.model.network.checkpoint import read_state_dict
 from lab.isolation import isolated_domain
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -19,7 +19,7 @@ from depth_anything_ros.core.errors import BackendError, FrameError, SettingErro
 from depth_anything_ros.core.preprocess import check_bgr, network_size
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
-from depth_anything_ros.model.network.loading import network_of
+from depth_anything_ros.model.network.checkpoint import network_of
 from depth_anything_ros.model.variants import Variant
 
 __all__ = ['UpstreamBackend', 'upstream_network']

@@ -29,11 +29,11 @@ from depth_anything_ros.core.depth_errors import (
     sigma_figures,
 )
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.geometry.scans import PlanarScan
+from depth_anything_ros.core.geometry.planar_scan import PlanarScan
 from depth_anything_ros.core.types import FloatImage
 from depth_anything_ros.messages.depth_images import depth_from_image, inverse_depth_from_image
+from depth_anything_ros.messages.laser_scans import scan_from_message
 from depth_anything_ros.messages.point_clouds import points_from_cloud
-from depth_anything_ros.messages.scans import scan_from_message
 
 __all__ = [
     'Content',

@@ -16,7 +16,7 @@ from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.types import FloatImage, ReferenceKind
 from depth_anything_ros.messages.depth_images import depth_from_image
-from depth_anything_ros.messages.references import REFERENCE_TYPES
+from depth_anything_ros.messages.reference_messages import REFERENCE_TYPES
 from depth_anything_ros.messages.stamps import ns_from_stamp
 
 __all__ = ['Proof', 'prove']

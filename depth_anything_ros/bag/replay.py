@@ -28,14 +28,14 @@ from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.types import ReferenceKind
 from depth_anything_ros.estimator.frame import Frame
 from depth_anything_ros.estimator.stream import DepthStream
-from depth_anything_ros.messages.references import (
+from depth_anything_ros.messages.reference_messages import (
     REFERENCE_TYPES,
     camera_info_beside,
     kind_of_type,
 )
-from depth_anything_ros.messages.scene import MessageScene, SceneMessages
+from depth_anything_ros.messages.scene_messages import MessageScene, SceneMessages
 from depth_anything_ros.messages.stamps import ns_from_stamp
-from depth_anything_ros.messages.transforms import put_transforms
+from depth_anything_ros.messages.tf import put_transforms
 
 __all__ = ['BagReplay', 'CameraTopics', 'ReplayedImage', 'check_topics']
 

@@ -13,7 +13,7 @@ import numpy as np
 from depth_anything_ros.core.colormaps import COLORMAPS, colorize
 from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.geometry.cloud import Cloud
-from depth_anything_ros.core.geometry.scans import PlanarScan
+from depth_anything_ros.core.geometry.planar_scan import PlanarScan
 from depth_anything_ros.core.normalization import normalized_between
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import StageTimes

@@ -10,10 +10,10 @@ from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.estimator.frame import Frame
 from depth_anything_ros.messages.camera_info import camera_from_info, fill_camera_info
 from depth_anything_ros.messages.depth_images import fill_depth_image
-from depth_anything_ros.messages.diagnostics import key_values
 from depth_anything_ros.messages.images import fill_compressed, fill_image
+from depth_anything_ros.messages.key_values import key_values
+from depth_anything_ros.messages.laser_scans import fill_scan
 from depth_anything_ros.messages.point_clouds import CloudWriter
-from depth_anything_ros.messages.scans import fill_scan
 
 __all__ = ['OUTPUTS', 'Output', 'OutputWriter']
 

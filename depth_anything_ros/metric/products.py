@@ -7,7 +7,7 @@ import numpy as np
 
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.geometry.cloud import Cloud, CloudFilter, cloud_from_depth, thinned
-from depth_anything_ros.core.geometry.scans import PlanarScan
+from depth_anything_ros.core.geometry.planar_scan import PlanarScan
 from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.geometry.virtual_scan import VirtualScanConfig, scan_from_depth
 from depth_anything_ros.core.parameters import CloudParameters, ScanParameters

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.core.errors import SettingError
-from depth_anything_ros.core.geometry.scans import PlanarScan
+from depth_anything_ros.core.geometry.planar_scan import PlanarScan
 from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
 from depth_anything_ros.core.types import Camera, FloatImage, ReferenceKind, ReferenceSamples
 from depth_anything_ros.metric.samples import (

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from depth_anything_ros.core.geometry.planar_scan import PlanarScan
 from depth_anything_ros.core.geometry.projection import (
     pixels_from_directions,
     rays_of,
 )
-from depth_anything_ros.core.geometry.scans import PlanarScan
 from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.types import Camera, FloatImage, ReferenceSamples
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from depth_anything_ros.core.errors import BackendError
 from depth_anything_ros.model.cache import Format
-from depth_anything_ros.model.network.loading import network_of
+from depth_anything_ros.model.network.checkpoint import network_of
 from depth_anything_ros.model.network.vit import (
     INTERPOLATION_OFFSET,
     TRAINING_GRID,

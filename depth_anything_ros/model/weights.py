@@ -1,7 +1,7 @@
 """Find, download and verify a weights file: a path, the cache or the hub, and its sha256.
 
 `find` never uses the network and may run inside a lifecycle transition; `fetch` downloads and
-belongs in a worker. No torch here: model/network/loading.py loads a file.
+belongs in a worker. No torch here: model/network/checkpoint.py loads a file.
 """
 
 from __future__ import annotations

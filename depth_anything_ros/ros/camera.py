@@ -15,8 +15,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.estimator.stream import DepthStream
-from depth_anything_ros.messages.scene import SceneMessages
-from depth_anything_ros.ros.outputs import Outputs
+from depth_anything_ros.messages.scene_messages import SceneMessages
+from depth_anything_ros.ros.publishers import Outputs
 from depth_anything_ros.ros.qos import (
     SENSOR,
     create_subscription,
@@ -24,7 +24,7 @@ from depth_anything_ros.ros.qos import (
     is_remapped,
     type_name,
 )
-from depth_anything_ros.ros.references import ReferenceInput
+from depth_anything_ros.ros.reference_input import ReferenceInput
 from depth_anything_ros.ros.telemetry import SequenceNumbers, Telemetry
 
 __all__ = ['NodeCamera', 'ReceivedImage']

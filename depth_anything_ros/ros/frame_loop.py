@@ -19,7 +19,7 @@ from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.estimator.shared_network import SharedNetwork
 from depth_anything_ros.messages.images import bgr_from_compressed, bgr_from_image
-from depth_anything_ros.messages.scene import MessageScene
+from depth_anything_ros.messages.scene_messages import MessageScene
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.ros.camera import NodeCamera, ReceivedImage
 from depth_anything_ros.ros.telemetry import CLOCKS_DISAGREE_S

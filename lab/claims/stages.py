@@ -28,8 +28,8 @@ from depth_anything_ros.estimator.stream import DepthStream
 from depth_anything_ros.messages.images import bgr_from_image, fill_image
 from depth_anything_ros.messages.outputs import OUTPUTS, OutputWriter
 from depth_anything_ros.messages.point_clouds import CloudWriter
-from depth_anything_ros.messages.scene import MessageScene, SceneMessages
-from depth_anything_ros.ros.outputs import TYPES
+from depth_anything_ros.messages.scene_messages import MessageScene, SceneMessages
+from depth_anything_ros.ros.publishers import TYPES
 from lab import command
 from lab.camera_views import camera_info
 from lab.degraded_truth import DegradedTruthBackend

@@ -15,7 +15,7 @@ from depth_anything_ros.core.errors import WeightsError
 from depth_anything_ros.core.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.model.network import DepthAnythingV2
-from depth_anything_ros.model.network.loading import load_network
+from depth_anything_ros.model.network.checkpoint import load_network
 from depth_anything_ros.model.variants import Checkpoint, get_variant
 
 __all__ = [

@@ -16,10 +16,10 @@ from depth_anything_ros.core.types import ReferenceKind
 from depth_anything_ros.estimator.frame import Frame
 from depth_anything_ros.estimator.stream import DepthStream
 from depth_anything_ros.messages.images import bgr_from_image
-from depth_anything_ros.messages.references import REFERENCE_TYPES
-from depth_anything_ros.messages.scene import MessageScene, SceneMessages
+from depth_anything_ros.messages.reference_messages import REFERENCE_TYPES
+from depth_anything_ros.messages.scene_messages import MessageScene, SceneMessages
 from depth_anything_ros.messages.stamps import ns_from_stamp
-from depth_anything_ros.messages.transforms import put_transforms
+from depth_anything_ros.messages.tf import put_transforms
 from depth_anything_ros.model.variants import Checkpoint
 from lab.degraded_truth import DegradedTruthBackend
 

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.geometry.scans import PlanarScan
+from depth_anything_ros.core.geometry.planar_scan import PlanarScan
 from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
 from depth_anything_ros.core.geometry.transforms import extrinsics_from_text
 from depth_anything_ros.core.parameters import parameters_from_flat
@@ -31,12 +31,12 @@ from depth_anything_ros.messages.depth_images import depth_from_image, inverse_d
 from depth_anything_ros.messages.encodings import DEPTH_ENCODINGS, ENCODINGS
 from depth_anything_ros.messages.image_headers import read_header
 from depth_anything_ros.messages.images import bgr_from_compressed, bgr_from_image
+from depth_anything_ros.messages.laser_scans import scan_from_message
 from depth_anything_ros.messages.point_clouds import points_from_cloud
-from depth_anything_ros.messages.references import REFERENCE_TYPES, reference_from_message
-from depth_anything_ros.messages.scans import scan_from_message
-from depth_anything_ros.messages.scene import MessageScene, SceneMessages
+from depth_anything_ros.messages.reference_messages import REFERENCE_TYPES, reference_from_message
+from depth_anything_ros.messages.scene_messages import MessageScene, SceneMessages
 from depth_anything_ros.messages.stamps import ns_from_stamp
-from depth_anything_ros.messages.transforms import put_transforms
+from depth_anything_ros.messages.tf import put_transforms
 from lab.sample_messages import SampleMessages
 
 LENS = 'camera_optical_frame'

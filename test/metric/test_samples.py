@@ -9,8 +9,8 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
+from depth_anything_ros.core.geometry.planar_scan import PlanarScan
 from depth_anything_ros.core.geometry.projection import pixels_from_points, points_from_depth
-from depth_anything_ros.core.geometry.scans import PlanarScan
 from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
 from depth_anything_ros.core.types import Camera, FloatImage, ReferenceSamples
 from depth_anything_ros.metric.samples import (

@@ -21,7 +21,7 @@ from depth_anything_ros.core.errors import BackendError, DeviceMemoryError, Sett
 from depth_anything_ros.core.preprocess import network_size
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
-from depth_anything_ros.model.network.loading import network_of
+from depth_anything_ros.model.network.checkpoint import network_of
 
 __all__ = ['TorchBackend']
 

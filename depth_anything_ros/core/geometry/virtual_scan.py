@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.core.geometry.cloud import depth_edges
+from depth_anything_ros.core.geometry.planar_scan import PlanarScan
 from depth_anything_ros.core.geometry.projection import rays_of
-from depth_anything_ros.core.geometry.scans import PlanarScan
 from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.types import Camera, FloatImage
 

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
+from depth_anything_ros.core.geometry.planar_scan import PlanarScan
 from depth_anything_ros.core.geometry.projection import rays_of
-from depth_anything_ros.core.geometry.scans import PlanarScan
 from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.geometry.virtual_scan import VirtualScanConfig, scan_from_depth
 from depth_anything_ros.core.types import Camera

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.messages.scene import SceneMessages
+from depth_anything_ros.messages.scene_messages import SceneMessages
 
 
 def info(focal: float) -> SimpleNamespace:

@@ -12,12 +12,12 @@ from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.types import ReferenceKind
-from depth_anything_ros.messages.references import (
+from depth_anything_ros.messages.reference_messages import (
     REFERENCE_TYPES,
     camera_info_beside,
     kind_of_type,
 )
-from depth_anything_ros.messages.scene import SceneMessages
+from depth_anything_ros.messages.scene_messages import SceneMessages
 from depth_anything_ros.ros.qos import (
     REFERENCE,
     SENSOR,

@@ -13,13 +13,13 @@ from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.types import Camera
-from depth_anything_ros.messages.references import (
+from depth_anything_ros.messages.reference_messages import (
     REFERENCE_TYPES,
     camera_info_beside,
     kind_of_type,
     reference_from_message,
 )
-from depth_anything_ros.messages.scene import MessageScene, SceneMessages
+from depth_anything_ros.messages.scene_messages import MessageScene, SceneMessages
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.metric.references import DepthImage, Points, Reference, Scan
 

@@ -12,8 +12,8 @@ from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.types import Camera, ReferenceKind
 from depth_anything_ros.messages.camera_info import camera_from_info
 from depth_anything_ros.messages.depth_images import depth_from_image
+from depth_anything_ros.messages.laser_scans import scan_from_message
 from depth_anything_ros.messages.point_clouds import points_from_cloud
-from depth_anything_ros.messages.scans import scan_from_message
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.metric.references import DepthImage, Points, Reference, Scan
 

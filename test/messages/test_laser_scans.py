@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.geometry.scans import PlanarScan
-from depth_anything_ros.messages.scans import fill_scan, scan_from_message
+from depth_anything_ros.core.geometry.planar_scan import PlanarScan
+from depth_anything_ros.messages.laser_scans import fill_scan, scan_from_message
 from lab.sample_messages import SampleMessages
 from lab.world.world import World
 

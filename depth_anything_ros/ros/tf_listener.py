@@ -12,7 +12,7 @@ from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer, T
 from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
 from depth_anything_ros.core.timing import time_went_back
 from depth_anything_ros.messages.stamps import ns_from_stamp
-from depth_anything_ros.messages.transforms import transform_from
+from depth_anything_ros.messages.tf import transform_from
 
 __all__ = [
     'LiveTransforms',

@@ -11,7 +11,7 @@ from depth_anything_ros.core.pairing import Stamped, StampedRing
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.types import Camera, ReferenceKind
 from depth_anything_ros.messages.camera_info import camera_from_info
-from depth_anything_ros.messages.references import reference_from_message
+from depth_anything_ros.messages.reference_messages import reference_from_message
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.metric.references import Ground, Reference
 

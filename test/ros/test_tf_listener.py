@@ -19,7 +19,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.geometry.transforms import IDENTITY
-from depth_anything_ros.ros.transforms import Tf2Transforms, create_transforms
+from depth_anything_ros.ros.tf_listener import Tf2Transforms, create_transforms
 
 pytest.importorskip('tf2_msgs', reason='tf2_msgs is not installed')
 pytest.importorskip('tf2_ros', reason='tf2_ros is not installed')

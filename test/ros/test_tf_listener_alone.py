@@ -9,7 +9,7 @@ from listener import listener
 
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.geometry.transforms import IDENTITY
-from depth_anything_ros.ros.transforms import NoTransforms, create_transforms
+from depth_anything_ros.ros.tf_listener import NoTransforms, create_transforms
 
 
 def test_without_tf2_a_lookup_says_what_to_install_and_nothing_else_is_said(

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from depth_anything_ros.core.errors import WeightsError
 from depth_anything_ros.model.network import random_network
-from depth_anything_ros.model.network.loading import load_network, read_state_dict
+from depth_anything_ros.model.network.checkpoint import load_network, read_state_dict
 from depth_anything_ros.model.variants import VARIANTS, Checkpoint, Variant
 
 RELATIVE = Checkpoint.RELATIVE

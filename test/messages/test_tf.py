@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
-from depth_anything_ros.messages.transforms import put_transforms, transform_from
+from depth_anything_ros.messages.tf import put_transforms, transform_from
 from lab.sample_messages import SampleMessages
 from lab.world.world import World
 
