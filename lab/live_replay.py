@@ -72,15 +72,17 @@ def replay(bags: Mapping[Path, Path], parameters: Parameters) -> Replay:
     arguments = [*node_arguments(parameters), '-p', 'use_sim_time:=true']
     for name, topic in topics.items():
         arguments += ['-r', f'{name}:={topic}']
-    with isolated_domain(), process('depth_anything_ros.node', arguments) as node:
+    with isolated_domain():
         rclpy.init()
         try:
+            # Before the node starts, so that it finds publishers.
             player = _Player()
-            player.until_active(node)
-            for bag, recorded in bags.items():
-                with Writer(recorded, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-                    player.play(bag, writer)
-            result = player.result()
+            with process('depth_anything_ros.node', arguments) as node:
+                player.until_active(node)
+                for bag, recorded in bags.items():
+                    with Writer(recorded, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+                        player.play(bag, writer)
+                result = player.result()
             player.node.destroy_node()
         finally:
             rclpy.try_shutdown()
