@@ -25,8 +25,8 @@ _DEPTH_TOPIC = '/depth_anything/depth/image'
 _ROWS = (
     'camera image',
     'relative depth, from the node: nearer and farther',
-    'metric depth, from the node: aligned to the lidar, in the colours of the truth below',
-    'true depth, for comparison',
+    'metric depth, from the node: aligned to the lidar, in the colours of the ground truth',
+    'ground truth, for comparison',
 )
 
 _TILE = 320, 240

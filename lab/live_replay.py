@@ -71,15 +71,17 @@ def replay(bags: Mapping[Path, Path], parameters: Parameters) -> Replay:
     arguments = [*node_arguments(parameters), '-p', 'use_sim_time:=true']
     for name, topic in topics.items():
         arguments += ['-r', f'{name}:={topic}']
-    with isolated_domain(), process('depth_anything_ros.node', arguments) as node:
+    with isolated_domain():
         rclpy.init()
         try:
+            # Before the node starts, so that it finds publishers.
             peer = _Peer()
-            peer.until_active(node)
-            for bag, recorded in bags.items():
-                with Writer(recorded, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-                    peer.play(bag, writer)
-            result = peer.result()
+            with process('depth_anything_ros.node', arguments) as node:
+                peer.until_active(node)
+                for bag, recorded in bags.items():
+                    with Writer(recorded, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+                        peer.play(bag, writer)
+                result = peer.result()
             peer.node.destroy_node()
         finally:
             rclpy.try_shutdown()

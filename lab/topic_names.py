@@ -1,4 +1,4 @@
-"""Names of topics that sample bags have; apart, so that a command line is quick to start."""
+"""Names of topics in sample bags."""
 
 __all__ = ['TRUTH']
 

@@ -225,7 +225,7 @@ def test_prove_judges_a_bag_by_its_ground_truth(
     assert {'/lidar/points', 'ground plane'} < {row['reference'] for row in rows}
     assert {row['images'] for row in rows} == {5}
     assert cli.main([*arguments, '--ground-truth', '/depth']) == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    *_, line = capsys.readouterr().err.splitlines()
     assert 'has no /depth: name the topic with its true depth (--ground-truth)' in line
 
 

@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 
+from depth_anything_ros.studies.bench.measure import BenchPlan
 from depth_anything_ros.studies.bench.starts import measure_starts
 from lab.claims import network
 
@@ -11,6 +12,8 @@ from lab.claims import network
 def test_three_tables_are_printed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    plan = partial(BenchPlan, has_peak=False, has_agreement=False)
+    monkeypatch.setattr(network, 'BenchPlan', plan)
     monkeypatch.setattr(network, 'measure_starts', partial(measure_starts, repeats=1))
     shape = '--variant demo --backend torch --precision fp32 --baseline torch:fp32 --device cpu'
     how = '--threads 1 --size 160x120 --frames 1 --markdown'
