@@ -29,6 +29,8 @@ from lab.world.world import World
 
 ROOT = Path(__file__).resolve().parents[1]
 
+SECONDS = 4.5
+SIZE = (320, 240)
 CELL_M = 0.2
 # The carriageway, pavements and lawns are the first solids of a road (synthetic/road.py).
 GROUND_SOLIDS = 5
@@ -126,7 +128,7 @@ def drive(seed: int) -> tuple[Look, ...]:
     """Replay a sample bag of a road through the pipeline: a look at every two metres."""
     with TemporaryDirectory() as folder:
         bag = Path(folder) / 'road'
-        write_sample_bag(bag, 'road', 4.5, 2.0, seed=seed)
+        write_sample_bag(bag, 'road', SECONDS, 2.0, SIZE, seed)
         parameters = parameters_from_flat({'reference.fixed_frame': 'odom'})
         topics = CameraTopics('/camera/image_raw', reference='/lidar/points')
         backend = degraded_truth_of(bag)
@@ -142,9 +144,14 @@ def look_at(seed: int, answer: ReplayedImage) -> Look:
     """Put the cloud of one image into the map, by the true pose, beside the truth."""
     frame = answer.frame
     assert frame is not None
+<<<<<<< HEAD
     cloud = frame.cloud()
     assert cloud is not None, frame.reason
     world = World('road', seed, 4.5)
+=======
+    assert frame.cloud is not None, frame.scale.reason
+    world = World('road', seed, SECONDS, size=SIZE)
+>>>>>>> ci
     time_s = (ns_from_stamp(answer.header.stamp) - START_NS) * 1e-9
     pose = world.camera_pose(time_s)
     view = view_of(world.scene.at(time_s), world.camera, pose)
@@ -154,9 +161,9 @@ def look_at(seed: int, answer: ReplayedImage) -> Look:
     # The slack that is allowed is what the node itself says of its error.
     sigma = np.nanmedian(frame.sigma_m[near] / frame.depth_m[near])
     assert 0.3 * ERROR_SHARE < sigma < 0.6 * ERROR_SHARE
-    # Every sixth pixel either way: a cell at the farthest range is ten pixels wide.
+    # Every third pixel either way: a cell at the farthest range is five pixels wide.
     chosen = np.zeros((world.size[1], world.size[0]), np.bool_)
-    chosen[::6, ::6] = True
+    chosen[::3, ::3] = True
     kept = np.flatnonzero(chosen)
     truth = Truth(
         pose.translation,

@@ -33,21 +33,30 @@ DEMO = Configuration('demo', 'torch', 'fp32', 126, threads=1, device='cpu')
 CONDITIONS = Conditions('a machine', SIZE, {'demo': 'released'})
 
 
+<<<<<<< HEAD
 def test_rows_run_in_turn_and_a_failure_is_a_row() -> None:
     wanted = grid(['demo'], [126], [1], ['torch'], ['fp32', 'bf16', 'fp16'], [1, 2], 'cpu')
     plan = BenchPlan(SIZE, frames=5, seconds=20.0, baseline=Engine('torch', 'fp32'))
+=======
+def test_rows_run_in_turn_and_a_failure_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A process for each row; tested below.
+    monkeypatch.setattr(Bench, 'peak_gflops', lambda *_: None)
+    wanted = grid(['demo'], [126], [1], ['torch'], ['fp32', 'bf16'], [1, 2], 'cpu')
+    wanted += grid(['demo'], [126], [1], ['torch'], ['fp16'], [1], 'cpu')
+    plan = Plan(SIZE, frames=5, seconds=20.0, baseline=Engine('torch', 'fp32'))
+>>>>>>> ci
     done = []
     rows = measure(wanted, plan, lambda *how_far: done.append(how_far))
     # fp32 one by one is the baseline itself.
     assert [(row.precision, row.batch) for row in rows] == [
-        *(('fp32', 1), ('fp32', 2), ('bf16', 1), ('bf16', 2), ('fp16', 1), ('fp16', 2))
+        *(('fp32', 1), ('fp32', 2), ('bf16', 1), ('bf16', 2), ('fp16', 1))
     ]
-    assert done[-1] == (6, 6)
-    assert [row.is_baseline for row in rows] == [True] + 5 * [False]
-    *ran, _, failed = rows
+    assert done[-1] == (5, 5)
+    assert [row.is_baseline for row in rows] == [True] + 4 * [False]
+    *ran, failed = rows
     assert failed.timing is None
     assert 'fp16 is slow' in failed.note
-    for row in ran[:4]:
+    for row in ran:
         assert row.timing is not None and row.agreement is not None
         assert row.timing.min_ms <= row.timing.p50_ms <= row.timing.p95_ms <= row.timing.p99_ms
         assert 0 < row.timing.infer_ms <= row.timing.p99_ms
@@ -59,7 +68,7 @@ def test_rows_run_in_turn_and_a_failure_is_a_row() -> None:
         gflop = row.batch * network_gflop('demo', SIZE, 126)
         assert row.gflops == pytest.approx(gflop / row.timing.infer_ms * 1e3)
     assert ran[0].ratio is None
-    assert all(row.ratio is not None and row.ratio > 0 for row in ran[1:4])
+    assert all(row.ratio is not None and row.ratio > 0 for row in ran[1:])
     assert ran[0].agreement is not None and ran[0].agreement.diff_p99_percent < 1e-4
     assert ran[2].agreement is not None and 0.01 < ran[2].agreement.diff_p99_percent < 5
 
