@@ -144,14 +144,9 @@ def look_at(seed: int, answer: ReplayedImage) -> Look:
     """Put the cloud of one image into the map, by the true pose, beside the truth."""
     frame = answer.frame
     assert frame is not None
-<<<<<<< HEAD
     cloud = frame.cloud()
     assert cloud is not None, frame.reason
-    world = World('road', seed, 4.5)
-=======
-    assert frame.cloud is not None, frame.scale.reason
     world = World('road', seed, SECONDS, size=SIZE)
->>>>>>> ci
     time_s = (ns_from_stamp(answer.header.stamp) - START_NS) * 1e-9
     pose = world.camera_pose(time_s)
     view = view_of(world.scene.at(time_s), world.camera, pose)

@@ -33,18 +33,12 @@ DEMO = Configuration('demo', 'torch', 'fp32', 126, threads=1, device='cpu')
 CONDITIONS = Conditions('a machine', SIZE, {'demo': 'released'})
 
 
-<<<<<<< HEAD
-def test_rows_run_in_turn_and_a_failure_is_a_row() -> None:
-    wanted = grid(['demo'], [126], [1], ['torch'], ['fp32', 'bf16', 'fp16'], [1, 2], 'cpu')
-    plan = BenchPlan(SIZE, frames=5, seconds=20.0, baseline=Engine('torch', 'fp32'))
-=======
 def test_rows_run_in_turn_and_a_failure_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     # A process for each row; tested below.
     monkeypatch.setattr(Bench, 'peak_gflops', lambda *_: None)
     wanted = grid(['demo'], [126], [1], ['torch'], ['fp32', 'bf16'], [1, 2], 'cpu')
     wanted += grid(['demo'], [126], [1], ['torch'], ['fp16'], [1], 'cpu')
-    plan = Plan(SIZE, frames=5, seconds=20.0, baseline=Engine('torch', 'fp32'))
->>>>>>> ci
+    plan = BenchPlan(SIZE, frames=5, seconds=20.0, baseline=Engine('torch', 'fp32'))
     done = []
     rows = measure(wanted, plan, lambda *how_far: done.append(how_far))
     # fp32 one by one is the baseline itself.
