@@ -29,7 +29,6 @@ VERBS = [
     'prove',
     'bag sample',
     'bag process',
-    'bag play',
     'bag compare',
     'weights list',
     'weights fetch',
@@ -104,7 +103,7 @@ def test_ctrl_c_during_the_imports_is_one_line(module: str) -> None:
         'sys.modules.pop(sys.argv[1], None)\n'
         'sys.meta_path.insert(0, Interrupt)\n'
         'from depth_anything_ros.cli import main\n'
-        'sys.exit(main(["bag", "play", "x"]))\n'
+        'sys.exit(main(["bag", "compare", "x", "y"]))\n'
     )
     command = [sys.executable, '-c', code, module]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)

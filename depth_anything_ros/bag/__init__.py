@@ -1,1 +1,1 @@
-"""Bags: sample bags, offline processing, playing, comparing, reporting."""
+"""Bags: read, write, process, compare, prove."""
