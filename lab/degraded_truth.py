@@ -6,16 +6,24 @@ For tests and benchmarks of what stands behind the network, so it is not in the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
 
 from depth_anything_ros.backends.base import BackendInfo, NetworkOutput
+from depth_anything_ros.bag.reading import BagReader
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
+from depth_anything_ros.messages.depth_images import depth_from_image
+from depth_anything_ros.messages.images import bgr_from_image
+from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.model.variants import Checkpoint
 from depth_anything_ros.model.weights import WeightsFile
+from lab.topic_names import TRUTH
 from lab.world.degradation import Degradation, degraded
 
-__all__ = ['DegradedTruthBackend']
+__all__ = ['DegradedTruthBackend', 'degraded_truth_of']
 
 
 class DegradedTruthBackend:
@@ -71,3 +79,23 @@ class DegradedTruthBackend:
     def close(self) -> None:
         """Forget the pictures."""
         self._answers.clear()
+
+
+def degraded_truth_of(path: Path) -> DegradedTruthBackend:
+    """Return a network that errs, as the real one does, about the images of a sample bag."""
+    with BagReader(path) as reader:
+        image = reader.color_topics()[0]
+        truths = {
+            ns_from_stamp(message.header.stamp): depth_from_image(message)
+            for message in (each.read() for each in reader.messages([TRUTH]))
+        }
+        pictures = (each.read() for each in reader.messages([image]))
+        return DegradedTruthBackend(
+            (bgr_from_image(each).copy(), _far(truths[ns_from_stamp(each.header.stamp)]))
+            for each in pictures
+        )
+
+
+def _far(truth: FloatImage) -> FloatImage:
+    """Return the ground truth with the sky, which may be unknown in a message, infinitely far."""
+    return np.nan_to_num(truth, nan=np.inf, posinf=np.inf)

@@ -1,6 +1,5 @@
-"""Names of topics that sample bags have; apart, so that a command line is quick to start."""
+"""Names of topics that sample bags have."""
+
+from depth_anything_ros.bag import GROUND_TRUTH as TRUTH
 
 __all__ = ['TRUTH']
-
-TRUTH = '/ground_truth/depth/image'
-"""Where sample bags have the true depth."""

@@ -15,7 +15,6 @@ import pytest
 import yaml
 from voxel_grid import Flags, Limits, Points, VoxelGrid, grown
 
-from depth_anything_ros.bag.prove import degraded_truth_of
 from depth_anything_ros.bag.reading import BagReader
 from depth_anything_ros.bag.replay import BagReplay, CameraTopics, ReplayedImage
 from depth_anything_ros.core.geometry.cloud import compacted
@@ -23,6 +22,7 @@ from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.parameters import parameters_from_flat
 from depth_anything_ros.estimator.frame import Wanted
 from depth_anything_ros.messages.stamps import ns_from_stamp
+from lab.degraded_truth import degraded_truth_of
 from lab.sample import write_sample_bag
 from lab.sample_topics import START_NS
 from lab.world.camera import depth_image, view_of

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from depth_anything_ros.backends.base import DepthBackend
+from depth_anything_ros.bag import GROUND_TRUTH
 from depth_anything_ros.bag.reading import IMAGE, BagReader, is_color
 from depth_anything_ros.bag.replay import BagReplay, CameraTopics, ReplayedImage
 from depth_anything_ros.core.depth_errors import metric_figures
@@ -17,13 +18,10 @@ from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.types import FloatImage, ReferenceKind
 from depth_anything_ros.estimator.frame import Wanted
 from depth_anything_ros.messages.depth_images import depth_from_image
-from depth_anything_ros.messages.images import bgr_from_image
 from depth_anything_ros.messages.references import REFERENCE_TYPES
 from depth_anything_ros.messages.stamps import ns_from_stamp
-from lab.degraded_truth import DegradedTruthBackend
-from lab.topic_names import TRUTH
 
-__all__ = ['Proof', 'degraded_truth_of', 'prove']
+__all__ = ['Proof', 'prove']
 
 # Every fourth pixel either way says as much as all of them.
 _STRIDE = 4
@@ -58,13 +56,15 @@ def prove(
     parameters: Parameters,
     on_frame: Callable[[ReplayedImage], object] = lambda _: None,
 ) -> Iterator[Proof]:
-    """Replay the bag at `path` once for each reference in it, and for the floor.
+    """Replay the bag at `path` once for each reference in it, and for the ground plane.
 
-    Raises SettingError where the bag has no depth image on `TRUTH`.
+    Raises SettingError where the bag has no depth image on `GROUND_TRUTH`.
     """
     with BagReader(path) as reader:
-        if TRUTH not in reader.topics:
-            raise SettingError(f'bag {path} has no {TRUTH}: take one of `bag sample`')
+        if GROUND_TRUTH not in reader.topics:
+            raise SettingError(
+                f'bag {path} has no {GROUND_TRUTH}, depth images of the ground truth: record them as well'
+            )
         image = reader.color_topics()[0]
         for name, topic, kind in _references(reader):
             given = replace(parameters, reference=replace(parameters.reference, type=kind))
@@ -78,30 +78,10 @@ def prove(
             yield judge.proof(path.name, backend.info.name, backend.info.variant, name)
 
 
-def degraded_truth_of(path: Path) -> DegradedTruthBackend:
-    """Return a network that errs, as the real one does, about the pictures of a bag."""
-    with BagReader(path) as reader:
-        image = reader.color_topics()[0]
-        truths = {
-            ns_from_stamp(message.header.stamp): depth_from_image(message)
-            for message in (each.read() for each in reader.messages([TRUTH]))
-        }
-        pictures = (each.read() for each in reader.messages([image]))
-        return DegradedTruthBackend(
-            (bgr_from_image(each).copy(), _far(truths[ns_from_stamp(each.header.stamp)]))
-            for each in pictures
-        )
-
-
-def _far(truth: FloatImage) -> FloatImage:
-    """Return the ground truth with the sky, which may be unknown in a message, infinitely far."""
-    return np.nan_to_num(truth, nan=np.inf, posinf=np.inf)
-
-
 def _references(reader: BagReader) -> Iterator[tuple[str, str, str]]:
     """Return the name of each reference, its topic and the parameter reference.type."""
     for topic in reader.of_type(*REFERENCE_TYPES):
-        if topic == TRUTH:
+        if topic == GROUND_TRUTH:
             continue
         first = next(reader.messages([topic]))
         if first.kind == IMAGE and is_color(first):
@@ -114,7 +94,7 @@ def _with_truth(
     reader: BagReader, replay: BagReplay
 ) -> Iterator[tuple[ReplayedImage, FloatImage | None]]:
     """Return each answer with its true depth, both in the order of their stamps."""
-    truths = (each.read() for each in reader.messages([TRUTH]))
+    truths = (each.read() for each in reader.messages([GROUND_TRUTH]))
     truth = next(truths, None)
     for answer in replay:
         stamp_ns = ns_from_stamp(answer.header.stamp)

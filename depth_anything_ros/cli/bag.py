@@ -1,4 +1,4 @@
-"""`bag`: sample bags, and whether one is as good as another."""
+"""`bag`: sample bags, processing, and comparison of two bags."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from depth_anything_ros.bag import GROUND_TRUTH
 from depth_anything_ros.bag.compare_limits import CompareLimits
 from depth_anything_ros.cli import bag_process
 from depth_anything_ros.cli.options import Verbs, positive, size
 from depth_anything_ros.cli.terminal import follow
 from depth_anything_ros.reports.plain_json import plain_json
-from lab.topic_names import TRUTH
 
 __all__ = ['add']
 
 
 def add(verbs: Verbs) -> None:
     """Declare the verbs and their options."""
-    bag = verbs.add_parser('bag', help='bags in, bags out, and between two of them')
+    bag = verbs.add_parser('bag', help='process and compare bags')
     bags = bag.add_subparsers(required=True, metavar='ACTION')
     sample = bags.add_parser('sample', help='a simulated drive with every sensor and true depth')
     sample.add_argument('output', metavar='OUT', type=Path, help='the bag to write, a new folder')
@@ -49,7 +49,7 @@ def add(verbs: Verbs) -> None:
     compare.add_argument(
         '--truth',
         nargs='?',
-        const=TRUTH,
+        const=GROUND_TRUTH,
         default='',
         metavar='TOPIC',
         help='judge the depth of both by this topic of A, too (without a name: %(const)s)',

@@ -294,13 +294,14 @@ _OF_LISTS = ('network', 'start', 'table', 'accuracy', 'profile', 'node')
 
 def _prove(options: argparse.Namespace) -> int:
     from depth_anything_ros.bag import prove
+    from lab.degraded_truth import degraded_truth_of
 
     parameters = parameters_of(options)
     backend = None if options.degraded else load(parameters)
     rows: list[prove.Proof] = []
     with tqdm(unit='image', disable=None, leave=False) as bar:
         for bag in options.bags:
-            network = backend or prove.degraded_truth_of(bag)
+            network = backend or degraded_truth_of(bag)
             rows += prove.prove(bag, network, parameters, lambda _: bar.update())
     columns = [field.name for field in dataclasses.fields(prove.Proof)]
     return print_rows(rows, columns, options.json)
