@@ -63,7 +63,7 @@ def prove(
     with BagReader(path) as reader:
         if GROUND_TRUTH not in reader.topics:
             raise SettingError(
-                f'bag {path} has no {GROUND_TRUTH}, depth images of the ground truth: record them as well'
+                f'bag {path} has no {GROUND_TRUTH}: prove needs true depth on that topic'
             )
         image = reader.color_topics()[0]
         for name, topic, kind in _references(reader):
