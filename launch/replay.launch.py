@@ -1,4 +1,7 @@
-"""Play a bag to the depth node: ros2 launch depth_anything_ros replay.launch.py bag:=PATH."""
+"""Play a bag to the depth node: ros2 launch depth_anything_ros replay.launch.py bag:=PATH.
+
+`ros2 bag play` plays it, and publishes /clock.
+"""
 
 import shutil
 from pathlib import Path
@@ -19,7 +22,6 @@ from launch.event_handlers import OnShutdown
 from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
-from launch_ros.substitutions import ExecutableInPackage
 from rclpy.node import Node
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
@@ -50,7 +52,7 @@ def generate_launch_description() -> LaunchDescription:
             DeclareLaunchArgument(
                 'use_sim_time',
                 default_value='true',
-                description='Take the time from /clock, which the bag tells (default true).',
+                description='Take the time from /clock, which follows the bag (default true).',
             ),
             OpaqueFunction(function=_check),
             IncludeLaunchDescription(PythonLaunchDescriptionSource(str(depth))),
@@ -70,10 +72,14 @@ def _bag(context: LaunchContext) -> Path:
 def _check(context: LaunchContext) -> None:
     if not _bag(context).exists():
         raise RuntimeError(f'bag {_bag(context)} does not exist: check bag:=')
+    if not shutil.which('ros2') or 'ros2bag' not in get_packages_with_prefixes():
+        raise RuntimeError(
+            'ros2 bag is not installed, which plays the bag: install ros-$ROS_DISTRO-rosbag2'
+        )
 
 
 def _listen(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    """Look at the graph until the bag can start; launch_ros's own node minds two shutdowns."""
+    """Watch the graph until the bag can start; launch_ros's own node fails at two shutdowns."""
     ros = rclpy.Context()
     rclpy.init(args=[], context=ros)
     node = rclpy.create_node(
@@ -81,46 +87,35 @@ def _listen(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     )
     return [
         RegisterEventHandler(OnShutdown(on_shutdown=lambda *_: ros.try_shutdown())),
-        OpaqueFunction(function=_play_once_heard, args=[node]),
+        OpaqueFunction(function=_play_when_active, args=[node]),
     ]
 
 
-def _play_once_heard(context: LaunchContext, node: Node) -> list[LaunchDescriptionEntity]:
-    """Start the bag when the node listens, so that loading a network costs no images."""
-    topics = _heard_images(context, node)
-    if not topics:
-        again = OpaqueFunction(function=_play_once_heard, args=[node])
+def _play_when_active(context: LaunchContext, node: Node) -> list[LaunchDescriptionEntity]:
+    """Start the bag when the node has subscribed, so that loading a network costs no images."""
+    if not _subscribes_to_images(context, node):
+        again = OpaqueFunction(function=_play_when_active, args=[node])
         return [TimerAction(period=0.2, actions=[again])]
     node.destroy_node()
     node.context.try_shutdown()
-    options = [
-        '--rate',
-        _value(context, 'rate'),
-        '--start-offset',
-        _value(context, 'start_offset'),
-    ]
-    options += ['--clock', CLOCK_HZ, *(['--loop'] if _value(context, 'loop') == 'true' else [])]
-    if shutil.which('ros2') and 'ros2bag' in get_packages_with_prefixes():
-        # Its publishers exist during the delay, and are discovered.
-        player = ['ros2', 'bag', 'play', str(_bag(context)), *options, '--delay', '1.0']
-        log = []
-    else:
-        own = ExecutableInPackage('depth_anything', 'depth_anything_ros')
-        player = [own, 'bag', 'play', str(_bag(context)), *options, '--wait-for', *topics]
-        log = [LogInfo(msg='ros2 bag is not installed: depth_anything bag play plays the bag')]
-    return [*log, ExecuteProcess(cmd=player, output='screen', on_exit=_end)]
+    player = ['ros2', 'bag', 'play', str(_bag(context))]
+    player += ['--rate', _value(context, 'rate')]
+    player += ['--start-offset', _value(context, 'start_offset'), '--clock', CLOCK_HZ]
+    player += ['--loop'] if _value(context, 'loop') == 'true' else []
+    # Its publishers exist during the delay, and are discovered.
+    player += ['--delay', '1.0']
+    return [ExecuteProcess(cmd=player, output='screen', on_exit=_end)]
 
 
-def _heard_images(context: LaunchContext, node: Node) -> list[str]:
-    """Name the topics of images that the depth node subscribes to: none until it is active."""
+def _subscribes_to_images(context: LaunchContext, node: Node) -> bool:
+    """Return whether the depth node subscribes to images, which it does once it is active."""
     own = ('/' + _value(context, 'namespace').strip('/'), 'depth_anything')
-    return [
-        topic
+    return any(
+        own
+        in ((x.node_namespace, x.node_name) for x in node.get_subscriptions_info_by_topic(topic))
         for topic, types in node.get_topic_names_and_types()
         if IMAGE_TYPES.intersection(types)
-        and own
-        in ((x.node_namespace, x.node_name) for x in node.get_subscriptions_info_by_topic(topic))
-    ]
+    )
 
 
 def _end(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptionEntity]:

@@ -1,1 +1,1 @@
-"""Bags: sample bags, offline processing, playing, comparing, reporting."""
+"""Bags in, bags out, compared."""

@@ -120,7 +120,7 @@ class _Compare:
             self.failures.append(Failure(name, 'type', text))
             return TopicResult(name, mine.kind, '', mine.count, other.count)
         a, b = self.frames_a.get(name), self.frames_b.get(name)
-        # Diagnostics are stamped by the clock of whoever sends them.
+        # Diagnostics are stamped by the clock of their sender.
         if not (a and b) or mine.kind.startswith('diagnostic_msgs/'):
             return TopicResult(name, mine.kind, '', mine.count, other.count)
         return self.stamped(mine, other, a, b)

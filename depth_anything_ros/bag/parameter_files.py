@@ -22,7 +22,7 @@ _ROS_OWN = ('use_sim_time', 'qos_overrides.', 'start_type_description_service')
 
 
 def parameters_from_file(path: Path) -> dict[str, object]:
-    """Read what a params file says to the node /depth_anything, by dotted name.
+    """Return the parameters in a file for the node /depth_anything, by dotted name.
 
     The sections are nodes, wildcards as in `/**` allowed; later ones win. SettingError where the
     file cannot be read or has no section for the node.
@@ -36,7 +36,7 @@ def parameters_from_file(path: Path) -> dict[str, object]:
     except (ValueError, yaml.YAMLError) as err:
         reason = ' '.join(str(err).split())
         raise SettingError(
-            f'parameters {path} are no YAML ({reason}): fix the file there'
+            f'parameters {path} are not valid YAML ({reason}): fix the file there'
         ) from err
     found: dict[str, object] = {}
     sections = list(_sections(content, ''))
@@ -44,8 +44,8 @@ def parameters_from_file(path: Path) -> dict[str, object]:
     if not fitting:
         names = ', '.join(name for name, _ in sections) or f'no {_HERE}'
         raise SettingError(
-            f'parameters {path} say nothing to {_NODE} (it has {names}): put them below /**, and '
-            f'below {_HERE} there'
+            f'no section of {path} matches node {_NODE} (it has {names}): put the parameters '
+            f'below /**, and below {_HERE} there'
         )
     for values in fitting:
         found |= dict(_flat(values, ''))

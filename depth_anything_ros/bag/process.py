@@ -216,7 +216,7 @@ class _Run:
             self._writer.write(message.topic, message.kind, message.receive_ns, message.raw)
             self._counts.copied += 1
         for camera, replay in zip(self._plan.cameras, self._replays, strict=True):
-            image = replay.hear(message)
+            image = replay.take(message)
             if image is not None:
                 self._write(camera, image, replay.kind is not None)
 

@@ -1,4 +1,4 @@
-"""Read a bag in a thread of its own, a little ahead of whoever works on its messages."""
+"""Read a bag in a thread of its own, a little ahead of the processing of its messages."""
 
 from __future__ import annotations
 

@@ -177,13 +177,13 @@ class BagReader:
         return topic
 
     def of_type(self, *kinds: str) -> list[str]:
-        """Name the topics of these types that have messages."""
+        """Return the topics of these types that have messages."""
         return [x.name for x in self.topics.values() if x.kind in kinds and x.count]
 
     def color_topics(self) -> list[str]:
-        """Name the topics whose first message is a picture for the network, not a depth image.
+        """Return the topics whose first message is a colour image, not a depth image.
 
-        Of a picture recorded raw and compressed the raw topic is named. DepthAnythingError, with
+        Of an image recorded raw and compressed it is the raw topic. DepthAnythingError, with
         the topics there are, where there is none.
         """
         images = self.of_type(IMAGE, COMPRESSED_IMAGE)
@@ -207,7 +207,7 @@ class BagReader:
         return [x for x in self._storages if x.reader.end_time > 0]
 
     def _listing(self, names: Iterable[str] | None = None) -> str:
-        """Say what some topics are, or the first ones of all."""
+        """Describe some topics, or the first ones of all."""
         shown = list(self.topics)[:_LISTED] if names is None else names
         topics = [self.topics[name] for name in shown]
         rows = [f'{x.name} ({x.kind}, {x.count} messages)' for x in topics]
@@ -246,7 +246,7 @@ def bgr_of(kind: str, image: Any, max_pixels: int = MAX_PIXELS) -> BgrImage:
 
 
 def is_color(message: BagMessage) -> bool:
-    """Say whether an Image or CompressedImage holds a picture that can be converted to BGR."""
+    """Return whether an Image or CompressedImage is a colour image, convertible to BGR."""
     content = message.read()
     if message.kind == COMPRESSED_IMAGE:
         name = str(content.format).lower()

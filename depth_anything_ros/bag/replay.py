@@ -1,9 +1,9 @@
 """Replay one camera of a bag through the pipeline: its images, its reference and tf, no DDS.
 
 Everything happens in the order in which it was recorded, as for a node that keeps up: an image is
-answered with what had been received by then, so a reference recorded after it is never used,
+processed with what had been received by then, so a reference recorded after it is never used,
 however near its stamp. Only the first static transform of each frame is known from the start:
-/tf_static is latched, and a node that joins late hears it at once.
+/tf_static is latched, and a node that joins late receives it at once.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _TF, _TF_STATIC = '/tf', '/tf_static'
 _TF_TYPE = 'tf2_msgs/msg/TFMessage'
 
 # A publisher of bad messages may never send the same one twice.
-_MAX_TOLD = 10
+_MAX_NOTES = 10
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class ReplayedImage:
 
 
 class BagReplay:
-    """Iterate over it once; or hand it the messages of `topics` in their order by `hear`.
+    """Iterate over it once; or pass it the messages of `topics` in their order with `take`.
 
     `notes` holds a line on each thing that could not be used, the first ten of them.
     """
@@ -104,7 +104,7 @@ class BagReplay:
 
     @property
     def topics(self) -> frozenset[str]:
-        """The topics that are listened to."""
+        """The topics that are used."""
         return frozenset((self._image, *self._listeners))
 
     @property
@@ -114,14 +114,14 @@ class BagReplay:
 
     def __iter__(self) -> Iterator[ReplayedImage]:
         for message in self._reader.messages(self.topics):
-            answer = self.hear(message)
-            if answer is not None:
-                yield answer
+            image = self.take(message)
+            if image is not None:
+                yield image
 
-    def hear(self, message: BagMessage, *, skip: bool = False) -> ReplayedImage | None:
-        """Take one message of the bag, of any topic; an image is answered, unless `skip`."""
+    def take(self, message: BagMessage) -> ReplayedImage | None:
+        """Take one message of the bag, of any topic; return what is made of an image."""
         if message.topic == self._image:
-            return None if skip else self._answer(message)
+            return self._process(message)
         listener = self._listeners.get(message.topic)
         if listener is not None:
             try:
@@ -169,7 +169,7 @@ class BagReplay:
             try:
                 items = message.read().transforms
             except DepthAnythingError:
-                # Told when its turn comes.
+                # Noted when its turn comes.
                 continue
             first = [item for item in items if item.child_frame_id not in known]
             known.update(item.child_frame_id for item in first)
@@ -185,7 +185,7 @@ class BagReplay:
         for error in put_transforms(self._transforms, message.transforms, static=static):
             self._note(f'transform on {_TF_STATIC if static else _TF} refused: {error}')
 
-    def _answer(self, message: BagMessage) -> ReplayedImage:
+    def _process(self, message: BagMessage) -> ReplayedImage:
         info = self._scene.camera_info
         header = None
         try:
@@ -201,7 +201,7 @@ class BagReplay:
         return ReplayedImage(message.receive_ns, header, info, frame)
 
     def _note(self, text: str) -> None:
-        if text not in self.notes and len(self.notes) < _MAX_TOLD:
+        if text not in self.notes and len(self.notes) < _MAX_NOTES:
             self.notes.append(text)
 
 
@@ -267,7 +267,7 @@ def _reference_kind(reader: BagReader, topic: str, asked: str) -> ReferenceKind 
 
 
 def _shows_colour(reader: BagReader, topic: str) -> bool:
-    """Return whether the first image of a topic is a picture; a damaged one tells nothing."""
+    """Return whether the first image of a topic is a colour image; False if it is damaged."""
     first = next(reader.messages([topic]), None)
     with suppress(DepthAnythingError):
         return first is not None and is_color(first)

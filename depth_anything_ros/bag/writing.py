@@ -78,7 +78,7 @@ RELIABLE = Qos(
 """What drivers and the node offer; any subscriber matches it on playback."""
 
 LATCHED = RELIABLE._replace(depth=1, durability=QosDurability.TRANSIENT_LOCAL)
-"""What /tf_static is offered with: late subscribers hear the last message."""
+"""What /tf_static is offered with: late subscribers receive the last message."""
 
 # Left free for the end of the bag, and for whatever else runs on the machine.
 _RESERVE_BYTES = 64 * 2**20

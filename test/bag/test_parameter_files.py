@@ -59,9 +59,9 @@ depth_anything: {ros__parameters: {cloud: {stride: 4}}}
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('/other: {ros__parameters: {a: 1}}', r'say nothing to /depth_anything \(it has /other\)'),
+        ('/other: {ros__parameters: {a: 1}}', r'matches node /depth_anything \(it has /other\)'),
         ('variant: demo', 'it has no ros__parameters'),
-        ('{', r'params.yaml are no YAML \(while parsing .*: fix the file there'),
+        ('{', r'params.yaml are not valid YAML \(while parsing .*: fix the file there'),
         ('', 'it has no ros__parameters'),
     ],
 )
