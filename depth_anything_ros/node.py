@@ -26,6 +26,7 @@ from depth_anything_ros.core.errors import DepthAnythingError, WeightsError
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.estimator.shared_network import SharedNetwork
 from depth_anything_ros.estimator.stream import DepthStream
+from depth_anything_ros.model.manifest import PACKAGED
 from depth_anything_ros.ros.camera import NodeCamera
 from depth_anything_ros.ros.frame_loop import FrameLoop
 from depth_anything_ros.ros.lifecycle import ManagedNode
@@ -108,8 +109,12 @@ class DepthNode(ManagedNode):
             f'{info.device}, {info.precision}, input size {info.input_size}'
             + (f' ({info.why})' if info.why else '')
         )
-        for warning in (*info.notices, *info.weights.notices()):
+        for warning in info.notices:
             self.get_logger().warning(warning)
+        # Nobody runs the packaged variant by mistake.
+        log = self.get_logger().info if info.variant in PACKAGED else self.get_logger().warning
+        for notice in info.weights.notices():
+            log(notice)
 
     def _activate(self) -> None:
         assert self._frames.network is not None
