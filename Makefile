@@ -19,7 +19,7 @@ JOBS ?= 2
 
 # A sourced ROS brings rclpy, its Python and its NumPy. Elsewhere PyPI's wheels of ROS 2 stand in; the
 # two never meet in one environment.
-# Relative, for a target may not have a space in its path; ROOT, which may, goes into the environment only.
+# Relative, since make splits a path at its spaces; ROOT goes into the environment only.
 VENV := .venv
 ROOT := $(CURDIR)
 ifdef ROS_DISTRO
@@ -89,6 +89,10 @@ lint: setup $(GROUP)-lint  ## ruff, mypy and the import contracts
 
 build: setup $(GROUP)-build  ## colcon build into build/, plain and --symlink-install, and check both
 	@root=$$PWD
+	if [[ $$root == *' '* ]]; then
+	  echo "make build: colcon's setup.sh does not run under a path with a space: move this checkout" >&2
+	  exit 2
+	fi
 	for how in plain symlink; do
 	  base=build/$$how
 	  colcon --log-base $$base/log build --base-paths . --build-base $$base/build \

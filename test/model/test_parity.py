@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.backends.registry import choose_backend, load
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.types import BgrImage
@@ -31,29 +32,26 @@ class Pair:
     """Both networks of one variant, with the same weights."""
 
     def __init__(self, name: str, folder: Path) -> None:
-        from depth_anything_ros.backends.upstream import upstream_network
-
-        variant = get_variant(name)
-        self.ours = varied(random_network(variant))
-        self.upstream: Any = upstream_network(variant)
-        self.upstream.load_state_dict(self.ours.state_dict(), strict=True)
+        self.ours = varied(random_network(get_variant(name)))
+        self.upstream = empty_upstream(name)
+        self.upstream.load_state_dict(self.ours.state_dict(), strict=True, assign=True)
         self.path = folder / f'{name}.pth'
         self.name = name
+        self.backends: dict[int, DepthBackend] = {}
         torch.save(self.upstream.state_dict(), self.path)
 
     def check(self, bgr: BgrImage, input_size: int) -> None:
-        backend = load(
-            choose_backend(
-                Parameters(
-                    backend='torch',
-                    variant=self.name,
-                    weights=str(self.path),
-                    device='cpu',
-                    precision='fp32',
-                    input_size=input_size,
-                )
+        if input_size not in self.backends:
+            parameters = Parameters(
+                backend='torch',
+                variant=self.name,
+                weights=str(self.path),
+                device='cpu',
+                precision='fp32',
+                input_size=input_size,
             )
-        )
+            self.backends[input_size] = load(choose_backend(parameters))
+        backend = self.backends[input_size]
         with torch.inference_mode():
             x, size = self.upstream.image2tensor(bgr, input_size)
             expected = self.upstream(x)
@@ -66,6 +64,18 @@ class Pair:
         found = backend.infer(bgr)
         assert found.shape == bgr.shape[:2]
         assert np.abs(found - frame).max() <= SAME_IMAGE * (frame.max() - frame.min())
+
+
+def empty_upstream(name: str) -> Any:
+    """Return upstream's network of a variant without values: drawing them takes seconds."""
+    from depth_anything_ros.backends.upstream import upstream_network
+
+    linspace = torch.linspace
+    with pytest.MonkeyPatch.context() as patch:
+        # It reads the values of a linspace while it is built, which meta has none of.
+        patch.setattr(torch, 'linspace', lambda *args: linspace(*args, device='cpu'))
+        with torch.device('meta'):
+            return upstream_network(get_variant(name)).eval()
 
 
 def varied(network: DepthAnythingV2) -> DepthAnythingV2:
@@ -110,15 +120,10 @@ def test_the_larger_variants_agree(variant: str, input_size: int, tmp_path: Path
     Pair(variant, tmp_path).check(photograph('landscape'), input_size)
 
 
-def test_vitg_has_upstreams_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
-    from depth_anything_ros.backends.upstream import upstream_network
-
-    # It reads the values of a linspace while it is built, which meta has none of.
-    linspace = torch.linspace
-    monkeypatch.setattr(torch, 'linspace', lambda *args: linspace(*args, device='cpu'))
+def test_vitg_has_upstreams_parameters() -> None:
     with torch.device('meta'):
         ours = DepthAnythingV2(get_variant('vitg')).state_dict()
-        theirs = upstream_network(get_variant('vitg')).state_dict()
+    theirs = empty_upstream('vitg').state_dict()
     assert {name: value.shape for name, value in ours.items()} == {
         name: value.shape for name, value in theirs.items()
     }
