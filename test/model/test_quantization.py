@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -39,9 +40,23 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
 
 
+@pytest.fixture
+def copied_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put what is calibrated apart from that of other tests, beside exports as they have them."""
+    exported = build_export(DEMO, Format.OPENVINO)
+    # depth_anything_ros/exports/NAME
+    shutil.copytree(exported.parent, tmp_path.joinpath(*exported.parts[-4:-1]))
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    assert find_export(DEMO, Format.OPENVINO)
+
+
 @pytest.fixture(scope='module')
 def images() -> list[BgrImage]:
-    return [World(family, seed).picture(0.0)[0] for family in ('room', 'road') for seed in (0, 1)]
+    return [
+        World(family, seed, size=(320, 240)).picture(0.0)[0]
+        for family in ('room', 'road')
+        for seed in (0, 1)
+    ]
 
 
 @pytest.fixture(scope='module')
@@ -79,7 +94,7 @@ def test_what_was_not_calibrated_names_the_command(backend: str) -> None:
         load_backend(_parameters(backend))
 
 
-@pytest.mark.usefixtures('empty_cache')
+@pytest.mark.usefixtures('copied_cache')
 def test_int8_that_disagrees_steps_aside_for_half_precision(
     images: list[BgrImage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,7 +112,7 @@ def test_int8_that_disagrees_steps_aside_for_half_precision(
     assert notice.endswith(f'openvino {backend.info.precision} runs instead')
 
 
-@pytest.mark.usefixtures('empty_cache')
+@pytest.mark.usefixtures('copied_cache')
 def test_a_new_calibration_takes_the_place_of_the_last(images: list[BgrImage]) -> None:
     first = quantize_export(DEMO, Format.OPENVINO, images[:1], 126)
     before = first.with_suffix('.bin').read_bytes()
