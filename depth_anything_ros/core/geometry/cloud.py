@@ -8,20 +8,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.core.geometry.projection import (
-    Points,
-    lengths_of,
-    points_along,
-    rays_of,
-)
+from depth_anything_ros.core.geometry.projection import Points, lengths_of, points_along, rays_of
 from depth_anything_ros.core.geometry.transforms import Transform
+from depth_anything_ros.core.parameters import CloudParameters
 from depth_anything_ros.core.types import BgrImage, Camera, FloatImage
 
-__all__ = ['Cloud', 'CloudFilter', 'cloud_from_depth', 'compacted', 'depth_edges', 'thinned']
+__all__ = ['Cloud', 'cloud_from_depth', 'compacted', 'depth_edges', 'thinned']
 
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
-# Infinity is no range, whatever the limit.
-_FARTHEST = float(np.finfo(np.float32).max)
 # Keys of voxels have 21 bits for each coordinate: a million voxels either way.
 _KEY_BITS = 21
 _KEY_HALF = 1 << (_KEY_BITS - 1)
@@ -32,7 +26,7 @@ class Cloud:
     """Points in the optical frame, float32 (h, w, 3) with NaN, or (N, 3) without.
 
     `bgr` uint8 of the same shape, and `sigma_m` float32 (h, w) or (N,), the standard deviation
-    of each depth, are None where nobody asked.
+    of each depth, are None where they were not asked for.
     """
 
     points: Points
@@ -45,58 +39,42 @@ class Cloud:
         return self.points.ndim == 3
 
 
-@dataclass(frozen=True)
-class CloudFilter:
-    """Limits of the points of a cloud.
-
-    Ranges are along the ray, heights along z of a gravity-aligned frame. `edge_share` is the
-    relative step in depth from one pixel to its neighbours beyond which a point flies between
-    two surfaces; 0 keeps such. `max_relative_sigma` bounds sigma / depth.
-    """
-
-    min_range_m: float = 0.0
-    max_range_m: float = float('inf')
-    min_height_m: float = float('-inf')
-    max_height_m: float = float('inf')
-    edge_share: float = 0.08
-    max_relative_sigma: float = float('inf')
-
-
 def cloud_from_depth(
     depth_m: FloatImage,
     camera: Camera,
-    keep: CloudFilter,
+    settings: CloudParameters,
     *,
-    stride: int = 1,
     bgr: BgrImage | None = None,
     sigma_m: FloatImage | None = None,
     level_from_camera: Transform | None = None,
 ) -> Cloud:
-    """Return the organised cloud of every `stride`-th pixel; NaN where the filter cuts.
+    """Return the organised cloud of every `settings.stride`-th pixel; NaN outside its limits.
 
     `depth_m`, `sigma_m` float32 (H, W), metres along Z, and `bgr` (H, W, 3) have the size of
-    `camera`. Heights are filtered only where `level_from_camera` gives the frame they are of.
+    `camera`. Ranges are along the ray, heights along z of the gravity-aligned frame that
+    `level_from_camera` leads to, and not limited without it.
     """
+    stride = settings.stride
     if depth_m.shape != (camera.height, camera.width):
         raise ValueError(
             f'depth has shape {depth_m.shape}, its camera {(camera.height, camera.width)}'
         )
     depth = np.array(depth_m[::stride, ::stride])
     rays = rays_of(camera, stride)
-    # Unknown is not within: a comparison with NaN is false.
+    # A comparison with NaN is false.
     with np.errstate(invalid='ignore', over='ignore'):
         distance = depth * lengths_of(camera, stride)
-        kept = (distance >= keep.min_range_m) & (distance <= min(keep.max_range_m, _FARTHEST))
+        kept = (distance >= settings.min_range_m) & (distance <= settings.max_range_m)
         if sigma_m is not None:
             sigma_m = np.ascontiguousarray(sigma_m[::stride, ::stride])
-            kept &= sigma_m <= np.float32(keep.max_relative_sigma) * depth
+            kept &= sigma_m <= np.float32(settings.max_relative_sigma) * depth
         if level_from_camera is not None:
             x, y, z = level_from_camera.rotation[2].astype(np.float32)
             height = (rays[0] * x + rays[1] * y + z) * depth
             height += np.float32(level_from_camera.translation[2])
-            kept &= (height >= keep.min_height_m) & (height <= keep.max_height_m)
-    if keep.edge_share > 0.0:
-        kept &= ~depth_edges(depth_m, keep.edge_share, stride)
+            kept &= (height >= settings.min_height_m) & (height <= settings.max_height_m)
+    if settings.edge_filter > 0.0:
+        kept &= ~depth_edges(depth_m, settings.edge_filter, stride)
     # Cut before projecting: one plane is masked in place of three interleaved ones.
     depth[~kept] = np.nan
     return Cloud(points_along(rays, depth), None if bgr is None else _every(bgr, stride), sigma_m)
