@@ -18,16 +18,7 @@ __all__ = [
     'ReferenceSamples',
 ]
 
-COLORMAP_NAMES = (
-    'spectral_r',
-    'viridis',
-    'plasma',
-    'magma',
-    'inferno',
-    'turbo',
-    'jet',
-    'gray',
-)
+COLORMAP_NAMES = ('spectral_r', 'viridis', 'plasma', 'magma', 'inferno', 'turbo', 'jet', 'gray')
 """Names of `colormaps.COLORMAPS`, here so that parameters are listed without OpenCV."""
 
 BgrImage = npt.NDArray[np.uint8]

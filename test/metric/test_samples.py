@@ -18,7 +18,6 @@ from depth_anything_ros.metric.samples import (
     samples_from_depth,
     samples_from_ground,
     samples_from_points,
-    samples_from_scan,
 )
 from lab.world.camera import depth_image, view_of
 from lab.world.rig import Pose
@@ -89,7 +88,7 @@ def test_scan_samples_agree_with_true_depth(world: World) -> None:
     ranges = world.scan(TIME_S)
     scan = PlanarScan(ranges, -math.pi, scanner.step_rad, scanner.min_m, scanner.max_m)
     move = camera_from(world, world.base(TIME_S) @ world.rig.scan.pose())
-    samples = samples_from_scan(scan, move, world.camera, GATE)
+    samples = samples_from_points(scan.points(), move, world.camera, GATE)
     agree(world, samples, scanner.noise.floor_m, 30)
 
 
