@@ -48,17 +48,14 @@ _CORNERS: dict[str, tuple[tuple[_Levels, _Levels], ...]] = {
 }
 
 
-def colorize(normalized: FloatImage, table: LookupTable, out: BgrImage | None = None) -> BgrImage:
+def colorize(normalized: FloatImage, table: LookupTable) -> BgrImage:
     """Return `normalized` float32 (H, W) in the colours of `table`, uint8 (H, W, 3) BGR.
 
-    0 is far, 1 is near, values beyond are clipped, NaN becomes `NAN_BGR`. Where `out` uint8
-    (H, W, 3) is given, it is written and returned. ValueError if it has another shape or type.
+    0 is far, 1 is near, values beyond are clipped, NaN becomes `NAN_BGR`.
     """
-    if out is not None and (out.shape != (*normalized.shape, 3) or out.dtype != np.uint8):
-        raise ValueError(f'out is {out.dtype} {out.shape}, not uint8 {(*normalized.shape, 3)}')
     clipped = np.clip(normalized, 0.0, 1.0)
     levels = cv2.convertScaleAbs(clipped, alpha=255.0)
-    image = cv2.applyColorMap(levels, table.reshape(256, 1, 3), out)
+    image = cv2.applyColorMap(levels, table.reshape(256, 1, 3))
     unknown = np.isnan(clipped)
     if unknown.any():
         # Saturates to NAN_BGR, ten times faster than indexing with a mask.
