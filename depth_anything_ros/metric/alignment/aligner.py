@@ -18,10 +18,7 @@ from depth_anything_ros.metric.alignment.affine_search import fit_affine
 from depth_anything_ros.metric.alignment.aligned_depth import Alignment
 from depth_anything_ros.metric.alignment.config import AlignmentConfig
 from depth_anything_ros.metric.alignment.depth_ordering import DepthOrdering, ordered_share
-from depth_anything_ros.metric.alignment.fit_warnings import (
-    lower_confidence_bound,
-    warning_about,
-)
+from depth_anything_ros.metric.alignment.fit_warnings import lower_confidence_bound, warning_about
 from depth_anything_ros.metric.alignment.ground_plane import on_ground_plane, shared_error
 from depth_anything_ros.metric.alignment.held_out import HeldOutError
 from depth_anything_ros.metric.alignment.local_error import observed_error
@@ -190,7 +187,7 @@ class ScaleAligner:
         found = replace(_with_state(found, unbiased), accepted=True)
         if config.refines:
             texture = texture_variance(found.metric_depth(inverse_depth), config.max_depth_m)
-            gated = gated.with_variance(texture[gated.v, gated.u])
+            gated = replace(gated, variance=gated.variance + texture[gated.v, gated.u])
         seen = fit.at_state(state.mean, gated)
         self._accepted = replace(
             found,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -63,10 +63,6 @@ class GatedSamples:
         """Return n."""
         return int(self.inverse_depth.size)
 
-    def with_variance(self, variance: npt.NDArray[np.float32]) -> GatedSamples:
-        """Return the samples with a relative `variance` (n,) added to that of the sensor."""
-        return replace(self, variance=self.variance + variance)
-
     def chosen(self, mask: npt.NDArray[np.bool_]) -> GatedSamples:
         """Return those where `mask` (n,) is true."""
         return GatedSamples(
@@ -109,19 +105,17 @@ def gate(
     u, v, depth, variance = _within(samples, (height, width), config)
     q = inverse_depth[v, u]
     smooth = _smooth(inverse_depth, u, v, config.edge_share * stats.spread)
-    kept = smooth & np.isfinite(q) & (q != 0.0)
-    u, v, depth, variance = u[kept], v[kept], depth[kept], variance[kept]
+    kept = np.flatnonzero(smooth & np.isfinite(q) & (q != 0.0))
     if config.rules.parallax:
-        seen = _in_front(u, v, depth, width)
-        u, v, depth, variance = u[seen], v[seen], depth[seen], variance[seen]
-    chosen = _thinned(u, v, depth, (height, width))
-    u, v = u[chosen], v[chosen]
+        kept = kept[_in_front(u[kept], v[kept], depth[kept], width)]
+    kept = kept[_thinned(u[kept], v[kept], depth[kept], (height, width))]
+    u, v = u[kept], v[kept]
     side = max(height, width) / BLOCKS_ALONG
     block = (v / side).astype(np.int64) * BLOCKS_ALONG + (u / side).astype(np.int64)
     return GatedSamples(
         inverse_depth[v, u].astype(np.float64),
-        depth[chosen].astype(np.float64),
-        variance[chosen],
+        depth[kept].astype(np.float64),
+        variance[kept],
         u,
         v,
         block,
