@@ -1,4 +1,4 @@
-"""Value types that every layer shares."""
+"""Types that every layer shares."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ __all__ = [
     'BgrImage',
     'Camera',
     'FloatImage',
+    'Floats',
+    'Ints',
+    'Mask',
     'Normalization',
     'ReferenceKind',
     'ReferenceSamples',
@@ -26,6 +29,10 @@ BgrImage = npt.NDArray[np.uint8]
 
 FloatImage = npt.NDArray[np.float32]
 """(H, W) float32."""
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

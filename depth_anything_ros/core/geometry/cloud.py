@@ -1,4 +1,4 @@
-"""Point clouds from metric depth, without what no surface stands behind."""
+"""Point clouds from metric depth, without the points between two surfaces."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def cloud_from_depth(
 
 
 def depth_edges(depth_m: FloatImage, share: float, stride: int = 1) -> npt.NDArray[np.bool_]:
-    """Return for every `stride`-th pixel where depth changes by more than `share` to a neighbour.
+    """Return for every `stride`-th pixel whether depth changes by more than `share` beside it.
 
     The network draws an edge as a ramp of a few pixels, and what lies on it is on no surface.
     Unknown neighbours count as infinitely far: towards the sky there is a ramp as well.
@@ -89,17 +89,14 @@ def depth_edges(depth_m: FloatImage, share: float, stride: int = 1) -> npt.NDArr
     with np.errstate(divide='ignore'):
         nearness = np.reciprocal(depth_m)
     nearness[~(depth_m > 0.0)] = 0.0
-    farthest, nearest = (
-        np.asarray(find(nearness, _NEIGHBOURS, borderType=cv2.BORDER_REPLICATE))[
-            ::stride, ::stride
-        ]
-        for find in (cv2.erode, cv2.dilate)
-    )
-    return np.asarray(nearest > farthest * np.float32(1.0 + share))
+    farthest = cv2.erode(nearness, _NEIGHBOURS, borderType=cv2.BORDER_REPLICATE)
+    nearest = cv2.dilate(nearness, _NEIGHBOURS, borderType=cv2.BORDER_REPLICATE)
+    limit = farthest[::stride, ::stride] * np.float32(1.0 + share)
+    return np.asarray(nearest[::stride, ::stride] > limit)
 
 
 def compacted(cloud: Cloud) -> Cloud:
-    """Drop the unknown points; gives (N, 3)."""
+    """Return the known points (N, 3) of a cloud."""
     known = np.isfinite(cloud.points[..., 2])
     return Cloud(
         cloud.points[known],
@@ -112,7 +109,7 @@ def thinned(cloud: Cloud, voxel_m: float) -> Cloud:
     """Return one point (N, 3) for each cube of `voxel_m`: the mean of those inside.
 
     Its colour is that of one of them. Its sigma is the mean of theirs: errors of neighbouring
-    pixels go together, so that many of them know no more than one.
+    pixels correlate, so that the mean of many is no more certain than one.
     """
     dense = compacted(cloud)
     grid = np.floor(dense.points / np.float32(voxel_m)).astype(np.int64)
@@ -134,7 +131,7 @@ def thinned(cloud: Cloud, voxel_m: float) -> Cloud:
 
 
 def _every(bgr: BgrImage, stride: int) -> BgrImage:
-    """Copy every `stride`-th pixel."""
+    """Return a copy of every `stride`-th pixel."""
     rows = np.ascontiguousarray(bgr[::stride])
     # As items of three bytes: twice as fast as byte by byte.
     pixels = np.ascontiguousarray(rows.view('V3')[:, ::stride])

@@ -123,7 +123,7 @@ def require_order(tree: object, group: str, lower: str, upper: str) -> None:
 
 @cache
 def entries_of(tree: type, prefix: str = '') -> tuple[Entry, ...]:
-    """List every parameter of `tree` in the order of its fields."""
+    """Return every parameter of `tree` in the order of its fields."""
     kinds = get_type_hints(tree)
     found: list[Entry] = []
     for item in dataclasses.fields(tree):

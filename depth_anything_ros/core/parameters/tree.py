@@ -18,12 +18,9 @@ from depth_anything_ros.core.parameters.metric import (
 from depth_anything_ros.core.types import COLORMAP_NAMES, Normalization
 
 __all__ = [
-    'ColorParameters',
     'DiagnosticsParameters',
-    'OutputParameters',
     'OverloadParameters',
     'Parameters',
-    'RelativeParameters',
     'entries',
     'parameters_from_flat',
 ]
@@ -239,7 +236,7 @@ class Parameters:
 
 
 def entries() -> tuple[Entry, ...]:
-    """List every parameter in the order of its fields."""
+    """Return every parameter in the order of the fields."""
     return entries_of(Parameters)
 
 

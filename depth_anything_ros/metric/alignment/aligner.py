@@ -10,10 +10,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from depth_anything_ros.core.timing import interval_s, time_went_back
-from depth_anything_ros.core.types import FloatImage, ReferenceKind, ReferenceSamples
+from depth_anything_ros.core.types import FloatImage, Floats, ReferenceKind, ReferenceSamples
 from depth_anything_ros.metric.alignment.affine_search import fit_affine
 from depth_anything_ros.metric.alignment.aligned_depth import Alignment
 from depth_anything_ros.metric.alignment.config import AlignmentConfig
@@ -71,7 +70,7 @@ class ScaleAligner:
     def _restart(self) -> None:
         """Forget all but the depth ordering, which belongs to network and sensor, not to time."""
         self._forget_scale()
-        self._grid: npt.NDArray[np.float64] | None = None
+        self._grid: Floats | None = None
         self._newest_ns = 0
         self._level_at = 0.0
         self._shift_sigma, self._bias = 1.0, Bias()
@@ -200,10 +199,7 @@ class ScaleAligner:
         return self._accepted
 
     def _gated(
-        self,
-        inverse_depth: FloatImage,
-        samples: ReferenceSamples,
-        stats: InverseDepthStats,
+        self, inverse_depth: FloatImage, samples: ReferenceSamples, stats: InverseDepthStats
     ) -> tuple[GatedSamples, Bias]:
         """Return the samples to be fitted, and the error that they share."""
         gated = gate(inverse_depth, samples, stats, self.config)

@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from depth_anything_ros.core.types import Floats, Mask
 from depth_anything_ros.metric.alignment.sample_gate import GatedSamples
 
 __all__ = [
@@ -31,8 +31,6 @@ __all__ = [
     'refit',
 ]
 
-Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 
 TUKEY = 4.685
 """Errors beyond so many standard deviations have no weight (95 % efficient on a Gaussian)."""

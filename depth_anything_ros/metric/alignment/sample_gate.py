@@ -7,13 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.core.types import FloatImage, ReferenceSamples
+from depth_anything_ros.core.types import FloatImage, Floats, Ints, Mask, ReferenceSamples
 from depth_anything_ros.metric.alignment.config import AlignmentConfig
 
 __all__ = ['BLOCKS_ALONG', 'GatedSamples', 'InverseDepthStats', 'gate', 'inverse_depth_stats']
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 BLOCKS_ALONG = 8
 """Blocks along the longer side of the image: 80 px of 640. Within one, errors are alike."""
@@ -63,7 +61,7 @@ class GatedSamples:
         """Return n."""
         return int(self.inverse_depth.size)
 
-    def chosen(self, mask: npt.NDArray[np.bool_]) -> GatedSamples:
+    def chosen(self, mask: Mask) -> GatedSamples:
         """Return those where `mask` (n,) is true."""
         return GatedSamples(
             self.inverse_depth[mask],
@@ -150,7 +148,7 @@ def _within(
     return u, v, depth, variance
 
 
-def _smooth(inverse_depth: FloatImage, u: Ints, v: Ints, limit: float) -> npt.NDArray[np.bool_]:
+def _smooth(inverse_depth: FloatImage, u: Ints, v: Ints, limit: float) -> Mask:
     """Return whether the inverse depth within 3 px of each pixel varies by less than `limit`."""
     height, width = inverse_depth.shape
     columns = np.clip(u[None, :] + _RING[:, :1], 0, width - 1)
@@ -160,9 +158,7 @@ def _smooth(inverse_depth: FloatImage, u: Ints, v: Ints, limit: float) -> npt.ND
         return np.asarray(around.max(axis=0) - around.min(axis=0) <= limit)
 
 
-def _in_front(
-    u: Ints, v: Ints, depth: npt.NDArray[np.float32], width: int
-) -> npt.NDArray[np.bool_]:
+def _in_front(u: Ints, v: Ints, depth: npt.NDArray[np.float32], width: int) -> Mask:
     """Return which points (n,) are not behind another one in the same cell of 4 px."""
     across = width // _OCCLUSION_PX + 1
     cell = v // _OCCLUSION_PX * across + u // _OCCLUSION_PX
