@@ -23,7 +23,6 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from depth_anything_ros.bag.reading import BagReader
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
-from depth_anything_ros.core.geometry.transforms import extrinsics_text
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import Window
 from depth_anything_ros.messages.stamps import ns_from_cdr
@@ -32,6 +31,7 @@ from depth_anything_ros.ros.qos import LATCHED, REFERENCE, SENSOR
 from lab.feeder import Feeder
 from lab.isolation import isolated_domain
 from lab.live_node import node_arguments, process
+from lab.world.rig import extrinsics_text
 
 __all__ = ['IMAGE_TOPIC', 'OUTPUT_TOPICS', 'Replay', 'replay']
 

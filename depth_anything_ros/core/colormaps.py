@@ -28,41 +28,34 @@ _FROM_OPENCV = {
     'turbo': cv2.COLORMAP_TURBO,
 }
 
-# ColorBrewer's Spectral in eleven classes (Cynthia Brewer, colorbrewer2.org, Apache-2.0) from
-# its blue end to its red one, as R, G, B.
-_SPECTRAL_R_RGB = (
-    (94, 79, 162),
-    (50, 136, 189),
-    (102, 194, 165),
-    (171, 221, 164),
-    (230, 245, 152),
-    (255, 255, 191),
-    (254, 224, 139),
-    (253, 174, 97),
-    (244, 109, 67),
-    (213, 62, 79),
-    (158, 1, 66),
-)
-
-# The corners of matplotlib's jet for blue, green, red: places, and the levels there.
-_JET_BGR = (
-    ((0.0, 0.11, 0.34, 0.65, 1.0), (0.5, 1.0, 1.0, 0.0, 0.0)),
-    ((0.0, 0.125, 0.375, 0.64, 0.91, 1.0), (0.0, 0.0, 1.0, 1.0, 0.0, 0.0)),
-    ((0.0, 0.35, 0.66, 0.89, 1.0), (0.0, 0.0, 1.0, 1.0, 0.5)),
-)
+# Corners for blue, green, red: places from 0 to 1, and the levels there. Spectral is ColorBrewer's
+# in eleven classes (Cynthia Brewer, colorbrewer2.org, Apache-2.0), from its blue end to its red
+# one; jet is matplotlib's.
+_ELEVEN = np.linspace(0.0, 1.0, 11)
+_Levels = tuple[float, ...] | npt.NDArray[np.float64]
+_CORNERS: dict[str, tuple[tuple[_Levels, _Levels], ...]] = {
+    'spectral_r': (
+        (_ELEVEN, np.array((162, 189, 165, 164, 152, 191, 139, 97, 67, 79, 66)) / 255.0),
+        (_ELEVEN, np.array((79, 136, 194, 221, 245, 255, 224, 174, 109, 62, 1)) / 255.0),
+        (_ELEVEN, np.array((94, 50, 102, 171, 230, 255, 254, 253, 244, 213, 158)) / 255.0),
+    ),
+    'jet': (
+        ((0.0, 0.11, 0.34, 0.65, 1.0), (0.5, 1.0, 1.0, 0.0, 0.0)),
+        ((0.0, 0.125, 0.375, 0.64, 0.91, 1.0), (0.0, 0.0, 1.0, 1.0, 0.0, 0.0)),
+        ((0.0, 0.35, 0.66, 0.89, 1.0), (0.0, 0.0, 1.0, 1.0, 0.5)),
+    ),
+    'gray': (((0.0, 1.0), (0.0, 1.0)),) * 3,
+}
 
 
-def colorize(normalized: FloatImage, table: LookupTable, out: BgrImage | None = None) -> BgrImage:
+def colorize(normalized: FloatImage, table: LookupTable) -> BgrImage:
     """Return `normalized` float32 (H, W) in the colours of `table`, uint8 (H, W, 3) BGR.
 
-    0 is far, 1 is near, values beyond are clipped, NaN becomes `NAN_BGR`. Where `out` uint8
-    (H, W, 3) is given, it is written and returned. ValueError if it has another shape or type.
+    0 is far, 1 is near, values beyond are clipped, NaN becomes `NAN_BGR`.
     """
-    if out is not None and (out.shape != (*normalized.shape, 3) or out.dtype != np.uint8):
-        raise ValueError(f'out is {out.dtype} {out.shape}, not uint8 {(*normalized.shape, 3)}')
     clipped = np.clip(normalized, 0.0, 1.0)
     levels = cv2.convertScaleAbs(clipped, alpha=255.0)
-    image = cv2.applyColorMap(levels, table.reshape(256, 1, 3), out)
+    image = cv2.applyColorMap(levels, table.reshape(256, 1, 3))
     unknown = np.isnan(clipped)
     if unknown.any():
         # Saturates to NAN_BGR, ten times faster than indexing with a mask.
@@ -71,40 +64,16 @@ def colorize(normalized: FloatImage, table: LookupTable, out: BgrImage | None = 
 
 
 def _table(name: str) -> LookupTable:
-    if name == 'spectral_r':
-        return _spectral_r_table()
-    if name == 'jet':
-        return _jet_table()
-    if name == 'gray':
-        return _table_of([_ROWS] * 3)
-    return _opencv_table(_FROM_OPENCV[name])
-
-
-def _opencv_table(code: int) -> LookupTable:
-    table = cv2.applyColorMap(np.arange(256, dtype=np.uint8), code)
-    return np.asarray(table, np.uint8).reshape(256, 3)
-
-
-def _spectral_r_table() -> LookupTable:
-    places = np.linspace(0.0, 1.0, len(_SPECTRAL_R_RGB))
-    blue_green_red = np.array(_SPECTRAL_R_RGB).T[::-1]
-    return _table_of([np.interp(_ROWS, places, levels / 255.0) for levels in blue_green_red])
-
-
-def _jet_table() -> LookupTable:
-    return _table_of([np.interp(_ROWS, places, levels) for places, levels in _JET_BGR])
-
-
-def _table_of(channels: list[npt.NDArray[np.float64]]) -> LookupTable:
-    return np.rint(np.stack(channels, axis=1) * 255.0).astype(np.uint8)
-
-
-def _frozen(table: LookupTable) -> LookupTable:
+    if name in _FROM_OPENCV:
+        colors = cv2.applyColorMap(np.arange(256, dtype=np.uint8), _FROM_OPENCV[name])
+        table = np.asarray(colors, np.uint8).reshape(256, 3)
+    else:
+        rows = np.linspace(0.0, 1.0, 256)
+        channels = [np.interp(rows, places, levels) for places, levels in _CORNERS[name]]
+        table = np.rint(np.stack(channels, axis=1) * 255.0).astype(np.uint8)
     table.flags.writeable = False
     return table
 
 
-_ROWS = np.linspace(0.0, 1.0, 256)
-
-COLORMAPS: dict[str, LookupTable] = {name: _frozen(_table(name)) for name in COLORMAP_NAMES}
+COLORMAPS: dict[str, LookupTable] = {name: _table(name) for name in COLORMAP_NAMES}
 """Read-only tables by matplotlib's names, in lower case; equal to its own to one level of 255."""

@@ -55,18 +55,10 @@ class Normalizer:
         if not (math.isfinite(smoothing_s) and smoothing_s >= 0.0):
             raise SettingError(f'smoothing_s is {smoothing_s}: it must be 0 or more seconds')
         self._smoothing_s = smoothing_s
-        self._bounds: tuple[float, float] | None = None
+        self.bounds: tuple[float, float] | None = None
+        """Inverse depth that became 0 and 1 in the last frame; None before the first."""
         self._newest_ns = 0
         self._shape: tuple[int, ...] = ()
-
-    @property
-    def bounds(self) -> tuple[float, float] | None:
-        """Inverse depth that became 0 and 1 in the last frame; None before the first."""
-        return self._bounds
-
-    def reset(self) -> None:
-        """Forget the past."""
-        self._bounds = None
 
     def update(self, inverse_depth: FloatImage, stamp_ns: int) -> tuple[float, float]:
         """Return the bounds for a frame (H, W) stamped `stamp_ns`: what becomes 0 and 1.
@@ -74,7 +66,20 @@ class Normalizer:
         FrameError('degenerate_network') where `inverse_depth` is not finite or constant; the
         bounds are left unchanged then.
         """
-        return self._follow(self._measure(inverse_depth), inverse_depth.shape, stamp_ns)
+        bounds, before = self._measure(inverse_depth), self.bounds
+        if inverse_depth.shape != self._shape or time_went_back(self._newest_ns, stamp_ns):
+            before, self._newest_ns = None, stamp_ns
+        elapsed_s = interval_s(self._newest_ns, stamp_ns)
+        if before is not None and elapsed_s < _RESET_AFTER * self._smoothing_s:
+            # A weighted mean of valid bounds, so that the lower stays below the upper.
+            kept = math.exp(-elapsed_s / self._smoothing_s)
+            bounds = (
+                kept * before[0] + (1.0 - kept) * bounds[0],
+                kept * before[1] + (1.0 - kept) * bounds[1],
+            )
+        self._newest_ns = max(stamp_ns, self._newest_ns)
+        self.bounds, self._shape = bounds, inverse_depth.shape
+        return bounds
 
     def _measure(self, inverse_depth: FloatImage) -> tuple[float, float]:
         """Return the bounds of this frame alone, LEAST_RANGE apart or more."""
@@ -86,27 +91,6 @@ class Normalizer:
             if high - low >= LEAST_RANGE:
                 return low, high
         return lowest, highest
-
-    def _follow(
-        self, bounds: tuple[float, float], shape: tuple[int, ...], stamp_ns: int
-    ) -> tuple[float, float]:
-        """Return the bounds, moved towards those of this frame.
-
-        They are weighted means of valid bounds, so the lower stays below the upper.
-        """
-        before = self._bounds
-        if shape != self._shape or time_went_back(self._newest_ns, stamp_ns):
-            before, self._newest_ns = None, stamp_ns
-        elapsed_s = interval_s(self._newest_ns, stamp_ns)
-        if before is not None and elapsed_s < _RESET_AFTER * self._smoothing_s:
-            kept = math.exp(-elapsed_s / self._smoothing_s)
-            bounds = (
-                kept * before[0] + (1.0 - kept) * bounds[0],
-                kept * before[1] + (1.0 - kept) * bounds[1],
-            )
-        self._newest_ns = max(stamp_ns, self._newest_ns)
-        self._bounds, self._shape = bounds, shape
-        return bounds
 
 
 def normalized_between(inverse_depth: FloatImage, low: float, high: float) -> FloatImage:

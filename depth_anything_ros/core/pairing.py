@@ -31,12 +31,11 @@ class StampedRing(Generic[T]):
         if capacity < 1:
             raise SettingError(f'capacity is {capacity}: a ring holds one value or more')
         self._capacity = capacity
-        self._stamps: list[int] = []
-        self._values: list[T] = []
+        self._items: list[Stamped[T]] = []
         self._lock = Lock()
 
     def __len__(self) -> int:
-        return len(self._stamps)
+        return len(self._items)
 
     def add(self, stamp_ns: int, value: T) -> None:
         """Store `value`, in place of one with the same stamp; the oldest beyond capacity goes.
@@ -45,34 +44,29 @@ class StampedRing(Generic[T]):
         stamp from the far future does no lasting harm either.
         """
         with self._lock:
-            if self._stamps and time_went_back(self._stamps[-1], stamp_ns):
-                self._drop()
-            at = bisect.bisect_left(self._stamps, stamp_ns)
-            if at < len(self._stamps) and self._stamps[at] == stamp_ns:
-                self._values[at] = value
-                return
-            self._stamps.insert(at, stamp_ns)
-            self._values.insert(at, value)
-            if len(self._stamps) > self._capacity:
-                del self._stamps[0], self._values[0]
+            if self._items and time_went_back(self._items[-1].stamp_ns, stamp_ns):
+                self._items.clear()
+            at = self._first_from(stamp_ns)
+            if at < len(self._items) and self._items[at].stamp_ns == stamp_ns:
+                self._items[at] = Stamped(stamp_ns, value)
+            else:
+                self._items.insert(at, Stamped(stamp_ns, value))
+                del self._items[: -self._capacity]
 
     def nearest(self, stamp_ns: int, tolerance_ns: int) -> Stamped[T] | None:
         """Return the value whose stamp is nearest, the earlier of two; None beyond tolerance."""
         with self._lock:
-            after = bisect.bisect_left(self._stamps, stamp_ns)
-            around = [at for at in (after - 1, after) if 0 <= at < len(self._stamps)]
-            if not around:
+            at = self._first_from(stamp_ns)
+            around = self._items[max(at - 1, 0) : at + 1]
+            best = min(around, key=lambda each: abs(each.stamp_ns - stamp_ns), default=None)
+            if best is None or abs(best.stamp_ns - stamp_ns) > tolerance_ns:
                 return None
-            best = min(around, key=lambda at: abs(self._stamps[at] - stamp_ns))
-            if abs(self._stamps[best] - stamp_ns) > tolerance_ns:
-                return None
-            return Stamped(self._stamps[best], self._values[best])
+            return best
 
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
-            self._drop()
+            self._items.clear()
 
-    def _drop(self) -> None:
-        self._stamps.clear()
-        self._values.clear()
+    def _first_from(self, stamp_ns: int) -> int:
+        return bisect.bisect_left(self._items, stamp_ns, key=lambda each: each.stamp_ns)

@@ -1,4 +1,4 @@
-"""Value types that every layer shares."""
+"""Types that every layer shares."""
 
 from __future__ import annotations
 
@@ -13,21 +13,15 @@ __all__ = [
     'BgrImage',
     'Camera',
     'FloatImage',
+    'Floats',
+    'Ints',
+    'Mask',
     'Normalization',
     'ReferenceKind',
     'ReferenceSamples',
 ]
 
-COLORMAP_NAMES = (
-    'spectral_r',
-    'viridis',
-    'plasma',
-    'magma',
-    'inferno',
-    'turbo',
-    'jet',
-    'gray',
-)
+COLORMAP_NAMES = ('spectral_r', 'viridis', 'plasma', 'magma', 'inferno', 'turbo', 'jet', 'gray')
 """Names of `colormaps.COLORMAPS`, here so that parameters are listed without OpenCV."""
 
 BgrImage = npt.NDArray[np.uint8]
@@ -35,6 +29,10 @@ BgrImage = npt.NDArray[np.uint8]
 
 FloatImage = npt.NDArray[np.float32]
 """(H, W) float32."""
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

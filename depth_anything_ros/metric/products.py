@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.geometry.cloud import Cloud, CloudFilter, cloud_from_depth, thinned
+from depth_anything_ros.core.geometry.cloud import Cloud, cloud_from_depth, thinned
 from depth_anything_ros.core.geometry.planar_scan import PlanarScan
 from depth_anything_ros.core.geometry.transforms import Transform
-from depth_anything_ros.core.geometry.virtual_scan import VirtualScanConfig, scan_from_depth
+from depth_anything_ros.core.geometry.virtual_scan import scan_from_depth
 from depth_anything_ros.core.parameters import CloudParameters, ScanParameters
 from depth_anything_ros.core.types import BgrImage, Camera, FloatImage
 
@@ -29,57 +29,27 @@ def make_cloud(
     `bgr` colours them and may have another size. `level_from_camera` leads to a frame with z up,
     None where heights are not limited. FrameError('no_points') where every point is cut away.
     """
-    height, width = depth_m.shape
-    if not settings.color:
-        color = None
-    elif bgr.shape[:2] == depth_m.shape:
-        color = bgr
-    else:
-        color = np.asarray(
-            cv2.resize(bgr, (width, height), interpolation=cv2.INTER_AREA), np.uint8
-        )
-    limits = CloudFilter(
-        settings.min_range_m,
-        settings.max_range_m,
-        settings.min_height_m,
-        settings.max_height_m,
-        settings.edge_filter,
-        settings.max_relative_sigma,
-    )
+    color = bgr if settings.color else None
+    if color is not None and color.shape[:2] != depth_m.shape:
+        size = depth_m.shape[::-1]
+        color = np.asarray(cv2.resize(color, size, interpolation=cv2.INTER_AREA), np.uint8)
     cloud = cloud_from_depth(
-        depth_m,
-        camera,
-        limits,
-        stride=settings.stride,
-        bgr=color,
-        sigma_m=sigma_m,
-        level_from_camera=level_from_camera,
+        depth_m, camera, settings, bgr=color, sigma_m=sigma_m, level_from_camera=level_from_camera
     )
-    # To Nav2 an empty cloud is as good as any other: only silence says that nothing is known.
+    # Nav2 takes an empty cloud for data: only silence says that nothing is known.
     if not np.isfinite(cloud.points[..., 2]).any():
         raise FrameError('no_points', 'no point is left: every one is cut by the cloud.* limits')
     return thinned(cloud, settings.voxel_m) if settings.voxel_m else cloud
 
 
 def make_scan(
-    depth_m: FloatImage,
-    camera: Camera,
-    level_from_camera: Transform,
-    settings: ScanParameters,
+    depth_m: FloatImage, camera: Camera, level_from_camera: Transform, settings: ScanParameters
 ) -> PlanarScan:
     """Return the nearest obstacle for each bearing in the frame with z up.
 
     FrameError('no_bearings') where no bearing is known.
     """
-    config = VirtualScanConfig(
-        settings.min_height_m,
-        settings.max_height_m,
-        settings.floor_slope_rad,
-        settings.min_range_m,
-        settings.max_range_m,
-        settings.step_rad,
-    )
-    scan = scan_from_depth(depth_m, camera, level_from_camera, config)
+    scan = scan_from_depth(depth_m, camera, level_from_camera, settings)
     if np.isnan(scan.ranges_m).all():
         raise FrameError(
             'no_bearings',

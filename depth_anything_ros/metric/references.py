@@ -1,4 +1,4 @@
-"""What measured true depth beside an image, and the samples of it in that image's pixels.
+"""References, which measure metric depth beside an image, and their samples in its pixels.
 
 Frames are REP 103's: sensors have x forward, y left, z up; optical frames z forward, x right,
 y down. `camera_from_sensor` is a homogeneous matrix (4, 4) or a Transform: the pose of the sensor
@@ -23,7 +23,6 @@ from depth_anything_ros.metric.samples import (
     samples_from_depth,
     samples_from_ground,
     samples_from_points,
-    samples_from_scan,
 )
 
 __all__ = ['DepthImage', 'Ground', 'Points', 'Reference', 'Scan']
@@ -128,7 +127,7 @@ class Scan:
         """Return samples in pixels of the image that `camera` describes."""
         gate = Gate(min_depth_m, max_depth_m, _DENSE_CELL_PX)
         scan = PlanarScan(self.ranges_m, self.bearing_min_rad, self.step_rad, 0.0, math.inf)
-        return samples_from_scan(scan, _pose(self.camera_from_sensor), camera, gate)
+        return samples_from_points(scan.points(), _pose(self.camera_from_sensor), camera, gate)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +157,7 @@ class Ground:
 
 
 Reference: TypeAlias = DepthImage | Points | Scan | Ground
-"""Whatever measures metres."""
+"""Whatever measures metric depth."""
 
 
 def _pose(value: Pose) -> Transform:

@@ -13,21 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.core.geometry.planar_scan import PlanarScan
-from depth_anything_ros.core.geometry.projection import (
-    pixels_from_directions,
-    rays_of,
-)
+from depth_anything_ros.core.geometry.projection import pixels_from_directions, rays_of
 from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.types import Camera, FloatImage, ReferenceSamples
 
-__all__ = [
-    'Gate',
-    'samples_from_depth',
-    'samples_from_ground',
-    'samples_from_points',
-    'samples_from_scan',
-]
+__all__ = ['Gate', 'samples_from_depth', 'samples_from_ground', 'samples_from_points']
 
 _Array = npt.NDArray[Any]
 _Chunk = tuple[_Array, _Array | None]
@@ -37,21 +27,22 @@ _Chunk = tuple[_Array, _Array | None]
 # pages for each of them: 300,000 points at once take 25 ms, of which 20 are page faults.
 _CHUNK = 8192
 
+# A sample is hidden where another one is nearer by more than this share of its depth: less would
+# thin out slanted surfaces, and to keep only the nearest would favour noise towards the camera.
+_HIDDEN_SHARE = 0.1
+
 
 @dataclass(frozen=True)
 class Gate:
     """Limits of the samples that are kept.
 
     Depths along Z lie between `min_depth_m` and `max_depth_m`. A sample is hidden from the
-    camera where another one in the same cell of `cell_px` x `cell_px` pixels is nearer by more
-    than `hidden_share` of its depth: less would thin out slanted surfaces, and to keep only the
-    nearest would favour noise towards the camera.
+    camera where another one in the same cell of `cell_px` x `cell_px` pixels is nearer.
     """
 
     min_depth_m: float = 0.1
     max_depth_m: float = 80.0
     cell_px: int = 4
-    hidden_share: float = 0.1
 
 
 def samples_from_points(
@@ -96,13 +87,6 @@ def samples_from_depth(
     u = ((columns * stride + 0.5) * scale_x - 0.5).astype(np.float32)
     v = ((rows * stride + 0.5) * scale_y - 0.5).astype(np.float32)
     return ReferenceSamples(u, v, depth[rows, columns])
-
-
-def samples_from_scan(
-    scan: PlanarScan, camera_from_scanner: Transform, camera: Camera, gate: Gate
-) -> ReferenceSamples:
-    """Return the projection of the finite ranges of a planar scan."""
-    return samples_from_points(scan.points(), camera_from_scanner, camera, gate)
 
 
 def samples_from_ground(
@@ -175,7 +159,7 @@ def _projected(
     cells = [_cells(part, gate.cell_px, across) for part in parts]
     for part, cell in zip(parts, cells, strict=True):
         np.minimum.at(nearest, cell, part.depth_m)
-    nearest *= np.float32(1.0 + gate.hidden_share)
+    nearest *= np.float32(1.0 + _HIDDEN_SHARE)
     seen = [
         _chosen(part, np.flatnonzero(part.depth_m <= nearest[cell]))
         for part, cell in zip(parts, cells, strict=True)

@@ -21,7 +21,7 @@ __all__ = [
     'create_transforms',
 ]
 
-# As TransformBuffer does by default.
+# As in TransformBuffer.
 _MAX_EXTRAPOLATION_NS = 50_000_000
 
 

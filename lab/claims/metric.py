@@ -11,9 +11,10 @@ import numpy as np
 from sensor_msgs.msg import PointCloud2, PointField
 
 from depth_anything_ros.cli.options import require_some
-from depth_anything_ros.core.geometry.cloud import CloudFilter, cloud_from_depth
+from depth_anything_ros.core.geometry.cloud import cloud_from_depth
 from depth_anything_ros.core.geometry.transforms import Transform
-from depth_anything_ros.core.geometry.virtual_scan import VirtualScanConfig, scan_from_depth
+from depth_anything_ros.core.geometry.virtual_scan import scan_from_depth
+from depth_anything_ros.core.parameters import CloudParameters, ScanParameters
 from depth_anything_ros.core.types import ReferenceSamples
 from depth_anything_ros.messages.point_clouds import CloudWriter
 from depth_anything_ros.metric.alignment import AlignmentConfig, ScaleAligner
@@ -23,7 +24,6 @@ from lab.world.world import World
 
 __all__ = ['MetricCost', 'bench_metric', 'main']
 
-_STRIDE = 2
 _PERIOD_NS = 33_000_000
 
 
@@ -53,12 +53,10 @@ def bench_metric(size: tuple[int, int], samples: int, rounds: int) -> list[Metri
     base = world.base(1.0).inverse() @ world.camera_pose(1.0)
     level = Transform(base.rotation, base.translation)
     writer = CloudWriter(PointField, color=True, sigma=False)
-    keep = CloudFilter(max_relative_sigma=0.5)
+    settings = CloudParameters()
 
     def cloud() -> None:
-        made = cloud_from_depth(
-            depth_m, world.camera, keep, stride=_STRIDE, bgr=bgr, sigma_m=sigma_m
-        )
+        made = cloud_from_depth(depth_m, world.camera, settings, bgr=bgr, sigma_m=sigma_m)
         writer.fill(PointCloud2(), made)
 
     refined = ScaleAligner(replace(AlignmentConfig(), refinement=True))
@@ -75,10 +73,10 @@ def bench_metric(size: tuple[int, int], samples: int, rounds: int) -> list[Metri
         ),
         ('metric depth', lambda: alignment.metric_depth(inverse_depth), np.nan),
         ('sigma', lambda: alignment.sigma_of(depth_m), np.nan),
-        (f'xyzrgb cloud, stride {_STRIDE}, with message', cloud, 6),
+        (f'xyzrgb cloud, stride {settings.stride}, with message', cloud, 6),
         (
             'scan',
-            lambda: scan_from_depth(depth_m, world.camera, level, VirtualScanConfig()),
+            lambda: scan_from_depth(depth_m, world.camera, level, ScanParameters()),
             np.nan,
         ),
     ]

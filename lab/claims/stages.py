@@ -20,7 +20,6 @@ from depth_anything_ros.cli.options import require_some
 from depth_anything_ros.cli.terminal import follow
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.geometry.cloud import Cloud
-from depth_anything_ros.core.geometry.transforms import Transform, extrinsics_text
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage, ReferenceKind
@@ -33,6 +32,7 @@ from depth_anything_ros.ros.publishers import TYPES
 from lab import command
 from lab.camera_views import camera_info
 from lab.degraded_truth import DegradedTruthBackend
+from lab.world.rig import extrinsics_text
 from lab.world.world import World
 
 __all__ = ['StageCost', 'bench_stages', 'main']
@@ -153,7 +153,7 @@ def _run(
         _view(world, moment_s, bgr) for moment_s, (bgr, _) in zip(moments_s, pictures, strict=True)
     ]
     base = world.camera_pose(0.0).inverse() @ world.base(0.0) @ world.rig.lidar.pose()
-    extrinsics = extrinsics_text(Transform(base.rotation, base.translation))
+    extrinsics = extrinsics_text(base)
     parameters = replace(
         parameters, reference=replace(parameters.reference, extrinsics=extrinsics)
     )

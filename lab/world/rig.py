@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.types import Camera
 from lab.world.geometry import Array, yaw_matrix
 
@@ -17,6 +19,7 @@ __all__ = [
     'Pose',
     'Rig',
     'base_pose',
+    'extrinsics_text',
     'optical',
     'pinhole',
 ]
@@ -123,3 +126,14 @@ def pinhole(
         distortion,
         'plumb_bob' if distortion else '',
     )
+
+
+def extrinsics_text(pose: Transform | Pose) -> str:
+    """Return a pose as the parameter reference.extrinsics, to a micrometre and microradian."""
+    (xx, xy, xz), (yx, yy, yz), (zx, _, _) = pose.rotation.tolist()
+    yaw = math.atan2(yx, xx)
+    sin, cos = math.sin(yaw), math.cos(yaw)
+    # From the yaw, so that it holds where x points along z, as a lidar before a camera does.
+    roll = math.atan2(sin * xz - cos * yz, cos * yy - sin * xy)
+    turns = roll, math.atan2(-zx, math.hypot(xx, yx)), yaw
+    return ' '.join(f'{value:.6f}' for value in (*pose.translation.tolist(), *turns))

@@ -133,15 +133,6 @@ def test_the_past_is_dropped(stamp_s: float, shape: tuple[int, int]) -> None:
     assert normalizer.bounds == (4.0, 5.0)
 
 
-def test_reset_forgets() -> None:
-    normalizer = Normalizer('minmax', 10.0)
-    normalize(normalizer, ramp(0.0, 1.0), 0)
-    normalizer.reset()
-    assert normalizer.bounds is None
-    normalize(normalizer, ramp(4.0, 5.0), 1)
-    assert normalizer.bounds == (4.0, 5.0)
-
-
 @pytest.mark.parametrize('stamp_ns', [0, 7, 100 * SECOND_NS])
 def test_constant_stamps_do_not_freeze_the_bounds(stamp_ns: int) -> None:
     normalizer = Normalizer('minmax', 0.5)

@@ -8,13 +8,8 @@ import pytest
 import yaml
 
 from depth_anything_ros.core.errors import SettingError
-from depth_anything_ros.core.parameters import (
-    Parameters,
-    entries,
-    flatten,
-    parameters_from_flat,
-)
-from depth_anything_ros.core.parameters.docs import markdown_text, yaml_text
+from depth_anything_ros.core.parameters import Parameters, entries, flatten, parameters_from_flat
+from lab.parameter_files import markdown_text, yaml_text
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -69,5 +64,5 @@ def test_yaml_holds_every_default() -> None:
     ('path', 'text'), [('config/depth.yaml', yaml_text), ('docs/parameters.md', markdown_text)]
 )
 def test_generated_files_are_fresh(path: str, text: object) -> None:
-    stale = 'stale: run python -m depth_anything_ros.core.parameters.docs'
+    stale = 'stale: run python -m lab.parameter_files'
     assert (CHECKOUT / path).read_text() == text(), stale  # type: ignore[operator]

@@ -15,12 +15,12 @@ from depth_anything_ros.bag.plan import ProcessOptions
 from depth_anything_ros.bag.process import process_bag
 from depth_anything_ros.bag.reading import BagReader
 from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
-from depth_anything_ros.core.geometry.transforms import extrinsics_text
 from depth_anything_ros.core.parameters import parameters_from_flat
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.messages.tf import put_transforms
 from lab.feeder import Feeder
 from lab.sample import write_sample_bag
+from lab.world.rig import extrinsics_text
 
 NODE = '/depth_anything/'
 OUTPUTS: dict[str, Any] = {

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.geometry.cloud import Cloud, CloudFilter, cloud_from_depth, compacted
+from depth_anything_ros.core.geometry.cloud import Cloud, cloud_from_depth, compacted
+from depth_anything_ros.core.parameters import CloudParameters
 from depth_anything_ros.core.types import Camera
 from depth_anything_ros.messages.point_clouds import CloudWriter, points_from_cloud
 from lab.sample_messages import SampleMessages
@@ -325,7 +326,7 @@ def test_a_whole_cloud_of_vga_is_quick(kind: Any, field_kind: Any) -> None:
     times = []
     for _ in range(9):
         start = time.thread_time()
-        writer.fill(kind(), cloud_from_depth(depth, camera, CloudFilter(), stride=2, bgr=bgr))
+        writer.fill(kind(), cloud_from_depth(depth, camera, CloudParameters(), bgr=bgr))
         times.append(time.thread_time() - start)
     # 2.4 ms where this was written, where 6 are allowed; another machine may be slow.
     assert min(times) < 0.012

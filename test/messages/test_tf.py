@@ -84,7 +84,7 @@ def test_messages_of_rclpy() -> None:
     msg.header.stamp.sec, msg.header.stamp.nanosec = 2, 5
     msg.transform.translation.x = 1.5
     msg.transform.rotation.z = msg.transform.rotation.w = math.sqrt(0.5)
-    buffer = TransformBuffer(max_extrapolation_ns=0)
+    buffer = TransformBuffer()
     assert put_transforms(buffer, [msg], static=False) == []
     found = buffer.lookup('a', 'b', 2_000_000_005)
     assert np.allclose(found.apply(np.array([[1.0, 0.0, 0.0]])), [[1.5, 1.0, 0.0]])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from depth_anything_ros.core.geometry.planar_scan import PlanarScan
-from depth_anything_ros.core.geometry.projection import pixels_from_points, points_from_depth
+from depth_anything_ros.core.geometry.projection import points_along, rays_of
 from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
 from depth_anything_ros.core.types import Camera, FloatImage, ReferenceSamples
 from depth_anything_ros.metric.samples import (
@@ -18,7 +18,6 @@ from depth_anything_ros.metric.samples import (
     samples_from_depth,
     samples_from_ground,
     samples_from_points,
-    samples_from_scan,
 )
 from lab.world.camera import depth_image, view_of
 from lab.world.rig import Pose
@@ -89,7 +88,7 @@ def test_scan_samples_agree_with_true_depth(world: World) -> None:
     ranges = world.scan(TIME_S)
     scan = PlanarScan(ranges, -math.pi, scanner.step_rad, scanner.min_m, scanner.max_m)
     move = camera_from(world, world.base(TIME_S) @ world.rig.scan.pose())
-    samples = samples_from_scan(scan, move, world.camera, GATE)
+    samples = samples_from_points(scan.points(), move, world.camera, GATE)
     agree(world, samples, scanner.noise.floor_m, 30)
 
 
@@ -196,20 +195,19 @@ def test_every_sample_rounds_to_a_pixel() -> None:
 
 def test_what_a_nearer_surface_hides_is_left_out() -> None:
     # A wall at 4 m, seen by a sensor 0.4 m to the side, and a board at 1.5 m before it.
-    wall = points_from_depth(np.full((48, 64), 4.0, np.float32), CAMERA).reshape(-1, 3)
-    board = points_from_depth(np.full((48, 64), 1.5, np.float32), CAMERA)[10:30, 20:40]
+    wall = points_along(rays_of(CAMERA), np.full((48, 64), 4.0, np.float32)).reshape(-1, 3)
+    board = points_along(rays_of(CAMERA), np.full((48, 64), 1.5, np.float32))[10:30, 20:40]
     points = np.concatenate([wall, board.reshape(-1, 3)])
     samples = samples_from_points(points, IDENTITY, CAMERA, GATE)
-    u, v = pixels_from_points(board.reshape(-1, 3), CAMERA)
-    behind = (samples.u >= u.min()) & (samples.u <= u.max())
-    behind &= (samples.v >= v.min()) & (samples.v <= v.max())
+    u, v = np.rint(samples.u), np.rint(samples.v)
+    behind = (u >= 20) & (u < 40) & (v >= 10) & (v < 30)
     assert (samples.depth_m[behind] == 1.5).all()
     assert behind.sum() == 400
     # Cells of 4 pixels: a margin of 3 on each side at most.
     assert samples.u.size >= 48 * 64 - 26 * 26 + 400
     # A slanted surface hides nothing of itself.
     slanted = np.linspace(2.0, 3.0, 64, dtype=np.float32)
-    points = points_from_depth(np.tile(slanted, (48, 1)), CAMERA).reshape(-1, 3)
+    points = points_along(rays_of(CAMERA), np.tile(slanted, (48, 1))).reshape(-1, 3)
     assert samples_from_points(points, IDENTITY, CAMERA, GATE).u.size == 48 * 64
 
 

@@ -1,4 +1,4 @@
-"""Point clouds from metric depth, without what no surface stands behind."""
+"""Point clouds from metric depth, without the points between two surfaces."""
 
 from __future__ import annotations
 
@@ -8,20 +8,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.core.geometry.projection import (
-    Points,
-    lengths_of,
-    points_along,
-    rays_of,
-)
+from depth_anything_ros.core.geometry.projection import Points, lengths_of, points_along, rays_of
 from depth_anything_ros.core.geometry.transforms import Transform
+from depth_anything_ros.core.parameters import CloudParameters
 from depth_anything_ros.core.types import BgrImage, Camera, FloatImage
 
-__all__ = ['Cloud', 'CloudFilter', 'cloud_from_depth', 'compacted', 'depth_edges', 'thinned']
+__all__ = ['Cloud', 'cloud_from_depth', 'compacted', 'depth_edges', 'thinned']
 
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
-# Infinity is no range, whatever the limit.
-_FARTHEST = float(np.finfo(np.float32).max)
 # Keys of voxels have 21 bits for each coordinate: a million voxels either way.
 _KEY_BITS = 21
 _KEY_HALF = 1 << (_KEY_BITS - 1)
@@ -32,7 +26,7 @@ class Cloud:
     """Points in the optical frame, float32 (h, w, 3) with NaN, or (N, 3) without.
 
     `bgr` uint8 of the same shape, and `sigma_m` float32 (h, w) or (N,), the standard deviation
-    of each depth, are None where nobody asked.
+    of each depth, are None where they were not asked for.
     """
 
     points: Points
@@ -45,65 +39,49 @@ class Cloud:
         return self.points.ndim == 3
 
 
-@dataclass(frozen=True)
-class CloudFilter:
-    """Limits of the points of a cloud.
-
-    Ranges are along the ray, heights along z of a gravity-aligned frame. `edge_share` is the
-    relative step in depth from one pixel to its neighbours beyond which a point flies between
-    two surfaces; 0 keeps such. `max_relative_sigma` bounds sigma / depth.
-    """
-
-    min_range_m: float = 0.0
-    max_range_m: float = float('inf')
-    min_height_m: float = float('-inf')
-    max_height_m: float = float('inf')
-    edge_share: float = 0.08
-    max_relative_sigma: float = float('inf')
-
-
 def cloud_from_depth(
     depth_m: FloatImage,
     camera: Camera,
-    keep: CloudFilter,
+    settings: CloudParameters,
     *,
-    stride: int = 1,
     bgr: BgrImage | None = None,
     sigma_m: FloatImage | None = None,
     level_from_camera: Transform | None = None,
 ) -> Cloud:
-    """Return the organised cloud of every `stride`-th pixel; NaN where the filter cuts.
+    """Return the organised cloud of every `settings.stride`-th pixel; NaN outside its limits.
 
     `depth_m`, `sigma_m` float32 (H, W), metres along Z, and `bgr` (H, W, 3) have the size of
-    `camera`. Heights are filtered only where `level_from_camera` gives the frame they are of.
+    `camera`. Ranges are along the ray, heights along z of the gravity-aligned frame that
+    `level_from_camera` leads to, and not limited without it.
     """
+    stride = settings.stride
     if depth_m.shape != (camera.height, camera.width):
         raise ValueError(
             f'depth has shape {depth_m.shape}, its camera {(camera.height, camera.width)}'
         )
     depth = np.array(depth_m[::stride, ::stride])
     rays = rays_of(camera, stride)
-    # Unknown is not within: a comparison with NaN is false.
+    # A comparison with NaN is false.
     with np.errstate(invalid='ignore', over='ignore'):
         distance = depth * lengths_of(camera, stride)
-        kept = (distance >= keep.min_range_m) & (distance <= min(keep.max_range_m, _FARTHEST))
+        kept = (distance >= settings.min_range_m) & (distance <= settings.max_range_m)
         if sigma_m is not None:
             sigma_m = np.ascontiguousarray(sigma_m[::stride, ::stride])
-            kept &= sigma_m <= np.float32(keep.max_relative_sigma) * depth
+            kept &= sigma_m <= np.float32(settings.max_relative_sigma) * depth
         if level_from_camera is not None:
             x, y, z = level_from_camera.rotation[2].astype(np.float32)
             height = (rays[0] * x + rays[1] * y + z) * depth
             height += np.float32(level_from_camera.translation[2])
-            kept &= (height >= keep.min_height_m) & (height <= keep.max_height_m)
-    if keep.edge_share > 0.0:
-        kept &= ~depth_edges(depth_m, keep.edge_share, stride)
+            kept &= (height >= settings.min_height_m) & (height <= settings.max_height_m)
+    if settings.edge_filter > 0.0:
+        kept &= ~depth_edges(depth_m, settings.edge_filter, stride)
     # Cut before projecting: one plane is masked in place of three interleaved ones.
     depth[~kept] = np.nan
     return Cloud(points_along(rays, depth), None if bgr is None else _every(bgr, stride), sigma_m)
 
 
 def depth_edges(depth_m: FloatImage, share: float, stride: int = 1) -> npt.NDArray[np.bool_]:
-    """Return for every `stride`-th pixel where depth changes by more than `share` to a neighbour.
+    """Return for every `stride`-th pixel whether depth changes by more than `share` beside it.
 
     The network draws an edge as a ramp of a few pixels, and what lies on it is on no surface.
     Unknown neighbours count as infinitely far: towards the sky there is a ramp as well.
@@ -111,17 +89,14 @@ def depth_edges(depth_m: FloatImage, share: float, stride: int = 1) -> npt.NDArr
     with np.errstate(divide='ignore'):
         nearness = np.reciprocal(depth_m)
     nearness[~(depth_m > 0.0)] = 0.0
-    farthest, nearest = (
-        np.asarray(find(nearness, _NEIGHBOURS, borderType=cv2.BORDER_REPLICATE))[
-            ::stride, ::stride
-        ]
-        for find in (cv2.erode, cv2.dilate)
-    )
-    return np.asarray(nearest > farthest * np.float32(1.0 + share))
+    farthest = cv2.erode(nearness, _NEIGHBOURS, borderType=cv2.BORDER_REPLICATE)
+    nearest = cv2.dilate(nearness, _NEIGHBOURS, borderType=cv2.BORDER_REPLICATE)
+    limit = farthest[::stride, ::stride] * np.float32(1.0 + share)
+    return np.asarray(nearest[::stride, ::stride] > limit)
 
 
 def compacted(cloud: Cloud) -> Cloud:
-    """Drop the unknown points; gives (N, 3)."""
+    """Return the known points (N, 3) of a cloud."""
     known = np.isfinite(cloud.points[..., 2])
     return Cloud(
         cloud.points[known],
@@ -134,7 +109,7 @@ def thinned(cloud: Cloud, voxel_m: float) -> Cloud:
     """Return one point (N, 3) for each cube of `voxel_m`: the mean of those inside.
 
     Its colour is that of one of them. Its sigma is the mean of theirs: errors of neighbouring
-    pixels go together, so that many of them know no more than one.
+    pixels correlate, so that the mean of many is no more certain than one.
     """
     dense = compacted(cloud)
     grid = np.floor(dense.points / np.float32(voxel_m)).astype(np.int64)
@@ -156,7 +131,7 @@ def thinned(cloud: Cloud, voxel_m: float) -> Cloud:
 
 
 def _every(bgr: BgrImage, stride: int) -> BgrImage:
-    """Copy every `stride`-th pixel."""
+    """Return a copy of every `stride`-th pixel."""
     rows = np.ascontiguousarray(bgr[::stride])
     # As items of three bytes: twice as fast as byte by byte.
     pixels = np.ascontiguousarray(rows.view('V3')[:, ::stride])

@@ -1,4 +1,4 @@
-"""One turn of a planar scanner as a value."""
+"""One turn of a planar scanner."""
 
 from __future__ import annotations
 
@@ -26,13 +26,12 @@ class PlanarScan:
 
     @property
     def bearings_rad(self) -> npt.NDArray[np.float64]:
-        """Return the bearing (N,) of each range."""
-        return self.bearing_min_rad + self.step_rad * np.arange(
-            self.ranges_m.size, dtype=np.float64
-        )
+        """The bearing (N,) of each range."""
+        numbers = np.arange(self.ranges_m.size, dtype=np.float64)
+        return self.bearing_min_rad + self.step_rad * numbers
 
     def points(self) -> npt.NDArray[np.float32]:
-        """Return the returns, float32 (M, 3), in the scanner's frame; M counts finite ranges."""
+        """Return the points (M, 3) float32 of the finite ranges, in the scanner's frame."""
         known = np.flatnonzero(np.isfinite(self.ranges_m))
         bearings, ranges = self.bearings_rad[known], self.ranges_m[known]
         columns = (ranges * np.cos(bearings), ranges * np.sin(bearings), np.zeros(known.size))

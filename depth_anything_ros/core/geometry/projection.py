@@ -1,4 +1,4 @@
-"""From depth images to points and back to pixels, through a cached grid of rays.
+"""From depth images to points and from directions to pixels, with a cached grid of rays.
 
 Points are in the REP 103 optical frame of their camera: x right, y down, z forward, metres.
 Pixel centres lie on whole numbers.
@@ -7,7 +7,6 @@ Pixel centres lie on whole numbers.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import cv2
 import numpy as np
@@ -16,24 +15,14 @@ import numpy.typing as npt
 from depth_anything_ros.core.geometry.lens import Lens
 from depth_anything_ros.core.types import Camera, FloatImage
 
-__all__ = [
-    'Points',
-    'lengths_of',
-    'lens_of',
-    'pixels_from_directions',
-    'pixels_from_points',
-    'points_along',
-    'points_from_depth',
-    'rays_of',
-]
+__all__ = ['Points', 'lengths_of', 'pixels_from_directions', 'points_along', 'rays_of']
 
 Points = npt.NDArray[np.float32]
 """(N, 3) or (H, W, 3) float32: x, y, z in metres."""
 
 
 @lru_cache(maxsize=16)
-def lens_of(camera: Camera) -> Lens:
-    """Return the distortion of `camera`, with what it has worked out so far."""
+def _lens_of(camera: Camera) -> Lens:
     return Lens(camera.distortion_model, camera.distortion)
 
 
@@ -46,7 +35,7 @@ def rays_of(camera: Camera, stride: int = 1) -> npt.NDArray[np.float32]:
     """
     u, v = np.arange(0, camera.width, stride), np.arange(0, camera.height, stride)
     x, y = np.meshgrid((u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy)
-    rays = np.stack(lens_of(camera).undistort(x, y)).astype(np.float32)
+    rays = np.stack(_lens_of(camera).undistort(x, y)).astype(np.float32)
     rays.flags.writeable = False
     return rays
 
@@ -60,19 +49,6 @@ def lengths_of(camera: Camera, stride: int = 1) -> FloatImage:
     return lengths
 
 
-def points_from_depth(depth_m: FloatImage, camera: Camera, stride: int = 1) -> Points:
-    """Return the points of every `stride`-th pixel, float32 (h, w, 3); NaN where depth is.
-
-    `depth_m` float32 (H, W) is along Z and has the size of `camera`.
-    """
-    if depth_m.shape != (camera.height, camera.width):
-        raise ValueError(
-            f'depth has shape {depth_m.shape}, its camera {(camera.height, camera.width)}'
-        )
-    depth = np.ascontiguousarray(depth_m[::stride, ::stride])
-    return points_along(rays_of(camera, stride), depth)
-
-
 def points_along(rays: npt.NDArray[np.float32], depth: FloatImage) -> Points:
     """Return the points (h, w, 3) at `depth` (h, w) along `rays` (2, h, w) as of `rays_of`."""
     # Infinity times 0, a ray through the centre, is NaN: such a pixel has no point anyway.
@@ -82,25 +58,11 @@ def points_along(rays: npt.NDArray[np.float32], depth: FloatImage) -> Points:
     return np.asarray(cv2.merge((x, y, depth)), np.float32)
 
 
-def pixels_from_points(
-    points: npt.NDArray[Any], camera: Camera
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return u and v, float32 (N,), of `points` (N, 3) in the camera's optical frame.
-
-    NaN where a point is not finite, not in front of the camera, or so far off the axis that
-    the lens cannot show it. Pixels outside the image are given as they come out.
-    """
-    x, y, z = np.ascontiguousarray(points.T, np.float32)
-    with np.errstate(invalid='ignore', divide='ignore', over='ignore'):
-        inverse = np.where(z > 0.0, 1.0 / z, np.float32(np.nan))
-        return pixels_from_directions(x * inverse, y * inverse, camera)
-
-
 def pixels_from_directions(
     x: npt.NDArray[np.float32], y: npt.NDArray[np.float32], camera: Camera
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Return u and v, float32 (N,), of the directions (x, y, 1); NaN where the lens ends."""
-    shown_x, shown_y = lens_of(camera).distort(x, y)
+    shown_x, shown_y = _lens_of(camera).distort(x, y)
     u = shown_x * np.float32(camera.fx) + np.float32(camera.cx)
     v = shown_y * np.float32(camera.fy) + np.float32(camera.cy)
     return u, v

@@ -1,4 +1,4 @@
-"""A tree of static and timed transforms, asked for the way between two frames at a stamp."""
+"""A tree of static and timed transforms, looked up between two frames at a stamp."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from depth_anything_ros.core.timing import time_went_back
 
 __all__ = ['TransformBuffer', 'Transforms']
 
+_KEEP_NS = 10_000_000_000
+_MAX_EXTRAPOLATION_NS = 50_000_000
+
 
 class Transforms(Protocol):
-    """Whatever knows the way between two frames."""
+    """Whatever knows the transform between two frames."""
 
     def lookup_through(
         self, target: str, target_ns: int, source: str, source_ns: int, fixed_frame: str
@@ -32,7 +35,7 @@ class _Track:
     stamps: list[int] = field(default_factory=list)
     values: list[Transform] = field(default_factory=list)
 
-    def put(self, stamp_ns: int, value: Transform, keep_ns: int | None) -> None:
+    def put(self, stamp_ns: int, value: Transform) -> None:
         at = bisect.bisect_left(self.stamps, stamp_ns)
         if self.static:
             self.stamps, self.values = [stamp_ns], [value]
@@ -41,18 +44,17 @@ class _Track:
         else:
             self.stamps.insert(at, stamp_ns)
             self.values.insert(at, value)
-        if keep_ns is not None:
-            expired = bisect.bisect_left(self.stamps, self.stamps[-1] - keep_ns)
-            del self.stamps[:expired], self.values[:expired]
+        expired = bisect.bisect_left(self.stamps, self.stamps[-1] - _KEEP_NS)
+        del self.stamps[:expired], self.values[:expired]
 
-    def at(self, child: str, stamp_ns: int, bound_ns: int) -> Transform:
-        """Return parent_from_child at a stamp; FrameError where the bound is passed."""
+    def at(self, child: str, stamp_ns: int) -> Transform:
+        """Return parent_from_child at a stamp; FrameError too far beyond the first or last."""
         if self.static:
             return self.values[0]
         after = bisect.bisect_left(self.stamps, stamp_ns)
         if after == len(self.stamps):
             late_ns = stamp_ns - self.stamps[-1]
-            if late_ns > bound_ns:
+            if late_ns > _MAX_EXTRAPOLATION_NS:
                 raise FrameError(
                     'transform_too_old',
                     f"the newest transform from '{child}' to '{self.parent}' is "
@@ -62,7 +64,7 @@ class _Track:
             return self.values[-1]
         if after == 0:
             early_ns = self.stamps[0] - stamp_ns
-            if early_ns > bound_ns:
+            if early_ns > _MAX_EXTRAPOLATION_NS:
                 raise FrameError(
                     'transform_too_new',
                     f"the oldest transform from '{child}' to '{self.parent}' is "
@@ -79,17 +81,12 @@ class _Track:
 class TransformBuffer:
     """Transforms of a tree of frames; threads may share one.
 
-    Each frame has one parent. Between two stamps, transforms are interpolated; beyond the
-    first and last, the nearest one holds for `max_extrapolation_ns` and no longer. Timed
-    transforms older than `keep_ns` before the newest of the same frame are dropped; None keeps
-    all, for bags. Where time went back (see `time_went_back`) every timed one is dropped.
+    Each frame has one parent. Between two stamps, transforms are interpolated; beyond the first
+    and last, the nearest one holds for 50 ms. Timed transforms more than 10 s before the newest
+    of the same frame are dropped, and all of them where time went back (see `time_went_back`).
     """
 
-    def __init__(
-        self, keep_ns: int | None = 10_000_000_000, max_extrapolation_ns: int = 50_000_000
-    ) -> None:
-        self._keep_ns = keep_ns
-        self._bound_ns = max_extrapolation_ns
+    def __init__(self) -> None:
         self._tracks: dict[str, _Track] = {}
         self._lock = Lock()
 
@@ -121,7 +118,7 @@ class TransformBuffer:
             elif not static and time_went_back(track.stamps[-1], stamp_ns):
                 self._forget_timed()
                 track = self._tracks[child] = _Track(parent, static)
-            track.put(stamp_ns, parent_from_child, self._keep_ns)
+            track.put(stamp_ns, parent_from_child)
 
     def clear(self) -> None:
         """Forget the timed transforms; static ones are sent once only, so they stay."""
@@ -160,7 +157,7 @@ class TransformBuffer:
         return target_from_fixed @ self.lookup(fixed_frame, source, source_ns)
 
     def _chain(self, frame: str) -> list[str]:
-        """List `frame` and everything above it."""
+        """Return `frame` and every frame above it."""
         chain = [frame]
         while (track := self._tracks.get(chain[-1])) is not None:
             chain.append(track.parent)
@@ -170,7 +167,7 @@ class TransformBuffer:
         """Return top_from_frame of the first frame in `chain`."""
         result = IDENTITY
         for frame in chain[: chain.index(top)]:
-            result = self._tracks[frame].at(frame, stamp_ns, self._bound_ns) @ result
+            result = self._tracks[frame].at(frame, stamp_ns) @ result
         return result
 
     def _forget_timed(self) -> None:

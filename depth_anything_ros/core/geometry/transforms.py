@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from depth_anything_ros.core.errors import FrameError, SettingError
 
-__all__ = ['IDENTITY', 'Transform', 'extrinsics_from_text', 'extrinsics_text', 'interpolated']
+__all__ = ['IDENTITY', 'Transform', 'extrinsics_from_text', 'interpolated']
 
 _Matrix = npt.NDArray[np.float64]
 
@@ -133,17 +133,6 @@ def extrinsics_from_text(text: str) -> Transform | None:
         cv2.Rodrigues(angle * axis)[0] for angle, axis in zip(values[3:], np.eye(3), strict=True)
     ]
     return Transform(turns[2] @ turns[1] @ turns[0], np.array(values[:3]))
-
-
-def extrinsics_text(transform: Transform) -> str:
-    """Write a transform as `extrinsics_from_text` reads it, to a micrometre and microradian."""
-    (xx, xy, xz), (yx, yy, yz), (zx, _, _) = transform.rotation.tolist()
-    yaw = math.atan2(yx, xx)
-    sin, cos = math.sin(yaw), math.cos(yaw)
-    # From the yaw, so that it holds where x points along z, as a lidar before a camera does.
-    roll = math.atan2(sin * xz - cos * yz, cos * yy - sin * xy)
-    turns = roll, math.atan2(-zx, math.hypot(xx, yx)), yaw
-    return ' '.join(f'{value:.6f}' for value in (*transform.translation.tolist(), *turns))
 
 
 def interpolated(first: Transform, second: Transform, fraction: float) -> Transform:

@@ -1,9 +1,8 @@
-"""A planar scan seen by the camera: for navigation that wants a LaserScan."""
+"""A planar scan from metric depth, for navigation that needs a LaserScan."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,69 +12,53 @@ from depth_anything_ros.core.geometry.cloud import depth_edges
 from depth_anything_ros.core.geometry.planar_scan import PlanarScan
 from depth_anything_ros.core.geometry.projection import rays_of
 from depth_anything_ros.core.geometry.transforms import Transform
+from depth_anything_ros.core.parameters import ScanParameters
 from depth_anything_ros.core.types import Camera, FloatImage
 
-__all__ = ['VirtualScanConfig', 'scan_from_depth']
+__all__ = ['scan_from_depth']
 
 _Array = npt.NDArray[Any]
 
 # A few pixels without depth are tolerated; more of them may hide an obstacle.
 _LEAST_SEEN = 0.95
-
-
-@dataclass(frozen=True)
-class VirtualScanConfig:
-    """The band of heights that counts, and the beams.
-
-    Heights are along z of a gravity-aligned frame whose z = 0 is the floor. The lower bound
-    rises by `floor_slope_rad` with distance, since a small error of the tilt lifts far floor.
-    """
-
-    min_height_m: float = 0.1
-    max_height_m: float = 1.5
-    floor_slope_rad: float = math.radians(1.0)
-    min_range_m: float = 0.2
-    max_range_m: float = 10.0
-    step_rad: float = math.radians(0.5)
-    edge_share: float = 0.08
-    stride: int = 2
+# Every so many pixels of a row and of a column are used.
+_STRIDE = 2
+# Relative step in depth to a neighbouring pixel beyond which a pixel lies between two surfaces.
+_EDGE_SHARE = 0.08
 
 
 def scan_from_depth(
-    depth_m: FloatImage,
-    camera: Camera,
-    level_from_camera: Transform,
-    config: VirtualScanConfig,
+    depth_m: FloatImage, camera: Camera, level_from_camera: Transform, settings: ScanParameters
 ) -> PlanarScan:
     """Return the nearest obstacle of each bearing about the origin of the level frame.
 
-    `depth_m` float32 (H, W) is metres along Z. By REP 117: a range where an obstacle lies in the
-    band of heights, +inf where the ground is visible up to `max_range_m` without an obstacle,
-    NaN where neither is known. So a camera that does not see the ground at that distance never
-    reports a free bearing, and free concerns obstacles on the ground only: what hangs above the
-    image is not seen.
+    `depth_m` float32 (H, W) is metres along Z. The level frame has z up and z = 0 on the ground.
+    By REP 117: a range where an obstacle lies in the band of heights, +inf where the ground is
+    visible up to `max_range_m` without an obstacle, NaN where neither is known. So a camera that
+    does not see the ground at that distance never reports a free bearing, and free concerns
+    obstacles on the ground only: what hangs above the image is not seen.
     """
-    grid = rays_of(camera, config.stride)
-    depth = depth_m[:: config.stride, :: config.stride]
+    grid = rays_of(camera, _STRIDE)
+    depth = depth_m[::_STRIDE, ::_STRIDE]
     directions = _turned(level_from_camera, grid)
     eye = level_from_camera.translation.astype(np.float32)
     with np.errstate(invalid='ignore'):
         x, y, z = (eye[i] + directions[i] * depth for i in range(3))
     reach, bearing = np.hypot(x, y), np.arctan2(y, x)
-    lowest = config.min_height_m + reach * math.tan(config.floor_slope_rad)
-    at_edge = depth_edges(depth_m, config.edge_share, config.stride)
-    standing = (z >= lowest) & (z <= config.max_height_m) & ~at_edge
-    standing &= (reach >= config.min_range_m) & (reach <= config.max_range_m)
+    lowest = settings.min_height_m + reach * math.tan(settings.floor_slope_rad)
+    at_edge = depth_edges(depth_m, _EDGE_SHARE, _STRIDE)
+    standing = (z >= lowest) & (z <= settings.max_height_m) & ~at_edge
+    standing &= (reach >= settings.min_range_m) & (reach <= settings.max_range_m)
     # Lower than the ground can be is a drop or an error, not proof of ground.
-    passed = (np.abs(z) < lowest) | ((reach > config.max_range_m) & (z >= -lowest))
-    first, count = _bearings(directions, config.step_rad)
+    passed = (np.abs(z) < lowest) | ((reach > settings.max_range_m) & (z >= -lowest))
+    first, count = _bearings(directions, settings.step_rad)
     ranges = np.full(count, np.inf, np.float32)
-    beams = np.rint((bearing[standing] - first) / config.step_rad).astype(np.int64)
+    beams = np.rint((bearing[standing] - first) / settings.step_rad).astype(np.int64)
     inside = (beams >= 0) & (beams < count)
     np.minimum.at(ranges, beams[inside], reach[standing][inside])
-    free = _free(directions, eye, passed, first, count, config)
+    free = _free(directions, eye, passed, first, count, settings)
     ranges[np.isinf(ranges) & ~free] = np.nan
-    return PlanarScan(ranges, first, config.step_rad, config.min_range_m, config.max_range_m)
+    return PlanarScan(ranges, first, settings.step_rad, settings.min_range_m, settings.max_range_m)
 
 
 def _turned(level_from_camera: Transform, grid: _Array) -> _Array:
@@ -99,7 +82,7 @@ def _free(
     passed: _Array,
     first: float,
     count: int,
-    config: VirtualScanConfig,
+    settings: ScanParameters,
 ) -> npt.NDArray[np.bool_]:
     """Return the beams (count,) along which the ground is visible up to the greatest range.
 
@@ -110,8 +93,8 @@ def _free(
         depth = np.where(directions[2] < 0.0, -eye[2] / directions[2], np.inf)
         x, y = (eye[i] + directions[i] * depth for i in range(2))
         reach = np.hypot(x, y)
-        needed = reach <= config.max_range_m
-        beams = np.rint((np.arctan2(y, x) - first) / config.step_rad)
+        needed = reach <= settings.max_range_m
+        beams = np.rint((np.arctan2(y, x) - first) / settings.step_rad)
         needed &= (beams >= 0) & (beams < count)
     chosen = beams[needed].astype(np.int64)
     wanted = np.bincount(chosen, minlength=count)
@@ -119,4 +102,4 @@ def _free(
     end = np.zeros(count)
     np.maximum.at(end, chosen, reach[needed])
     # The last row of rays that still meet the ground may end somewhat short of the full range.
-    return np.asarray((end >= 0.9 * config.max_range_m) & (seen >= _LEAST_SEEN * wanted))
+    return np.asarray((end >= 0.9 * settings.max_range_m) & (seen >= _LEAST_SEEN * wanted))

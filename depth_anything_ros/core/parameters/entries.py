@@ -1,4 +1,4 @@
-"""How a frozen dataclass becomes a list of parameters, and a flat list becomes the dataclass."""
+"""How a frozen dataclass becomes a list of parameters, and takes values from a flat one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_origin, get_type_hints
 
 from depth_anything_ros.core.errors import SettingError
 
-__all__ = ['Change', 'Entry', 'Value', 'built', 'entries_of', 'flatten', 'param', 'require_order']
+__all__ = ['Change', 'Entry', 'Value', 'entries_of', 'filled', 'flatten', 'param', 'require_order']
 
 Value = bool | int | float | str | tuple[str, ...]
 Tree = TypeVar('Tree')
@@ -28,7 +28,7 @@ class Change(Enum):
 
 @dataclass(frozen=True)
 class Entry:
-    """One parameter: `name` is dotted, `kind` is bool, int, float, str or tuple, of texts."""
+    """One parameter: `name` is dotted, `kind` is bool, int, float, str or tuple (of str)."""
 
     name: str
     kind: type
@@ -41,7 +41,7 @@ class Entry:
     form: Callable[[Any], object] | None = None
     """Raises SettingError for a value that does not have the form it needs."""
     shared: bool = False
-    """It belongs to the node, however many cameras there are."""
+    """Whether it belongs to the node, however many cameras there are."""
 
     @property
     def per_camera(self) -> bool:
@@ -50,12 +50,12 @@ class Entry:
 
     @property
     def type_name(self) -> str:
-        """Name the type as a person would."""
+        """The type in words."""
         return 'list of str' if self.kind is tuple else self.kind.__name__
 
     @property
     def allowed(self) -> str:
-        """Say which values are allowed; '' where any value of the type is."""
+        """The allowed values in words; '' where any value of the type is."""
         if self.choices:
             return ' | '.join(self.choices)
         if self.minimum is not None:
@@ -100,7 +100,7 @@ def param(
 ) -> Any:
     """Declare one field; `between` is both bounds, `form` and `shared` as in `Entry`."""
     low, high = between or (None, None)
-    rest = {
+    metadata = {
         'description': description,
         'change': change,
         'minimum': low,
@@ -109,7 +109,7 @@ def param(
         'form': form,
         'shared': shared,
     }
-    return field(default=default, metadata=rest)
+    return field(default=default, metadata=metadata)
 
 
 def require_order(tree: object, group: str, lower: str, upper: str) -> None:
@@ -123,14 +123,13 @@ def require_order(tree: object, group: str, lower: str, upper: str) -> None:
 
 @cache
 def entries_of(tree: type, prefix: str = '') -> tuple[Entry, ...]:
-    """List every parameter of `tree` in the order of its fields."""
+    """Return every parameter of `tree` in the order of its fields."""
     kinds = get_type_hints(tree)
     found: list[Entry] = []
     for item in dataclasses.fields(tree):
         kind = kinds[item.name]
         if dataclasses.is_dataclass(kind):
-            assert isinstance(kind, type)
-            found += entries_of(kind, f'{prefix}{item.name}.')
+            found += entries_of(kind, f'{prefix}{item.name}.')  # type: ignore[arg-type]
         else:
             default: Any = item.default
             kind = get_origin(kind) or kind
@@ -150,29 +149,14 @@ def flatten(tree: object, prefix: str = '') -> dict[str, Value]:
     return flat
 
 
-def built(tree: type[Tree], flat: Mapping[str, object]) -> Tree:
-    """Build `tree` from dotted names; those not named keep their defaults.
-
-    Raises SettingError for an unknown name, a wrong type or a value out of range.
-    """
-    known = {entry.name: entry for entry in entries_of(tree)}  # type: ignore[arg-type]  # classes hash
-    for name in flat:
-        if name not in known:
-            raise SettingError(f"there is no parameter '{name}': see docs/parameters.md")
-    checked = {name: known[name].check(value) for name, value in flat.items()}
-    result: Tree = _build(tree, checked, '')
-    return result
-
-
-def _build(tree: type, flat: Mapping[str, Value], prefix: str) -> Any:
-    kinds = get_type_hints(tree)
+def filled(tree: Tree, flat: Mapping[str, Value], prefix: str = '') -> Tree:
+    """Return `tree` with the values that `flat` has under their dotted names."""
     given: dict[str, Any] = {}
-    for item in dataclasses.fields(tree):
-        name = prefix + item.name
-        kind = kinds[item.name]
-        if dataclasses.is_dataclass(kind):
-            assert isinstance(kind, type)
-            given[item.name] = _build(kind, flat, name + '.')
+    for item in dataclasses.fields(tree):  # type: ignore[arg-type]
+        value, name = getattr(tree, item.name), prefix + item.name
+        if dataclasses.is_dataclass(value):
+            given[item.name] = filled(value, flat, name + '.')
         elif name in flat:
             given[item.name] = flat[name]
-    return tree(**given)
+    result: Tree = dataclasses.replace(tree, **given)  # type: ignore[type-var]
+    return result

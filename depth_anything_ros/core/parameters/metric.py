@@ -64,7 +64,7 @@ class ReferenceParameters:
         require_order(self, 'reference', 'min_depth_m', 'max_depth_m')
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AlignmentParameters:
     """When an alignment is accepted, and for how long."""
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from depth_anything_ros.core.errors import SettingError
-from depth_anything_ros.core.parameters.entries import Change, Entry, built, entries_of, param
+from depth_anything_ros.core.parameters.entries import Change, Entry, entries_of, filled, param
 from depth_anything_ros.core.parameters.metric import (
     AlignmentParameters,
     CloudParameters,
@@ -18,12 +18,9 @@ from depth_anything_ros.core.parameters.metric import (
 from depth_anything_ros.core.types import COLORMAP_NAMES, Normalization
 
 __all__ = [
-    'ColorParameters',
     'DiagnosticsParameters',
-    'OutputParameters',
     'OverloadParameters',
     'Parameters',
-    'RelativeParameters',
     'entries',
     'parameters_from_flat',
 ]
@@ -239,10 +236,17 @@ class Parameters:
 
 
 def entries() -> tuple[Entry, ...]:
-    """List every parameter in the order of its fields."""
+    """Return every parameter in the order of the fields."""
     return entries_of(Parameters)
 
 
 def parameters_from_flat(flat: Mapping[str, object]) -> Parameters:
-    """Build the tree from dotted names; raises SettingError as `built`."""
-    return built(Parameters, flat)
+    """Return the tree with values by dotted names; those not named keep their defaults.
+
+    SettingError for an unknown name, a wrong type or a value out of range.
+    """
+    known = {entry.name: entry for entry in entries()}
+    for name in flat:
+        if name not in known:
+            raise SettingError(f"there is no parameter '{name}': see docs/parameters.md")
+    return filled(Parameters(), {name: known[name].check(value) for name, value in flat.items()})

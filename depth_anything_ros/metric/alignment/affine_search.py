@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from depth_anything_ros.core.types import Floats
 from depth_anything_ros.metric.alignment.depth_ordering import far_pairs
 from depth_anything_ros.metric.alignment.robust_fit import (
     LEAST_SIGMA,
@@ -22,7 +23,6 @@ from depth_anything_ros.metric.alignment.sample_gate import GatedSamples, Invers
 
 __all__ = ['fit_affine']
 
-Floats = npt.NDArray[np.float64]
 
 _SCORED = 512
 # A rival hypothesis: a score within this factor of the best, and depths apart by this (log).
@@ -31,10 +31,7 @@ _RIVAL_DISTANCE = 0.2
 
 
 def fit_affine(
-    samples: GatedSamples,
-    stats: InverseDepthStats,
-    prior: Prior,
-    predicted: Floats | None,
+    samples: GatedSamples, stats: InverseDepthStats, prior: Prior, predicted: Floats | None
 ) -> tuple[AffineFit | None, str]:
     """Return a fit of (scale, shift) to at least two samples, and ''.
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from depth_anything_ros.core.types import FloatImage
+from depth_anything_ros.core.types import FloatImage, Floats
 from depth_anything_ros.metric.alignment.local_error import LocalError
 from depth_anything_ros.metric.alignment.texture import texture_variance
 
@@ -44,7 +43,7 @@ class Alignment:
     residual: float = float('nan')
     held_out_abs_rel: float = float('nan')
     warning: str = ''
-    covariance: npt.NDArray[np.float64] | None = None
+    covariance: Floats | None = None
     local: LocalError | None = None
 
     def metric_depth(self, inverse_depth: FloatImage) -> FloatImage:

@@ -10,18 +10,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from depth_anything_ros.core.timing import interval_s, time_went_back
-from depth_anything_ros.core.types import FloatImage, ReferenceKind, ReferenceSamples
+from depth_anything_ros.core.types import FloatImage, Floats, ReferenceKind, ReferenceSamples
 from depth_anything_ros.metric.alignment.affine_search import fit_affine
 from depth_anything_ros.metric.alignment.aligned_depth import Alignment
 from depth_anything_ros.metric.alignment.config import AlignmentConfig
 from depth_anything_ros.metric.alignment.depth_ordering import DepthOrdering, ordered_share
-from depth_anything_ros.metric.alignment.fit_warnings import (
-    lower_confidence_bound,
-    warning_about,
-)
+from depth_anything_ros.metric.alignment.fit_warnings import lower_confidence_bound, warning_about
 from depth_anything_ros.metric.alignment.ground_plane import on_ground_plane, shared_error
 from depth_anything_ros.metric.alignment.held_out import HeldOutError
 from depth_anything_ros.metric.alignment.local_error import observed_error
@@ -74,7 +70,7 @@ class ScaleAligner:
     def _restart(self) -> None:
         """Forget all but the depth ordering, which belongs to network and sensor, not to time."""
         self._forget_scale()
-        self._grid: npt.NDArray[np.float64] | None = None
+        self._grid: Floats | None = None
         self._newest_ns = 0
         self._level_at = 0.0
         self._shift_sigma, self._bias = 1.0, Bias()
@@ -190,7 +186,7 @@ class ScaleAligner:
         found = replace(_with_state(found, unbiased), accepted=True)
         if config.refines:
             texture = texture_variance(found.metric_depth(inverse_depth), config.max_depth_m)
-            gated = gated.with_variance(texture[gated.v, gated.u])
+            gated = replace(gated, variance=gated.variance + texture[gated.v, gated.u])
         seen = fit.at_state(state.mean, gated)
         self._accepted = replace(
             found,
@@ -203,10 +199,7 @@ class ScaleAligner:
         return self._accepted
 
     def _gated(
-        self,
-        inverse_depth: FloatImage,
-        samples: ReferenceSamples,
-        stats: InverseDepthStats,
+        self, inverse_depth: FloatImage, samples: ReferenceSamples, stats: InverseDepthStats
     ) -> tuple[GatedSamples, Bias]:
         """Return the samples to be fitted, and the error that they share."""
         gated = gate(inverse_depth, samples, stats, self.config)

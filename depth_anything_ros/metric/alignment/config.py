@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, fields
 
 from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.core.parameters import AlignmentParameters
 from depth_anything_ros.core.types import ReferenceKind
 
 __all__ = ['KIND_RULES', 'AlignmentConfig', 'KindRules']
@@ -40,34 +41,15 @@ KIND_RULES: dict[ReferenceKind, KindRules] = {
 
 
 @dataclass(frozen=True)
-class AlignmentConfig:
-    """Thresholds of the alignment.
+class AlignmentConfig(AlignmentParameters):
+    """The parameters of the alignment for samples of one `kind`.
 
-    `kind`: what the samples are. `min_depth_m`, `max_depth_m`: samples and aligned depth
-    outside are unknown. `hold_s`: how long an alignment may be used after its reference.
-    `max_residual`: median |log error| of the samples above which a fit is refused.
-    `max_relative_sigma`: standard deviation over depth, at the median pixel, above which the
-    scale counts as unobservable. `edge_share`: samples are dropped where the inverse depth around
-    them varies by more than this share of its spread over the image. `network_sigma`: log error
-    of the network that is assumed before samples are seen. `shift_share`: standard deviation of
-    the shift before samples are seen, as a share of the inverse depth of the far end of the
-    scene. `drift`: log change of the level, between network and metres, in one second.
-    `refinement`: correct local errors of the network as well. `trust_polarity`: accept a
-    reference before its depth ordering has been observed.
+    Samples and aligned depth outside `min_depth_m` to `max_depth_m` are unknown.
     """
 
     kind: ReferenceKind = ReferenceKind.POINT_CLOUD
     min_depth_m: float = 0.1
     max_depth_m: float = 80.0
-    hold_s: float = 0.5
-    max_residual: float = 0.15
-    max_relative_sigma: float = 0.25
-    edge_share: float = 0.15
-    network_sigma: float = 0.06
-    shift_share: float = 0.2
-    drift: float = 0.05
-    refinement: bool = False
-    trust_polarity: bool = False
 
     def __post_init__(self) -> None:
         """Raise SettingError for values that no alignment could satisfy."""
@@ -83,10 +65,10 @@ class AlignmentConfig:
 
     @property
     def rules(self) -> KindRules:
-        """Return the rules of this kind of reference."""
+        """The rules of this kind of reference."""
         return KIND_RULES[self.kind]
 
     @property
     def refines(self) -> bool:
-        """Return whether local refinement is enabled and the reference allows it."""
+        """Whether local refinement is enabled and the reference allows it."""
         return self.refinement and self.rules.covers_area

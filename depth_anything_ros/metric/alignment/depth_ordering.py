@@ -6,13 +6,12 @@ By rank only, so that no fit is needed. A reference with the wrong frame, unit o
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from depth_anything_ros.core.types import Floats, Ints
 from depth_anything_ros.metric.alignment.sample_gate import GatedSamples, InverseDepthStats
 
 __all__ = ['DepthOrdering', 'far_pairs', 'ordered_share']
 
-Ints = npt.NDArray[np.int64]
 
 _PAIRS = 128
 _SORTED = 512
@@ -63,7 +62,7 @@ class DepthOrdering:
         return self._confirmed < 0
 
 
-def far_pairs(q: npt.NDArray[np.float64]) -> tuple[Ints, Ints]:
+def far_pairs(q: Floats) -> tuple[Ints, Ints]:
     """Return indices (m,), (m,) of pairs of small and large inverse depth `q` (n,), well apart."""
     step = q.size // _SORTED + 1
     order = step * np.argsort(q[::step], kind='stable')

@@ -31,9 +31,8 @@ def warning_about(samples: GatedSamples, fit: AffineFit, prior: Prior, visible: 
     if visible and _rejected_together(samples, fit):
         return 'rejected_region'
     # For a ground plane the ratio does not count the samples that were not on it.
-    if (ratio < _FEW_REJECTED or not visible) and abs(
-        fit.shift
-    ) > _UNLIKELY_SHIFT * prior.shift_sigma:
+    rejected = ratio < _FEW_REJECTED or not visible
+    if rejected and abs(fit.shift) > _UNLIKELY_SHIFT * prior.shift_sigma:
         return 'unlikely_shift'
     if fit.cut > _ROUGH * TUKEY * prior.network_sigma:
         return 'rough_fit'

@@ -8,17 +8,14 @@ a wall it hardly does, along a table faster.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from depth_anything_ros.core.types import FloatImage
+from depth_anything_ros.core.types import FloatImage, Floats, Mask
 from depth_anything_ros.metric.alignment.robust_fit import inverse_2x2, middle
 from depth_anything_ros.metric.alignment.sample_gate import GatedSamples
 from depth_anything_ros.metric.alignment.scale_filter import Bias
 
 __all__ = ['on_ground_plane', 'shared_error']
 
-Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 
 # A rate is measured over the distance in which 1 / z of the plane rises by this share, within
 # these bounds in longer sides of the image.

@@ -6,15 +6,13 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from depth_anything_ros.core.types import FloatImage
+from depth_anything_ros.core.types import FloatImage, Floats
 from depth_anything_ros.metric.alignment.robust_fit import AffineFit
 from depth_anything_ros.metric.alignment.sample_gate import BLOCKS_ALONG, GatedSamples
 
 __all__ = ['LocalError', 'correlation_at', 'depths_nearby', 'mean_nearby', 'observed_error']
 
-Floats = npt.NDArray[np.float64]
 
 _CORRELATION = 0.15
 """Correlation length of the network's errors, in longer sides of the image."""

@@ -8,27 +8,18 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.core.types import FloatImage
+from depth_anything_ros.core.types import FloatImage, Floats, Ints, Mask
 from depth_anything_ros.metric.alignment.local_error import (
     LocalError,
     correlation_at,
     depths_nearby,
     mean_nearby,
 )
-from depth_anything_ros.metric.alignment.robust_fit import (
-    MAD,
-    TUKEY,
-    AffineFit,
-    deviation,
-    middle,
-)
+from depth_anything_ros.metric.alignment.robust_fit import MAD, TUKEY, AffineFit, deviation, middle
 from depth_anything_ros.metric.alignment.sample_gate import GatedSamples
 
 __all__ = ['corrected_error', 'predicted_error']
 
-Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
-Ints = npt.NDArray[np.int64]
 
 # Below 100 nodes OpenCV solves by itself. LAPACK in NumPy would start threads that wait for the
 # network's: half a second on a busy machine.

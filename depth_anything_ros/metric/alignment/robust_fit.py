@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from depth_anything_ros.core.types import Floats, Mask
 from depth_anything_ros.metric.alignment.sample_gate import GatedSamples
 
 __all__ = [
@@ -31,8 +31,6 @@ __all__ = [
     'refit',
 ]
 
-Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 
 TUKEY = 4.685
 """Errors beyond so many standard deviations have no weight (95 % efficient on a Gaussian)."""
@@ -116,10 +114,7 @@ class AffineFit:
 
 
 def refit(
-    samples: GatedSamples,
-    start: Floats,
-    prior: Prior,
-    iterations: int = _ITERATIONS,
+    samples: GatedSamples, start: Floats, prior: Prior, iterations: int = _ITERATIONS
 ) -> AffineFit:
     """Return the fit after reweighted Gauss-Newton steps on log errors from `start` (2,)."""
     q, z = samples.inverse_depth, samples.depth_m
@@ -134,8 +129,8 @@ def refit(
     for _ in range(iterations):
         error, seen, cut = _errors(scale, shift, q, y, reach)
         reach = cut
-        sums = _Sums.of(error, _weights(error, cut, samples.variance), inverse_y)
-        information, gradient = sums.normal(scale, shift)
+        weight = _weights(error, cut, samples.variance)
+        information, gradient = _normal_equations(scale, shift, error, weight, inverse_y)
         factor, _ = _information_per_sample(samples, np.abs(error) < cut, seen, prior)
         at_prior = _prior_precision_at(prior_precision, shift)
         a, b, c = information[0, 0] * factor, information[0, 1] * factor, information[1, 1]
@@ -150,7 +145,7 @@ def refit(
     error, seen, cut = _errors(scale, shift, q, y, reach)
     weight = _weights(error, cut, samples.variance)
     seen = deviation(np.abs(error[weight > 0.0])) if weight.any() else seen
-    information, gradient = _Sums.of(error, weight, inverse_y).normal(scale, shift)
+    information, gradient = _normal_equations(scale, shift, error, weight, inverse_y)
     factor, sigma = _information_per_sample(samples, weight > 0.0, seen, prior)
     back = np.array([unit_q / unit_y, 1.0 / unit_y])
     return AffineFit(
@@ -166,33 +161,17 @@ def refit(
     )
 
 
-@dataclass(frozen=True)
-class _Sums:
-    """Weighted sums from which the normal equations at any (scale, shift) follow."""
-
-    w: float
-    w_z: float
-    w_zz: float
-    w_e: float
-    w_ze: float
-
-    @classmethod
-    def of(cls, error: Floats, weight: Floats, z: Floats) -> _Sums:
-        weighted = weight * z
-        return cls(
-            float(weight.sum()),
-            float(weighted.sum()),
-            float(weighted @ z),
-            float(weight @ error),
-            float(weighted @ error),
-        )
-
-    def normal(self, scale: float, shift: float) -> tuple[Floats, Floats]:
-        """Return the matrix and the gradient for rows ((1 - t z) / s, z): d(ln d) at d = 1 / z."""
-        cross = (self.w_z - shift * self.w_zz) / scale
-        slope = (self.w - 2.0 * shift * self.w_z + shift**2 * self.w_zz) / scale**2
-        gradient = np.array([(self.w_e - shift * self.w_ze) / scale, self.w_ze])
-        return np.array([[slope, cross], [cross, self.w_zz]]), gradient
+def _normal_equations(
+    scale: float, shift: float, error: Floats, weight: Floats, z: Floats
+) -> tuple[Floats, Floats]:
+    """Return the matrix and the gradient for rows ((1 - t z) / s, z): d(ln d) at d = 1 / z."""
+    weighted = weight * z
+    w, w_z, w_zz = float(weight.sum()), float(weighted.sum()), float(weighted @ z)
+    w_e, w_ze = float(weight @ error), float(weighted @ error)
+    cross = (w_z - shift * w_zz) / scale
+    slope = (w - 2.0 * shift * w_z + shift**2 * w_zz) / scale**2
+    gradient = np.array([(w_e - shift * w_ze) / scale, w_ze])
+    return np.array([[slope, cross], [cross, w_zz]]), gradient
 
 
 def _errors(

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.core.types import FloatImage, ReferenceSamples
+from depth_anything_ros.core.types import FloatImage, Floats, Ints, Mask, ReferenceSamples
 from depth_anything_ros.metric.alignment.config import AlignmentConfig
 
 __all__ = ['BLOCKS_ALONG', 'GatedSamples', 'InverseDepthStats', 'gate', 'inverse_depth_stats']
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 BLOCKS_ALONG = 8
 """Blocks along the longer side of the image: 80 px of 640. Within one, errors are alike."""
@@ -63,11 +61,7 @@ class GatedSamples:
         """Return n."""
         return int(self.inverse_depth.size)
 
-    def with_variance(self, variance: npt.NDArray[np.float32]) -> GatedSamples:
-        """Return the samples with a relative `variance` (n,) added to that of the sensor."""
-        return replace(self, variance=self.variance + variance)
-
-    def chosen(self, mask: npt.NDArray[np.bool_]) -> GatedSamples:
+    def chosen(self, mask: Mask) -> GatedSamples:
         """Return those where `mask` (n,) is true."""
         return GatedSamples(
             self.inverse_depth[mask],
@@ -109,19 +103,17 @@ def gate(
     u, v, depth, variance = _within(samples, (height, width), config)
     q = inverse_depth[v, u]
     smooth = _smooth(inverse_depth, u, v, config.edge_share * stats.spread)
-    kept = smooth & np.isfinite(q) & (q != 0.0)
-    u, v, depth, variance = u[kept], v[kept], depth[kept], variance[kept]
+    kept = np.flatnonzero(smooth & np.isfinite(q) & (q != 0.0))
     if config.rules.parallax:
-        seen = _in_front(u, v, depth, width)
-        u, v, depth, variance = u[seen], v[seen], depth[seen], variance[seen]
-    chosen = _thinned(u, v, depth, (height, width))
-    u, v = u[chosen], v[chosen]
+        kept = kept[_in_front(u[kept], v[kept], depth[kept], width)]
+    kept = kept[_thinned(u[kept], v[kept], depth[kept], (height, width))]
+    u, v = u[kept], v[kept]
     side = max(height, width) / BLOCKS_ALONG
     block = (v / side).astype(np.int64) * BLOCKS_ALONG + (u / side).astype(np.int64)
     return GatedSamples(
         inverse_depth[v, u].astype(np.float64),
-        depth[chosen].astype(np.float64),
-        variance[chosen],
+        depth[kept].astype(np.float64),
+        variance[kept],
         u,
         v,
         block,
@@ -156,7 +148,7 @@ def _within(
     return u, v, depth, variance
 
 
-def _smooth(inverse_depth: FloatImage, u: Ints, v: Ints, limit: float) -> npt.NDArray[np.bool_]:
+def _smooth(inverse_depth: FloatImage, u: Ints, v: Ints, limit: float) -> Mask:
     """Return whether the inverse depth within 3 px of each pixel varies by less than `limit`."""
     height, width = inverse_depth.shape
     columns = np.clip(u[None, :] + _RING[:, :1], 0, width - 1)
@@ -166,9 +158,7 @@ def _smooth(inverse_depth: FloatImage, u: Ints, v: Ints, limit: float) -> npt.ND
         return np.asarray(around.max(axis=0) - around.min(axis=0) <= limit)
 
 
-def _in_front(
-    u: Ints, v: Ints, depth: npt.NDArray[np.float32], width: int
-) -> npt.NDArray[np.bool_]:
+def _in_front(u: Ints, v: Ints, depth: npt.NDArray[np.float32], width: int) -> Mask:
     """Return which points (n,) are not behind another one in the same cell of 4 px."""
     across = width // _OCCLUSION_PX + 1
     cell = v // _OCCLUSION_PX * across + u // _OCCLUSION_PX

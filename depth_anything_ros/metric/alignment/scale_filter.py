@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from depth_anything_ros.core.types import FloatImage
+from depth_anything_ros.core.types import FloatImage, Floats
 from depth_anything_ros.metric.alignment.robust_fit import (
     MAD,
     TUKEY,
@@ -24,7 +23,6 @@ from depth_anything_ros.metric.alignment.robust_fit import (
 
 __all__ = ['Bias', 'FrameMap', 'ScaleState', 'coarse', 'fit_frame_map', 'normalized_innovation']
 
-Floats = npt.NDArray[np.float64]
 
 _COARSE = (32, 24)
 _PAIRS = 512
@@ -160,9 +158,8 @@ def normalized_innovation(state: ScaleState, fit: AffineFit) -> float:
 
 def coarse(inverse_depth: FloatImage) -> Floats:
     """Return the inverse depth on a grid of 32x24, flat."""
-    return np.asarray(
-        cv2.resize(inverse_depth, _COARSE, interpolation=cv2.INTER_AREA), float
-    ).ravel()
+    grid = cv2.resize(inverse_depth, _COARSE, interpolation=cv2.INTER_AREA)
+    return np.asarray(grid, np.float64).ravel()
 
 
 def fit_frame_map(before: Floats, now: Floats) -> FrameMap:

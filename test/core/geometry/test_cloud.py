@@ -1,30 +1,35 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from depth_anything_ros.core.geometry.cloud import (
     Cloud,
-    CloudFilter,
     cloud_from_depth,
     compacted,
     depth_edges,
     thinned,
 )
-from depth_anything_ros.core.geometry.projection import points_from_depth
+from depth_anything_ros.core.geometry.projection import points_along, rays_of
 from depth_anything_ros.core.geometry.transforms import Transform
+from depth_anything_ros.core.parameters import CloudParameters
 from depth_anything_ros.core.types import Camera
 from lab.world.rig import OPTICAL
 from lab.world.world import World
 
 CAMERA = Camera(64, 48, 50.0, 50.0, 31.5, 23.5)
-EVERYTHING = CloudFilter(edge_share=0.0)
+EVERYTHING = CloudParameters(stride=1, edge_filter=0.0)
 
 
 def wall(depth: float = 2.0) -> np.ndarray:
     return np.full((48, 64), depth, np.float32)
+
+
+def wall_points() -> np.ndarray:
+    return points_along(rays_of(CAMERA), wall())
 
 
 def known(cloud: Cloud) -> np.ndarray:
@@ -35,9 +40,10 @@ def known(cloud: Cloud) -> np.ndarray:
 
 def test_everything_is_kept_in_its_place() -> None:
     bgr = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
-    cloud = cloud_from_depth(wall(), CAMERA, EVERYTHING, stride=2, bgr=bgr, sigma_m=wall(0.1))
+    settings = replace(EVERYTHING, stride=2)
+    cloud = cloud_from_depth(wall(), CAMERA, settings, bgr=bgr, sigma_m=wall(0.1))
     assert cloud.is_organised
-    assert np.array_equal(cloud.points, points_from_depth(wall(), CAMERA, 2))
+    assert np.array_equal(cloud.points, wall_points()[::2, ::2])
     assert cloud.bgr is not None
     assert np.array_equal(cloud.bgr, bgr[::2, ::2])
     assert cloud.sigma_m is not None
@@ -52,24 +58,24 @@ def test_unknown_depth_is_nan_in_every_coordinate() -> None:
 
 
 def test_range_is_along_the_ray() -> None:
-    keep = CloudFilter(min_range_m=2.1, max_range_m=2.3, edge_share=0.0)
+    keep = replace(EVERYTHING, min_range_m=2.1, max_range_m=2.3)
     cloud = cloud_from_depth(wall(), CAMERA, keep)
-    ranges = np.linalg.norm(points_from_depth(wall(), CAMERA), axis=-1)
+    ranges = np.linalg.norm(wall_points(), axis=-1)
     assert np.array_equal(known(cloud), (ranges >= 2.1) & (ranges <= 2.3))
 
 
 def test_height_is_in_the_level_frame() -> None:
     level = Transform(OPTICAL, np.array([0.0, 0.0, 1.0]))
-    keep = CloudFilter(min_height_m=0.5, max_height_m=1.2, edge_share=0.0)
+    keep = replace(EVERYTHING, min_height_m=0.5, max_height_m=1.2)
     cloud = cloud_from_depth(wall(), CAMERA, keep, level_from_camera=level)
-    height = 1.0 - points_from_depth(wall(), CAMERA)[..., 1]
+    height = 1.0 - wall_points()[..., 1]
     assert np.array_equal(known(cloud), (height >= 0.5) & (height <= 1.2))
 
 
 def test_uncertain_points_go() -> None:
     sigma = wall(0.1)
     sigma[3, 3], sigma[5, 5] = 0.5, np.nan
-    keep = CloudFilter(edge_share=0.0, max_relative_sigma=0.1)
+    keep = replace(EVERYTHING, max_relative_sigma=0.1)
     cloud = cloud_from_depth(wall(), CAMERA, keep, sigma_m=sigma)
     assert np.argwhere(~known(cloud)).tolist() == [[3, 3], [5, 5]]
 
@@ -80,7 +86,7 @@ def test_points_that_fly_between_two_surfaces_go() -> None:
     depth = np.tile(1.0 / inverse_depth, (48, 1)).astype(np.float32)
     flying = (depth > 2.02) & (depth < 4.9)
     assert depth_edges(depth, 0.08)[flying].all()
-    cloud = cloud_from_depth(depth, CAMERA, CloudFilter())
+    cloud = cloud_from_depth(depth, CAMERA, CloudParameters(stride=1))
     left = cloud.points[..., 2][known(cloud)]
     assert set(np.unique(left.round(1)).tolist()) == {2.0, 5.0}
     assert known(cloud).mean() > 0.85
@@ -107,14 +113,14 @@ def test_edges_of_some_pixels_are_those_of_all() -> None:
 
 def test_every_third_pixel_keeps_its_own_colour() -> None:
     colors = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
-    cloud = cloud_from_depth(wall(), CAMERA, CloudFilter(), stride=3, bgr=colors[:, :, ::-1])
+    cloud = cloud_from_depth(wall(), CAMERA, CloudParameters(stride=3), bgr=colors[:, :, ::-1])
     assert np.array_equal(cloud.bgr, colors[::3, ::3, ::-1])
 
 
 def test_most_of_a_real_scene_stays_and_its_flying_pixels_go() -> None:
     _, depth = World('room', 4).picture(1.0)
     camera = World('room', 4).camera
-    cloud = cloud_from_depth(depth, camera, CloudFilter(), stride=2)
+    cloud = cloud_from_depth(depth, camera, CloudParameters())
     assert known(cloud).mean() > 0.8
 
 
@@ -157,10 +163,11 @@ def test_voxels_of_nothing_are_nothing() -> None:
 def test_a_cloud_of_vga_is_quick() -> None:
     world = World('room', 4)
     bgr, depth = world.picture(1.0)
+    settings = CloudParameters(min_range_m=0.1, max_range_m=10.0)
     times = []
     for _ in range(9):
         start = time.thread_time()
-        cloud_from_depth(depth, world.camera, CloudFilter(0.1, 10.0), stride=2, bgr=bgr)
+        cloud_from_depth(depth, world.camera, settings, bgr=bgr)
         times.append(time.thread_time() - start)
     # 2 ms where this was written; the budget with the message is 6.
     assert min(times) < 0.012

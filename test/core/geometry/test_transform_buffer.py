@@ -62,10 +62,6 @@ def test_beyond_the_ends_the_nearest_holds_for_the_bound_only() -> None:
     assert reason(buffer, 'odom', 'base', 5 * S + 50_000_001) == 'transform_too_old'
     assert at(buffer, 'odom', 'base', -50_000_000) == [0, 0, 0]
     assert reason(buffer, 'odom', 'base', -50_000_001) == 'transform_too_new'
-    strict = TransformBuffer(max_extrapolation_ns=0)
-    strict.put('a', 'b', shift(1), 7)
-    assert at(strict, 'a', 'b', 7) == [1, 0, 0]
-    assert reason(strict, 'a', 'b', 8) == 'transform_too_old'
 
 
 def test_unconnected_and_unknown_frames_say_which() -> None:
@@ -95,7 +91,7 @@ def test_a_fixed_frame_makes_up_for_motion() -> None:
 
 def test_a_fixed_frame_agrees_with_the_simulated_world() -> None:
     world = World('road', 3)
-    buffer = TransformBuffer(keep_ns=None)
+    buffer = TransformBuffer()
     for step in range(60):
         buffer.put('map', 'base', of(world.base(step / 50)), step * S // 50)
     buffer.put('base', 'camera', of(world.base(0).inverse() @ world.camera_pose(0)), static=True)
@@ -107,16 +103,12 @@ def test_a_fixed_frame_agrees_with_the_simulated_world() -> None:
     assert np.allclose(found.matrix, expected.matrix, rtol=0, atol=1e-3)
 
 
-def test_old_transforms_go_unless_all_are_kept() -> None:
-    for keep, known in ((2 * S, False), (None, True)):
-        buffer = TransformBuffer(keep_ns=keep)
-        for second in range(10):
-            buffer.put('a', 'b', shift(second), second * S)
-        assert at(buffer, 'a', 'b', 7 * S) == [7, 0, 0]
-        if known:
-            assert at(buffer, 'a', 'b', 3 * S) == [3, 0, 0]
-        else:
-            assert reason(buffer, 'a', 'b', 3 * S) == 'transform_too_new'
+def test_old_transforms_go() -> None:
+    buffer = TransformBuffer()
+    for second in range(20):
+        buffer.put('a', 'b', shift(second), second * S)
+    assert at(buffer, 'a', 'b', 9 * S) == [9, 0, 0]
+    assert reason(buffer, 'a', 'b', 8 * S) == 'transform_too_new'
 
 
 def test_late_transforms_find_their_place_and_equal_stamps_replace() -> None:

@@ -12,9 +12,9 @@ from depth_anything_ros.core.geometry.transforms import (
     IDENTITY,
     Transform,
     extrinsics_from_text,
-    extrinsics_text,
     interpolated,
 )
+from lab.world.rig import extrinsics_text
 
 HALF = math.sqrt(0.5)
 QUARTER_TURN = Transform.from_quaternion((0, 0, HALF, HALF), (1, 2, 3))

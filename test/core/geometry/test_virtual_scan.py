@@ -8,7 +8,8 @@ import pytest
 from depth_anything_ros.core.geometry.planar_scan import PlanarScan
 from depth_anything_ros.core.geometry.projection import rays_of
 from depth_anything_ros.core.geometry.transforms import Transform
-from depth_anything_ros.core.geometry.virtual_scan import VirtualScanConfig, scan_from_depth
+from depth_anything_ros.core.geometry.virtual_scan import scan_from_depth
+from depth_anything_ros.core.parameters import ScanParameters
 from depth_anything_ros.core.types import Camera
 from lab.world.camera import depth_image, view_of
 from lab.world.geometry import Rays, rotated
@@ -18,7 +19,7 @@ from lab.world.world import World
 
 CAMERA = Camera(320, 240, 240.0, 240.0, 159.5, 119.5)
 HEIGHT = 0.8
-CONFIG = VirtualScanConfig(max_range_m=6.0, stride=1)
+CONFIG = ScanParameters(max_range_m=6.0)
 
 
 def mounted(pitch: float = 0.1, x: float = 0.0, y: float = 0.0) -> Transform:
@@ -126,7 +127,12 @@ def test_it_agrees_with_a_scanner_in_the_same_room(seed: int) -> None:
     now = world.scene.at(time_s)
     depth = depth_image(view_of(now, world.camera, world.camera_pose(time_s)))
     local = world.base(time_s).inverse() @ world.camera_pose(time_s)
-    config = VirtualScanConfig(height - 0.05, height + 0.05, 0.0, max_range_m=8.0)
+    config = ScanParameters(
+        min_height_m=height - 0.05,
+        max_height_m=height + 0.05,
+        floor_slope_rad=0.0,
+        max_range_m=8.0,
+    )
     level = Transform(local.rotation, local.translation)
     scan = scan_from_depth(depth, world.camera, level, config)
     bearing = scan.bearings_rad

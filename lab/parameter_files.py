@@ -1,7 +1,6 @@
 """Writes config/depth.yaml and docs/parameters.md from the parameter list.
 
-`python -m depth_anything_ros.core.parameters.docs` in a checkout rewrites both; a test fails when
-they are stale.
+`python -m lab.parameter_files` rewrites both; a test fails when they are stale.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from depth_anything_ros.core.parameters import Entry, Value, entries
 
 __all__ = ['markdown_text', 'write_all', 'yaml_text']
 
-_SOURCE = 'written by: python -m depth_anything_ros.core.parameters.docs'
+_SOURCE = 'written by: python -m lab.parameter_files'
 
 
 def yaml_text() -> str:
@@ -79,4 +78,4 @@ def _yaml(value: Value) -> str:
 
 
 if __name__ == '__main__':
-    write_all(Path(__file__).resolve().parents[3])
+    write_all(Path(__file__).resolve().parents[1])
