@@ -216,11 +216,17 @@ def test_the_candidates_go_from_what_is_asked_for_to_plain_float32(
     assert len(candidates(ChosenBackend('torch', settings))) == 2
 
 
-def test_plain_float32_takes_nothing_that_makes_it_faster(settings: BackendSettings) -> None:
+def test_plain_float32_takes_nothing_that_makes_it_faster(
+    settings: BackendSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tuned(*_: object) -> None:
+        raise AssertionError('tuned')
+
+    monkeypatch.setattr('depth_anything_ros.backends.torch.tune_for_cpu', tuned)
     plain = candidates(ChosenBackend('torch', settings))[-1].create()
-    network = vars(vars(plain)['_frames'])['_network']
-    assert type(network.pretrained).__name__ == 'VisionTransformer'
     assert plain.info.precision == 'fp32'
+    with pytest.raises(AssertionError, match='tuned'):
+        TorchBackend(settings)
 
 
 def test_torch_is_imported_only_for_the_reference() -> None:
