@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import reduce
 from types import ModuleType
 from typing import Any
 
@@ -131,17 +132,9 @@ def _feed(network: Any, device: torch.device) -> None:
     network.image2tensor = on_device
 
 
-class _Compose:
-    """All that upstream uses of torchvision: functions applied one after the other."""
-
-    def __init__(self, transforms: Sequence[Callable[[Any], Any]]) -> None:
-        self.transforms = transforms
-
-    def __call__(self, value: Any) -> Any:
-        """Return `value` after every transform."""
-        for transform in self.transforms:
-            value = transform(value)
-        return value
+def _compose(transforms: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
+    """Apply one function after the other: all that upstream uses of torchvision."""
+    return lambda value: reduce(lambda x, transform: transform(x), transforms, value)
 
 
 @contextmanager
@@ -150,7 +143,6 @@ def _torchvision_or_stand_in() -> Iterator[None]:
 
     The stand-in is removed afterwards, so that nothing else takes it for torchvision.
     """
-    before = _loaded_torchvision()
     try:
         importlib.import_module('torchvision.transforms')
     # A torchvision built for another torch raises RuntimeError or AttributeError.
@@ -159,24 +151,14 @@ def _torchvision_or_stand_in() -> Iterator[None]:
     else:
         yield
         return
-    package = ModuleType('torchvision')
-    transforms = ModuleType('torchvision.transforms')
-    vars(transforms)['Compose'] = _Compose
-    vars(package)['transforms'] = transforms
-    for name in _loaded_torchvision():
-        del sys.modules[name]
-    sys.modules['torchvision'] = package
-    sys.modules['torchvision.transforms'] = transforms
+    package, transforms = ModuleType('torchvision'), ModuleType('torchvision.transforms')
+    vars(transforms)['Compose'] = _compose
+    stand_ins = {module.__name__: module for module in (package, transforms)}
+    before = {name: sys.modules[name] for name in stand_ins if name in sys.modules}
+    sys.modules.update(stand_ins)
     try:
         yield
     finally:
-        del sys.modules['torchvision'], sys.modules['torchvision.transforms']
+        for name in stand_ins:
+            del sys.modules[name]
         sys.modules.update(before)
-
-
-def _loaded_torchvision() -> dict[str, ModuleType]:
-    return {
-        name: module
-        for name, module in sys.modules.items()
-        if name.partition('.')[0] == 'torchvision'
-    }
