@@ -65,7 +65,8 @@ def choose_provider(device: str, available: list[str]) -> tuple[str, int | None]
     Raises SettingError for an invalid name, BackendError for a provider that is not installed.
     """
     if device == 'auto':
-        return (f'{"CUDA" if f"CUDA{_ENDING}" in available else "CPU"}{_ENDING}', None)
+        best = f'CUDA{_ENDING}'
+        return best if best in available else f'CPU{_ENDING}', None
     kind, colon, index = device.partition(':')
     if colon and not index.isdecimal():
         raise SettingError(
@@ -96,10 +97,9 @@ def choose_precision(name: str, kind: str) -> str:
 
 def _provider_options(kind: str, index: int | None, precision: str) -> dict[str, str]:
     options = {} if index is None else {'device_id': str(index)}
-    root = user_cache()
     if kind == 'tensorrt':
         options['trt_fp16_enable'] = str(precision == 'fp16')
-        if root is not None:
+        if (root := user_cache()) is not None:
             options['trt_engine_cache_enable'] = 'True'
             options['trt_engine_cache_path'] = str(root / 'tensorrt')
     return options

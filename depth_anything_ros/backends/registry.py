@@ -13,11 +13,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from depth_anything_ros.backends.base import AUTO, INT8, BackendSettings, DepthBackend
-from depth_anything_ros.backends.export_files import (
-    build_export,
-    existing_export,
-    export_command,
-)
+from depth_anything_ros.backends.export_files import build_export, existing_export, export_command
 from depth_anything_ros.core.errors import BackendError, SettingError
 from depth_anything_ros.core.processor import default_threads
 from depth_anything_ros.model.cache import Format, find_export
@@ -171,13 +167,11 @@ def prepare(name: str, device: str, weights: WeightsFile, precision: str = AUTO)
         return
     if precision == INT8:
         existing_export(weights, form, int8=True)
-        # The fallback for an int8 network that disagrees with float32.
-        build_export(weights, form)
-        return
     try:
+        # For int8 too: the fallback where its output disagrees with float32.
         build_export(weights, form)
     except BackendError as err:
-        if name != AUTO:
+        if name != AUTO or precision == INT8:
             raise
         _log.warning('%s; until then torch runs the network', err)
 

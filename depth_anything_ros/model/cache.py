@@ -62,9 +62,8 @@ def find_export(weights: WeightsFile, form: Format, *, int8: bool = False) -> Pa
     int8: the quantised one. Takes milliseconds once it was verified, else as long as hashing it.
     """
     name = _name(weights, form, int8)
-    unkept = _unkept.get(name)
-    if unkept is not None:
-        return unkept
+    if name in _unkept:
+        return _unkept[name]
     root = user_cache()
     if root is None or not _is_whole(root / 'exports' / name):
         return None

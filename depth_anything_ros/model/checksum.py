@@ -1,7 +1,4 @@
-"""The sha256 of large files, computed once per (file, size, modification time).
-
-model/weights.py compares it with that of the released checkpoints.
-"""
+"""The sha256 of large files, computed once per (file, size, modification time)."""
 
 from __future__ import annotations
 
