@@ -33,7 +33,9 @@ setup(
     maintainer_email='maintainers@depth-anything-ros.invalid',
     distclass=EditableWithData,
     packages=find_packages(include=[NAME, f'{NAME}.*']),
-    package_data={NAME: [f'**/*.{kind}' for kind in ('safetensors', 'md', 'jpg', 'png', 'typed')]},
+    package_data={
+        NAME: [f'**/*.{kind}' for kind in ('safetensors', 'csv', 'md', 'jpg', 'png', 'typed')]
+    },
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (f'share/{NAME}', ['package.xml']),

@@ -36,15 +36,14 @@ NAMESPACE = '/downloading'
 PROGRAM = """
 import json, sys
 from depth_anything_ros import cli, node
-from depth_anything_ros.model import weights
+from depth_anything_ros.model import manifest
 from depth_anything_ros.model.manifest import Release
 from depth_anything_ros.model.variants import Checkpoint
 
 main = {'node': node.main, 'cli': cli.main}[sys.argv.pop(1)]
 row = json.loads(sys.argv.pop(1))
 row['checkpoint'] = Checkpoint(row['checkpoint'])
-for function in (weights.locate, weights.find, weights.fetch, weights.check_file):
-    function.__kwdefaults__['manifest'] = [Release(**row)]
+manifest.MANIFEST = [Release(**row)]
 sys.exit(main())
 """
 

@@ -272,7 +272,7 @@ def test_weights_verify_checks_what_is_in_the_cache(
     assert cli.main(['weights', 'verify', *named]) == 1
     for module in ('inventory', 'weights'):
         name = f'depth_anything_ros.model.{module}.sha256_of'
-        monkeypatch.setattr(name, lambda path, use_record: release.sha256)
+        monkeypatch.setattr(name, lambda path, use_record=True: release.sha256)
     assert cli.main(['weights', 'verify', *named]) == 0
 
 

@@ -65,15 +65,9 @@ class BackendSettings:
     def info(self, name: str, device: str, precision: str) -> BackendInfo:
         """Return what backend `name` reports when it runs these settings so."""
         metric = self.weights.checkpoint.max_depth_m is not None
-        return BackendInfo(
-            name,
-            self.variant.name,
-            device,
-            precision,
-            self.input_size,
-            NetworkOutput.METRES if metric else NetworkOutput.INVERSE_DEPTH,
-            self.weights,
-        )
+        output = NetworkOutput.METRES if metric else NetworkOutput.INVERSE_DEPTH
+        variant = self.weights.variant
+        return BackendInfo(name, variant, device, precision, self.input_size, output, self.weights)
 
 
 class DepthBackend(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def build_export(weights: WeightsFile, form: Format) -> Path:
             ' pip install torch, or copy the cache of a machine that has it'
         ) from err
     _log.info('exporting %s to %s, once for these weights', weights.variant, form.value)
-    return _keep(weights, form, partial(export, weights, form))
+    return keep_export(weights, form, partial(export, weights, form))
 
 
 def quantize_export(
@@ -52,7 +52,7 @@ def quantize_export(
     from depth_anything_ros.model.quantization import quantize
 
     write = partial(quantize, build_export(weights, form), form, images, input_size)
-    return _keep(weights, form, write, int8=True)
+    return keep_export(weights, form, write, int8=True)
 
 
 def existing_export(weights: WeightsFile, form: Format, *, int8: bool = False) -> Path:
@@ -81,15 +81,3 @@ def export_command(
     words += ['--variant', variant, '--checkpoint', checkpoint.value]
     words += ['--weights', shlex.quote(weights)] if weights else []
     return ' '.join(words)
-
-
-def _keep(
-    weights: WeightsFile, form: Format, write: Callable[[Path], None], *, int8: bool = False
-) -> Path:
-    try:
-        return keep_export(weights, form, write, int8=int8)
-    except OSError as err:
-        raise BackendError(
-            f'the exported {weights.variant} cannot be written anywhere ({err}): free some space,'
-            ' or set TMPDIR to a folder that can be written'
-        ) from err

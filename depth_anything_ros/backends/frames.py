@@ -1,63 +1,137 @@
-"""Steps around a network that are the same for every backend."""
+"""Whole frames through our network: a backend, whichever runtime executes the network."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from depth_anything_ros.core.preprocess import check_bgr, network_input
+from depth_anything_ros.backends.base import BackendSettings, NetworkOutput
+from depth_anything_ros.core.errors import BackendError, SettingError
+from depth_anything_ros.core.preprocess import check_bgr, network_input, network_size, upsample
+from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
 
-__all__ = ['HostInputs', 'infer_by_size', 'inverse_of_metres']
+__all__ = ['Frames', 'HostFrames', 'NetworkBackend', 'Run', 'inverse_of_metres']
 
 KEPT_INPUTS = 8
 """Input buffers kept, one per shape: a robot has a few cameras."""
 
+Run = Callable[[FloatImage], FloatImage]
+"""Maps the network's input (N, 3, h, w) to a new array (N, h, w)."""
 
-class HostInputs:
-    """Input batches for the network, in host memory that is reused for each shape."""
 
-    def __init__(self) -> None:
-        self._kept: dict[tuple[int, ...], npt.NDArray[np.float32]] = {}
+class Frames(Protocol):
+    """Runs the network on a device, with its pre- and postprocessing."""
 
-    def filled(self, images: Sequence[BgrImage], size: tuple[int, int]) -> npt.NDArray[np.float32]:
-        """Return float32 (N, 3, h, w): images of one size, resized to `size` (h, w), normalised.
+    def run(
+        self, images: Sequence[BgrImage], size: tuple[int, int], times: StageTimes
+    ) -> list[FloatImage]:
+        """Return outputs (H, W) for images of one size; the network's input is `size` (h, w)."""
+        ...
 
-        The next batch of that shape overwrites it.
+    def free(self) -> None:
+        """Free the memory that is kept for the next frames."""
+        ...
+
+
+class HostFrames:
+    """See Frames: pre- and postprocessing on the CPU, in buffers that are reused."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._inputs: dict[tuple[int, ...], FloatImage] = {}
+
+    def run(
+        self, images: Sequence[BgrImage], size: tuple[int, int], times: StageTimes
+    ) -> list[FloatImage]:
+        """Return outputs (H, W) for images of one size; the network's input is `size` (h, w)."""
+        with times.stage('preprocess'):
+            shape = len(images), 3, *size
+            if shape not in self._inputs:
+                if len(self._inputs) == KEPT_INPUTS:
+                    self._inputs.clear()
+                self._inputs[shape] = np.empty(shape, np.float32)
+            batch = self._inputs[shape]
+            for image, target in zip(images, batch, strict=True):
+                network_input(image, size, out=target)
+        with times.stage('infer'):
+            values = self._run(batch)
+        with times.stage('postprocess'):
+            height, width = images[0].shape[:2]
+            return [upsample(value, (height, width)) for value in values]
+
+    def free(self) -> None:
+        """Free the memory that is kept for the next frames."""
+        self._inputs.clear()
+
+
+class NetworkBackend:
+    """Our own network, run by `frames`; see DepthBackend for what it does."""
+
+    def __init__(
+        self, settings: BackendSettings, name: str, device: str, precision: str, frames: Frames
+    ) -> None:
+        self.info = settings.info(name, device, precision)
+        self._pinned_size = settings.variant.input_size
+        self.input_size = settings.input_size
+        self._frames: Frames | None = frames
+
+    @property
+    def input_size(self) -> int:
+        """Shorter side of the network's input in pixels, from the next frame on."""
+        return self._input_size
+
+    @input_size.setter
+    def input_size(self, value: int) -> None:
+        if self._pinned_size not in (None, value):
+            raise SettingError(
+                f'input_size {value} cannot be run by {self.info.variant}, which is made for'
+                f' {self._pinned_size}: choose another variant'
+            )
+        network_size(1, 1, value)
+        self._input_size = value
+
+    def infer(self, bgr: BgrImage, times: StageTimes | None = None) -> FloatImage:
+        """Return float32 (H, W) for a uint8 (H, W, 3) image, larger = nearer."""
+        return self.infer_batch([bgr], times)[0]
+
+    def infer_batch(
+        self, images: Sequence[BgrImage], times: StageTimes | None = None
+    ) -> list[FloatImage]:
+        """Return `infer` of each image, in order; those of equal size run as one batch.
+
+        Raises FrameError for a malformed image, DeviceMemoryError where a device of torch has
+        not enough memory.
         """
-        shape = len(images), 3, *size
-        batch = self._kept.get(shape)
-        if batch is None:
-            if len(self._kept) == KEPT_INPUTS:
-                self._kept.clear()
-            batch = self._kept[shape] = np.empty(shape, np.float32)
-        for image, target in zip(images, batch, strict=True):
-            network_input(image, size, out=target)
-        return batch
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for index, image in enumerate(images):
+            check_bgr(image)
+            groups.setdefault(image.shape, []).append(index)
+        found: dict[int, FloatImage] = {}
+        for indices in groups.values():
+            equal = [images[index] for index in indices]
+            found.update(
+                zip(indices, self._infer_equal(equal, times or StageTimes()), strict=True)
+            )
+        return [found[index] for index in range(len(images))]
 
-    def clear(self) -> None:
-        """Free the memory."""
-        self._kept.clear()
+    def close(self) -> None:
+        """Free the memory; the backend cannot run afterwards."""
+        frames, self._frames = self._frames, None
+        if frames is not None:
+            frames.free()
 
-
-def infer_by_size(
-    images: Sequence[BgrImage], infer_equal: Callable[[list[BgrImage]], list[FloatImage]]
-) -> list[FloatImage]:
-    """Return the outputs for `images` in their order, where `infer_equal` runs those of one size.
-
-    Raises FrameError for a malformed image.
-    """
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for index, image in enumerate(images):
-        check_bgr(image)
-        groups.setdefault(image.shape, []).append(index)
-    found: dict[int, FloatImage] = {}
-    for indices in groups.values():
-        group = infer_equal([images[index] for index in indices])
-        found.update(zip(indices, group, strict=True))
-    return [found[index] for index in range(len(images))]
+    def _infer_equal(self, images: list[BgrImage], times: StageTimes) -> list[FloatImage]:
+        if self._frames is None:
+            raise BackendError(f'the {self.info.name} backend was closed: create another one')
+        height, width = images[0].shape[:2]
+        maps = self._frames.run(images, network_size(height, width, self.input_size), times)
+        if self.info.output is NetworkOutput.METRES:
+            with times.stage('postprocess'):
+                maps = [inverse_of_metres(metres) for metres in maps]
+        return maps
 
 
 def inverse_of_metres(metres: FloatImage) -> FloatImage:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import onnxruntime
 
 from depth_anything_ros.backends.base import AUTO, INT8, BackendSettings
 from depth_anything_ros.backends.export_files import existing_export
-from depth_anything_ros.backends.exported import ExportedBackend
+from depth_anything_ros.backends.frames import HostFrames, NetworkBackend
 from depth_anything_ros.core.errors import BackendError, SettingError
+from depth_anything_ros.core.types import FloatImage
 from depth_anything_ros.model.cache import Format
 from depth_anything_ros.model.user_cache import user_cache
 
@@ -22,7 +21,7 @@ _ERRORS_ONLY = 3
 """Log level: it warns of every operator that one provider leaves to the next."""
 
 
-def create(settings: BackendSettings) -> ExportedBackend:
+def create(settings: BackendSettings) -> NetworkBackend:
     """Load the exported network; BackendError where it was not exported yet."""
     onnxruntime.disable_telemetry_events()
     provider, index = choose_provider(settings.device, onnxruntime.get_available_providers())
@@ -50,12 +49,12 @@ def create(settings: BackendSettings) -> ExportedBackend:
             f' onnxruntime {onnxruntime.__version__} needs for it, or set device to cpu'
         )
 
-    def run(batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        output: npt.NDArray[np.float32] = session.run(None, {'image': batch})[0]
+    def run(batch: FloatImage) -> FloatImage:
+        output: FloatImage = session.run(None, {'image': batch})[0]
         return output
 
     device = kind if index is None else f'{kind}:{index}'
-    return ExportedBackend(settings, 'onnxruntime', device, precision, run)
+    return NetworkBackend(settings, 'onnxruntime', device, precision, HostFrames(run))
 
 
 def choose_provider(device: str, available: list[str]) -> tuple[str, int | None]:
@@ -66,7 +65,8 @@ def choose_provider(device: str, available: list[str]) -> tuple[str, int | None]
     Raises SettingError for an invalid name, BackendError for a provider that is not installed.
     """
     if device == 'auto':
-        return (f'{"CUDA" if f"CUDA{_ENDING}" in available else "CPU"}{_ENDING}', None)
+        best = f'CUDA{_ENDING}'
+        return best if best in available else f'CPU{_ENDING}', None
     kind, colon, index = device.partition(':')
     if colon and not index.isdecimal():
         raise SettingError(
@@ -97,10 +97,9 @@ def choose_precision(name: str, kind: str) -> str:
 
 def _provider_options(kind: str, index: int | None, precision: str) -> dict[str, str]:
     options = {} if index is None else {'device_id': str(index)}
-    root = user_cache()
     if kind == 'tensorrt':
         options['trt_fp16_enable'] = str(precision == 'fp16')
-        if root is not None:
+        if (root := user_cache()) is not None:
             options['trt_engine_cache_enable'] = 'True'
             options['trt_engine_cache_path'] = str(root / 'tensorrt')
     return options

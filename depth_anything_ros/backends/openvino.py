@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from depth_anything_ros.backends.base import AUTO, INT8, BackendSettings
 from depth_anything_ros.backends.export_files import existing_export
-from depth_anything_ros.backends.exported import ExportedBackend
+from depth_anything_ros.backends.frames import HostFrames, NetworkBackend
 from depth_anything_ros.core.errors import BackendError, SettingError
 from depth_anything_ros.core.processor import multiplies_bfloat16
+from depth_anything_ros.core.types import FloatImage
 from depth_anything_ros.model.cache import Format
 from depth_anything_ros.model.quiet_openvino import openvino
 
@@ -21,17 +19,18 @@ PRECISIONS = {'fp32': 'FP32', 'fp16': 'FP16', 'bf16': 'BF16', INT8: 'INT8'}
 """OpenVINO's names in OPTIMIZATION_CAPABILITIES."""
 
 
-def create(settings: BackendSettings) -> ExportedBackend:
+def create(settings: BackendSettings) -> NetworkBackend:
     """Load the exported network; BackendError where it was not exported yet."""
     network, device, precision = compiled(settings)
     request = network.create_infer_request()
 
-    def run(batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def run(batch: FloatImage) -> FloatImage:
         # Not copied on the way in: the request ends before the next image is written there.
-        output: npt.NDArray[np.float32] = request.infer(batch, share_inputs=True)[0]
+        output: FloatImage = request.infer(batch, share_inputs=True)[0]
         return output
 
-    return ExportedBackend(settings, 'openvino', device.lower().replace('.', ':'), precision, run)
+    name = device.lower().replace('.', ':')
+    return NetworkBackend(settings, 'openvino', name, precision, HostFrames(run))
 
 
 def compiled(settings: BackendSettings, **options: Any) -> tuple[Any, str, str]:

@@ -10,22 +10,15 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
 
 from depth_anything_ros.backends.base import AUTO, INT8, BackendSettings, DepthBackend
-from depth_anything_ros.backends.export_files import (
-    build_export,
-    existing_export,
-    export_command,
-)
+from depth_anything_ros.backends.export_files import build_export, existing_export, export_command
 from depth_anything_ros.core.errors import BackendError, SettingError
+from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.processor import default_threads
 from depth_anything_ros.model.cache import Format, find_export
 from depth_anything_ros.model.variants import Checkpoint, get_variant
 from depth_anything_ros.model.weights import WeightsFile, find
-
-if TYPE_CHECKING:
-    from depth_anything_ros.core.parameters import Parameters
 
 __all__ = [
     'BACKENDS',
@@ -171,13 +164,11 @@ def prepare(name: str, device: str, weights: WeightsFile, precision: str = AUTO)
         return
     if precision == INT8:
         existing_export(weights, form, int8=True)
-        # The fallback for an int8 network that disagrees with float32.
-        build_export(weights, form)
-        return
     try:
+        # For int8 too: the fallback where its output disagrees with float32.
         build_export(weights, form)
     except BackendError as err:
-        if name != AUTO:
+        if name != AUTO or precision == INT8:
             raise
         _log.warning('%s; until then torch runs the network', err)
 

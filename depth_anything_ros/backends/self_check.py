@@ -7,7 +7,6 @@ before its first frame, and falls back to the next safer candidate where the out
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -27,10 +26,9 @@ from depth_anything_ros.model.user_cache import keep, user_cache
 
 __all__ = [
     'PHOTOGRAPH',
-    'Agreement',
     'Candidate',
     'cached_float32_output',
-    'check',
+    'disagreement',
     'first_accepted',
     'float32_output',
     'photograph',
@@ -40,65 +38,19 @@ __all__ = [
 PHOTOGRAPH = Path(__file__).with_name('self_check.jpg')
 """World('room').picture(2.0) of lab/world, 640x480: a robot's view, rendered, so free to use."""
 
+ROUNDED = (0.003, 0.02)
+"""Largest median and 99th percentile of the relative difference. Half precision that works stays
+well below (0.1 % and 0.4 % with bfloat16, which rounds to 0.2 %), and these limits are far below
+the residuals of a good alignment. One limit for every precision but int8: what counts is the
+output, not how it was computed."""
 
-@dataclass(frozen=True)
-class AgreementLimits:
-    """Largest relative differences that are accepted: the median and the 99th percentile."""
-
-    median: float
-    p99: float
-
-
-ROUNDED = AgreementLimits(0.003, 0.02)
-"""Half precision that works stays well below (0.1 % and 0.4 % with bfloat16, which rounds to
-0.2 %), and these limits are far below the residuals of a good alignment. One limit for every
-precision but int8: what counts is the output, not how it was computed."""
-
-QUANTIZED = AgreementLimits(0.015, 0.1)
+QUANTIZED = (0.015, 0.1)
 """For int8, which is a slightly different network. Depth Anything V2 itself has a median error of
 5 %: an independent 1.5 % raises that by less than a twentieth."""
 
 LEAST_CORRELATION = 0.99
 """Detects noise where outputs vary little around a large value; random weights in bfloat16, the
 extreme case, reach 0.9989."""
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How near an output is to the reference; NaN throughout where they cannot be compared.
-
-    `median` and `p99` are of |found - reference| / max(reference, mean of reference): a relative
-    difference that stays bounded in the sky, where inverse depth is 0. Nothing is aligned first:
-    the same weights must give the same values, since later stages keep a scale from frame to
-    frame. `correlation` is Pearson's.
-    """
-
-    median: float
-    p99: float
-    correlation: float
-    limits: AgreementLimits = ROUNDED
-
-    @property
-    def accepted(self) -> bool:
-        """Return whether the difference is within the limits."""
-        return (
-            self.median <= self.limits.median
-            and self.p99 <= self.limits.p99
-            and self.correlation >= LEAST_CORRELATION
-        )
-
-    def __str__(self) -> str:
-        if math.isnan(self.median):
-            return 'gives an output that is not finite, or not of the size of the image'
-        if self.median > self.limits.median:
-            return f'disagrees with float32 by {_of("half", self.median, self.limits.median)}'
-        if self.p99 > self.limits.p99:
-            return f'disagrees with float32 by {_of("1 %", self.p99, self.limits.p99)}'
-        if self.correlation < LEAST_CORRELATION:
-            return (
-                f'correlates with float32 by {self.correlation:.3f} (limit {LEAST_CORRELATION:g})'
-            )
-        return f'agrees with float32: within {100 * self.p99:.2g} % in 99 % of the pixels'
 
 
 @dataclass(frozen=True)
@@ -150,15 +102,30 @@ def cached_float32_output(settings: BackendSettings) -> FloatImage:
     return found
 
 
-def check(backend: DepthBackend, reference: FloatImage) -> Agreement:
-    """Compare the output of `backend` for `photograph` with `reference`, float32 (480, 640)."""
+def disagreement(backend: DepthBackend, reference: FloatImage) -> str:
+    """Return how the output of `backend` for `photograph` differs too much; '' where it agrees.
+
+    reference: float32 (480, 640). Differences are |found - reference| / max(reference, mean of
+    reference), which stays bounded in the sky, where inverse depth is 0; the correlation is
+    Pearson's. Nothing is aligned first: the same weights must give the same values, since later
+    stages keep a scale from frame to frame.
+    """
     found, given = (x.astype(np.float64) for x in (backend.infer(photograph()), reference))
     if found.shape != given.shape or not (np.isfinite(found) & np.isfinite(given)).all():
-        return Agreement(math.nan, math.nan, math.nan)
+        return 'gives an output that is not finite, or not of the size of the image'
     scale = np.maximum(given, max(float(given.mean()), 1e-30))
-    median, p99 = np.percentile(np.abs(found - given) / scale, (50.0, 99.0))
+    differences = np.percentile(np.abs(found - given) / scale, (50.0, 99.0))
     limits = QUANTIZED if backend.info.precision == INT8 else ROUNDED
-    return Agreement(float(median), float(p99), correlation(given, found), limits)
+    for part, difference, limit in zip(('half', '1 %'), differences, limits, strict=True):
+        if difference > limit:
+            return (
+                f'disagrees with float32 by {100 * difference:.2g} % or more in {part} of the'
+                f' pixels (limit {100 * limit:g} %)'
+            )
+    correlated = correlation(given, found)
+    if correlated < LEAST_CORRELATION:
+        return f'correlates with float32 by {correlated:.3f} (limit {LEAST_CORRELATION:g})'
+    return ''
 
 
 def first_accepted(
@@ -193,7 +160,7 @@ def _load_checked(
             backend = candidate.create()
             on_refusal.callback(backend.close)
             title = f'{backend.info.name} {backend.info.precision}'
-            agreement = check(backend, reference())
+            problem = disagreement(backend, reference())
         except ModuleNotFoundError as error:
             if error.name != 'torch':
                 raise
@@ -206,14 +173,10 @@ def _load_checked(
         except Exception as error:  # noqa: BLE001  whatever a driver or a library may raise
             first = (str(error).splitlines() or [''])[0]
             return None, f'{title} fails ({type(error).__name__}: {first})'
-        if not agreement.accepted:
-            return None, f'{title} {agreement}'
+        if problem:
+            return None, f'{title} {problem}'
         on_refusal.pop_all()
         return backend, ''
-
-
-def _of(pixels: str, difference: float, limit: float) -> str:
-    return f'{100 * difference:.2g} % or more in {pixels} of the pixels (limit {100 * limit:g} %)'
 
 
 def _notices(refusals: Sequence[str], title: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import reduce
 from types import ModuleType
 from typing import Any
 
@@ -48,8 +49,7 @@ class UpstreamBackend:
         self._device = choose_device(settings.device)
         torch.set_num_threads(settings.threads)
         self._network: Any = upstream_network(settings.variant)
-        ours = network_of(settings.weights)
-        self._network.load_state_dict(ours.state_dict(), strict=True)
+        self._network.load_state_dict(network_of(settings.weights).state_dict(), strict=True)
         self._network.to(self._device)
         _feed(self._network, self._device)
         self.info = settings.info('upstream', str(self._device), 'fp32')
@@ -60,9 +60,16 @@ class UpstreamBackend:
         if self._network is None:
             raise BackendError('the upstream backend was closed: create another one')
         check_bgr(bgr)
-        self._refuse_thin(bgr)
+        (height, width), size = bgr.shape[:2], self.input_size
+        if network_size(height, width, size) != network_size(height, width, size, sys.maxsize):
+            # Upstream would enlarge it until memory runs out.
+            raise FrameError(
+                'too_thin',
+                f'an image of {width}x{height} is too thin for upstream, which enlarges the'
+                " shorter side to input_size: crop it, or choose backend 'torch'",
+            )
         with (times or StageTimes()).stage('infer'):
-            inverse_depth: FloatImage = self._network.infer_image(bgr, self.input_size)
+            inverse_depth: FloatImage = self._network.infer_image(bgr, size)
         return inverse_depth
 
     def infer_batch(
@@ -77,17 +84,6 @@ class UpstreamBackend:
         if self._device.type == 'cuda':
             torch.cuda.empty_cache()
 
-    def _refuse_thin(self, bgr: BgrImage) -> None:
-        """Raise FrameError for an image that upstream would enlarge until memory runs out."""
-        height, width = bgr.shape[:2]
-        size = self.input_size
-        if network_size(height, width, size) != network_size(height, width, size, sys.maxsize):
-            raise FrameError(
-                'too_thin',
-                f'an image of {width}x{height} is too thin for upstream, which enlarges the'
-                " shorter side to input_size: crop it, or choose backend 'torch'",
-            )
-
 
 def upstream_network(variant: Variant) -> nn.Module:
     """Return upstream's network, untrained.
@@ -99,13 +95,6 @@ def upstream_network(variant: Variant) -> nn.Module:
             f"variant '{variant.name}' is not upstream's: choose one of {', '.join(ENCODERS)},"
             " or backend 'torch'"
         )
-    network: nn.Module = _upstream_class()(
-        encoder=variant.name, features=variant.features, out_channels=list(variant.out_channels)
-    )
-    return network.eval().requires_grad_(False)
-
-
-def _upstream_class() -> Callable[..., nn.Module]:
     # It warns twice on import that xFormers is missing, which changes nothing for inference.
     logging.getLogger('dinov2').setLevel(logging.ERROR)
     try:
@@ -116,8 +105,10 @@ def _upstream_class() -> Callable[..., nn.Module]:
             f"backend 'upstream' needs upstream's package ({err}): "
             'pip install --no-deps jkp-depth-anything-v2'
         ) from err
-    network: Callable[..., nn.Module] = module.DepthAnythingV2
-    return network
+    network: nn.Module = module.DepthAnythingV2(
+        encoder=variant.name, features=variant.features, out_channels=list(variant.out_channels)
+    )
+    return network.eval().requires_grad_(False)
 
 
 def _feed(network: Any, device: torch.device) -> None:
@@ -131,17 +122,9 @@ def _feed(network: Any, device: torch.device) -> None:
     network.image2tensor = on_device
 
 
-class _Compose:
-    """All that upstream uses of torchvision: functions applied one after the other."""
-
-    def __init__(self, transforms: Sequence[Callable[[Any], Any]]) -> None:
-        self.transforms = transforms
-
-    def __call__(self, value: Any) -> Any:
-        """Return `value` after every transform."""
-        for transform in self.transforms:
-            value = transform(value)
-        return value
+def _compose(transforms: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
+    """Apply one function after the other: all that upstream uses of torchvision."""
+    return lambda value: reduce(lambda x, transform: transform(x), transforms, value)
 
 
 @contextmanager
@@ -150,7 +133,6 @@ def _torchvision_or_stand_in() -> Iterator[None]:
 
     The stand-in is removed afterwards, so that nothing else takes it for torchvision.
     """
-    before = _loaded_torchvision()
     try:
         importlib.import_module('torchvision.transforms')
     # A torchvision built for another torch raises RuntimeError or AttributeError.
@@ -159,24 +141,14 @@ def _torchvision_or_stand_in() -> Iterator[None]:
     else:
         yield
         return
-    package = ModuleType('torchvision')
-    transforms = ModuleType('torchvision.transforms')
-    vars(transforms)['Compose'] = _Compose
-    vars(package)['transforms'] = transforms
-    for name in _loaded_torchvision():
-        del sys.modules[name]
-    sys.modules['torchvision'] = package
-    sys.modules['torchvision.transforms'] = transforms
+    package, transforms = ModuleType('torchvision'), ModuleType('torchvision.transforms')
+    vars(transforms)['Compose'] = _compose
+    stand_ins = {module.__name__: module for module in (package, transforms)}
+    before = {name: sys.modules[name] for name in stand_ins if name in sys.modules}
+    sys.modules.update(stand_ins)
     try:
         yield
     finally:
-        del sys.modules['torchvision'], sys.modules['torchvision.transforms']
+        for name in stand_ins:
+            del sys.modules[name]
         sys.modules.update(before)
-
-
-def _loaded_torchvision() -> dict[str, ModuleType]:
-    return {
-        name: module
-        for name, module in sys.modules.items()
-        if name.partition('.')[0] == 'torchvision'
-    }

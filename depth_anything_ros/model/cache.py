@@ -20,6 +20,7 @@ from tempfile import mkdtemp
 
 from filelock import FileLock
 
+from depth_anything_ros.core.errors import BackendError
 from depth_anything_ros.model.checksum import sha256_of
 from depth_anything_ros.model.user_cache import user_cache
 from depth_anything_ros.model.variants import get_variant
@@ -61,9 +62,8 @@ def find_export(weights: WeightsFile, form: Format, *, int8: bool = False) -> Pa
     int8: the quantised one. Takes milliseconds once it was verified, else as long as hashing it.
     """
     name = _name(weights, form, int8)
-    unkept = _unkept.get(name)
-    if unkept is not None:
-        return unkept
+    if name in _unkept:
+        return _unkept[name]
     root = user_cache()
     if root is None or not _is_whole(root / 'exports' / name):
         return None
@@ -78,7 +78,8 @@ def keep_export(
     A quantised one replaces the last: it depends on the images of its calibration. One process
     writes while others that need the same wait. Where the cache cannot be written, the export
     lasts as long as this process, with a warning. `write` is called with the path of the file
-    and raises OSError where it cannot be written; its exceptions are passed on.
+    and raises OSError where it cannot be written. Raises BackendError where even a temporary
+    folder cannot be written, and what else `write` raises.
     """
     name = _name(weights, form, int8)
     root = user_cache()
@@ -100,9 +101,15 @@ def keep_export(
             'a cache' if root is None else root,
             err.strerror or err,
         )
-    unkept = Path(mkdtemp(prefix='depth_anything_ros-'), 'network' + form.suffix)
-    atexit.register(shutil.rmtree, unkept.parent, ignore_errors=True)
-    write(unkept)
+    try:
+        unkept = Path(mkdtemp(prefix='depth_anything_ros-'), 'network' + form.suffix)
+        atexit.register(shutil.rmtree, unkept.parent, ignore_errors=True)
+        write(unkept)
+    except OSError as err:
+        raise BackendError(
+            f'the exported {weights.variant} cannot be written anywhere ({err}): free some space,'
+            ' or set TMPDIR to a folder that can be written'
+        ) from err
     _unkept[name] = unkept
     return unkept
 

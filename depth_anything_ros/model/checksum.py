@@ -1,13 +1,11 @@
-"""The sha256 of large files, computed once per (file, size, modification time).
-
-model/weights.py compares it with that of the released checkpoints.
-"""
+"""The sha256 of large files, computed once per (file, size, modification time)."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from depth_anything_ros.model.user_cache import keep, user_cache
@@ -28,16 +26,16 @@ def sha256_of(path: Path, *, use_record: bool = True) -> str:
     real = path.resolve()
     stat = real.stat()
     # Taken before hashing: a write in between changes the mtime, so the record is not used.
-    key: dict[str, str | int] = {
-        'path': str(real),
-        'size': stat.st_size,
-        'mtime_ns': stat.st_mtime_ns,
-    }
-    record = _record_path(real)
-    if use_record:
-        known = _recall(record, key)
-        if known is not None:
-            return known
+    key = {'path': str(real), 'size': stat.st_size, 'mtime_ns': stat.st_mtime_ns}
+    root = user_cache()
+    name = hashlib.sha256(os.fsencode(real)).hexdigest()[:32]
+    record = root and root / 'sha256' / f'{name}.json'
+    if record is not None and use_record:
+        with suppress(OSError, ValueError, KeyError, AttributeError, TypeError):
+            known = json.loads(record.read_text(encoding='utf-8'))
+            sha256 = str(known.pop('sha256'))
+            if known == key:
+                return sha256
     digest = hashlib.sha256()
     with real.open('rb') as file:
         while block := file.read(_BLOCK_BYTES):
@@ -45,22 +43,3 @@ def sha256_of(path: Path, *, use_record: bool = True) -> str:
     if record is not None:
         keep(record, json.dumps({**key, 'sha256': digest.hexdigest()}).encode())
     return digest.hexdigest()
-
-
-def _record_path(real: Path) -> Path | None:
-    root = user_cache()
-    if root is None:
-        return None
-    name = hashlib.sha256(os.fsencode(real)).hexdigest()[:32]
-    return root / 'sha256' / f'{name}.json'
-
-
-def _recall(record: Path | None, key: dict[str, str | int]) -> str | None:
-    if record is None:
-        return None
-    try:
-        entry = json.loads(record.read_text(encoding='utf-8'))
-        sha256 = entry.pop('sha256')
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
-        return None
-    return str(sha256) if entry == key else None

@@ -70,7 +70,7 @@ def _write_openvino(
     traced: torch.jit.ScriptModule, example: Tensor, path: Path, size: tuple[int, int] | None
 ) -> None:
     # openvino.convert_model also works, and takes several times as long.
-    from depth_anything_ros.model.quiet_openvino import openvino  # isort: skip
+    from depth_anything_ros.model.quiet_openvino import save  # isort: skip
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
@@ -82,10 +82,7 @@ def _write_openvino(
     model.outputs[0].set_names({'inverse_depth'})
     if size is not None:
         model.reshape([1, 3, *size])
-    try:
-        openvino.save_model(model, path, compress_to_fp16=False)
-    except RuntimeError as err:
-        raise OSError(f'OpenVINO could not write {path}') from err
+    save(model, path)
 
 
 def _write_onnx(

@@ -14,14 +14,12 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tqdm import tqdm
 
 from depth_anything_ros.core.errors import WeightsError
-
-if TYPE_CHECKING:
-    from depth_anything_ros.model.manifest import Release
+from depth_anything_ros.model.manifest import Release
 
 __all__ = ['OnProgress', 'cached', 'download', 'endpoint']
 

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from depth_anything_ros.core.errors import WeightsError
-from depth_anything_ros.model import hub
+from depth_anything_ros.model import hub, manifest
 from depth_anything_ros.model.checksum import sha256_of
-from depth_anything_ros.model.manifest import (
-    ANNOUNCED,
-    MANIFEST,
-    Release,
-    release_of_sha256,
-)
+from depth_anything_ros.model.manifest import Release, release_of_sha256
 from depth_anything_ros.model.variants import Checkpoint, get_variant
 from depth_anything_ros.model.weights import check_file, given_path
 
@@ -56,23 +50,19 @@ class CheckedFile:
     message: str
 
 
-def list_rows(*, manifest: Sequence[Release] = MANIFEST) -> list[ListedFile]:
+def list_rows() -> list[ListedFile]:
     """Return a row for each released file and each variant that was only announced.
 
     Raises WeightsError when the cache cannot be read.
     """
-    return [ListedFile(**vars(row), path=hub.cached(row)) for row in manifest] + [
+    return [ListedFile(**vars(row), path=hub.cached(row)) for row in manifest.MANIFEST] + [
         ListedFile(name, Checkpoint.RELATIVE, '', '', '', 0, '', '', released=False)
-        for name in ANNOUNCED
+        for name in manifest.ANNOUNCED
     ]
 
 
 def verify(
-    variant: str | None = None,
-    checkpoint: Checkpoint | None = None,
-    weights: str = '',
-    *,
-    manifest: Sequence[Release] = MANIFEST,
+    variant: str | None = None, checkpoint: Checkpoint | None = None, weights: str = ''
 ) -> list[CheckedFile]:
     """Return a row for each file, hashed again whatever was verified before.
 
@@ -83,51 +73,35 @@ def verify(
     """
     if variant is not None:
         get_variant(variant)
-    wanted = [
-        row
-        for row in manifest
+    folder = given_path(weights) if weights else None
+    if folder is not None and not folder.is_dir():
+        return [_checked(folder, variant, checkpoint)]
+    return [
+        _checked_release(row, folder)
+        for row in manifest.MANIFEST
         if variant in (None, row.variant) and checkpoint in (None, row.checkpoint)
     ]
-    path = given_path(weights) if weights else None
-    if path is not None and not path.is_dir():
-        return [_checked(path, variant, checkpoint, manifest)]
-    found = [
-        (row, hub.cached(row) if path is None else _if_there(path / row.filename))
-        for row in wanted
-    ]
-    return [
-        CheckedFile(
-            row.variant,
-            row.checkpoint,
-            None,
-            FileState.MISSING,
-            f'{row.filename} is not in {path or "the cache"}: run `{row.fetch_command}`',
-        )
-        if file is None
-        else _checked(file, row.variant, row.checkpoint, manifest)
-        for row, file in found
-    ]
 
 
-def _if_there(path: Path) -> Path | None:
-    return path if path.exists() else None
+def _checked_release(row: Release, folder: Path | None) -> CheckedFile:
+    """Return the row of a released file in `folder`, or in the cache."""
+    path = hub.cached(row) if folder is None else folder / row.filename
+    if path is not None and path.exists():
+        return _checked(path, row.variant, row.checkpoint)
+    message = f'{row.filename} is not in {folder or "the cache"}: run `{row.fetch_command}`'
+    return CheckedFile(row.variant, row.checkpoint, None, FileState.MISSING, message)
 
 
-def _checked(
-    path: Path,
-    variant: str | None,
-    checkpoint: Checkpoint | None,
-    manifest: Sequence[Release],
-) -> CheckedFile:
+def _checked(path: Path, variant: str | None, checkpoint: Checkpoint | None) -> CheckedFile:
     try:
         # Hashed here without the record, which this refreshes: check_file then may use it.
-        row = release_of_sha256(sha256_of(path, use_record=False), manifest)
+        row = release_of_sha256(sha256_of(path, use_record=False))
     except OSError:
         row = None
     expected = variant or (row.variant if row else '')
     kind = checkpoint or (row.checkpoint if row else None)
     try:
-        file = check_file(path, expected, kind or Checkpoint.RELATIVE, manifest=manifest)
+        file = check_file(path, expected, kind or Checkpoint.RELATIVE)
     except WeightsError as err:
         return CheckedFile(expected, kind, path, FileState.BAD, str(err))
     if file.known:

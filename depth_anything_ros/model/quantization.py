@@ -34,7 +34,7 @@ def quantize(
     the network cannot be quantised.
     """
     # Before NNCF, which would use OpenVINO's telemetry.
-    from depth_anything_ros.model.quiet_openvino import openvino
+    from depth_anything_ros.model.quiet_openvino import openvino, save
 
     def prepared(bgr: BgrImage) -> dict[str, FloatImage]:
         size = network_size(bgr.shape[0], bgr.shape[1], input_size)
@@ -72,10 +72,7 @@ def quantize(
             f'{exported} cannot be quantised ({detail}): install the versions that'
             ' constraints.txt names, or choose another precision'
         ) from err
-    if form is Format.ONNX:
+    if form is Format.OPENVINO:
+        save(quantized, path)
+    else:
         onnx.save(quantized, path)
-        return
-    try:
-        openvino.save_model(quantized, path, compress_to_fp16=False)
-    except RuntimeError as err:
-        raise OSError(f'OpenVINO could not write {path}') from err

@@ -6,21 +6,13 @@ belongs in a worker. No torch here: model/network/checkpoint.py loads a file.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from depth_anything_ros.core.errors import WeightsError
-from depth_anything_ros.model import hub
+from depth_anything_ros.model import hub, manifest
 from depth_anything_ros.model.checksum import sha256_of
-from depth_anything_ros.model.manifest import (
-    ANNOUNCED,
-    MANIFEST,
-    PACKAGED,
-    Release,
-    release_for,
-    release_of_sha256,
-)
+from depth_anything_ros.model.manifest import PACKAGED, Release, release_for, release_of_sha256
 from depth_anything_ros.model.variants import Checkpoint, get_variant
 
 __all__ = ['RANDOM', 'WeightsFile', 'check_file', 'fetch', 'find', 'given_path', 'locate']
@@ -73,8 +65,6 @@ def locate(
     weights: str = '',
     allow_download: bool = False,
     on_progress: hub.OnProgress | None = None,
-    *,
-    manifest: Sequence[Release] = MANIFEST,
 ) -> WeightsFile:
     """Return the weights, downloaded where that is allowed and no path is given.
 
@@ -82,17 +72,11 @@ def locate(
     released file, or 'random'. Raises WeightsError, one line that names the fix.
     """
     if allow_download and not weights and variant not in PACKAGED:
-        return fetch(variant, checkpoint, on_progress, manifest=manifest)
-    return find(variant, checkpoint, weights, manifest=manifest)
+        return fetch(variant, checkpoint, on_progress)
+    return find(variant, checkpoint, weights)
 
 
-def find(
-    variant: str,
-    checkpoint: Checkpoint,
-    weights: str = '',
-    *,
-    manifest: Sequence[Release] = MANIFEST,
-) -> WeightsFile:
+def find(variant: str, checkpoint: Checkpoint, weights: str = '') -> WeightsFile:
     """Return the weights on disk, verified, as `locate` does, without the network.
 
     Takes milliseconds for a file that was verified before, else as long as hashing it (about
@@ -103,14 +87,13 @@ def find(
         return WeightsFile(None, '', variant, checkpoint, '', known=False, random=True)
     if weights:
         path = given_path(weights)
-        row = release_for(variant, checkpoint, manifest)
         if path.is_dir():
-            path = _in_folder(path, row)
-        return check_file(path, variant, checkpoint, manifest=manifest)
+            path = _in_folder(path, release_for(variant, checkpoint))
+        return check_file(path, variant, checkpoint)
     if variant in PACKAGED and checkpoint is Checkpoint.RELATIVE:
         own = PACKAGED[variant]
         return WeightsFile(own, _sha256(own), variant, checkpoint, 'Apache-2.0', known=True)
-    row = _released(variant, checkpoint, manifest)
+    row = _released(variant, checkpoint)
     cached = hub.cached(row)
     if cached is None:
         raise WeightsError(
@@ -126,18 +109,14 @@ def find(
 
 
 def fetch(
-    variant: str,
-    checkpoint: Checkpoint,
-    on_progress: hub.OnProgress | None = None,
-    *,
-    manifest: Sequence[Release] = MANIFEST,
+    variant: str, checkpoint: Checkpoint, on_progress: hub.OnProgress | None = None
 ) -> WeightsFile:
     """Return the released file from the cache, or download it; a damaged copy is replaced.
 
     Blocks while it downloads. Raises WeightsError; SettingError for an unknown variant.
     """
     get_variant(variant)
-    row = _released(variant, checkpoint, manifest)
+    row = _released(variant, checkpoint)
     path = hub.cached(row)
     if path is not None and _is_whole(path, row):
         return _known(path, row)
@@ -152,21 +131,14 @@ def fetch(
     return _known(path, row)
 
 
-def check_file(
-    path: Path,
-    variant: str,
-    checkpoint: Checkpoint,
-    *,
-    manifest: Sequence[Release] = MANIFEST,
-    use_record: bool = True,
-) -> WeightsFile:
+def check_file(path: Path, variant: str, checkpoint: Checkpoint) -> WeightsFile:
     """Return what a file is by its sha256: the released one, or the user's own (`known` False).
 
     Raises WeightsError for another released file, for other bytes under the name of a released
-    file, and for a file that cannot be read. `use_record` as in `sha256_of`.
+    file, and for a file that cannot be read.
     """
-    sha256 = _sha256(path, use_record=use_record)
-    row = release_of_sha256(sha256, manifest)
+    sha256 = _sha256(path)
+    row = release_of_sha256(sha256)
     if row is not None:
         if (row.variant, row.checkpoint) == (variant, checkpoint):
             return _known(path, row)
@@ -174,7 +146,7 @@ def check_file(
             f'{path} is the released {row.title} file, not {variant} {checkpoint.value}: set'
             f' variant:={row.variant} checkpoint:={row.checkpoint.value}, or give another file'
         )
-    for row in manifest:
+    for row in manifest.MANIFEST:
         if row.filename == path.name:
             raise WeightsError(
                 f'{_damage(path, sha256, row)}: delete it, run `{row.fetch_command}` and set'
@@ -209,14 +181,15 @@ def _in_folder(folder: Path, row: Release | None) -> Path:
     return folder / row.filename
 
 
-def _released(variant: str, checkpoint: Checkpoint, manifest: Sequence[Release]) -> Release:
-    row = release_for(variant, checkpoint, manifest)
+def _released(variant: str, checkpoint: Checkpoint) -> Release:
+    row = release_for(variant, checkpoint)
     if row is None:
-        why = 'was announced and never' if variant in ANNOUNCED else 'has no'
-        noun = 'released' if variant in ANNOUNCED else f'released {checkpoint.value} checkpoint'
-        names = ', '.join(dict.fromkeys(row.variant for row in manifest))
+        lack = f'has no released {checkpoint.value} checkpoint'
+        if variant in manifest.ANNOUNCED:
+            lack = 'was announced and never released'
+        names = ', '.join(dict.fromkeys(row.variant for row in manifest.MANIFEST))
         raise WeightsError(
-            f'{variant} {why} {noun}: choose variant {names}, or set weights to a file of your own'
+            f'{variant} {lack}: choose variant {names}, or set weights to a file of your own'
         )
     return row
 
@@ -232,13 +205,13 @@ def _is_whole(path: Path, row: Release) -> bool:
         return False
 
 
-def _sha256(path: Path, *, use_record: bool = True) -> str:
+def _sha256(path: Path) -> str:
     if not path.is_file():
         raise WeightsError(f'{path} is not a file: set weights to a .pth or .safetensors file')
     try:
         if path.stat().st_size == 0:
             raise WeightsError(f'{path} is empty: delete it and put a whole checkpoint there')
-        return sha256_of(path, use_record=use_record)
+        return sha256_of(path)
     except OSError as err:
         raise WeightsError(
             f'cannot read {path}: {err.strerror}; give this user permission to read it'

@@ -12,9 +12,8 @@ import pytest
 import torch
 
 from depth_anything_ros.backends.base import BackendSettings
-from depth_anything_ros.backends.torch import TorchBackend, gpu
+from depth_anything_ros.backends.torch import TorchBackend, gpu, host_frames
 from depth_anything_ros.backends.torch.gpu import KEPT_PLANS, GpuFrames, Normalizer, whole_frame
-from depth_anything_ros.backends.torch.host import HostFrames
 from depth_anything_ros.core.errors import DeviceMemoryError
 from depth_anything_ros.core.preprocess import network_input
 from depth_anything_ros.core.timing import StageTimes
@@ -56,7 +55,7 @@ def test_the_gpu_sees_what_the_cpu_sees() -> None:
 )
 def test_a_whole_frame_agrees_with_the_cpus(dtype: torch.dtype, tolerance: float) -> None:
     images = _images(2)
-    expected = HostFrames(random_network(TINY), CPU, torch.float32).run(images, SIZE, StageTimes())
+    expected = host_frames(random_network(TINY), torch.float32).run(images, SIZE, StageTimes())
     network = random_network(TINY).to(dtype)
     with torch.inference_mode():
         bgr = torch.from_numpy(np.stack(images))

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from depth_anything_ros.model import checksum
 from depth_anything_ros.model.checksum import sha256_of
 
 
@@ -107,4 +106,3 @@ def test_a_relative_cache_folder_is_not_used(
     (tmp_path / 'a').write_bytes(b'first')
     sha256_of(tmp_path / 'a')
     assert not (tmp_path / 'here').exists()
-    assert checksum._record_path(tmp_path / 'a') is None

@@ -40,12 +40,13 @@ CHILD = """
 import json, sys, time
 from dataclasses import replace
 from depth_anything_ros.core.errors import WeightsError
-from depth_anything_ros.model import weights
+from depth_anything_ros.model import manifest, weights
 from depth_anything_ros.model.manifest import Release
 from depth_anything_ros.model.variants import Checkpoint
 
 row = Release(**json.loads(sys.argv[1]))
 row = replace(row, checkpoint=Checkpoint(row.checkpoint))
+manifest.MANIFEST = [row]
 results = []
 for verb in sys.argv[2:]:
     progress = []
@@ -53,7 +54,7 @@ for verb in sys.argv[2:]:
     result = {'verb': verb, 'progress': progress, 'known': False, 'path': '', 'error': ''}
     start = time.monotonic()
     try:
-        file = getattr(weights, verb)('vits', row.checkpoint, manifest=[row], **options)
+        file = getattr(weights, verb)('vits', row.checkpoint, **options)
         result |= {'path': str(file.path), 'known': file.known}
     except WeightsError as err:
         result['error'] = str(err)

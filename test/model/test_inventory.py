@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from depth_anything_ros.core.errors import SettingError, WeightsError
-from depth_anything_ros.model import hub
+from depth_anything_ros.model import hub, manifest
 from depth_anything_ros.model.checksum import sha256_of
 from depth_anything_ros.model.inventory import FileState, list_rows, verify
 from depth_anything_ros.model.manifest import MANIFEST, Release
@@ -40,14 +40,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'xdg'))
     monkeypatch.setattr(hub, 'cached', cached)
+    monkeypatch.setattr(manifest, 'MANIFEST', ROWS)
     return folder
 
 
 def _states(**options: object) -> list[tuple[str, FileState]]:
-    return [(row.variant, row.state) for row in verify(manifest=ROWS, **options)]  # type: ignore[arg-type]
+    return [(row.variant, row.state) for row in verify(**options)]  # type: ignore[arg-type]
 
 
-def test_the_list_has_every_file_and_what_was_announced(folder: Path) -> None:
+def test_the_list_has_every_file_and_what_was_announced(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifest, 'MANIFEST', MANIFEST)
     (folder / 'depth_anything_v2_vits.pth').touch()
     rows = list_rows()
     assert [row.sha256 for row in rows[:9]] == [row.sha256 for row in MANIFEST]
@@ -59,7 +63,7 @@ def test_each_cached_file_is_checked(folder: Path) -> None:
     (folder / 'vitb.pth').write_bytes(b'vitb')
     assert _states() == [('vits', FileState.MISSING), ('vitb', FileState.OK)]
     (folder / 'vits.pth').write_bytes(b'vit')
-    rows = verify('vits', manifest=ROWS)
+    rows = verify('vits')
     assert [row.state for row in rows] == [FileState.BAD]
     assert '3 of 4 bytes' in rows[0].message
 
@@ -94,7 +98,7 @@ def test_a_folder_is_checked_for_released_files(tmp_path: Path) -> None:
 
 def test_arguments_that_cannot_be_used_are_raised(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match='No such file'):
-        verify(weights=str(tmp_path / 'no'), manifest=ROWS)
+        verify(weights=str(tmp_path / 'no'))
     with pytest.raises(SettingError, match='vitx'):
-        verify('vitx', manifest=ROWS)
-    assert verify('vitg', manifest=ROWS) == []
+        verify('vitx')
+    assert verify('vitg') == []

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from depth_anything_ros.core.errors import SettingError, WeightsError
-from depth_anything_ros.model import hub, weights
+from depth_anything_ros.model import hub, manifest, weights
 from depth_anything_ros.model.manifest import MANIFEST, Release, release_for, release_of_sha256
 from depth_anything_ros.model.variants import VARIANTS, Checkpoint
 
@@ -30,8 +30,14 @@ VITS = ROWS[0]
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_cache_and_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'xdg'))
+    monkeypatch.setattr(manifest, 'MANIFEST', ROWS)
+
+
+@pytest.fixture
+def real_manifest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifest, 'MANIFEST', MANIFEST)
 
 
 @pytest.fixture
@@ -44,9 +50,10 @@ def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _find(text: str, variant: str = 'vits', checkpoint: Checkpoint = RELATIVE) -> object:
-    return weights.find(variant, checkpoint, text, manifest=ROWS)
+    return weights.find(variant, checkpoint, text)
 
 
+@pytest.mark.usefixtures('real_manifest')
 def test_the_manifest_names_each_released_file_once() -> None:
     assert len({row.sha256 for row in MANIFEST}) == len({row.filename for row in MANIFEST}) == 9
     for row in MANIFEST:
@@ -63,7 +70,7 @@ def test_the_manifest_names_each_released_file_once() -> None:
 
 
 def test_random_only_when_asked_for() -> None:
-    file = weights.find('vitg', RELATIVE, 'random', manifest=ROWS)
+    file = weights.find('vitg', RELATIVE, 'random')
     assert (file.path, file.sha256, file.known, file.random) == (None, '', False, True)
     assert 'random weights' in file.notices()[0]
     assert file.parameters == ('vitg', RELATIVE, 'random')
@@ -73,7 +80,7 @@ def test_random_only_when_asked_for() -> None:
 def test_a_released_file_is_known_wherever_it_lies(tmp_path: Path, as_folder: bool) -> None:
     path = tmp_path / VITS.filename
     path.write_bytes(b'small')
-    file = weights.find('vits', RELATIVE, str(tmp_path if as_folder else path), manifest=ROWS)
+    file = weights.find('vits', RELATIVE, str(tmp_path if as_folder else path))
     assert file == weights.WeightsFile(path, VITS.sha256, 'vits', RELATIVE, 'Apache-2.0', True)
     assert file.notices() == ()
     assert file.parameters == ('vits', RELATIVE, '')
@@ -81,7 +88,7 @@ def test_a_released_file_is_known_wherever_it_lies(tmp_path: Path, as_folder: bo
 
 def test_a_released_file_is_known_under_any_name(tmp_path: Path) -> None:
     (tmp_path / 'mine.pth').write_bytes(b'base')
-    file = weights.find('vitb', RELATIVE, str(tmp_path / 'mine.pth'), manifest=ROWS)
+    file = weights.find('vitb', RELATIVE, str(tmp_path / 'mine.pth'))
     assert file.known
     assert file.notices() == (
         'vitb relative weights are for non-commercial use only: CC-BY-NC-4.0',
@@ -91,12 +98,12 @@ def test_a_released_file_is_known_under_any_name(tmp_path: Path) -> None:
 def test_the_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('HOME', str(tmp_path))
     (tmp_path / 'a.pth').write_bytes(b'small')
-    assert weights.find('vits', RELATIVE, '~/a.pth', manifest=ROWS).path == tmp_path / 'a.pth'
+    assert weights.find('vits', RELATIVE, '~/a.pth').path == tmp_path / 'a.pth'
 
 
 def test_a_file_of_ones_own_is_accepted_and_said(tmp_path: Path) -> None:
     (tmp_path / 'own.pth').write_bytes(b'trained here')
-    file = weights.find('vitg', INDOOR, str(tmp_path / 'own.pth'), manifest=ROWS)
+    file = weights.find('vitg', INDOOR, str(tmp_path / 'own.pth'))
     assert not file.known and not file.random and file.licence == 'unknown'
     assert file.sha256 == hashlib.sha256(b'trained here').hexdigest()
     assert 'unknown checkpoint' in file.notices()[0]
@@ -157,7 +164,7 @@ def test_paths_that_cannot_be_used(tmp_path: Path) -> None:
 
 def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Root may read everything, so the refusal is acted.
-    def denied(path: Path, *, use_record: bool) -> str:
+    def denied(path: Path) -> str:
         raise PermissionError(13, 'Permission denied', str(path))
 
     monkeypatch.setattr(weights, 'sha256_of', denied)
@@ -168,7 +175,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_find_takes_the_cached_file(cached: Path) -> None:
     cached.write_bytes(b'small')
-    assert weights.find('vits', RELATIVE, manifest=ROWS).path == cached
+    assert weights.find('vits', RELATIVE).path == cached
 
 
 def test_find_says_the_command_when_nothing_is_cached(tmp_path: Path, cached: Path) -> None:
@@ -197,8 +204,8 @@ def test_fetch_downloads_what_is_missing_or_damaged(
     monkeypatch.setattr(hub, 'download', download)
     if content is not None:
         cached.write_bytes(content)
-    assert weights.fetch('vits', RELATIVE, manifest=ROWS).path == cached
-    assert weights.locate('vits', RELATIVE, allow_download=True, manifest=ROWS).known
+    assert weights.fetch('vits', RELATIVE).path == cached
+    assert weights.locate('vits', RELATIVE, allow_download=True).known
     assert calls == [force]
 
 
@@ -206,12 +213,13 @@ def test_locate_downloads_only_when_allowed_and_no_path_is_given(
     tmp_path: Path, cached: Path
 ) -> None:
     with pytest.raises(WeightsError, match='not in the cache'):
-        weights.locate('vits', RELATIVE, manifest=ROWS)
+        weights.locate('vits', RELATIVE)
     with pytest.raises(WeightsError, match='cannot find'):
-        weights.locate('vits', RELATIVE, str(tmp_path / 'no'), True, manifest=ROWS)
-    assert weights.locate('vits', RELATIVE, 'random', True, manifest=ROWS).random
+        weights.locate('vits', RELATIVE, str(tmp_path / 'no'), True)
+    assert weights.locate('vits', RELATIVE, 'random', True).random
 
 
+@pytest.mark.usefixtures('real_manifest')
 @pytest.mark.parametrize('call', [weights.find, weights.fetch])
 def test_vitg_was_never_released(call: object) -> None:
     with pytest.raises(WeightsError) as error:

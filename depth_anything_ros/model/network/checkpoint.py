@@ -20,6 +20,8 @@ __all__ = ['load_network', 'network_of', 'read_state_dict']
 _WRAPPERS = ('model', 'state_dict')
 """Keys under which training scripts (upstream's too) put the weights."""
 
+_SAVE = 'torch.save(model.state_dict(), path)'
+
 _NAMES_SHOWN = 3
 
 
@@ -90,16 +92,9 @@ def _read_safetensors(path: Path) -> Any:
 
 def _refusal(error: str) -> str:
     code = re.search(r'GLOBAL ([\w.]+)', error)
-    if code is not None:
-        return (
-            f'contains code ({code[1]}), refused: save the weights alone, with'
-            ' torch.save(model.state_dict(), path)'
-        )
-    if 'TorchScript' in error:
-        return (
-            'is a TorchScript program, refused: save the weights alone, with'
-            ' torch.save(model.state_dict(), path)'
-        )
+    if code is not None or 'TorchScript' in error:
+        what = 'is a TorchScript program' if code is None else f'contains code ({code[1]})'
+        return f'{what}, refused: save the weights alone, with {_SAVE}'
     return (
         'is not a checkpoint that can be read, or is damaged or truncated: copy or fetch it'
         ' again, or set weights to a .pth or .safetensors file'
@@ -113,19 +108,16 @@ def _named_tensors(content: Any, path: Path) -> list[tuple[str, Tensor]]:
     if not isinstance(content, dict) or not content:
         raise WeightsError(
             f'{path} holds {type(content).__name__} where named tensors should be: save it with'
-            ' torch.save(model.state_dict(), path)'
+            f' {_SAVE}'
         )
     for name, value in content.items():
         if not isinstance(value, Tensor):
             raise WeightsError(
                 f'{path} holds {type(value).__name__} under {name!r} where a tensor should be:'
-                ' save it with torch.save(model.state_dict(), path)'
+                f' save it with {_SAVE}'
             )
-    wrapped = all(str(name).startswith('module.') for name in content)
-    return [
-        (str(name).removeprefix('module.') if wrapped else str(name), tensor)
-        for name, tensor in content.items()
-    ]
+    prefix = 'module.' if all(str(name).startswith('module.') for name in content) else ''
+    return [(str(name).removeprefix(prefix), tensor) for name, tensor in content.items()]
 
 
 def _checked(name: str, tensor: Tensor, path: Path) -> Tensor:

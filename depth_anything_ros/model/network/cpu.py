@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from depth_anything_ros.model.network import DepthAnythingV2
-from depth_anything_ros.model.network.token_parallel import TokenParallel
+from depth_anything_ros.model.network.token_parallel import TokenParallel, multiply
 from depth_anything_ros.model.network.vit import Block, LayerScale, Mlp
 
 __all__ = ['tune_for_cpu']
@@ -38,7 +38,7 @@ def tune_for_cpu(network: DepthAnythingV2, dtype: torch.dtype = torch.float32) -
         if through_onednn:
             for block in blocks:
                 _through_onednn(block)
-            network.pretrained = TokenParallel(encoder, _multiply)  # type: ignore[assignment]
+            network.pretrained = TokenParallel(encoder)  # type: ignore[assignment]
 
 
 def _fold_scales(block: Block) -> None:
@@ -73,25 +73,13 @@ def _through_onednn(block: Block) -> None:
         mlp.w3 = _Linear(mlp.w3)
 
 
-def _multiply(
-    x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = 'none'
-) -> Tensor:
-    """Return x @ weight.T + bias, through oneDNN; `activation` is 'none' or 'gelu'.
-
-    This is the operator that torch.compile chooses for a frozen linear layer. `weight` must
-    be contiguous: a strided one took 500 times as long.
-    """
-    out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], 'none')
-    return out
-
-
 def _onednn_multiplies(dtype: torch.dtype) -> bool:
-    """Return whether `_multiply`, not a public operator, exists beside MKL and is correct."""
+    """Return whether `multiply`, not a public operator, exists beside MKL and is correct."""
     if not (torch.backends.mkldnn.is_available() and torch.backends.mkl.is_available()):  # type: ignore[no-untyped-call]
         return False
     x, weight, bias = torch.ones(3, 8, dtype=dtype), torch.eye(8, dtype=dtype), torch.ones(8)
     try:
-        found = _multiply(x, weight, bias.to(dtype))
+        found = multiply(x, weight, bias.to(dtype))
     except (AttributeError, RuntimeError):
         return False
     return bool((found == 2).all())
@@ -108,4 +96,4 @@ class _Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., inputs) to (..., outputs)."""
-        return _multiply(x.contiguous(), self.weight, self.bias, self.activation)
+        return multiply(x.contiguous(), self.weight, self.bias, self.activation)

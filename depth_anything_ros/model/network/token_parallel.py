@@ -17,10 +17,7 @@ from torch import Tensor, nn
 
 from depth_anything_ros.model.network.vit import Block, VisionTransformer
 
-__all__ = ['Multiply', 'TokenParallel']
-
-Multiply = Callable[[Tensor, Tensor], Tensor]
-"""Returns x @ weight.T for two contiguous matrices."""
+__all__ = ['TokenParallel', 'multiply']
 
 _MOST_ROWS = 256
 """Attention of this many tokens nearly fits in a level-2 cache: longer parts are slower."""
@@ -35,19 +32,30 @@ Part = tuple[int, slice]
 """An image of the batch, and some of its tokens."""
 
 
+def multiply(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = 'none'
+) -> Tensor:
+    """Return x @ weight.T + bias, through oneDNN; `activation` is 'none' or 'gelu'.
+
+    This is the operator that torch.compile chooses for a frozen linear layer. `weight` must
+    be contiguous: a strided one took 500 times as long.
+    """
+    out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], 'none')
+    return out
+
+
 class TokenParallel(nn.Module):
     """The same function as `encoder`, for inference on the CPU.
 
     Its blocks must expect queries that are already scaled. The threads live as long as it does.
     """
 
-    def __init__(self, encoder: VisionTransformer, multiply: Multiply) -> None:
+    def __init__(self, encoder: VisionTransformer) -> None:
         super().__init__()
         self.encoder = encoder
         blocks = [block for block in encoder.blocks if isinstance(block, Block)]
         self._blocks = blocks[: encoder.taps[-1] + 1]
         self._heads = blocks[0].attn.heads
-        self._multiply = multiply
         self._count = torch.get_num_threads()
         self._threads = _single_threads(self._count)
 
@@ -75,8 +83,8 @@ class TokenParallel(nn.Module):
                 own = tokens[image, rows]
                 attended = torch.empty_like(own).reshape(-1, heads, width)
                 for head in range(heads):
-                    likeness = self._multiply(query[image, head, rows], key[image, head])
-                    attended[:, head] = self._multiply(likeness.softmax(-1), value[image, head])
+                    likeness = multiply(query[image, head, rows], key[image, head])
+                    attended[:, head] = multiply(likeness.softmax(-1), value[image, head])
                 own += block.ls1(block.attn.proj(attended.flatten(1)))
                 own += block.ls2(block.mlp(block.norm2(own)))
 
