@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 from depth_anything_ros.backends.base import NetworkOutput
 from depth_anything_ros.bag.reading import BagReader
-from depth_anything_ros.bag.replay import CameraTopics, check_topics
+from depth_anything_ros.bag.replay import CameraTopics, used_topics
 from depth_anything_ros.bag.writing import STORAGES, storage_of
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import Parameters
-from depth_anything_ros.core.types import ReferenceKind
 from depth_anything_ros.messages.outputs import OUTPUTS, Output
 from depth_anything_ros.model.variants import Checkpoint
 
@@ -113,17 +112,12 @@ def make_plan(
             f'camera_info {options.camera_info} is one topic for {len(images)} image topics '
             f'({", ".join(images)}): name one of these'
         )
-    kind = parameters.reference.type
-    metric = network is NetworkOutput.METRES or (
-        kind != 'none' and bool(options.reference or kind == ReferenceKind.GROUND_PLANE.value)
-    )
-    outputs = _outputs(options.outputs, metric)
     cameras = tuple(
         CameraPlan(CameraTopics(image, options.camera_info, options.reference), prefix)
         for image, prefix in zip(images, _prefixes(images), strict=True)
     )
-    for camera in cameras:
-        check_topics(reader, camera.topics, kind)
+    kinds = [used_topics(reader, x.topics, parameters.reference.type).kind for x in cameras]
+    outputs = _outputs(options.outputs, network is NetworkOutput.METRES or any(kinds))
     written = {camera.output(output) for camera in cameras for output in outputs}
     copied = _copied(reader, options.copy) - written
     return BagPlan(
