@@ -11,7 +11,6 @@ from collections.abc import Collection
 from pathlib import Path
 
 from depth_anything_ros.bag.compare_content import (
-    Content,
     compare_content,
     is_metric_depth,
     judge_by_ground_truth,
@@ -110,42 +109,36 @@ class _Compare:
     def topic(self, mine: BagTopic) -> TopicResult:
         """Compare one topic of A with that of B."""
         name, other = mine.name, self.b.topics.get(mine.name)
+        result = TopicResult(name, mine.kind, '', mine.count, other.count if other else 0)
         if other is None or not other.count:
             text = f'is not in B, and has {mine.count} messages in A'
             self.failures.append(Failure(name, 'dropped', text))
-            return TopicResult(name, mine.kind, '', mine.count, 0)
+            return result
         if other.kind != mine.kind:
             text = f'has type {other.kind} in B, and {mine.kind} in A'
             self.failures.append(Failure(name, 'type', text))
-            return TopicResult(name, mine.kind, '', mine.count, other.count)
+            return result
         a, b = self.frames_a.get(name), self.frames_b.get(name)
         # Diagnostics are stamped by the clock of their sender.
         if not (a and b) or mine.kind.startswith('diagnostic_msgs/'):
-            return TopicResult(name, mine.kind, '', mine.count, other.count)
+            return result
         places = match(a, b)
         self.failures += check_presence(a, b, places, self.limits)
         self.failures += check_labels(a, b, places)
         self.failures += check_latency(a, b, self.limits)
+        result.missing, result.extra = len(places.missing), len(places.extra)
+        if late := latencies_ms(a, b):
+            result.latency_a_ms, result.latency_b_ms = late
         measure = measure_of(a)
-        content = Content()
         if measure is not None:
             content = compare_content(a, b, places, measure.compare, self.limits, self.progress)
-        self.failures += content.failures(name)
-        late = latencies_ms(a, b)
-        # All that a camera_info says is part of its label.
-        labelled = 'calibration' if mine.kind == CAMERA_INFO else ''
-        return TopicResult(
-            name,
-            mine.kind,
-            measure.name if measure else labelled,
-            mine.count,
-            other.count,
-            len(places.missing),
-            len(places.extra),
-            late[0] if late else None,
-            late[1] if late else None,
-            {key: stats.figure() for key, stats in content.stats.items()},
-        )
+            self.failures += content.failures(name)
+            result.measured = measure.name
+            result.figures = {key: stats.figure() for key, stats in content.stats.items()}
+        elif mine.kind == CAMERA_INFO:
+            # All that a camera_info says is part of its label.
+            result.measured = 'calibration'
+        return result
 
     def true_depth(self) -> TopicFrames:
         """Return the ground truth; SettingError where it is not metric depth."""

@@ -37,7 +37,6 @@ from depth_anything_ros.messages.laser_scans import scan_from_message
 from depth_anything_ros.messages.point_clouds import points_from_cloud
 
 __all__ = [
-    'Content',
     'compare_content',
     'is_metric_depth',
     'judge_by_ground_truth',

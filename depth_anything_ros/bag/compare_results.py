@@ -89,7 +89,7 @@ class Figure:
     worst: tuple[tuple[int, float], ...]
 
 
-@dataclass(frozen=True)
+@dataclass
 class TopicResult:
     """One topic that both bags have; latencies are medians from stamp to receipt.
 

@@ -16,12 +16,12 @@ from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.backends.loading import fetch_weights, load_backend
 from depth_anything_ros.bag.plan import BagPlan, ProcessOptions
-from depth_anything_ros.bag.process import BagInterrupted, plan_bag, process_planned
+from depth_anything_ros.bag.process import BagInterrupted, plan_bag, process_bag
 from depth_anything_ros.bag.signals import stop_signals
 from depth_anything_ros.bag.summary import BagState, BagSummary, bag_name
 from depth_anything_ros.bag.writing import check_outside
@@ -29,14 +29,6 @@ from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.parameters import Parameters
 
 __all__ = ['process_bags']
-
-
-class _Job(NamedTuple):
-    """A bag, where its output goes, and what to do with it."""
-
-    bag: Path
-    out: Path
-    plan: BagPlan
 
 
 Result = TypeVar('Result')
@@ -70,7 +62,7 @@ def process_bags(
     out = out.expanduser()
     alone = len(bags) == 1
     results: dict[int, BagSummary] = {}
-    work: dict[int, _Job] = {}
+    work: dict[int, BagPlan] = {}
     for number, (bag, target) in enumerate(_outputs(bags, out)):
         plan = _attempt(bag, partial(plan_bag, bag, target, parameters, options), alone=alone)
         if isinstance(plan, BagSummary):
@@ -78,9 +70,9 @@ def process_bags(
         elif plan is None:
             results[number] = BagSummary(bag, target, BagState.WAS_THERE)
         else:
-            work[number] = _Job(bag, target, plan)
+            work[number] = plan
     if work:
-        images = sum(job.plan.images for job in work.values())
+        images = sum(plan.images for plan in work.values())
         done, lock = 0, threading.Lock()
 
         def on_images(count: int) -> None:
@@ -102,22 +94,22 @@ def process_bags(
 
 
 def _one_by_one(
-    work: Mapping[int, _Job],
+    work: Mapping[int, BagPlan],
     parameters: Parameters,
     on_images: Callable[[int], None],
     stop: Callable[[], str],
     alone: bool,
 ) -> dict[int, BagSummary]:
-    """Return the summary of each job, by number."""
+    """Return the summary of each bag, by number."""
     backend = load_backend(parameters)
     results: dict[int, BagSummary] = {}
     try:
-        for number, job in work.items():
+        for number, plan in work.items():
             if received := stop():
-                results[number] = _not_begun(job, received)
+                results[number] = _not_begun(plan, received)
             else:
-                process = partial(process_planned, *job, backend, parameters, on_images, stop)
-                results[number] = _attempt(job.bag, process, alone=alone)
+                process = partial(process_bag, plan, backend, parameters, on_images, stop)
+                results[number] = _attempt(plan.bag, process, alone=alone)
     finally:
         backend.close()
     return results
@@ -151,17 +143,19 @@ class _Worker:
         self._parameters = parameters
         self._process: SpawnProcess | None = None
 
-    def process(self, job: _Job, on_images: Callable[[int], None]) -> BagSummary | int | None:
-        """Return the summary of a job, or the exit status of a process that died of it."""
+    def process(self, plan: BagPlan, on_images: Callable[[int], None]) -> BagSummary | int | None:
+        """Return the summary of a bag, or the exit status of a process that died of it."""
         if self._process is None or not self._process.is_alive():
             self._connection, theirs = _CONTEXT.Pipe()
             arguments = theirs, self._parameters
-            self._process = _CONTEXT.Process(target=_serve, args=arguments, daemon=True)
-            self._process.start()
+            process = _CONTEXT.Process(target=_serve, args=arguments, daemon=True)
+            process.start()
             # Else its end would not end the connection.
             theirs.close()
+            # Only once it can be terminated, which another thread does.
+            self._process = process
         with suppress(OSError):
-            self._connection.send(job)
+            self._connection.send(plan)
         while True:
             try:
                 received = self._connection.recv()
@@ -187,36 +181,36 @@ class _Worker:
 
 
 def _in_processes(
-    work: Mapping[int, _Job],
+    work: Mapping[int, BagPlan],
     parameters: Parameters,
     on_images: Callable[[int], None],
     stop: Callable[[], str],
     size: int,
 ) -> dict[int, BagSummary]:
-    """Return the summary of each job, by number; `size` processes share them."""
+    """Return the summary of each bag, by number; `size` processes share them."""
     workers = [_Worker(parameters) for _ in range(size)]
     idle = workers.copy()
 
-    def process(job: _Job) -> BagSummary:
+    def process(plan: BagPlan) -> BagSummary:
         if received := stop():
-            return _not_begun(job, received)
+            return _not_begun(plan, received)
         worker = idle.pop()
         try:
-            found = worker.process(job, on_images)
+            found = worker.process(plan, on_images)
         finally:
             idle.append(worker)
         if isinstance(found, BagSummary):
             return found
         if stop():
-            return BagSummary(job.bag, None, BagState.STOPPED, why='interrupted')
+            return BagSummary(plan.bag, None, BagState.STOPPED, why='interrupted')
         why = (
             f'its process ended with status {found}: see above, or look whether memory ran out; '
             'then try fewer jobs'
         )
-        return BagSummary(job.bag, None, BagState.FAILED, why=why)
+        return BagSummary(plan.bag, None, BagState.FAILED, why=why)
 
     pool = ThreadPoolExecutor(size)
-    futures = {number: pool.submit(process, job) for number, job in work.items()}
+    futures = {number: pool.submit(process, plan) for number, plan in work.items()}
     try:
         pending = set(futures.values())
         while pending:
@@ -242,17 +236,17 @@ def _in_processes(
 
 
 def _serve(connection: Connection, parameters: Parameters) -> None:
-    """Process the jobs that come, in a process of its own, until None comes."""
+    """Process the bags that come, in a process of its own, until None comes."""
     backend: DepthBackend | None = None
 
-    def process(job: _Job) -> BagSummary:
+    def process(plan: BagPlan) -> BagSummary:
         nonlocal backend
         backend = backend or load_backend(parameters)
-        return process_planned(*job, backend, parameters, connection.send, stop)
+        return process_bag(plan, backend, parameters, connection.send, stop)
 
     with stop_signals() as stop, suppress(EOFError, OSError, KeyboardInterrupt):
-        while (job := connection.recv()) is not None:
-            connection.send(_attempt(job.bag, partial(process, job)))
+        while (plan := connection.recv()) is not None:
+            connection.send(_attempt(plan.bag, partial(process, plan)))
 
 
 def _outputs(bags: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
@@ -283,6 +277,6 @@ def _make_folder(out: Path) -> None:
         ) from err
 
 
-def _not_begun(job: _Job, signal_name: str) -> BagSummary:
+def _not_begun(plan: BagPlan, signal_name: str) -> BagSummary:
     why = f'stopped by {signal_name} before it began'
-    return BagSummary(job.bag, None, BagState.STOPPED, why=why)
+    return BagSummary(plan.bag, None, BagState.STOPPED, why=why)

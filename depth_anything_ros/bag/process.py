@@ -11,14 +11,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from depth_anything_ros.backends.base import DepthBackend, NetworkOutput
+from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.bag.message_types import message_makers, output_store
 from depth_anything_ros.bag.plan import (
     NODE,
     BagPlan,
     CameraPlan,
     ProcessOptions,
-    expected_output,
     make_plan,
 )
 from depth_anything_ros.bag.read_ahead import read_ahead
@@ -37,7 +36,7 @@ from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.messages.outputs import OutputWriter
 
-__all__ = ['BagInterrupted', 'plan_bag', 'process_bag', 'process_planned']
+__all__ = ['BagInterrupted', 'plan_bag', 'process_bag']
 
 OnImages = Callable[[int], None]
 Stop = Callable[[], str]
@@ -49,11 +48,7 @@ class BagInterrupted(KeyboardInterrupt):
 
 
 def plan_bag(
-    bag: Path,
-    out: Path,
-    parameters: Parameters,
-    options: ProcessOptions,
-    network: NetworkOutput | None = None,
+    bag: Path, out: Path, parameters: Parameters, options: ProcessOptions
 ) -> BagPlan | None:
     """Check input, topics and output, and settle what to do, without a network.
 
@@ -61,7 +56,7 @@ def plan_bag(
     what cannot be processed.
     """
     with BagReader(bag) as reader:
-        plan = make_plan(reader, options, parameters, network or expected_output(parameters))
+        plan = make_plan(reader, out, options, parameters)
     check_outside(bag, out)
     if options.resume and is_finished(out):
         return None
@@ -70,65 +65,41 @@ def plan_bag(
 
 
 def process_bag(
-    bag: Path,
-    out: Path,
-    backend: DepthBackend,
-    parameters: Parameters,
-    options: ProcessOptions | None = None,
-    on_images: OnImages = lambda images: None,
-    stop: Stop = lambda: '',
-) -> BagSummary:
-    """Plan the bag at `bag` and process it into a new one at `out`; see `process_planned`."""
-    options = options or ProcessOptions()
-    out = out.expanduser()
-    plan = plan_bag(bag, out, parameters, options, backend.info.output)
-    if plan is None:
-        return BagSummary(bag, out, BagState.WAS_THERE)
-    return process_planned(bag, out, plan, backend, parameters, on_images, stop)
-
-
-def process_planned(
-    bag: Path,
-    out: Path,
     plan: BagPlan,
     backend: DepthBackend,
     parameters: Parameters,
-    on_images: OnImages,
-    stop: Stop,
+    on_images: OnImages = lambda images: None,
+    stop: Stop = lambda: '',
 ) -> BagSummary:
-    """Process a bag as planned; `on_images` is called with the number of images done since.
+    """Process a bag as planned into a new one.
 
+    `on_images` is called with the number of images done since.
     Where `stop` returns a reason, or the disk is nearly full, it ends after the image at hand:
     what there is becomes OUT.partial, a valid bag. So it does before an error in the bag, which is
     a DepthAnythingError, and a KeyboardInterrupt, which becomes a BagInterrupted. An OUT.partial
     of an earlier run is removed first, if that is planned.
     """
-    with BagReader(bag) as reader:
+    with BagReader(plan.bag) as reader:
         if plan.replace_partial:
-            remove_partial(out)
-        return _Run(reader, out, plan, backend, parameters).run(stop, on_images)
+            remove_partial(plan.out)
+        return _Run(reader, plan, backend, parameters).run(stop, on_images)
 
 
 class _Run:
     """One bag being processed."""
 
     def __init__(
-        self,
-        reader: BagReader,
-        out: Path,
-        plan: BagPlan,
-        backend: DepthBackend,
-        parameters: Parameters,
+        self, reader: BagReader, plan: BagPlan, backend: DepthBackend, parameters: Parameters
     ) -> None:
-        self._reader, self._plan, self._parameters = reader, plan, parameters
+        self._reader, self._plan = reader, plan
         self._replays = [
             BagReplay(reader, camera.topics, backend, parameters) for camera in plan.cameras
         ]
         self._notices = backend.info.weights.notices()
-        self._summary = BagSummary(reader.path, None, BagState.DONE)
+        self._summary = BagSummary(plan.bag, None, BagState.DONE)
         self._store = output_store()
         self._outputs = OutputWriter(message_makers(self._store), NODE, with_times=False)
-        self._writer = BagWriter(out, plan.storage, compress=plan.compress)
+        self._writer = BagWriter(plan.out, plan.storage, compress=plan.compress)
 
     def run(self, stop: Stop, on_images: OnImages) -> BagSummary:
         """Process all of the bag, or as much as `stop` and the disk allow."""
