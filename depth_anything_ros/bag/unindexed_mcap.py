@@ -88,8 +88,8 @@ class UnindexedMcap:
         self._schemas: dict[int, Schema] = {}
         self._connections: dict[int, Connection] = {}
         self._counts: Counter[int] = Counter()
-        # With the times of receipt of the first and last message in it.
-        self._chunks: list[tuple[int, int, _Place]] = []
+        # With the time of receipt of the first message in it.
+        self._chunks: list[tuple[int, _Place]] = []
         self._cut_at: int | None = None
         self._file = path.open('rb')
         try:
@@ -108,21 +108,16 @@ class UnindexedMcap:
         self._file.close()
 
     def messages(
-        self,
-        connections: Collection[Connection] = (),
-        start: int | None = None,
-        stop: int | None = None,
+        self, connections: Collection[Connection]
     ) -> Iterator[tuple[Connection, int, bytes]]:
         """Return connection, time of receipt and serialised message, by time of receipt.
 
-        From `start` on and before `stop` (nanoseconds). Messages outside of chunks come as they
-        are in the file. An empty collection means all.
+        Messages outside of chunks come as they are in the file.
         """
-        wanted = {x.id: x for x in connections or self.connections}
-        begin, end = start or 0, _FOREVER_NS if stop is None else stop
-        sources = self._in_chunks(begin, end), self._outside_chunks()
+        wanted = {x.id: x for x in connections}
+        sources = self._in_chunks(), self._outside_chunks()
         for message in heapq.merge(*sources, key=_log_time):
-            if message.channel_id in wanted and begin <= message.log_time < end:
+            if message.channel_id in wanted:
                 yield wanted[message.channel_id], message.log_time, message.data
 
     def _scan(self) -> None:
@@ -143,11 +138,11 @@ class UnindexedMcap:
                 continue
             times_ns = [x.log_time for x in records if isinstance(x, Message)]
             if times_ns:
-                first_ns, last_ns = min(times_ns), max(times_ns)
+                first_ns = min(times_ns)
                 self.start_time = min(self.start_time, first_ns)
-                self.end_time = max(self.end_time, last_ns + 1)
+                self.end_time = max(self.end_time, max(times_ns) + 1)
                 if place.opcode == Opcode.CHUNK:
-                    self._chunks.append((first_ns, last_ns, place))
+                    self._chunks.append((first_ns, place))
             for record in records:
                 self._learn(record)
         if damage is not None:
@@ -215,12 +210,12 @@ class UnindexedMcap:
                 record.id, record.topic, kind, definition, '', 0, ext, self
             )
 
-    def _in_chunks(self, begin: int, end: int) -> Iterator[Message]:
+    def _in_chunks(self) -> Iterator[Message]:
         """Return the messages in chunks; these overlap, so messages wait for the next one."""
-        chunks = sorted(x for x in self._chunks if x[1] >= begin and x[0] < end)
-        nexts = [*(start_ns for start_ns, _, _ in chunks[1:]), _FOREVER_NS]
+        chunks = sorted(self._chunks)
+        nexts = [*(start_ns for start_ns, _ in chunks[1:]), _FOREVER_NS]
         held: list[Message] = []
-        for (_, _, place), next_ns in zip(chunks, nexts, strict=False):
+        for (_, place), next_ns in zip(chunks, nexts, strict=False):
             held += self._messages_at(place)
             held.sort(key=_log_time)
             ready = bisect_left(held, next_ns, key=_log_time)
