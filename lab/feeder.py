@@ -1,9 +1,9 @@
-"""Publish a bag over DDS to a running node: at its own pace, or in step with the node's answers.
+"""Publish a bag over DDS to a running node: at its own pace, or in step with the node's outputs.
 
-In step nothing is dropped, and no answer knows what was recorded later. An image is published only
-once the one before was answered. Any other message counts as received once the node has replied
-to a call of its parameter service made after it: an executor of one thread takes a message of
-each topic before it comes to services. That does not hold for callbacks on other threads.
+In step nothing is dropped, and no output depends on what was recorded later. An image is published
+only once the one before was processed. Any other message counts as received once the node has
+replied to a call of its parameter service made after it: an executor of one thread takes a message
+of each topic before it comes to services. That does not hold for callbacks on other threads.
 """
 
 from __future__ import annotations
@@ -91,25 +91,25 @@ class Feeder:
         return bag_ns
 
     def in_step(
-        self, bag: BagReader, answered: Callable[[int], Any], limit_s: float = 10.0
+        self, bag: BagReader, processed: Callable[[int], Any], limit_s: float = 10.0
     ) -> list[int]:
-        """Publish the messages in their order; return the stamps (ns) of images without answer.
+        """Publish the messages in their order; return the stamps (ns) of images without output.
 
-        `answered` says whether the image of that stamp was. Each wait takes `limit_s` at most.
+        `processed` says whether the image of that stamp was. Each wait takes `limit_s` at most.
         DepthAnythingError where the target does not reply.
         """
         self._until(self.connected, limit_s)
         self._barrier(limit_s)
-        unanswered = []
+        unprocessed = []
         for message in bag.messages(self._publishers):
             self._publishers[message.topic].publish(bytes(message.raw))
             if message.topic == self._image:
                 stamp_ns = ns_from_cdr(message.raw)
-                if not self._until(partial(answered, stamp_ns), limit_s):
-                    unanswered.append(stamp_ns)
+                if not self._until(partial(processed, stamp_ns), limit_s):
+                    unprocessed.append(stamp_ns)
             else:
                 self._barrier(limit_s)
-        return unanswered
+        return unprocessed
 
     def _barrier(self, limit_s: float) -> None:
         """Wait until the target has taken what was published before."""

@@ -47,7 +47,7 @@ _LENS, _LIDAR = 'camera_optical_frame', 'lidar_link'
 _START_S = 120.0
 """Longest wait for the node to become active, in seconds: a large checkpoint on a slow disk."""
 
-_LAST_ANSWER_S = 10.0
+_REPLY_TIMEOUT_S = 10.0
 _SPIN_S = 0.005
 
 
@@ -132,8 +132,8 @@ class _Peer:
             if self._status.level == DiagnosticStatus.ERROR:
                 raise DepthAnythingError(f'the node says: {self._status.message}')
             values = {pair.key: pair.value for pair in self._status.values}
-            hears = values['state'] == 'active' and values['idle'] == 'False'
-            if hears and self._feeder.connected() and self._set.service_is_ready():
+            listening = values['state'] == 'active' and values['idle'] == 'False'
+            if listening and self._feeder.connected() and self._set.service_is_ready():
                 return
         raise DepthAnythingError(f'the node was not active within {_START_S:.0f} s')
 
@@ -145,14 +145,14 @@ class _Peer:
             self._recorders[topic] = partial(writer.write, connection)
         self._sent_s, self._processed_ns = {}, set()
         self._arrived_s = None
-        self._tell_extrinsics(bag)
+        self._set_extrinsics(bag)
         with BagReader(bag) as reader:
             time_ns = self._feeder.at_pace(reader, self._tick, self._on_sent)
         # What the node says while images flow; later it rightly says that they have ceased.
         self._totals.diagnostics = self._diagnostics
         # The output of the last image may still be on its way.
         last_ns = max(self._sent_s)
-        self._wait(time_ns, _LAST_ANSWER_S, lambda: last_ns in self._processed_ns)
+        self._wait(time_ns, _REPLY_TIMEOUT_S, lambda: last_ns in self._processed_ns)
         self._recorders.clear()
         self._totals.sent += len(self._sent_s)
         self._totals.processed += len(self._processed_ns)
@@ -163,8 +163,8 @@ class _Peer:
             self._totals.output_hz = len(self._gaps_s) / sum(self._gaps_s)
         return self._totals
 
-    def _tell_extrinsics(self, bag: Path) -> None:
-        """Say where the lidar of this drive sits.
+    def _set_extrinsics(self, bag: Path) -> None:
+        """Set the pose of the lidar of this drive.
 
         By parameter and not on /tf_static: the wheels of ROS on PyPI do not have its messages.
         """
@@ -173,11 +173,11 @@ class _Peer:
             for message in reader.messages(['/tf_static']):
                 put_transforms(buffer, message.read().transforms, static=True)
         text = extrinsics_text(buffer.lookup(_LENS, _LIDAR, 0))
-        asked = Parameter('reference.extrinsics', value=text).to_parameter_msg()
-        future = self._set.call_async(SetParameters.Request(parameters=[asked]))
-        rclpy.spin_until_future_complete(self.node, future, timeout_sec=_LAST_ANSWER_S)
-        answer = future.result()
-        if answer is None or not answer.results[0].successful:
+        extrinsics = Parameter('reference.extrinsics', value=text).to_parameter_msg()
+        future = self._set.call_async(SetParameters.Request(parameters=[extrinsics]))
+        rclpy.spin_until_future_complete(self.node, future, timeout_sec=_REPLY_TIMEOUT_S)
+        reply = future.result()
+        if reply is None or not reply.results[0].successful:
             raise DepthAnythingError('the node did not take reference.extrinsics')
 
     def _until(self, done: Callable[[], object], limit_s: float) -> bool:

@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rosbags.interfaces import QosDurability
 from rosbags.rosbag2 import CompressionFormat, Writer
 from tqdm import tqdm
 
-from depth_anything_ros.bag.writing import LATCHED, RELIABLE, STORAGES
+from depth_anything_ros.bag.writing import RELIABLE, STORAGES
 from depth_anything_ros.cli.options import positive
 from depth_anything_ros.cli.terminal import follow
 from depth_anything_ros.core.errors import SettingError
@@ -27,6 +28,7 @@ from lab.world.world import World
 
 __all__ = ['SampleSummary', 'main', 'write_sample_bag']
 
+_LATCHED = RELIABLE._replace(depth=1, durability=QosDurability.TRANSIENT_LOCAL)
 _SIDE_PX = (32, 4096)
 _MAX_SECONDS = 3600.0
 _MAX_RATE_HZ = 120.0
@@ -98,7 +100,7 @@ def _write(
                 topic.name,
                 topic.kind,
                 typestore=make.store,
-                offered_qos_profiles=[LATCHED if topic.latched else RELIABLE],
+                offered_qos_profiles=[_LATCHED if topic.latched else RELIABLE],
             )
             for group in sensors
             for topic in group.topics

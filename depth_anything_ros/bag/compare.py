@@ -11,8 +11,6 @@ from collections.abc import Collection
 from pathlib import Path
 
 from depth_anything_ros.bag.compare_content import (
-    Content,
-    Side,
     compare_content,
     is_metric_depth,
     judge_by_ground_truth,
@@ -28,8 +26,8 @@ from depth_anything_ros.bag.compare_frames import (
     latencies_ms,
     match,
 )
-from depth_anything_ros.bag.compare_limits import CompareLimits
 from depth_anything_ros.bag.compare_results import (
+    CompareLimits,
     CompareProgress,
     Comparison,
     Failure,
@@ -111,66 +109,52 @@ class _Compare:
     def topic(self, mine: BagTopic) -> TopicResult:
         """Compare one topic of A with that of B."""
         name, other = mine.name, self.b.topics.get(mine.name)
+        result = TopicResult(name, mine.kind, '', mine.count, other.count if other else 0)
         if other is None or not other.count:
             text = f'is not in B, and has {mine.count} messages in A'
             self.failures.append(Failure(name, 'dropped', text))
-            return TopicResult(name, mine.kind, '', mine.count, 0)
+            return result
         if other.kind != mine.kind:
             text = f'has type {other.kind} in B, and {mine.kind} in A'
             self.failures.append(Failure(name, 'type', text))
-            return TopicResult(name, mine.kind, '', mine.count, other.count)
+            return result
         a, b = self.frames_a.get(name), self.frames_b.get(name)
         # Diagnostics are stamped by the clock of their sender.
         if not (a and b) or mine.kind.startswith('diagnostic_msgs/'):
-            return TopicResult(name, mine.kind, '', mine.count, other.count)
-        return self.stamped(mine, other, a, b)
-
-    def stamped(
-        self, mine: BagTopic, other: BagTopic, a: TopicFrames, b: TopicFrames
-    ) -> TopicResult:
-        """Compare two topics whose messages have headers."""
-        name, places = mine.name, match(a, b)
-        self.failures += check_presence(name, a, b, places, self.limits)
-        self.failures += check_labels(name, a, b, places)
-        self.failures += check_latency(name, a, b, self.limits)
-        measure = measure_of(name, mine.kind, a.label(0).encoding)
-        content = Content()
+            return result
+        places = match(a, b)
+        self.failures += check_presence(a, b, places, self.limits)
+        self.failures += check_labels(a, b, places)
+        self.failures += check_latency(a, b, self.limits)
+        result.missing, result.extra = len(places.missing), len(places.extra)
+        if late := latencies_ms(a, b):
+            result.latency_a_ms, result.latency_b_ms = late
+        measure = measure_of(a)
         if measure is not None:
-            sides = Side(self.a, name, a), Side(self.b, name, b)
-            content = compare_content(*sides, places, measure.compare, self.limits, self.progress)
-        self.failures += content.failures(name)
-        late = latencies_ms(a, b)
-        # All that a camera_info says is part of its label.
-        labelled = 'calibration' if mine.kind == CAMERA_INFO else ''
-        return TopicResult(
-            name,
-            mine.kind,
-            measure.name if measure else labelled,
-            mine.count,
-            other.count,
-            len(places.missing),
-            len(places.extra),
-            late[0] if late else None,
-            late[1] if late else None,
-            {key: stats.figure() for key, stats in content.stats.items()},
-        )
+            content = compare_content(a, b, places, measure.compare, self.limits, self.progress)
+            self.failures += content.failures(name)
+            result.measured = measure.name
+            result.figures = {key: stats.figure() for key, stats in content.stats.items()}
+        elif mine.kind == CAMERA_INFO:
+            # All that a camera_info says is part of its label.
+            result.measured = 'calibration'
+        return result
 
-    def true_depth(self) -> Side:
+    def true_depth(self) -> TopicFrames:
         """Return the ground truth; SettingError where it is not metric depth."""
-        side = self.side(self.a, self.frames_a, self.truth)
-        if side is None or not is_metric_depth(side):
+        frames = self.frames_a.get(self.truth)
+        if frames is None or not is_metric_depth(frames):
             raise SettingError(
                 f'topic {self.truth} of {self.a.path} holds no depth in metres or millimetres: '
                 'name one that does as ground truth'
             )
-        return side
+        return frames
 
-    def against(self, truth: Side) -> list[GroundTruthResult]:
+    def against(self, truth: TopicFrames) -> list[GroundTruthResult]:
         """Judge the depth topics of A and B by ground truth."""
         results = []
         for name in [*self.names, *self.new]:
-            a = self.side(self.a, self.frames_a, name)
-            b = self.side(self.b, self.frames_b, name)
+            a, b = self.frames_a.get(name), self.frames_b.get(name)
             if name == self.truth or not (a or b):
                 continue
             judged = judge_by_ground_truth(truth, a, b, self.limits, self.progress)
@@ -180,11 +164,6 @@ class _Compare:
         if not results:
             self.notes.append(f'no depth shares stamps and frame with ground truth {self.truth}')
         return results
-
-    @staticmethod
-    def side(bag: BagReader, frames: dict[str, TopicFrames], name: str) -> Side | None:
-        """Return a topic that has stamped messages in this bag."""
-        return Side(bag, name, frames[name]) if name in frames else None
 
 
 def _chosen(bag: BagReader, topics: Collection[str] | None) -> list[str]:

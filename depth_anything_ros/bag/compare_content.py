@@ -11,16 +11,17 @@ import cv2
 import numpy as np
 
 from depth_anything_ros.bag.compare_frames import Match, TopicFrames, match, paired
-from depth_anything_ros.bag.compare_limits import CompareLimits, is_minimum
 from depth_anything_ros.bag.compare_results import (
     NAMED,
+    CompareLimits,
     CompareProgress,
     Failure,
     Figure,
     FigureStats,
     GroundTruthResult,
+    is_minimum,
 )
-from depth_anything_ros.bag.reading import IMAGE, BagReader
+from depth_anything_ros.bag.reading import IMAGE
 from depth_anything_ros.core.depth_errors import (
     cloud_figures,
     metric_figures,
@@ -36,16 +37,11 @@ from depth_anything_ros.messages.laser_scans import scan_from_message
 from depth_anything_ros.messages.point_clouds import points_from_cloud
 
 __all__ = [
-    'Content',
-    'Side',
     'compare_content',
     'is_metric_depth',
     'judge_by_ground_truth',
     'measure_of',
 ]
-
-LASER_SCAN = 'sensor_msgs/msg/LaserScan'
-POINT_CLOUD = 'sensor_msgs/msg/PointCloud2'
 
 
 class Measure(NamedTuple):
@@ -70,20 +66,20 @@ class Measure(NamedTuple):
         return self.figures(*values)
 
 
-def measure_of(topic: str, kind: str, encoding: str) -> Measure | None:
+def measure_of(frames: TopicFrames) -> Measure | None:
     """Return the measure of a topic by its type, its name and the encoding of its images.
 
     Relative depth has `relative` in its name (~/relative/image, ~/relative/raw), and metric
     depth `depth`; ~/depth/sigma its standard deviation.
     """
-    if kind in _BY_KIND:
-        return _BY_KIND[kind]
-    parts = topic.split('/')
-    if kind != IMAGE or encoding not in ('16UC1', 'mono16', '32FC1'):
+    if frames.kind in _BY_KIND:
+        return _BY_KIND[frames.kind]
+    parts, encoding = frames.topic.split('/'), frames.label(0).encoding
+    if frames.kind != IMAGE or encoding not in ('16UC1', 'mono16', '32FC1'):
         return None
     if 'relative' in parts:
         return RELATIVE if encoding == '32FC1' else None
-    if 'depth' not in topic:
+    if 'depth' not in frames.topic:
         return None
     return SIGMA if parts[-1] == 'sigma' else METRIC
 
@@ -107,18 +103,10 @@ SIGMA = Measure('sigma', depth_from_image, sigma_figures, 'sigma_rel', _pixels)
 SCAN = Measure('scan', scan_from_message, _ranges, 'abs_rel', _beams)
 CLOUD = Measure('cloud', points_from_cloud, cloud_figures, 'cloud_m', lambda cloud: '')
 
-_BY_KIND = {POINT_CLOUD: CLOUD, LASER_SCAN: SCAN}
+_BY_KIND = {'sensor_msgs/msg/PointCloud2': CLOUD, 'sensor_msgs/msg/LaserScan': SCAN}
 """Measures by message type; images need more."""
 
 _DEPTH = (METRIC.name, RELATIVE.name)
-
-
-class Side(NamedTuple):
-    """One topic of one bag."""
-
-    bag: BagReader
-    topic: str
-    frames: TopicFrames
 
 
 @dataclass
@@ -144,8 +132,8 @@ class Content:
 
 
 def compare_content(
-    a: Side,
-    b: Side,
+    a: TopicFrames,
+    b: TopicFrames,
     places: Match,
     figures: Callable[[Any, Any], dict[str, float]],
     limits: CompareLimits,
@@ -154,8 +142,8 @@ def compare_content(
     """Run `figures` on the messages of each matched pair; it may raise FrameError."""
     content = Content()
     progress.expect(len(places.a))
-    for place, mine, other in paired((a.bag, a.topic), (b.bag, b.topic), places):
-        stamp_ns = a.frames.stamps_ns[place]
+    for place, mine, other in paired(a, b, places):
+        stamp_ns = a.stamps_ns[place]
         try:
             found = figures(mine.read(), other.read())
         except FrameError as err:
@@ -168,15 +156,15 @@ def compare_content(
     return content
 
 
-def is_metric_depth(side: Side) -> bool:
+def is_metric_depth(frames: TopicFrames) -> bool:
     """Return whether the topic holds metric depth."""
-    return _measure(side) == METRIC
+    return measure_of(frames) == METRIC
 
 
 def judge_by_ground_truth(
-    truth: Side,
-    a: Side | None,
-    b: Side | None,
+    truth: TopicFrames,
+    a: TopicFrames | None,
+    b: TopicFrames | None,
     limits: CompareLimits,
     progress: CompareProgress,
 ) -> tuple[GroundTruthResult, list[Failure]] | None:
@@ -185,11 +173,11 @@ def judge_by_ground_truth(
     None for what is no depth, and where it shares no stamps or not the frame of the ground truth.
     """
     sides = [side for side in (a, b) if side is not None]
-    measure = _measure(sides[0])
-    frames = {side.frames.label(0).frame_id for side in (truth, *sides)}
+    measure = measure_of(sides[0])
+    frames = {side.label(0).frame_id for side in (truth, *sides)}
     if measure is None or measure.name not in _DEPTH or len(frames) != 1:
         return None
-    matches = [match(truth.frames, side.frames) for side in sides]
+    matches = [match(truth, side) for side in sides]
     common = reduce(np.intersect1d, [places.a for places in matches])
     if not len(common):
         return None
@@ -205,10 +193,6 @@ def judge_by_ground_truth(
     of_b = means[-1] if b is not None else None
     result = GroundTruthResult(sides[0].topic, measure.name, len(common), of_a, of_b)
     return result, _worse(result, measure, found[-1], limits)
-
-
-def _measure(side: Side) -> Measure | None:
-    return measure_of(side.topic, side.frames.kind, side.frames.label(0).encoding)
 
 
 def _against(measure: Measure) -> Callable[[Any, Any], dict[str, float]]:

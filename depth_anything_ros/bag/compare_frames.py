@@ -14,14 +14,18 @@ import numpy as np
 import numpy.typing as npt
 from rosbags.interfaces import Nodetype
 
-from depth_anything_ros.bag.compare_limits import CompareLimits
-from depth_anything_ros.bag.compare_results import NAMED, CompareProgress, Failure, seconds
+from depth_anything_ros.bag.compare_results import (
+    NAMED,
+    CompareLimits,
+    CompareProgress,
+    Failure,
+    seconds,
+)
 from depth_anything_ros.bag.reading import BagMessage, BagReader
 from depth_anything_ros.messages.stamps import ns_from_stamp
 
 __all__ = [
     'CAMERA_INFO',
-    'Label',
     'Match',
     'TopicFrames',
     'check_labels',
@@ -62,11 +66,17 @@ class Label(NamedTuple):
 class TopicFrames:
     """The frames of one topic in the order of the bag; `labels` are places in `names`."""
 
-    kind: str
+    bag: BagReader
+    topic: str
     stamps_ns: array[int] = field(default_factory=lambda: array('q'))
     receive_ns: array[int] = field(default_factory=lambda: array('q'))
     labels: array[int] = field(default_factory=lambda: array('q'))
     names: list[Label] = field(default_factory=list)
+
+    @property
+    def kind(self) -> str:
+        """The type of the messages."""
+        return self.bag.topics[self.topic].kind
 
     def add(self, message: BagMessage) -> None:
         """Note one message."""
@@ -86,9 +96,7 @@ class TopicFrames:
         return self.names[self.labels[place]]
 
     def latency_ms(self) -> float:
-        """Return the median from stamp to receipt in milliseconds, NaN without frames."""
-        if not self.stamps_ns:
-            return float('nan')
+        """Return the median from stamp to receipt in milliseconds."""
         late = np.asarray(self.receive_ns, np.int64) - np.asarray(self.stamps_ns, np.int64)
         return float(np.median(late)) * 1e-6
 
@@ -106,23 +114,17 @@ def index_frames(
     bag: BagReader, topics: Collection[str], progress: CompareProgress
 ) -> dict[str, TopicFrames]:
     """Read the headers of the topics that have messages, and of a type that begins with one."""
-    indexes = {
-        name: TopicFrames(bag.topics[name].kind)
-        for name in topics
-        if has_header(bag, bag.topics[name].kind)
-    }
+    indexes = {}
+    for name in topics:
+        _, members = bag.store.fielddefs.get(bag.topics[name].kind, ([], []))
+        if members and members[0] == _HEADER:
+            indexes[name] = TopicFrames(bag, name)
     progress.expect(sum(bag.topics[name].count for name in indexes))
     if indexes:
         for message in bag.messages(indexes):
             indexes[message.topic].add(message)
             progress.step()
     return {name: frames for name, frames in indexes.items() if frames.stamps_ns}
-
-
-def has_header(bag: BagReader, kind: str) -> bool:
-    """Return whether messages of this type are known, and begin with a std_msgs/Header."""
-    _, members = bag.store.fielddefs.get(kind, ([], []))
-    return bool(members) and members[0] == _HEADER
 
 
 def match(a: TopicFrames, b: TopicFrames) -> Match:
@@ -138,17 +140,17 @@ def match(a: TopicFrames, b: TopicFrames) -> Match:
 
 
 def paired(
-    a: tuple[BagReader, str], b: tuple[BagReader, str], places: Match
+    a: TopicFrames, b: TopicFrames, places: Match
 ) -> Iterator[tuple[int, BagMessage, BagMessage]]:
-    """Read the matched messages of a topic in each bag, with the place in A.
+    """Read the matched messages of two topics, with the place in A.
 
     One of each is held, and of B those that come earlier there than in A.
     """
     partners = dict(zip(places.a.tolist(), places.b.tolist(), strict=True))
     wanted = set(partners.values())
-    others = enumerate(b[0].messages([b[1]]))
+    others = enumerate(b.bag.messages([b.topic]))
     held: dict[int, BagMessage] = {}
-    for place, message in enumerate(a[0].messages([a[1]])):
+    for place, message in enumerate(a.bag.messages([a.topic])):
         partner = partners.get(place)
         if partner is None:
             continue
@@ -160,13 +162,13 @@ def paired(
 
 
 def check_presence(
-    topic: str, a: TopicFrames, b: TopicFrames, places: Match, limits: CompareLimits
+    a: TopicFrames, b: TopicFrames, places: Match, limits: CompareLimits
 ) -> Iterator[Failure]:
     """Find frames that only one of the bags has."""
     if not len(places.a):
         first = f'{seconds(a.stamps_ns[0])} and {seconds(b.stamps_ns[0])}'
         text = f'has no stamp in common: the first of A and of B are {first}'
-        yield Failure(topic, 'unmatched', text)
+        yield Failure(a.topic, 'unmatched', text)
         return
     for what, frames, lacking, bag, limit in (
         ('missing', a, places.missing, 'A', limits.missing),
@@ -174,10 +176,10 @@ def check_presence(
     ):
         if len(lacking) > limit:
             text = f'has {len(lacking)} of {len(frames.stamps_ns)} frames only in {bag}, first'
-            yield Failure(topic, what, text, _named(frames, lacking[:NAMED].tolist()))
+            yield Failure(a.topic, what, text, _named(frames, lacking[:NAMED].tolist()))
 
 
-def check_labels(topic: str, a: TopicFrames, b: TopicFrames, places: Match) -> Iterator[Failure]:
+def check_labels(a: TopicFrames, b: TopicFrames, places: Match) -> Iterator[Failure]:
     """Find changes of frame_id, encoding and calibration."""
     both = zip(places.a.tolist(), places.b.tolist(), strict=True)
     pairs = [(at, a.label(at), b.label(other)) for at, other in both]
@@ -188,7 +190,7 @@ def check_labels(topic: str, a: TopicFrames, b: TopicFrames, places: Match) -> I
             _, was, now = changed[0]
             share = f'{len(changed)} of {len(pairs)} frames'
             text = f'has {name} {now!r} and not {was!r} in {share}, first'
-            yield Failure(topic, name, text, _named(a, [at for at, _, _ in changed[:NAMED]]))
+            yield Failure(a.topic, name, text, _named(a, [at for at, _, _ in changed[:NAMED]]))
 
 
 def latencies_ms(a: TopicFrames, b: TopicFrames) -> tuple[float, float] | None:
@@ -197,15 +199,13 @@ def latencies_ms(a: TopicFrames, b: TopicFrames) -> tuple[float, float] | None:
     return late if max(map(abs, late)) <= _SAME_CLOCK_MS else None
 
 
-def check_latency(
-    topic: str, a: TopicFrames, b: TopicFrames, limits: CompareLimits
-) -> Iterator[Failure]:
+def check_latency(a: TopicFrames, b: TopicFrames, limits: CompareLimits) -> Iterator[Failure]:
     """Find whether the messages of B come later after their stamps."""
     late = latencies_ms(a, b)
     if late is not None and late[1] - late[0] > limits.latency_ms:
         text = f'comes {late[1]:.1f} ms after its stamps, in A {late[0]:.1f} ms (medians)'
         text += f': more than {limits.latency_ms:g} ms later'
-        yield Failure(topic, 'latency_ms', text)
+        yield Failure(a.topic, 'latency_ms', text)
 
 
 def _named(frames: TopicFrames, places: list[int]) -> tuple[tuple[int, None], ...]:

@@ -1,19 +1,20 @@
-"""Results of a comparison of two bags, as text and as JSON."""
+"""Limits of a comparison of two bags, and its results, as text and as JSON."""
 
 from __future__ import annotations
 
-import dataclasses
 import heapq
+import math
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-from depth_anything_ros.bag.compare_limits import beyond, is_minimum
+from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.reports.plain_json import plain_json
 from depth_anything_ros.reports.text_table import aligned
 
 __all__ = [
     'NAMED',
+    'CompareLimits',
     'CompareProgress',
     'Comparison',
     'Failure',
@@ -22,6 +23,7 @@ __all__ = [
     'GroundTruthResult',
     'OnProgress',
     'TopicResult',
+    'is_minimum',
     'seconds',
 ]
 
@@ -30,6 +32,50 @@ NAMED = 3
 
 OnProgress = Callable[[int, int], None]
 """Called with how many of how many messages are read."""
+
+
+def _limit(default: float, text: str, minimum: bool = False) -> float:
+    value: float = field(default=default, metadata={'help': text, 'minimum': minimum})
+    return value
+
+
+@dataclass(frozen=True)
+class CompareLimits:
+    """The limits of every frame or topic; the metadata of each field has its `help`.
+
+    Infinity allows anything, and so does 0 where more is better.
+    """
+
+    abs_rel: float = _limit(0.01, 'metric depth and scans: mean |error| / depth')
+    rmse_m: float = _limit(math.inf, 'metric depth and scans: root mean square error, metres')
+    delta1: float = _limit(
+        0.98, 'metric depth and scans: least share within a factor of 1.25', minimum=True
+    )
+    sigma_rel: float = _limit(0.05, 'sigma: mean |difference| / sigma')
+    ssi_error: float = _limit(0.05, 'relative depth: rest of the best affine fit, per spread')
+    rank_correlation: float = _limit(0.98, "relative depth: least of Spearman's", minimum=True)
+    cloud_m: float = _limit(0.1, 'clouds: mean distance to the nearest point, metres')
+    cloud_rel: float = _limit(0.01, 'clouds: the same per mean range')
+    coverage: float = _limit(
+        0.95, 'least share of known pixels, points or beams in common', minimum=True
+    )
+    missing: float = _limit(0, 'frames of a topic that only A has')
+    extra: float = _limit(0, 'frames of a topic that only B has')
+    latency_ms: float = _limit(50.0, 'growth of the median from stamp to receipt, ms')
+    truth_worse: float = _limit(0.01, 'growth of the mean error against ground truth')
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if not value >= 0.0:
+                raise SettingError(
+                    f'limit {each.name} is {value:g}: give 0 or more, or inf to allow anything'
+                )
+
+
+def is_minimum(name: str) -> bool:
+    """Return whether the limit of that name is the least allowed, and not the most."""
+    return bool(CompareLimits.__dataclass_fields__[name].metadata['minimum'])
 
 
 @dataclass(frozen=True)
@@ -43,7 +89,7 @@ class Figure:
     worst: tuple[tuple[int, float], ...]
 
 
-@dataclass(frozen=True)
+@dataclass
 class TopicResult:
     """One topic that both bags have; latencies are medians from stamp to receipt.
 
@@ -95,7 +141,7 @@ class FigureStats:
     """Sums up one figure frame by frame, and keeps the worst frames."""
 
     def __init__(self, name: str, limit: float) -> None:
-        self._name, self._limit = name, limit
+        self._limit, self._is_minimum = limit, is_minimum(name)
         self._total, self._frames, self._beyond = 0.0, 0, 0
         self._worst: list[tuple[float, int, float]] = []
 
@@ -103,8 +149,8 @@ class FigureStats:
         """Add the figure of one frame."""
         self._total += value
         self._frames += 1
-        self._beyond += beyond(self._name, value, self._limit)
-        badness = -value if is_minimum(self._name) else value
+        self._beyond += value < self._limit if self._is_minimum else value > self._limit
+        badness = -value if self._is_minimum else value
         # Of equally bad frames the first is the one to look at.
         heapq.heappush(self._worst, (badness, -stamp_ns, value))
         if len(self._worst) > NAMED:
@@ -204,7 +250,7 @@ class Comparison:
 
     def to_json(self) -> str:
         """Return everything as JSON, with null for what is not finite."""
-        return plain_json({'passed': not self.failures, **dataclasses.asdict(self)})
+        return plain_json({'passed': not self.failures, **asdict(self)})
 
 
 def seconds(stamp_ns: int) -> str:

@@ -7,22 +7,21 @@ same number of threads, however many there are: that number decides about the la
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
-import time
+import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TypeVar
 
 from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.backends.loading import fetch_weights, load_backend
 from depth_anything_ros.bag.plan import BagPlan, ProcessOptions
-from depth_anything_ros.bag.process import BagInterrupted, plan_bag, process_planned
+from depth_anything_ros.bag.process import BagInterrupted, plan_bag, process_bag
 from depth_anything_ros.bag.signals import stop_signals
 from depth_anything_ros.bag.summary import BagState, BagSummary, bag_name
 from depth_anything_ros.bag.writing import check_outside
@@ -32,16 +31,7 @@ from depth_anything_ros.core.parameters import Parameters
 __all__ = ['process_bags']
 
 
-class _Job(NamedTuple):
-    """A bag, where its output goes, and what to do with it."""
-
-    bag: Path
-    out: Path
-    plan: BagPlan
-
-
 Result = TypeVar('Result')
-OnProgress = Callable[[int, int], None]
 
 _POLL_S = 0.5
 # A process may have to close a bag, behind the image at hand.
@@ -56,7 +46,7 @@ def process_bags(
     parameters: Parameters,
     options: ProcessOptions | None = None,
     jobs: int = 1,
-    on_progress: OnProgress = lambda done, total: None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
     fetch: Callable[[Parameters], None] = fetch_weights,
 ) -> list[BagSummary]:
     """Process one bag into `out`, or several into bags of their names in the folder `out`.
@@ -72,7 +62,7 @@ def process_bags(
     out = out.expanduser()
     alone = len(bags) == 1
     results: dict[int, BagSummary] = {}
-    work: dict[int, _Job] = {}
+    work: dict[int, BagPlan] = {}
     for number, (bag, target) in enumerate(_outputs(bags, out)):
         plan = _attempt(bag, partial(plan_bag, bag, target, parameters, options), alone=alone)
         if isinstance(plan, BagSummary):
@@ -80,45 +70,46 @@ def process_bags(
         elif plan is None:
             results[number] = BagSummary(bag, target, BagState.WAS_THERE)
         else:
-            work[number] = _Job(bag, target, plan)
+            work[number] = plan
     if work:
-        images = sum(job.plan.images for job in work.values())
-        done = 0
+        images = sum(plan.images for plan in work.values())
+        done, lock = 0, threading.Lock()
 
         def on_images(count: int) -> None:
             nonlocal done
-            done += count
-            on_progress(done, max(images, done))
+            with lock:
+                done += count
+                on_progress(done, max(images, done))
 
         if not alone:
             _make_folder(out)
         fetch(parameters)
         with stop_signals() as stop:
             if jobs > 1 and len(work) > 1:
-                crew = _Crew(work, parameters, on_images, stop)
-                results |= crew.process(min(jobs, len(work)))
+                size = min(jobs, len(work))
+                results |= _in_processes(work, parameters, on_images, stop, size)
             else:
                 results |= _one_by_one(work, parameters, on_images, stop, alone)
     return [results[number] for number in range(len(bags))]
 
 
 def _one_by_one(
-    work: Mapping[int, _Job],
+    work: Mapping[int, BagPlan],
     parameters: Parameters,
     on_images: Callable[[int], None],
     stop: Callable[[], str],
     alone: bool,
 ) -> dict[int, BagSummary]:
-    """Return the summary of each job, by number."""
+    """Return the summary of each bag, by number."""
     backend = load_backend(parameters)
     results: dict[int, BagSummary] = {}
     try:
-        for number, job in work.items():
+        for number, plan in work.items():
             if received := stop():
-                results[number] = _not_begun(job, received)
+                results[number] = _not_begun(plan, received)
             else:
-                process = partial(process_planned, *job, backend, parameters, on_images, stop)
-                results[number] = _attempt(job.bag, process, alone=alone)
+                process = partial(process_bag, plan, backend, parameters, on_images, stop)
+                results[number] = _attempt(plan.bag, process, alone=alone)
     finally:
         backend.close()
     return results
@@ -145,141 +136,117 @@ def _attempt(bag: Path, act: Callable[[], Result], *, alone: bool = False) -> Re
         return BagSummary(bag, None, BagState.FAILED, why=why)
 
 
-@dataclass
-class _BagProcess:
-    """One process of the crew, and the number of the job it works on."""
+class _Worker:
+    """A process that keeps its network and takes one bag after the other, started when needed."""
 
-    process: Any
-    connection: Connection
-    number: int | None = None
+    def __init__(self, parameters: Parameters) -> None:
+        self._parameters = parameters
+        self._process: SpawnProcess | None = None
 
-
-class _Crew:
-    """Processes that share the jobs among them."""
-
-    def __init__(
-        self,
-        work: Mapping[int, _Job],
-        parameters: Parameters,
-        on_images: Callable[[int], None],
-        stop: Callable[[], str],
-    ) -> None:
-        self._work, self._parameters = work, parameters
-        self._on_images, self._stop = on_images, stop
-        self._waiting = list(work)[::-1]
-        self._members: list[_BagProcess] = []
-        self._results: dict[int, BagSummary] = {}
-
-    def process(self, size: int) -> dict[int, BagSummary]:
-        """Return the summary of each job, by number."""
-        terminated = False
-        try:
-            while len(self._results) < len(self._work):
-                if self._stop() and not terminated:
-                    terminated = True
-                    self._terminate()
-                self._assign(size)
-                self._receive()
-        except KeyboardInterrupt:
-            self._terminate()
-            self._drain()
-        finally:
-            self._shut_down()
-        return self._results
-
-    def _assign(self, size: int) -> None:
-        """Give waiting jobs to idle processes, of which there are at most `size`."""
-        while self._waiting:
-            idle = next((each for each in self._members if each.number is None), None)
-            if idle is None:
-                if len(self._members) == size:
-                    return
-                idle = self._spawn()
-            idle.number = self._waiting.pop()
-            # One that has just died is noticed when receiving.
-            with suppress(OSError):
-                idle.connection.send(self._work[idle.number])
-
-    def _spawn(self) -> _BagProcess:
-        ours, theirs = _CONTEXT.Pipe()
-        process = _CONTEXT.Process(target=_serve, args=(theirs, self._parameters), daemon=True)
-        process.start()
-        # Else its end would not end the connection.
-        theirs.close()
-        member = _BagProcess(process, ours)
-        self._members.append(member)
-        return member
-
-    def _receive(self) -> None:
-        """Take what the processes send, for half a second at most: signals are to be noticed."""
-        ready = wait([each.connection for each in self._members], _POLL_S)
-        for member in [each for each in self._members if each.connection in ready]:
+    def process(self, plan: BagPlan, on_images: Callable[[int], None]) -> BagSummary | int | None:
+        """Return the summary of a bag, or the exit status of a process that died of it."""
+        if self._process is None or not self._process.is_alive():
+            self._connection, theirs = _CONTEXT.Pipe()
+            arguments = theirs, self._parameters
+            process = _CONTEXT.Process(target=_serve, args=arguments, daemon=True)
+            process.start()
+            # Else its end would not end the connection.
+            theirs.close()
+            # Only once it can be terminated, which another thread does.
+            self._process = process
+        with suppress(OSError):
+            self._connection.send(plan)
+        while True:
             try:
-                received = member.connection.recv()
+                received = self._connection.recv()
             except (EOFError, OSError):
-                self._reap(member)
-                continue
+                self._process.join(_POLL_S)
+                return self._process.exitcode
             if isinstance(received, BagSummary):
-                assert member.number is not None
-                self._results[member.number], member.number = received, None
-            else:
-                self._on_images(received)
+                return received
+            on_images(received)
 
-    def _reap(self, member: _BagProcess) -> None:
-        """Name the bag at which a process died; another one takes the next bag."""
-        self._members.remove(member)
-        member.connection.close()
-        member.process.join(_POLL_S)
-        if member.number is not None:
-            why = (
-                f'its process ended with status {member.process.exitcode}: see above, or look '
-                'whether memory ran out; then try fewer jobs'
-            )
-            bag = self._work[member.number].bag
-            self._results[member.number] = BagSummary(bag, None, BagState.FAILED, why=why)
+    def terminate(self) -> None:
+        """Have the process stop after the image at hand, as by `kill`."""
+        if self._process is not None:
+            self._process.terminate()
 
-    def _terminate(self) -> None:
-        """Begin no other bag, and have the processes stop."""
-        for number in self._waiting:
-            self._results[number] = _not_begun(self._work[number], self._stop())
-        self._waiting.clear()
-        # A terminal sends Ctrl-C to all of them, `kill` and a supervisor to this one alone.
-        for member in self._members:
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None:
             with suppress(OSError):
-                os.kill(member.process.pid, signal.SIGTERM)
+                self._connection.send(None)
+            self._process.join(_SHUTDOWN_TIMEOUT_S)
+            self._process.kill()
 
-    def _drain(self) -> None:
-        """Receive the summaries of processes that were interrupted as well."""
-        end_s = time.monotonic() + _SHUTDOWN_TIMEOUT_S
-        while len(self._results) < len(self._work) and time.monotonic() < end_s:
-            self._receive()
-        for number in self._work.keys() - self._results.keys():
-            bag = self._work[number].bag
-            self._results[number] = BagSummary(bag, None, BagState.STOPPED, why='interrupted')
 
-    def _shut_down(self) -> None:
-        for member in self._members:
-            with suppress(OSError):
-                member.connection.send(None)
-            member.connection.close()
-        for member in self._members:
-            member.process.join(_SHUTDOWN_TIMEOUT_S)
-            if member.process.is_alive():
-                member.process.kill()
+def _in_processes(
+    work: Mapping[int, BagPlan],
+    parameters: Parameters,
+    on_images: Callable[[int], None],
+    stop: Callable[[], str],
+    size: int,
+) -> dict[int, BagSummary]:
+    """Return the summary of each bag, by number; `size` processes share them."""
+    workers = [_Worker(parameters) for _ in range(size)]
+    idle = workers.copy()
+
+    def process(plan: BagPlan) -> BagSummary:
+        if received := stop():
+            return _not_begun(plan, received)
+        worker = idle.pop()
+        try:
+            found = worker.process(plan, on_images)
+        finally:
+            idle.append(worker)
+        if isinstance(found, BagSummary):
+            return found
+        if stop():
+            return BagSummary(plan.bag, None, BagState.STOPPED, why='interrupted')
+        why = (
+            f'its process ended with status {found}: see above, or look whether memory ran out; '
+            'then try fewer jobs'
+        )
+        return BagSummary(plan.bag, None, BagState.FAILED, why=why)
+
+    pool = ThreadPoolExecutor(size)
+    futures = {number: pool.submit(process, plan) for number, plan in work.items()}
+    try:
+        pending = set(futures.values())
+        while pending:
+            done, pending = wait(pending, _POLL_S, FIRST_COMPLETED)
+            for future in done:
+                future.result()
+            # A terminal sends Ctrl-C to all of them, `kill` and a supervisor to this one alone.
+            if stop():
+                for worker in workers:
+                    worker.terminate()
+    except KeyboardInterrupt:
+        for worker in workers:
+            worker.terminate()
+        wait(futures.values(), _SHUTDOWN_TIMEOUT_S)
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    finally:
+        for worker in workers:
+            worker.close()
+        pool.shutdown()
+    return {number: future.result() for number, future in futures.items()}
 
 
 def _serve(connection: Connection, parameters: Parameters) -> None:
-    """Process the jobs that come, in a process of its own, until None comes."""
+    """Process the bags that come, in a process of its own, until None comes."""
     backend: DepthBackend | None = None
 
-    def process(job: _Job) -> BagSummary:
+    def process(plan: BagPlan) -> BagSummary:
         nonlocal backend
         backend = backend or load_backend(parameters)
-        return process_planned(*job, backend, parameters, connection.send, stop)
+        return process_bag(plan, backend, parameters, connection.send, stop)
 
     with stop_signals() as stop, suppress(EOFError, OSError, KeyboardInterrupt):
-        while (job := connection.recv()) is not None:
-            connection.send(_attempt(job.bag, partial(process, job)))
+        while (plan := connection.recv()) is not None:
+            connection.send(_attempt(plan.bag, partial(process, plan)))
 
 
 def _outputs(bags: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
@@ -310,6 +277,6 @@ def _make_folder(out: Path) -> None:
         ) from err
 
 
-def _not_begun(job: _Job, signal_name: str) -> BagSummary:
+def _not_begun(plan: BagPlan, signal_name: str) -> BagSummary:
     why = f'stopped by {signal_name} before it began'
-    return BagSummary(job.bag, None, BagState.STOPPED, why=why)
+    return BagSummary(plan.bag, None, BagState.STOPPED, why=why)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
-from depth_anything_ros.backends.base import NetworkOutput
 from depth_anything_ros.bag.reading import BagReader
-from depth_anything_ros.bag.replay import CameraTopics, check_topics
+from depth_anything_ros.bag.replay import CameraTopics, used_topics
 from depth_anything_ros.bag.writing import STORAGES, storage_of
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import Parameters
-from depth_anything_ros.core.types import ReferenceKind
 from depth_anything_ros.messages.outputs import OUTPUTS, Output
 from depth_anything_ros.model.variants import Checkpoint
 
@@ -22,7 +21,6 @@ __all__ = [
     'BagPlan',
     'CameraPlan',
     'ProcessOptions',
-    'expected_output',
     'make_plan',
 ]
 
@@ -88,12 +86,14 @@ class CameraPlan:
 
 @dataclass(frozen=True)
 class BagPlan:
-    """What to do with one bag.
+    """What to do with the bag at `bag`; the output goes to `out`.
 
     `images` is the number of images to process, `compress` whether to compress as rosbag2 does,
     `replace_partial` whether an OUT.partial of an earlier run is to be removed.
     """
 
+    bag: Path
+    out: Path
     cameras: tuple[CameraPlan, ...]
     outputs: tuple[Output, ...]
     copied: frozenset[str]
@@ -104,7 +104,7 @@ class BagPlan:
 
 
 def make_plan(
-    reader: BagReader, options: ProcessOptions, parameters: Parameters, network: NetworkOutput
+    reader: BagReader, out: Path, options: ProcessOptions, parameters: Parameters
 ) -> BagPlan:
     """Return the plan for an open bag; SettingError for what cannot be done."""
     images = _find_images(reader, options)
@@ -113,20 +113,18 @@ def make_plan(
             f'camera_info {options.camera_info} is one topic for {len(images)} image topics '
             f'({", ".join(images)}): name one of these'
         )
-    kind = parameters.reference.type
-    metric = network is NetworkOutput.METRES or (
-        kind != 'none' and bool(options.reference or kind == ReferenceKind.GROUND_PLANE.value)
-    )
-    outputs = _outputs(options.outputs, metric)
     cameras = tuple(
         CameraPlan(CameraTopics(image, options.camera_info, options.reference), prefix)
         for image, prefix in zip(images, _prefixes(images), strict=True)
     )
-    for camera in cameras:
-        check_topics(reader, camera.topics, kind)
+    kinds = [used_topics(reader, x.topics, parameters.reference.type).kind for x in cameras]
+    metric_network = Checkpoint(parameters.checkpoint).max_depth_m is not None
+    outputs = _outputs(options.outputs, metric_network or any(kinds))
     written = {camera.output(output) for camera in cameras for output in outputs}
     copied = _copied(reader, options.copy) - written
     return BagPlan(
+        reader.path,
+        out,
         cameras,
         outputs,
         copied,
@@ -135,12 +133,6 @@ def make_plan(
         options.resume,
         sum(reader.topics[camera.topics.image].count for camera in cameras),
     )
-
-
-def expected_output(parameters: Parameters) -> NetworkOutput:
-    """Return what the network will output, before it is loaded."""
-    relative = Checkpoint(parameters.checkpoint).max_depth_m is None
-    return NetworkOutput.INVERSE_DEPTH if relative else NetworkOutput.METRES
 
 
 def _find_images(reader: BagReader, options: ProcessOptions) -> tuple[str, ...]:

@@ -9,23 +9,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from depth_anything_ros.backends.base import DepthBackend, NetworkOutput
+from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.bag.message_types import message_makers, output_store
 from depth_anything_ros.bag.plan import (
     NODE,
     BagPlan,
     CameraPlan,
     ProcessOptions,
-    expected_output,
     make_plan,
 )
 from depth_anything_ros.bag.read_ahead import read_ahead
 from depth_anything_ros.bag.reading import BagMessage, BagReader
 from depth_anything_ros.bag.replay import BagReplay, ReplayedImage
-from depth_anything_ros.bag.summary import BagState, BagSummary, ReasonCounts
+from depth_anything_ros.bag.summary import BagState, BagSummary, Reason
 from depth_anything_ros.bag.writing import (
     BagWriter,
     check_free,
@@ -38,7 +36,7 @@ from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.messages.outputs import OutputWriter
 
-__all__ = ['BagInterrupted', 'plan_bag', 'process_bag', 'process_planned']
+__all__ = ['BagInterrupted', 'plan_bag', 'process_bag']
 
 OnImages = Callable[[int], None]
 Stop = Callable[[], str]
@@ -50,11 +48,7 @@ class BagInterrupted(KeyboardInterrupt):
 
 
 def plan_bag(
-    bag: Path,
-    out: Path,
-    parameters: Parameters,
-    options: ProcessOptions,
-    network: NetworkOutput | None = None,
+    bag: Path, out: Path, parameters: Parameters, options: ProcessOptions
 ) -> BagPlan | None:
     """Check input, topics and output, and settle what to do, without a network.
 
@@ -62,7 +56,7 @@ def plan_bag(
     what cannot be processed.
     """
     with BagReader(bag) as reader:
-        plan = make_plan(reader, options, parameters, network or expected_output(parameters))
+        plan = make_plan(reader, out, options, parameters)
     check_outside(bag, out)
     if options.resume and is_finished(out):
         return None
@@ -71,77 +65,41 @@ def plan_bag(
 
 
 def process_bag(
-    bag: Path,
-    out: Path,
-    backend: DepthBackend,
-    parameters: Parameters,
-    options: ProcessOptions | None = None,
-    on_images: OnImages = lambda images: None,
-    stop: Stop = lambda: '',
-) -> BagSummary:
-    """Plan the bag at `bag` and process it into a new one at `out`; see `process_planned`."""
-    options = options or ProcessOptions()
-    out = out.expanduser()
-    plan = plan_bag(bag, out, parameters, options, backend.info.output)
-    if plan is None:
-        return BagSummary(bag, out, BagState.WAS_THERE)
-    return process_planned(bag, out, plan, backend, parameters, on_images, stop)
-
-
-def process_planned(
-    bag: Path,
-    out: Path,
     plan: BagPlan,
     backend: DepthBackend,
     parameters: Parameters,
-    on_images: OnImages,
-    stop: Stop,
+    on_images: OnImages = lambda images: None,
+    stop: Stop = lambda: '',
 ) -> BagSummary:
-    """Process a bag as planned; `on_images` is called with the number of images done since.
+    """Process a bag as planned into a new one.
 
+    `on_images` is called with the number of images done since.
     Where `stop` returns a reason, or the disk is nearly full, it ends after the image at hand:
     what there is becomes OUT.partial, a valid bag. So it does before an error in the bag, which is
     a DepthAnythingError, and a KeyboardInterrupt, which becomes a BagInterrupted. An OUT.partial
     of an earlier run is removed first, if that is planned.
     """
-    with BagReader(bag) as reader:
+    with BagReader(plan.bag) as reader:
         if plan.replace_partial:
-            remove_partial(out)
-        return _Run(reader, out, plan, backend, parameters).run(stop, on_images)
-
-
-@dataclass
-class _Counts:
-    """Images so far, and what became of them, as in `BagSummary`."""
-
-    images: int = 0
-    frames: int = 0
-    metric: int = 0
-    copied: int = 0
-    refused: ReasonCounts = field(default_factory=ReasonCounts)
-    no_metres: ReasonCounts = field(default_factory=ReasonCounts)
+            remove_partial(plan.out)
+        return _Run(reader, plan, backend, parameters).run(stop, on_images)
 
 
 class _Run:
     """One bag being processed."""
 
     def __init__(
-        self,
-        reader: BagReader,
-        out: Path,
-        plan: BagPlan,
-        backend: DepthBackend,
-        parameters: Parameters,
+        self, reader: BagReader, plan: BagPlan, backend: DepthBackend, parameters: Parameters
     ) -> None:
-        self._reader, self._plan, self._parameters = reader, plan, parameters
+        self._reader, self._plan = reader, plan
         self._replays = [
             BagReplay(reader, camera.topics, backend, parameters) for camera in plan.cameras
         ]
         self._notices = backend.info.weights.notices()
-        self._counts = _Counts()
+        self._summary = BagSummary(plan.bag, None, BagState.DONE)
         self._store = output_store()
         self._outputs = OutputWriter(message_makers(self._store), NODE, with_times=False)
-        self._writer = BagWriter(out, plan.storage, compress=plan.compress)
+        self._writer = BagWriter(plan.out, plan.storage, compress=plan.compress)
 
     def run(self, stop: Stop, on_images: OnImages) -> BagSummary:
         """Process all of the bag, or as much as `stop` and the disk allow."""
@@ -161,29 +119,20 @@ class _Run:
             raise
         if out is not None and why:
             why = f'{why}; {out} holds what there is, and --resume starts this bag again'
+        summary = self._summary
+        summary.out, summary.why = out, why
+        summary.state = BagState.STOPPED if why else BagState.DONE
+        summary.rate_hz = summary.images / (time.monotonic() - started_s)
         notes = [*self._notices, self._reader.truncated]
         notes += [note for each in self._replays for note in each.notes]
-        counts = self._counts
-        return BagSummary(
-            self._reader.path,
-            out,
-            BagState.STOPPED if why else BagState.DONE,
-            counts.images,
-            counts.frames,
-            counts.metric,
-            counts.copied,
-            counts.images / (time.monotonic() - started_s),
-            counts.refused.reasons(),
-            counts.no_metres.reasons(),
-            why,
-            tuple(note for note in notes if note),
-        )
+        summary.notes = [note for note in notes if note]
+        return summary
 
     def _end(self, why: str) -> Path | None:
         """Close the bag; return its path, None where nothing was worth keeping."""
         if not why:
             return self._writer.finish()
-        if self._counts.images:
+        if self._summary.images:
             return self._writer.leave_partial()
         self._writer.discard()
         return None
@@ -206,33 +155,33 @@ class _Run:
                 why = f'stopped by {signal}' if signal else self._writer.disk_space_problem()
                 if why:
                     return why
-                self._take(message)
+                self._process_message(message)
                 if message.topic in images:
                     on_images(1)
         return ''
 
-    def _take(self, message: BagMessage) -> None:
+    def _process_message(self, message: BagMessage) -> None:
         if message.topic in self._plan.copied:
             self._writer.write(message.topic, message.kind, message.receive_ns, message.raw)
-            self._counts.copied += 1
+            self._summary.copied += 1
         for camera, replay in zip(self._plan.cameras, self._replays, strict=True):
-            image = replay.take(message)
+            image = replay.process(message)
             if image is not None:
                 self._write(camera, image, replay.kind is not None)
 
     def _write(self, camera: CameraPlan, image: ReplayedImage, measured: bool) -> None:
         """Write the outputs of an image; `measured` says that a reference is to give metres."""
-        counts = self._counts
-        counts.images += 1
+        summary = self._summary
+        summary.images += 1
         if image.frame is None:
             assert image.error is not None
-            counts.refused.add(image.error.reason, str(image.error))
+            Reason.add(summary.refused, image.error.reason, str(image.error))
             return
-        counts.frames += 1
+        summary.frames += 1
         scale = image.frame.scale
-        counts.metric += scale.valid
+        summary.metric += scale.valid
         if measured and not scale.valid:
-            counts.no_metres.add(scale.reason, scale.message)
+            Reason.add(summary.no_metres, scale.reason, scale.message)
         for output in self._plan.outputs:
             message = self._outputs.message(output, image.frame, image.header, image.info)
             if message is not None:
@@ -242,9 +191,9 @@ class _Run:
 
     def _leave_broken(self) -> str:
         """Keep what was made before an error; return what is left."""
-        if self._writer.closed or not self._counts.frames:
+        if self._writer.closed or not self._summary.frames:
             self._writer.discard()
             return 'nothing is left'
         self._writer.leave_partial()
         partial = partial_of(self._writer.out)
-        return f'{partial} holds the {self._counts.frames} frames before it'
+        return f'{partial} holds the {self._summary.frames} frames before it'

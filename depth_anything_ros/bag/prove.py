@@ -71,9 +71,9 @@ def prove(
             topics = CameraTopics(image, reference=topic)
             replay = BagReplay(reader, topics, backend, given)
             judge = _Judge(given)
-            for answer, truth in _with_truth(reader, replay, ground_truth):
-                judge.add(answer, truth)
-                on_frame(answer)
+            for each, truth in _with_truth(reader, replay, ground_truth):
+                judge.add(each, truth)
+                on_frame(each)
             yield judge.proof(path.name, backend.info.name, backend.info.variant, name)
 
 
@@ -92,15 +92,15 @@ def _references(reader: BagReader, ground_truth: str) -> Iterator[tuple[str, str
 def _with_truth(
     reader: BagReader, replay: BagReplay, ground_truth: str
 ) -> Iterator[tuple[ReplayedImage, FloatImage | None]]:
-    """Return each answer with its true depth, both in the order of their stamps."""
+    """Return each image with its true depth, both in the order of their stamps."""
     truths = (each.read() for each in reader.messages([ground_truth]))
     truth = next(truths, None)
-    for answer in replay:
-        stamp_ns = ns_from_stamp(answer.header.stamp)
+    for image in replay:
+        stamp_ns = ns_from_stamp(image.header.stamp)
         while truth is not None and ns_from_stamp(truth.header.stamp) < stamp_ns:
             truth = next(truths, None)
         same = truth is not None and ns_from_stamp(truth.header.stamp) == stamp_ns
-        yield answer, depth_from_image(truth) if truth is not None and same else None
+        yield image, depth_from_image(truth) if truth is not None and same else None
 
 
 class _Judge:
@@ -112,14 +112,14 @@ class _Judge:
         self._figures: list[tuple[float, ...]] = []
         self._refused: dict[str, int] = {}
 
-    def add(self, answer: ReplayedImage, truth: FloatImage | None) -> None:
-        """Judge one answer; without truth it is left out."""
+    def add(self, image: ReplayedImage, truth: FloatImage | None) -> None:
+        """Judge one image; without truth it is left out."""
         if truth is None:
             return
         self._images += 1
-        frame = answer.frame
+        frame = image.frame
         if frame is None or frame.depth_m is None or frame.sigma_m is None:
-            reason = frame.scale.reason if frame else answer.error.reason if answer.error else ''
+            reason = frame.scale.reason if frame else image.error.reason if image.error else ''
             self._refused[reason] = self._refused.get(reason, 0) + 1
             return
         z, sigma, true = (

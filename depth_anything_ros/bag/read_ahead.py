@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from depth_anything_ros.bag.reading import BagMessage
 
@@ -42,11 +43,16 @@ class _Line:
         self._changed = threading.Condition()
 
     def fill(self, messages: Iterator[BagMessage]) -> None:
-        """Put all messages in, as long as somebody takes them out."""
+        """Put all messages in, each once there is room, as long as somebody takes them out."""
         try:
             for message in messages:
-                if not self._put(message):
-                    break
+                with self._changed:
+                    self._changed.wait_for(partial(self._takes, len(message.raw)))
+                    if self._closed:
+                        break
+                    self._waiting.append(message)
+                    self._bytes += len(message.raw)
+                    self._changed.notify()
         except BaseException as err:  # noqa: BLE001 - it is raised where the message was awaited
             self._error = err
         with self._changed:
@@ -73,18 +79,6 @@ class _Line:
             self._closed = True
             self._changed.notify()
 
-    def _put(self, message: BagMessage) -> bool:
-        """Wait for room; False where nothing is taken any more."""
-        size = len(message.raw)
-
-        def ready() -> bool:
-            fits = not self._waiting or self._bytes + size <= _BUDGET_BYTES
-            return fits or self._closed
-
-        with self._changed:
-            self._changed.wait_for(ready)
-            if not self._closed:
-                self._waiting.append(message)
-                self._bytes += size
-                self._changed.notify()
-            return not self._closed
+    def _takes(self, size: int) -> bool:
+        fits = not self._waiting or self._bytes + size <= _BUDGET_BYTES
+        return fits or self._closed

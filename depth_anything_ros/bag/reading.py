@@ -144,21 +144,16 @@ class BagReader:
         """Time of the last receipt in nanoseconds; 0 in a bag without messages."""
         return max((x.reader.end_time - 1 for x in self._filled()), default=0)
 
-    def messages(
-        self,
-        topics: Collection[str] | None = None,
-        start_ns: int | None = None,
-        stop_ns: int | None = None,
-    ) -> Iterator[BagMessage]:
+    def messages(self, topics: Collection[str] | None = None) -> Iterator[BagMessage]:
         """Return the messages of some topics, or of all, by time of receipt.
 
-        From `start_ns` on and before `stop_ns`. A bag of several files is read file by file, as
-        rosbag2 plays it. SettingError for a topic that is not there.
+        A bag of several files is read file by file, as rosbag2 plays it. SettingError for a topic
+        that is not there.
         """
         chosen = self.topics.keys() if topics is None else topics
         for name in chosen:
             self.require(name)
-        return self._messages(frozenset(chosen), start_ns, stop_ns)
+        return self._messages(frozenset(chosen))
 
     def require(self, name: str) -> BagTopic:
         """Return topic of that name; SettingError, with names near it, if it cannot be read."""
@@ -215,18 +210,14 @@ class BagReader:
             rows.append(f'and {len(self.topics) - _LISTED} more')
         return ', '.join(rows) or 'no topics at all'
 
-    def _messages(
-        self, topics: frozenset[str], start_ns: int | None, stop_ns: int | None
-    ) -> Iterator[BagMessage]:
+    def _messages(self, topics: frozenset[str]) -> Iterator[BagMessage]:
         for storage in self._storages:
             connections = [x for x in storage.reader.connections if x.topic in topics]
             # Without connections, rosbags gives all.
             if not connections:
                 continue
             try:
-                for connection, time_ns, raw in storage.reader.messages(
-                    connections, start_ns, stop_ns
-                ):
+                for connection, time_ns, raw in storage.reader.messages(connections):
                     data = _decompressed(raw) if raw[:4] == _ZSTD else raw
                     yield BagMessage(
                         connection.topic, connection.msgtype, time_ns, data, self.store

@@ -8,10 +8,12 @@ however near its stamp. Only the first static transform of each frame is known f
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from depth_anything_ros.backends.base import DepthBackend, NetworkOutput
 from depth_anything_ros.bag.reading import (
@@ -37,7 +39,7 @@ from depth_anything_ros.messages.scene_messages import MessageScene, SceneMessag
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.messages.tf import put_transforms
 
-__all__ = ['BagReplay', 'CameraTopics', 'ReplayedImage', 'check_topics']
+__all__ = ['BagReplay', 'CameraTopics', 'ReplayedImage', 'used_topics']
 
 _TF, _TF_STATIC = '/tf', '/tf_static'
 _TF_TYPE = 'tf2_msgs/msg/TFMessage'
@@ -56,7 +58,19 @@ class CameraTopics:
     image: str
     camera_info: str = ''
     reference: str = ''
-    reference_info: str = ''
+
+
+class UsedTopics(NamedTuple):
+    """The topics of one camera that its bag has, '' for others, and the kind of the reference.
+
+    `reference_info` is the CameraInfo beside a depth image.
+    """
+
+    image: str
+    camera_info: str
+    reference: str
+    reference_info: str
+    kind: ReferenceKind | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +88,7 @@ class ReplayedImage:
 
 
 class BagReplay:
-    """Iterate over it once; or pass it the messages of `topics` in their order with `take`.
+    """Iterate over it once; or pass it the messages of `topics` in their order with `process`.
 
     `notes` holds a line on each thing that could not be used, the first ten of them.
     """
@@ -88,19 +102,25 @@ class BagReplay:
     ) -> None:
         """`reader` is an open bag. SettingError where it lacks a topic, or has it of no use."""
         self.notes: list[str] = []
-        self._reader = reader
+        self._reader, self._parameters = reader, parameters
         self._transforms = TransformBuffer()
-        self._scene = SceneMessages(self._transforms)
-        self._scene.kind = _reference_kind(reader, topics.reference, parameters.reference.type)
+        self._scene = scene = SceneMessages(self._transforms)
+        used = used_topics(reader, topics, parameters.reference.type)
+        scene.kind = used.kind
+        self._image = used.image
         self._max_pixels = round(parameters.max_image_megapixels * 1e6)
-        self._listeners = self._listen(topics)
-        if self._scene.kind is not None or backend.info.output is NetworkOutput.METRES:
-            self._listen_to_tf()
-        else:
-            # Nothing asks for intrinsics, and a chunk without images need not be unpacked.
-            self._listeners.clear()
-        self._parameters = parameters
         self._stream = DepthStream(backend, parameters)
+        self._listeners: defaultdict[str, list[Callable[[Any], None]]] = defaultdict(list)
+        # Else nothing asks for intrinsics, and a chunk without images need not be unpacked.
+        if used.kind is not None or backend.info.output is NetworkOutput.METRES:
+            for topic, listener in (
+                (used.camera_info, partial(setattr, scene, 'camera_info')),
+                (used.reference, scene.add_reference),
+                (used.reference_info, partial(setattr, scene, 'reference_info')),
+            ):
+                if topic:
+                    self._listeners[topic].append(listener)
+            self._listen_to_tf()
 
     @property
     def topics(self) -> frozenset[str]:
@@ -114,44 +134,23 @@ class BagReplay:
 
     def __iter__(self) -> Iterator[ReplayedImage]:
         for message in self._reader.messages(self.topics):
-            image = self.take(message)
+            image = self.process(message)
             if image is not None:
                 yield image
 
-    def take(self, message: BagMessage) -> ReplayedImage | None:
-        """Take one message of the bag, of any topic; return what is made of an image."""
+    def process(self, message: BagMessage) -> ReplayedImage | None:
+        """Process one message of the bag, of any topic; return the result of an image."""
         if message.topic == self._image:
-            return self._process(message)
-        listener = self._listeners.get(message.topic)
-        if listener is not None:
+            return self._process_image(message)
+        listeners = self._listeners.get(message.topic)
+        if listeners:
             try:
-                listener(message.read())
+                content = message.read()
+                for listener in listeners:
+                    listener(content)
             except DepthAnythingError as error:
-                self._note(str(error))
+                self._add_note(str(error))
         return None
-
-    def _listen(self, topics: CameraTopics) -> dict[str, Callable[[Any], None]]:
-        """Return what each topic but the image and tf is for."""
-        reader, scene = self._reader, self._scene
-        self._image = _image_topic(reader, topics.image)
-        listeners: dict[str, Callable[[Any], None]] = {}
-        info = _info_topic(reader, topics.camera_info, topics.image)
-        if info:
-            listeners[info] = lambda message: setattr(scene, 'camera_info', message)
-        if scene.kind in REFERENCE_TYPES.values():
-            listeners[topics.reference] = scene.add_reference
-        if scene.kind is ReferenceKind.DEPTH_IMAGE:
-            info = _info_topic(reader, topics.reference_info, topics.reference)
-            both = listeners.get(info)
-
-            def keep(message: Any) -> None:
-                if both is not None:
-                    both(message)
-                scene.reference_info = message
-
-            if info:
-                listeners[info] = keep
-        return listeners
 
     def _listen_to_tf(self) -> None:
         for topic in (_TF, _TF_STATIC):
@@ -159,9 +158,10 @@ class BagReplay:
                 continue
             kind = self._reader.require(topic).kind
             if kind != _TF_TYPE:
-                self._note(f'{topic} is not used: it is {kind}, no TFMessage')
+                self._add_note(f'{topic} is not used: it is {kind}, no TFMessage')
             else:
-                self._listeners[topic] = self._hear_tf if topic == _TF else self._hear_static
+                put = partial(self._put_transforms, static=topic == _TF_STATIC)
+                self._listeners[topic].append(put)
         if _TF_STATIC not in self._listeners:
             return
         known: set[str] = set()
@@ -175,17 +175,11 @@ class BagReplay:
             known.update(item.child_frame_id for item in first)
             put_transforms(self._transforms, first, static=True)
 
-    def _hear_tf(self, message: Any) -> None:
-        self._put(message, static=False)
-
-    def _hear_static(self, message: Any) -> None:
-        self._put(message, static=True)
-
-    def _put(self, message: Any, *, static: bool) -> None:
+    def _put_transforms(self, message: Any, *, static: bool) -> None:
         for error in put_transforms(self._transforms, message.transforms, static=static):
-            self._note(f'transform on {_TF_STATIC if static else _TF} refused: {error}')
+            self._add_note(f'transform on {_TF_STATIC if static else _TF} refused: {error}')
 
-    def _process(self, message: BagMessage) -> ReplayedImage:
+    def _process_image(self, message: BagMessage) -> ReplayedImage:
         info = self._scene.camera_info
         header = None
         try:
@@ -200,27 +194,31 @@ class BagReplay:
             return ReplayedImage(message.receive_ns, header, info, None, error)
         return ReplayedImage(message.receive_ns, header, info, frame)
 
-    def _note(self, text: str) -> None:
+    def _add_note(self, text: str) -> None:
         if text not in self.notes and len(self.notes) < _MAX_NOTES:
             self.notes.append(text)
 
 
-def check_topics(reader: BagReader, topics: CameraTopics, asked: str) -> None:
-    """SettingError for topics that BagReplay would refuse; `asked` is reference.type."""
-    _image_topic(reader, topics.image)
-    _info_topic(reader, topics.camera_info, topics.image)
-    if _reference_kind(reader, topics.reference, asked) is ReferenceKind.DEPTH_IMAGE:
-        _info_topic(reader, topics.reference_info, topics.reference)
+def used_topics(reader: BagReader, topics: CameraTopics, asked: str) -> UsedTopics:
+    """Return what BagReplay uses of `topics`, by the parameter reference.type, `asked`.
 
-
-def _image_topic(reader: BagReader, name: str) -> str:
-    found = reader.require(name)
-    if found.kind not in (IMAGE, COMPRESSED_IMAGE):
+    SettingError for a topic that the bag lacks, or has with a type of no use.
+    """
+    kind = _reference_kind(reader, topics.reference, asked)
+    found = reader.require(topics.image).kind
+    if found not in (IMAGE, COMPRESSED_IMAGE):
         raise SettingError(
-            f'topic {name} of bag {reader.path} is {found.kind}: name one of type Image or '
+            f'topic {topics.image} of bag {reader.path} is {found}: name one of type Image or '
             'CompressedImage'
         )
-    return name
+    depth = kind is ReferenceKind.DEPTH_IMAGE
+    return UsedTopics(
+        topics.image,
+        _info_topic(reader, topics.camera_info, topics.image),
+        topics.reference if kind in REFERENCE_TYPES.values() else '',
+        _info_topic(reader, '', topics.reference) if depth else '',
+        kind,
+    )
 
 
 def _info_topic(reader: BagReader, named: str, image: str) -> str:

@@ -7,55 +7,26 @@ writes it last, so a recording that was cut off has none. Everything else the fi
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import yaml
-from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader
 
 from depth_anything_ros.bag.unindexed_mcap import UnindexedMcap, is_indexed
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 
-__all__ = ['Storage', 'StorageReader', 'open_storages']
+__all__ = ['Storage', 'open_storages']
 
 _ROS_1 = b'#ROSBAG'
 _SUFFIXES = ('.mcap', '.db3')
-
-
-class StorageReader(Protocol):
-    """What a Reader of rosbags offers, as far as it is used."""
-
-    @property
-    def connections(self) -> list[Connection]:
-        """Return topic, type, definition and count of what was recorded."""
-
-    @property
-    def start_time(self) -> int:
-        """Return the time of the first receipt in nanoseconds, 2**63 - 1 where there is none."""
-
-    @property
-    def end_time(self) -> int:
-        """Return the nanosecond after the last receipt, 0 where there is none."""
-
-    def messages(
-        self,
-        connections: Collection[Connection] = (),
-        start: int | None = None,
-        stop: int | None = None,
-    ) -> Iterator[tuple[Connection, int, bytes]]:
-        """Return connection, time of receipt and serialised message."""
-
-    def close(self) -> None:
-        """Close the file."""
 
 
 class Storage(NamedTuple):
     """One opened file of a bag, or a folder of compressed ones; `truncated` as in BagReader."""
 
     path: Path
-    reader: StorageReader
+    reader: Reader | UnindexedMcap
     truncated: str = ''
 
 
@@ -71,7 +42,9 @@ def open_storages(path: Path) -> list[Storage]:
         return [_open_file(path)]
     metadata = _metadata(path)
     if str(metadata.get('compression_mode') or '').lower() == 'file':
-        return [Storage(path, _open(path))]
+        # rosbags unpacks the files into the folder for temporary ones.
+        fix = 'give the unpacked files room by TMPDIR, or unpack them with unzstd'
+        return [Storage(path, _open(path, fix))]
     opened: list[Storage] = []
     try:
         for file in _files(path, metadata):
@@ -160,25 +133,19 @@ def _open_sqlite(path: Path) -> Storage:
     log = path.with_name(path.name + '-wal')
     left = log.exists() and log.stat().st_size > 0
     merge = f"run `sqlite3 {path} 'PRAGMA wal_checkpoint(TRUNCATE)'` to bring them in"
-    try:
-        reader = Reader(path)
-        reader.open()
-    except Exception as err:
-        fix = merge if left else f'try `sqlite3 {path} .recover | sqlite3 fixed.db3`'
-        raise _damaged(path, err, fix) from err
+    fix = merge if left else f'try `sqlite3 {path} .recover | sqlite3 fixed.db3`'
+    reader = _open(path, fix)
     note = f'{log.name} holds messages that never reached {path.name}: {merge}' if left else ''
     return Storage(path, reader, note)
 
 
-def _open(folder: Path) -> Reader:
-    """Open a bag of compressed files, which rosbags unpacks into the folder for temporary ones."""
-    reader = Reader(folder)
+def _open(path: Path, fix: str) -> Reader:
+    """Open with rosbags; `fix` says what to do where that is not possible."""
     try:
+        reader = Reader(path)
         reader.open()
     except Exception as err:
-        raise _damaged(
-            folder, err, 'give the unpacked files room by TMPDIR, or unpack them with unzstd'
-        ) from err
+        raise _damaged(path, err, fix) from err
     return reader
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
@@ -10,7 +11,7 @@ from pathlib import Path
 from depth_anything_ros.reports.plain_json import plain_json
 from depth_anything_ros.reports.text_table import aligned
 
-__all__ = ['BagState', 'BagSummary', 'Reason', 'ReasonCounts', 'bag_name', 'json_text', 'table']
+__all__ = ['BagState', 'BagSummary', 'Reason', 'bag_name', 'json_text', 'table']
 
 
 class BagState(str, Enum):
@@ -23,7 +24,7 @@ class BagState(str, Enum):
     FAILED = 'failed'
 
 
-@dataclass(frozen=True)
+@dataclass
 class Reason:
     """Something that went wrong `count` times; `message` is that of the first time."""
 
@@ -31,27 +32,17 @@ class Reason:
     count: int
     message: str
 
+    @staticmethod
+    def add(reasons: list[Reason], name: str, message: str) -> None:
+        """Count a reason once more; they are sorted by name."""
+        known = next((each for each in reasons if each.name == name), None)
+        if known is None:
+            known = Reason(name, 0, message)
+            insort(reasons, known, key=lambda each: each.name)
+        known.count += 1
+
 
 @dataclass
-class ReasonCounts:
-    """How often each reason came up, with the message of its first time."""
-
-    counts: dict[str, int] = field(default_factory=dict)
-    messages: dict[str, str] = field(default_factory=dict)
-
-    def add(self, reason: str, message: str) -> None:
-        """Count a reason once more."""
-        self.counts[reason] = self.counts.get(reason, 0) + 1
-        self.messages.setdefault(reason, message)
-
-    def reasons(self) -> tuple[Reason, ...]:
-        """Return the reasons, sorted by name."""
-        return tuple(
-            Reason(name, count, self.messages[name]) for name, count in sorted(self.counts.items())
-        )
-
-
-@dataclass(frozen=True)
 class BagSummary:
     """What became of `bag`; `out` is the output bag, None where none was kept.
 
@@ -69,10 +60,10 @@ class BagSummary:
     metric: int = 0
     copied: int = 0
     rate_hz: float = 0.0
-    refused: tuple[Reason, ...] = ()
-    no_metres: tuple[Reason, ...] = ()
+    refused: list[Reason] = field(default_factory=list)
+    no_metres: list[Reason] = field(default_factory=list)
     why: str = ''
-    notes: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
 
     @property
     def good(self) -> bool:

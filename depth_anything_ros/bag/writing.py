@@ -39,7 +39,6 @@ from depth_anything_ros.bag.signals import delayed_interrupt
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 
 __all__ = [
-    'LATCHED',
     'METADATA',
     'RELIABLE',
     'STORAGES',
@@ -76,9 +75,6 @@ RELIABLE = Qos(
     False,
 )
 """What drivers and the node offer; any subscriber matches it on playback."""
-
-LATCHED = RELIABLE._replace(depth=1, durability=QosDurability.TRANSIENT_LOCAL)
-"""What /tf_static is offered with: late subscribers receive the last message."""
 
 # Left free for the end of the bag, and for whatever else runs on the machine.
 _RESERVE_BYTES = 64 * 2**20

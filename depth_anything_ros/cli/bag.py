@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from depth_anything_ros.bag.compare_limits import CompareLimits
+from depth_anything_ros.bag.compare_results import CompareLimits
 from depth_anything_ros.cli import bag_process
 from depth_anything_ros.cli.options import (
     NETWORK,

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.backends.loading import load_backend
 from depth_anything_ros.bag.plan import ProcessOptions
-from depth_anything_ros.bag.process import process_bag
+from depth_anything_ros.bag.process import plan_bag, process_bag
 from depth_anything_ros.bag.reading import BagReader, bgr_of
 from depth_anything_ros.bag.writing import BagWriter, storage_of
 from depth_anything_ros.cli.options import require_some
@@ -169,7 +169,9 @@ def _process(
             passes.memory_mb.append(memory_of(os.getpid(), 0).resident_kb / 1024)
 
     start_s = time.perf_counter()
-    done = process_bag(bag, out, backend, parameters, options, measure)
+    plan = plan_bag(bag, out, parameters, options)
+    assert plan is not None
+    done = process_bag(plan, backend, parameters, measure)
     passes.ms.append((time.perf_counter() - start_s) * 1e3 / max(1, done.images))
     shutil.rmtree(out)
 

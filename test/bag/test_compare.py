@@ -12,8 +12,7 @@ import pytest
 from written_bag import MAKE, write_bag
 
 from depth_anything_ros.bag.compare import compare_bags
-from depth_anything_ros.bag.compare_limits import CompareLimits
-from depth_anything_ros.bag.compare_results import Comparison, seconds
+from depth_anything_ros.bag.compare_results import CompareLimits, Comparison, seconds
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.types import Camera
 from lab.topic_names import TRUTH

@@ -34,14 +34,18 @@ def test_sections_for_this_node_count(tmp_path: Path, node: str) -> None:
   ros__parameters:
     use_sim_time: true
     qos_overrides: {{'/tf': {{subscription: {{depth: 5}}}}}}
-    reference: {{type: range, max_depth_m: 20}}
+    reference: {{type: laser_scan, max_depth_m: 20}}
     cloud.stride: 4
 /other:
   ros__parameters: {{reference.type: none}}
 """,
     )
     found = parameters_from_file(path)
-    assert found == {'reference.type': 'range', 'reference.max_depth_m': 20, 'cloud.stride': 4}
+    assert found == {
+        'reference.type': 'laser_scan',
+        'reference.max_depth_m': 20,
+        'cloud.stride': 4,
+    }
     assert flatten(parameters_from_flat(found))['reference.max_depth_m'] == 20.0
 
 

@@ -35,7 +35,8 @@ from depth_anything_ros.bag import jobs as jobs_module
 from depth_anything_ros.bag import process as process_module
 from depth_anything_ros.bag.jobs import process_bags
 from depth_anything_ros.bag.message_types import output_store
-from depth_anything_ros.bag.plan import ProcessOptions
+from depth_anything_ros.bag.plan import BagPlan, ProcessOptions
+from depth_anything_ros.bag.process import plan_bag, process_bag
 from depth_anything_ros.bag.reading import BagReader, BagTopic
 from depth_anything_ros.bag.signals import stop_signals
 from depth_anything_ros.bag.summary import BagState, BagSummary, json_text, table
@@ -128,7 +129,9 @@ def processed(
 ) -> BagSummary:
     """One bag under the signal handlers of process_bags."""
     with stop_signals() as stop:
-        return process_module.process_bag(bag, out, backend, parameters, options, on_images, stop)
+        plan = plan_bag(bag, out, parameters, options or ProcessOptions())
+        assert plan is not None
+        return process_bag(plan, backend, parameters, on_images, stop)
 
 
 def interrupt() -> None:
@@ -471,7 +474,7 @@ def test_an_interrupted_run_leaves_a_valid_bag_and_resume_starts_it_again(
     assert (summary.images, summary.frames) == (IMAGES, IMAGES)
     assert content(out) == content(whole)
     assert [path.name for path in tmp_path.iterdir()] == ['out']
-    assert processed(*arguments, options).state is BagState.WAS_THERE
+    assert plan_bag(bag, out, Parameters(), options) is None
     # Only what is a bag was made by an earlier run, and only of a bag.
     with pytest.raises(SettingError, match='does not exist'):
         processed(tmp_path / 'gone', *arguments[1:], options)
@@ -678,7 +681,7 @@ def test_a_bag_that_is_damaged_on_the_way_keeps_what_came_before(
     (file,) = path.glob('*.mcap')
     data = bytearray(file.read_bytes())
     middle = len(data) // 2
-    data[middle : middle + 64] = bytes(64)
+    data[middle : middle + 200_000] = bytes(200_000)
     file.write_bytes(data)
     with pytest.raises(DepthAnythingError, match=r'is damaged: .* holds the .* frames before it'):
         processed(path, tmp_path / 'out', room.backend(), Parameters())
@@ -798,14 +801,14 @@ def test_what_nobody_foresaw_costs_its_own_bag_only(
 def test_an_error_in_the_network_costs_its_own_bag_only(
     ten: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = jobs_module.process_planned
+    real = jobs_module.process_bag
 
-    def stumble(bag: Path, *arguments: Any) -> BagSummary:
-        if bag == ten[1]:
+    def stumble(plan: BagPlan, *arguments: Any) -> BagSummary:
+        if plan.bag == ten[1]:
             raise RuntimeError('out of memory')
-        return real(bag, *arguments)
+        return real(plan, *arguments)
 
-    monkeypatch.setattr(jobs_module, 'process_planned', stumble)
+    monkeypatch.setattr(jobs_module, 'process_bag', stumble)
     found = process_bags(ten[:3], tmp_path / 'out', FAST)
     assert [each.state for each in found] == [BagState.DONE, BagState.FAILED, BagState.DONE]
     assert 'unforeseen RuntimeError in' in found[1].why

@@ -83,9 +83,9 @@ def raw(messages: list[tuple[str, int, Any]]) -> list[tuple[str, int, bytes]]:
     ]
 
 
-def read(path: Path, **choice: Any) -> list[tuple[str, int, bytes]]:
+def read(path: Path, topics: list[str] | None = None) -> list[tuple[str, int, bytes]]:
     with BagReader(path) as bag:
-        return [(x.topic, x.receive_ns, bytes(x.raw)) for x in bag.messages(**choice)]
+        return [(x.topic, x.receive_ns, bytes(x.raw)) for x in bag.messages(topics)]
 
 
 @pytest.fixture(scope='module', params=FORMS, ids=lambda form: f'{form[0]}-{form[1].name}')
@@ -98,7 +98,6 @@ def test_every_storage_and_compression_reads_alike(form: Path) -> None:
     written = raw(two_topics())
     assert read(form) == written
     assert read(form, topics=['/range']) == [x for x in written if x[0] == '/range']
-    assert read(form, start_ns=written[3][1], stop_ns=written[7][1]) == written[3:7]
     with BagReader(form) as bag:
         assert (bag.start_ns, bag.end_ns) == (written[0][1], written[-1][1])
         assert bag.truncated == ''
@@ -292,15 +291,12 @@ def test_a_recording_cut_off_is_read_as_far_as_it_goes(
 
 
 def test_a_cut_recording_gives_parts_of_itself(tmp_path: Path) -> None:
-    messages = two_topics(*LONG)
-    written = raw(messages)
-    file = mcap_file(tmp_path / 'bag', messages)
+    file = mcap_file(tmp_path / 'bag', two_topics(*LONG))
     file.write_bytes(file.read_bytes()[:1_800_000])
     found = read(file)
     assert len(found) > 40
     ranges = [x for x in found if x[0] == '/range']
     assert read(file, topics=['/range']) == ranges
-    assert read(file, start_ns=written[30][1], stop_ns=written[40][1]) == written[30:40]
     with BagReader(file) as bag:
         assert bag.topics['/range'].count == len(ranges)
         assert bag.start_ns == START

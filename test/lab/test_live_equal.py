@@ -12,7 +12,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from depth_anything_ros.backends.loading import fetch_weights, load_backend
 from depth_anything_ros.bag.plan import ProcessOptions
-from depth_anything_ros.bag.process import process_bag
+from depth_anything_ros.bag.process import plan_bag, process_bag
 from depth_anything_ros.bag.reading import BagReader
 from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
 from depth_anything_ros.core.parameters import parameters_from_flat
@@ -49,7 +49,9 @@ def processed(bag: Path, out: Path, given: dict[str, Any]) -> dict[str, list[byt
     fetch_weights(parameters)
     backend = load_backend(parameters)
     options = ProcessOptions(reference=LIDAR, outputs=tuple(OUTPUTS), copy=('none',))
-    process_bag(bag, out, backend, parameters, options)
+    plan = plan_bag(bag, out, parameters, options)
+    assert plan is not None
+    process_bag(plan, backend, parameters)
     backend.close()
     found: dict[str, list[bytes]] = {name: [] for name in OUTPUTS}
     with BagReader(out) as reader:
