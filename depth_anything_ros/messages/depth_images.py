@@ -11,7 +11,7 @@ from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.types import FloatImage
 from depth_anything_ros.messages.buffers import bytes_of
 from depth_anything_ros.messages.encodings import RawImage
-from depth_anything_ros.messages.images import MAX_PIXELS, ImageMessage, fill_image
+from depth_anything_ros.messages.images import MAX_PIXELS, fill_image
 
 __all__ = ['depth_from_image', 'fill_depth_image', 'inverse_depth_from_image']
 
@@ -20,8 +20,8 @@ _ENCODINGS = {'16UC1': ('u2', 0.001), 'mono16': ('u2', 0.001), '32FC1': ('f4', 1
 _MOST_MM = np.iinfo(np.uint16).max
 
 
-def depth_from_image(msg: ImageMessage, max_pixels: int = MAX_PIXELS) -> FloatImage:
-    """Return metres along Z as a new float32 (H, W), NaN where unknown.
+def depth_from_image(msg: Any, max_pixels: int = MAX_PIXELS) -> FloatImage:
+    """Return metres along Z of a sensor_msgs/Image as a new float32 (H, W), NaN where unknown.
 
     Zero and less mean unknown, in 32FC1 too, where many drivers write 0; +inf (nothing within
     range) stays. FrameError says what is wrong.
@@ -32,7 +32,7 @@ def depth_from_image(msg: ImageMessage, max_pixels: int = MAX_PIXELS) -> FloatIm
     return depth
 
 
-def inverse_depth_from_image(msg: ImageMessage, max_pixels: int = MAX_PIXELS) -> FloatImage:
+def inverse_depth_from_image(msg: Any, max_pixels: int = MAX_PIXELS) -> FloatImage:
     """Return a 32FC1 image of relative depth as it is, float32 (H, W); 0 is far, not unknown.
 
     FrameError says what is wrong.
@@ -42,7 +42,7 @@ def inverse_depth_from_image(msg: ImageMessage, max_pixels: int = MAX_PIXELS) ->
     return np.array(_pixels(msg, max_pixels)[0], np.float32)
 
 
-def fill_depth_image(msg: ImageMessage, depth_m: FloatImage, encoding: str = '32FC1') -> None:
+def fill_depth_image(msg: Any, depth_m: FloatImage, encoding: str = '32FC1') -> None:
     """Write `depth_m` float32 (H, W), metres, into `msg`; everything but the header is set.
 
     32FC1 keeps NaN, 16UC1 has 0 in its place and where millimetres do not fit. A depth of zero
@@ -60,7 +60,7 @@ def fill_depth_image(msg: ImageMessage, depth_m: FloatImage, encoding: str = '32
     fill_image(msg, depth_m, encoding)
 
 
-def _pixels(msg: ImageMessage, max_pixels: int) -> tuple[npt.NDArray[Any], float]:
+def _pixels(msg: Any, max_pixels: int) -> tuple[npt.NDArray[Any], float]:
     """View the pixels (H, W), and give the metres of one unit."""
     if msg.encoding not in _ENCODINGS:
         raise FrameError(

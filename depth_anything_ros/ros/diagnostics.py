@@ -10,7 +10,7 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from depth_anything_ros.core.parameters import DiagnosticsParameters
 from depth_anything_ros.core.types import ReferenceKind
-from depth_anything_ros.messages.key_values import key_values
+from depth_anything_ros.messages.outputs import key_values
 from depth_anything_ros.metric.scale import Scale
 from depth_anything_ros.ros.telemetry import CLOCKS_DISAGREE_S, Outcome, Telemetry
 
