@@ -28,10 +28,11 @@ from depth_anything_ros.estimator.shared_network import SharedNetwork
 from depth_anything_ros.estimator.stream import DepthStream
 from depth_anything_ros.model.manifest import PACKAGED
 from depth_anything_ros.ros.camera import NodeCamera
+from depth_anything_ros.ros.diagnostics import Snapshot
 from depth_anything_ros.ros.frame_loop import FrameLoop
 from depth_anything_ros.ros.lifecycle import ManagedNode
 from depth_anything_ros.ros.parameters import NodeParameters
-from depth_anything_ros.ros.reporter import Reporter, Snapshot
+from depth_anything_ros.ros.reporter import Reporter
 from depth_anything_ros.ros.tf_listener import LiveTransforms, create_transforms
 
 __all__ = ['DepthNode', 'main']
