@@ -204,15 +204,7 @@ def _draw_warning(image: BgrImage, text: str) -> None:
     """Write `text` over `image`, legible on any colour and at any size."""
     scale = max(0.3, image.shape[1] / 640)
     origin = round(12 * scale), round(30 * scale)
+    font = cv2.FONT_HERSHEY_SIMPLEX, 0.8 * scale
     for color, width in (((0, 0, 0), 4), ((255, 255, 255), 1.5)):
         thickness = max(1, round(width * scale))
-        cv2.putText(
-            image,
-            text,
-            origin,
-            cv2.FONT_HERSHEY_SIMPLEX,
-            0.8 * scale,
-            color,
-            thickness,
-            cv2.LINE_AA,
-        )
+        cv2.putText(image, text, origin, *font, color, thickness, cv2.LINE_AA)

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.types import BgrImage
@@ -203,16 +205,15 @@ _SUFFIXES = {
 
 
 def _write_file(path: Path, format_: str, bgr: BgrImage, frame: Frame) -> None:
-    if format_ == 'npy':
-        with path.open('wb') as file:
-            np.save(file, frame.inverse_depth)
+    if format_ in ('color', 'npy'):
+        frame.save(path)
         return
-    if format_ == 'png16':
-        levels = np.round(frame.normalized * 65535).astype(np.uint16)
-        written = cv2.imwrite(str(path), levels)
-    else:
-        written = cv2.imwrite(str(path), _picture(format_, bgr, frame))
-    if not written:
+    picture: npt.NDArray[Any] = (
+        np.round(frame.normalized * 65535).astype(np.uint16)
+        if format_ == 'png16'
+        else _picture(format_, bgr, frame)
+    )
+    if not cv2.imwrite(str(path), picture):
         raise SettingError(f'{path} cannot be written: is the disk full, the folder yours?')
 
 

@@ -34,7 +34,6 @@ _DEPTH_HINT = 'that is a depth image: remap it to the reference topic (reference
 _UNREADABLE = 'cannot be decoded by OpenCV'
 _FILLED: dict[str, tuple[type[np.generic], int]] = {
     '32FC1': (np.float32, 1),
-    '16UC1': (np.uint16, 1),
     'bgr8': (np.uint8, 3),
     'mono8': (np.uint8, 1),
 }
@@ -95,7 +94,7 @@ def bgr_from_compressed(msg: Any, max_pixels: int = MAX_PIXELS) -> BgrImage:
 
 
 def fill_image(msg: Any, pixels: npt.NDArray[Any], encoding: str) -> None:
-    """Copy `pixels` into a sensor_msgs/Image: 32FC1, 16UC1, mono8 (H, W) or bgr8 (H, W, 3).
+    """Copy `pixels` into a sensor_msgs/Image: 32FC1, mono8 (H, W) or bgr8 (H, W, 3).
 
     Everything but the header is set. The type of the array must be that of the encoding.
     """
@@ -151,28 +150,25 @@ def _undecodable(kind: str, data: npt.NDArray[np.uint8], why: str) -> FrameError
 def _bgr_from_cv_bridge(msg: Any) -> BgrImage:
     """Let cv_bridge convert what this module does not know."""
     name = msg.encoding[:40]
+
+    def refusal(why: str, fix: str = '') -> FrameError:
+        known = ', '.join(ENCODINGS)
+        return FrameError('bad_encoding', f'{why}: {fix}publish one of {known}')
+
     try:
         # A cv_bridge built against another NumPy fails with more than ImportError.
         from cv_bridge import CvBridge
     except Exception as err:
-        raise FrameError(
-            'bad_encoding',
-            f'encoding {name!r} is not supported without cv_bridge ({type(err).__name__}): '
-            f'install it, or publish one of {", ".join(ENCODINGS)}',
-        ) from err
+        why = f'encoding {name!r} is not supported without cv_bridge ({type(err).__name__})'
+        raise refusal(why, 'install it, or ') from err
     try:
         image = np.asarray(CvBridge().imgmsg_to_cv2(msg, 'bgr8'))
     except Exception as err:
         why = ' '.join(str(err).split())[:120]
-        raise FrameError(
-            'bad_encoding',
-            f'encoding {name!r} is not supported, and cv_bridge refuses it ({why}): '
-            f'publish one of {", ".join(ENCODINGS)}',
+        raise refusal(
+            f'encoding {name!r} is not supported, and cv_bridge refuses it ({why})'
         ) from err
     if image.dtype != np.uint8 or image.shape != (int(msg.height), int(msg.width), 3):
-        raise FrameError(
-            'bad_encoding',
-            f'cv_bridge made {image.dtype} of shape {image.shape} out of encoding {name!r}: '
-            f'publish one of {", ".join(ENCODINGS)}',
-        )
+        made = f'{image.dtype} of shape {image.shape}'
+        raise refusal(f'cv_bridge made {made} out of encoding {name!r}')
     return image

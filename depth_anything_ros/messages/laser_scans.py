@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -61,19 +62,12 @@ def fill_scan(msg: Any, scan: PlanarScan) -> None:
 
 def _floats(values: Any) -> npt.NDArray[np.float32]:
     """Copy a sequence of numbers to float32 (N,)."""
-    try:
-        # A double beyond float32 becomes infinite.
-        with np.errstate(over='ignore'):
-            floats = np.array(values, np.float32)
-    except (TypeError, ValueError) as err:
-        raise _no_numbers(values) from err
-    if floats.ndim != 1:
-        raise _no_numbers(values)
-    return floats
-
-
-def _no_numbers(values: Any) -> FrameError:
-    return FrameError(
+    # A double beyond float32 becomes infinite.
+    with suppress(TypeError, ValueError), np.errstate(over='ignore'):
+        floats = np.array(values, np.float32)
+        if floats.ndim == 1:
+            return floats
+    raise FrameError(
         'bad_scan', f'ranges are a {type(values).__name__}, not a sequence of numbers'
     )
 

@@ -18,7 +18,7 @@ from depth_anything_ros.core.geometry.cloud import Cloud
 from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.messages.buffers import bytes_of, stored
 
-__all__ = ['MAX_POINTS', 'CloudWriter', 'points_from_cloud']
+__all__ = ['CloudWriter', 'points_from_cloud']
 
 MAX_POINTS = 50_000_000
 """Points beyond which a cloud is taken for a damaged message."""
@@ -28,7 +28,7 @@ _TYPES = {1: 'i1', 2: 'u1', 3: 'i2', 4: 'u2', 5: 'i4', 6: 'u4', 7: 'f4', 8: 'f8'
 _FLOAT32 = 7
 
 
-def points_from_cloud(msg: Any, max_points: int = MAX_POINTS) -> npt.NDArray[np.float32]:
+def points_from_cloud(msg: Any) -> npt.NDArray[np.float32]:
     """Return x, y, z of every point, row by row, as a new float32 (height * width, 3).
 
     Any layout and numeric type of the three fields is taken, in either byte order; NaN stays.
@@ -36,10 +36,10 @@ def points_from_cloud(msg: Any, max_points: int = MAX_POINTS) -> npt.NDArray[np.
     projections read it.
     """
     height, width = int(msg.height), int(msg.width)
-    if height * width > max_points:
+    if height * width > MAX_POINTS:
         raise FrameError(
             'bad_size',
-            f'the cloud has {height} x {width} points, more than the limit of {max_points}: look '
+            f'the cloud has {height} x {width} points, more than the limit of {MAX_POINTS}: look '
             'for a damaged message',
         )
     point_step, row_step = int(msg.point_step), int(msg.row_step)

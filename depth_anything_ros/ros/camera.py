@@ -49,16 +49,18 @@ class NodeCamera:
         self,
         node: LifecycleNode,
         name: str,
-        parameters: Callable[[], Parameters],
+        parameters: Parameters,
         offer: Callable[[str, ReceivedImage], bool],
         need_transforms: Callable[[], None],
     ) -> None:
         """`name` goes before every topic, '' for a camera without one.
 
-        `parameters` returns those in force. `offer` leaves an image for the worker, and returns
-        whether it replaced a waiting one. `need_transforms` is called before tf is needed.
+        `offer` leaves an image for the worker, and returns whether it replaced a waiting one.
+        `need_transforms` is called before tf is needed.
         """
         self.name = name
+        self.parameters = parameters
+        """Those in force; whoever changes them changes those of `stream` too."""
         self.telemetry = Telemetry()
         self.messages = SceneMessages()
         self.stream: DepthStream | None = None
@@ -67,17 +69,11 @@ class NodeCamera:
         self.reference = ReferenceInput(node, prefix, self.messages, need_transforms)
         self._node = node
         self._prefix = prefix
-        self._parameters = parameters
         self._offer = offer
         self._image_input: Subscription | None = None
         self._info_input: Subscription | None = None
         self._numbers = SequenceNumbers()
         self._info_problem = ''
-
-    @property
-    def parameters(self) -> Parameters:
-        """Those of this camera, in force."""
-        return self._parameters()
 
     def open_inputs(self, stream: DepthStream) -> None:
         """Subscribe, with nothing remembered from an earlier activation."""

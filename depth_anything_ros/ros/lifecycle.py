@@ -28,6 +28,8 @@ class ManagedNode(LifecycleNode):
         """Whether it was shut down."""
         self.failure = ''
         """Why the last transition failed; '' if it did not."""
+        self.transition_hint = ''
+        """What may lead to requests that do not fit the state; '' for nothing."""
         # rclpy lets a request that does not fit the state end the executor.
         answer = self._service_change_state.callback
         self._service_change_state.callback = partial(self._change_state, answer)
@@ -43,10 +45,6 @@ class ManagedNode(LifecycleNode):
 
     def _cleanup(self) -> None:
         raise NotImplementedError
-
-    def _misfit(self) -> str:
-        """Say what may lead to requests that do not fit the state; '' for nothing."""
-        return ''
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Follow rclpy."""
@@ -116,7 +114,7 @@ class ManagedNode(LifecycleNode):
             return answer(request, response)
         except RCLError as error:
             asked = request.transition.label or request.transition.id
-            hint = self._misfit()
+            hint = self.transition_hint
             self.get_logger().error(
                 f"transition '{asked}' is not possible in state '{self.state()}' ({error})"
                 + (f'; {hint}' if hint else '')
