@@ -208,12 +208,7 @@ def _write_file(path: Path, format_: str, bgr: BgrImage, frame: Frame) -> None:
     if format_ in ('color', 'npy'):
         frame.save(path)
         return
-    picture: npt.NDArray[Any] = (
-        np.round(frame.normalized * 65535).astype(np.uint16)
-        if format_ == 'png16'
-        else _picture(format_, bgr, frame)
-    )
-    if not cv2.imwrite(str(path), picture):
+    if not cv2.imwrite(str(path), _picture(format_, bgr, frame)):
         raise SettingError(f'{path} cannot be written: is the disk full, the folder yours?')
 
 
@@ -251,7 +246,9 @@ class _Film:
             self._writer.release()
 
 
-def _picture(format_: str, bgr: BgrImage, frame: Frame) -> BgrImage:
+def _picture(format_: str, bgr: BgrImage, frame: Frame) -> npt.NDArray[Any]:
+    if format_ == 'png16':
+        return np.round(frame.normalized * 65535).astype(np.uint16)
     color = frame.color()
     if format_ == 'color':
         return color

@@ -1,4 +1,4 @@
-"""A lifecycle node that outlives its own failures: each is logged, kept, and answered."""
+"""A lifecycle node that survives failed transitions: each is logged, kept and reported."""
 
 from __future__ import annotations
 
@@ -47,19 +47,19 @@ class ManagedNode(LifecycleNode):
         raise NotImplementedError
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Follow rclpy."""
+        """Override LifecycleNode."""
         return self._transition(self._configure, super().on_configure, state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Follow rclpy."""
+        """Override LifecycleNode."""
         return self._transition(self._activate, super().on_activate, state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Follow rclpy."""
+        """Override LifecycleNode."""
         return self._transition(self._deactivate, super().on_deactivate, state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Follow rclpy."""
+        """Override LifecycleNode."""
         return self._transition(self._cleanup, super().on_cleanup, state)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -77,7 +77,7 @@ class ManagedNode(LifecycleNode):
         return str(self._state_machine.current_state[1])
 
     def log_error(self, error: BaseException) -> None:
-        """Log one line for what says how to fix it, all there is for anything else."""
+        """Log the message of a DepthAnythingError, the traceback of anything else."""
         if isinstance(error, DepthAnythingError):
             self.get_logger().error(str(error))
         else:

@@ -131,11 +131,9 @@ def is_remapped(node: Node, topic: str) -> bool:
     return bool(resolved != node.resolve_topic_name(topic, only_expand=True))
 
 
-def input_problem(node: Node, topic: str, type_name: str) -> str:
-    """Return why nothing can arrive on `topic`, a full name; '' if something can.
-
-    `type_name` is what this node subscribes to, like 'sensor_msgs/msg/Image'.
-    """
+def input_problem(node: Node, subscription: Subscription) -> str:
+    """Return why nothing can arrive on a subscription of `node`; '' if something can."""
+    topic, own_type = subscription.topic_name, type_name(subscription.msg_type)
     publishers = node.get_publishers_info_by_topic(topic)
     if not publishers:
         return f'no publisher on {topic}'
@@ -144,10 +142,10 @@ def input_problem(node: Node, topic: str, type_name: str) -> str:
         return ''
     problems = []
     for publisher in publishers:
-        if publisher.topic_type != type_name:
+        if publisher.topic_type != own_type:
             problems.append(
                 f'{_name(publisher)} publishes {publisher.topic_type} on {topic}, this node '
-                f'subscribes to {type_name}: see image_transport'
+                f'subscribes to {own_type}: see image_transport'
             )
         elif why := _mismatch(publisher, own):
             problems.append(

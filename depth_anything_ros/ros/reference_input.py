@@ -24,7 +24,6 @@ from depth_anything_ros.ros.qos import (
     create_filter,
     input_problem,
     is_remapped,
-    type_name,
 )
 
 __all__ = ['ReferenceInput']
@@ -97,7 +96,7 @@ class ReferenceInput:
             return self._trouble or self._undecided(needed)
         if kind is ReferenceKind.GROUND_PLANE:
             return ''
-        return input_problem(self._node, self.topic, type_name(self._subscriptions[0].msg_type))
+        return input_problem(self._node, self._subscriptions[0])
 
     def _discover(self) -> None:
         """Follow the type of what is published; a type that is gone stays until another comes."""

@@ -142,15 +142,9 @@ class Telemetry:
             now_s = time.monotonic()
             stamp_ns = round(stamp_s * 1e9)
             if self._newest_ns is not None and time_went_back(self._newest_ns, stamp_ns):
-                for each in (
-                    self._input,
-                    self._output,
-                    self._latency,
-                    self._age,
-                    self._jitter,
-                    self._stages,
-                ):
+                for each in (self._input, self._output, self._latency, self._age, self._jitter):
                     each.clear()
+                self._stages.clear()
                 self._newest_ns = None
             self._newest_ns = max(stamp_ns, self._newest_ns or stamp_ns)
             self._counts['frames_out'] += 1
