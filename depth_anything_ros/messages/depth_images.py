@@ -26,7 +26,9 @@ def depth_from_image(msg: Any) -> FloatImage:
     range) stays. FrameError says what is wrong.
     """
     pixels, metres = _pixels(msg)
-    depth: FloatImage = np.multiply(pixels, np.float32(metres), dtype=np.float32)
+    # Bytes may spell a signalling NaN, of which NumPy warns.
+    with np.errstate(invalid='ignore'):
+        depth: FloatImage = np.multiply(pixels, np.float32(metres), dtype=np.float32)
     depth[~(depth > 0.0)] = np.nan
     return depth
 

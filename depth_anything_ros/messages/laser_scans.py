@@ -63,7 +63,7 @@ def fill_scan(msg: Any, scan: PlanarScan) -> None:
 def _floats(values: Any) -> npt.NDArray[np.float32]:
     """Copy a sequence of numbers to float32 (N,)."""
     # A double beyond float32 becomes infinite.
-    with suppress(TypeError, ValueError), np.errstate(over='ignore'):
+    with suppress(TypeError, ValueError), np.errstate(over='ignore', invalid='ignore'):
         floats = np.array(values, np.float32)
         if floats.ndim == 1:
             return floats

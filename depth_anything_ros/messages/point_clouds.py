@@ -60,8 +60,8 @@ def points_from_cloud(msg: Any) -> npt.NDArray[np.float32]:
         )
     # Only now, as a damaged message may promise far more points than it has.
     columns = np.empty((3, height, width), np.float32)
-    # A double beyond float32 becomes infinite, and is left out as such.
-    with np.errstate(over='ignore'):
+    # A double beyond float32 becomes infinite, and is left out as such; a signalling NaN is a NaN.
+    with np.errstate(over='ignore', invalid='ignore'):
         for column, (offset, kind) in zip(columns, fields, strict=True):
             column[:] = np.ndarray((height, width), kind, data, offset, (row_step, point_step))
     return columns.reshape(3, height * width).T

@@ -69,6 +69,12 @@ def test_metres(kind: Any, padding: int, big_endian: bool) -> None:
     depth[:] = 9.0
 
 
+def test_a_signalling_nan_is_unknown_and_no_warning() -> None:
+    pixels = np.array([[0x7F800100, 0x3F800000]], np.uint32).view(np.float32)
+    depth = depth_from_image(message(BagImage, '32FC1', pixels))
+    assert np.array_equal(depth, np.array([[NAN, 1.0]], np.float32), equal_nan=True)
+
+
 @kinds
 def test_metres_are_written_without_zeros(kind: Any) -> None:
     depth = np.array([[0.0, 1.5, NAN, -2.0, INF]], np.float32)
