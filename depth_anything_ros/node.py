@@ -28,10 +28,11 @@ from depth_anything_ros.estimator.shared_network import SharedNetwork
 from depth_anything_ros.estimator.stream import DepthStream
 from depth_anything_ros.model.manifest import PACKAGED
 from depth_anything_ros.ros.camera import NodeCamera
+from depth_anything_ros.ros.diagnostics import Snapshot
 from depth_anything_ros.ros.frame_loop import FrameLoop
 from depth_anything_ros.ros.lifecycle import ManagedNode
 from depth_anything_ros.ros.parameters import NodeParameters
-from depth_anything_ros.ros.reporter import Reporter, Snapshot
+from depth_anything_ros.ros.reporter import Reporter
 from depth_anything_ros.ros.tf_listener import LiveTransforms, create_transforms
 
 __all__ = ['DepthNode', 'main']
@@ -58,13 +59,19 @@ class DepthNode(ManagedNode):
         # Of what is done here with OpenCV every step takes less than a millisecond, and on a busy
         # machine a second thread comes later than that.
         cv2.setNumThreads(1)
+        if self.parameters.autostart:
+            self.transition_hint = 'where a manager leads, set autostart:=false'
         self._progress = ''
         self._fetching: Future[None] | None = None
         self._cameras: dict[str, NodeCamera] = {}
-        self._frames = FrameLoop(self, self._cameras, self._on_scale, self.log_error)
+        self._frames = FrameLoop(
+            self, self._cameras, lambda: self._wake(self._scale_changed), self.log_error
+        )
         self._worker = self._frames.worker
-        for name in self.parameters.cameras:
-            self._cameras[name] = self._camera(name)
+        for name, parameters in self._settings.cameras.items():
+            self._cameras[name] = NodeCamera(
+                self, name, parameters, self._worker.offer, self._need_transforms
+            )
         self._transforms: LiveTransforms | None = None
         self._reporter = Reporter(self, self._snapshot)
         self._fetched = self.create_guard_condition(self._start)
@@ -81,15 +88,6 @@ class DepthNode(ManagedNode):
     def parameters(self) -> Parameters:
         """The parameters in force; where cameras have names, each has its own besides."""
         return self._settings.current
-
-    def _camera(self, name: str) -> NodeCamera:
-        return NodeCamera(
-            self,
-            name,
-            lambda: self._settings.cameras[name],
-            self._worker.offer,
-            self._need_transforms,
-        )
 
     def _configure(self) -> None:
         if self._fetching is not None and not self._fetching.done():
@@ -124,8 +122,8 @@ class DepthNode(ManagedNode):
             if backend.info.output is NetworkOutput.METRES:
                 # Clouds and scans may ask for a level frame without any reference.
                 self._need_transforms()
-            for name, camera in self._cameras.items():
-                camera.open_inputs(DepthStream(backend, self._settings.cameras[name]))
+            for camera in self._cameras.values():
+                camera.open_inputs(DepthStream(backend, camera.parameters))
         except Exception:
             self._deactivate()
             raise
@@ -145,9 +143,6 @@ class DepthNode(ManagedNode):
         if network is not None:
             # On its own thread, behind the frame that may still be in the network.
             self._worker.submit(network.backend.close)
-
-    def _misfit(self) -> str:
-        return 'where a manager leads, set autostart:=false' if self.parameters.autostart else ''
 
     # Autostart: slow things first, on the worker, then the transitions on the executor.
 
@@ -190,9 +185,6 @@ class DepthNode(ManagedNode):
             for camera in self._cameras.values():
                 camera.messages.transforms = self._transforms
 
-    def _on_scale(self) -> None:
-        self._wake(self._scale_changed)
-
     def _wake(self, condition: GuardCondition) -> None:
         """Let the executor run the callback of `condition`; any thread may ask."""
         # The node may have gone meanwhile.
@@ -220,8 +212,9 @@ class DepthNode(ManagedNode):
     def _apply(self) -> None:
         self._frames.overload = self.parameters.overload
         for name, camera in self._cameras.items():
+            camera.parameters = self._settings.cameras[name]
             if camera.stream is not None:
-                camera.stream.parameters = self._settings.cameras[name]
+                camera.stream.parameters = camera.parameters
 
     def _snapshot(self) -> Snapshot:
         network = self._frames.network

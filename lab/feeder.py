@@ -8,6 +8,7 @@ of each topic before it comes to services. That does not hold for callbacks on o
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -21,9 +22,8 @@ from rclpy.task import Future
 
 from depth_anything_ros.bag.reading import BagReader
 from depth_anything_ros.core.errors import DepthAnythingError
-from depth_anything_ros.messages.stamps import ns_from_cdr
 
-__all__ = ['Feeder', 'Until']
+__all__ = ['Feeder', 'Until', 'ns_from_cdr']
 
 Until = Callable[[Callable[[], Any], float], Any]
 """Spins until a condition holds; returns something false after so many seconds.
@@ -124,3 +124,10 @@ class Feeder:
     def _done(self, reply: Future, end_s: float) -> bool:
         self._until(lambda: reply.done() or time.monotonic() > end_s, 2.0 * _RETRY_S)
         return bool(reply.done())
+
+
+def ns_from_cdr(raw: bytes) -> int:
+    """Return the stamp in nanoseconds of a serialised message that begins with a header."""
+    # Four bytes of encapsulation, whose second says the byte order, then the stamp.
+    seconds, nanoseconds = struct.unpack_from('<iI' if raw[1] & 1 else '>iI', raw, 4)
+    return int(seconds) * 1_000_000_000 + int(nanoseconds)

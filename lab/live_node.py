@@ -23,9 +23,9 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.parameters import Parameters, flatten
-from depth_anything_ros.messages.stamps import ns_from_cdr
 from depth_anything_ros.ros.qos import LATCHED
 from lab.camera_views import CameraMessages
+from lab.feeder import ns_from_cdr
 
 __all__ = ['NODE', 'Peer', 'hz', 'node_arguments', 'process']
 

@@ -25,10 +25,9 @@ from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import Window
-from depth_anything_ros.messages.stamps import ns_from_cdr
 from depth_anything_ros.messages.tf import put_transforms
 from depth_anything_ros.ros.qos import LATCHED, REFERENCE, SENSOR
-from lab.feeder import Feeder
+from lab.feeder import Feeder, ns_from_cdr
 from lab.isolation import isolated_domain
 from lab.live_node import node_arguments, process
 from lab.world.rig import extrinsics_text

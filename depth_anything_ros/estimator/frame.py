@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -67,6 +67,7 @@ class Frame:
         self._metric = inverse_depth if metric_inverse_depth is None else metric_inverse_depth
         self._random = random_weights
         self._colors: dict[str, BgrImage] = {}
+        self._products: dict[str, Any] = {}
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -129,14 +130,31 @@ class Frame:
 
         None without metres, or where `missing['points']` says why.
         """
-        return self._cloud
+        depth_m, sigma_m, settings = self.depth_m, self.sigma_m, self.parameters.cloud
+        if depth_m is None or sigma_m is None:
+            return None
+
+        def make() -> Cloud:
+            frame = settings.height_frame
+            level = self._scene.level_from_camera(frame) if frame else None
+            return make_cloud(depth_m, sigma_m, self.image, self._camera(), level, settings)
+
+        return self._once('points', make)
 
     def scan(self) -> PlanarScan | None:
         """Return the nearest obstacle for each bearing, in the frame of the scan parameters.
 
         None without metres, or where `missing['scan']` says why.
         """
-        return self._scan
+        depth_m, settings = self.depth_m, self.parameters.scan
+        if depth_m is None:
+            return None
+
+        def make() -> PlanarScan:
+            level = self._scene.level_from_camera(settings.frame)
+            return make_scan(depth_m, self._camera(), level, settings)
+
+        return self._once('scan', make)
 
     def save(self, path: str | Path) -> None:
         """Write the picture (.png, .jpg, ...), or `inverse_depth` where `path` ends in .npy.
@@ -160,59 +178,28 @@ class Frame:
             why = err.strerror or str(err)
         raise SettingError(f'{path} cannot be written: {why}')
 
-    @cached_property
-    def _cloud(self) -> Cloud | None:
-        depth_m, sigma_m = self.depth_m, self.sigma_m
-        if depth_m is None or sigma_m is None:
-            return None
-        settings = self.parameters.cloud
-
-        def make() -> Cloud:
-            frame = settings.height_frame
-            level = self._scene.level_from_camera(frame) if frame else None
-            return make_cloud(depth_m, sigma_m, self.image, self._camera(), level, settings)
-
-        return self._attempt('points', make)
-
-    @cached_property
-    def _scan(self) -> PlanarScan | None:
-        depth_m = self.depth_m
-        if depth_m is None:
-            return None
-        settings = self.parameters.scan
-
-        def make() -> PlanarScan:
-            level = self._scene.level_from_camera(settings.frame)
-            return make_scan(depth_m, self._camera(), level, settings)
-
-        return self._attempt('scan', make)
-
     def _camera(self) -> Camera:
         height, width = self.inverse_depth.shape
         return self._scene.camera().scaled(width, height)
 
-    def _attempt(self, name: str, make: Callable[[], Product]) -> Product | None:
-        with self.times.stage('cloud'):
-            try:
-                return make()
-            except FrameError as error:
-                self.missing[name] = error
-                return None
+    def _once(self, name: str, make: Callable[[], Product]) -> Product | None:
+        """Return what `make` returned the first time; None where it failed, as `missing` says."""
+        if name not in self._products:
+            self._products[name] = None
+            with self.times.stage('cloud'):
+                try:
+                    self._products[name] = make()
+                except FrameError as error:
+                    self.missing[name] = error
+        product: Product | None = self._products[name]
+        return product
 
 
 def _draw_warning(image: BgrImage, text: str) -> None:
     """Write `text` over `image`, legible on any colour and at any size."""
     scale = max(0.3, image.shape[1] / 640)
     origin = round(12 * scale), round(30 * scale)
+    font = cv2.FONT_HERSHEY_SIMPLEX, 0.8 * scale
     for color, width in (((0, 0, 0), 4), ((255, 255, 255), 1.5)):
         thickness = max(1, round(width * scale))
-        cv2.putText(
-            image,
-            text,
-            origin,
-            cv2.FONT_HERSHEY_SIMPLEX,
-            0.8 * scale,
-            color,
-            thickness,
-            cv2.LINE_AA,
-        )
+        cv2.putText(image, text, origin, *font, color, thickness, cv2.LINE_AA)

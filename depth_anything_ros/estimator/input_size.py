@@ -75,7 +75,7 @@ class InputSize:
         self._largest = self._index + 1
         return self._move(self._largest)
 
-    def answered(self, now_s: float, busy_s: float, infer_s: float, needed_hz: float) -> bool:
+    def update(self, now_s: float, busy_s: float, infer_s: float, needed_hz: float) -> bool:
         """Note a batch that took `busy_s`, `infer_s` of it in the network; True for a change.
 
         `needed_hz` is the rate to hold.

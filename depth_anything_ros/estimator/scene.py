@@ -44,13 +44,8 @@ class ArrayScene:
     intrinsics: Camera | None = None
     given: Reference | None = None
     level: Transform | None = None
-    expected: ReferenceKind | None = None
-    """What the reference was before, where this image has none."""
-
-    @property
-    def kind(self) -> ReferenceKind | None:
-        """What the reference is; None where there never was one."""
-        return self.expected if self.given is None else self.given.kind
+    kind: ReferenceKind | None = None
+    """What the reference is, or was before where this image has none."""
 
     def camera(self) -> Camera:
         """Return the intrinsics; FrameError where they were not given."""

@@ -19,10 +19,10 @@ __all__ = ['SharedNetwork']
 class SharedNetwork:
     """Runs images at the largest input size that time and memory allow, on one thread."""
 
-    def __init__(self, backend: DepthBackend, tell: Callable[[str], None]) -> None:
-        """`tell` gets a line whenever the input size changes."""
+    def __init__(self, backend: DepthBackend, log: Callable[[str], None]) -> None:
+        """`log` gets a line whenever the input size changes."""
         self.backend = backend
-        self._tell = tell
+        self._log = log
         full = backend.info.input_size
         # A variant that is pinned to one size has no smaller one.
         variant = VARIANTS.get(backend.info.variant)
@@ -59,13 +59,11 @@ class SharedNetwork:
             return
         needed_hz = min(want.target_hz, input_hz)
         before = self._size.current
-        if self._size.answered(time.monotonic(), busy_s, self._infer_s, needed_hz):
-            slow = self._size.current < before
-            self._follow(
-                f'{1.0 / busy_s:.1f} Hz where {needed_hz:.1f} are wanted'
-                if slow
-                else f'there is time again for {needed_hz:.1f} Hz'
-            )
+        if self._size.update(time.monotonic(), busy_s, self._infer_s, needed_hz):
+            if self._size.current < before:
+                self._follow(f'{1.0 / busy_s:.1f} Hz where {needed_hz:.1f} are wanted')
+            else:
+                self._follow(f'there is time again for {needed_hz:.1f} Hz')
 
     def _batch(
         self, images: Sequence[BgrImage], times: Sequence[StageTimes]
@@ -76,7 +74,7 @@ class SharedNetwork:
             found = self.backend.infer_batch(images, spent)
         except DeviceMemoryError:
             self._together = False
-            self._tell('memory does not hold the images of all cameras: they run one by one')
+            self._log('memory does not hold the images of all cameras: they run one by one')
             return None
         except Exception:  # noqa: BLE001  one by one it will show whose it is
             return None
@@ -104,4 +102,4 @@ class SharedNetwork:
         if size.current < size.full:
             cause = 'memory' if size.short_of_memory else 'overload'
             self.degraded = f'degraded: input size {size.current} of {size.full} ({cause})'
-        self._tell(f'input size {size.current} of {size.full} from now on: {why}')
+        self._log(f'input size {size.current} of {size.full} from now on: {why}')

@@ -11,7 +11,7 @@ from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.normalization import Normalizer, check_image
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import StageTimes
-from depth_anything_ros.core.types import BgrImage, Camera, FloatImage
+from depth_anything_ros.core.types import BgrImage, Camera, FloatImage, ReferenceKind
 from depth_anything_ros.estimator.frame import Frame
 from depth_anything_ros.estimator.metric_scale import MetricScale
 from depth_anything_ros.estimator.scene import NO_SCENE, ArrayScene, Scene
@@ -44,7 +44,7 @@ class DepthStream:
         self._normalizer = _normalizer(parameters)
         self._normalizer_of = parameters.relative
         self._scale = MetricScale(backend.info)
-        self._last_reference: Reference | None = None
+        self._kind: ReferenceKind | None = None
 
     def __call__(self, bgr: BgrImage, stamp_s: float, reference: Reference | None = None) -> Frame:
         """Return the frame of an image, uint8 (H, W, 3) BGR, taken at `stamp_s` seconds.
@@ -52,9 +52,9 @@ class DepthStream:
         `reference` was measured with it; without one the scale of the frames before is used for
         alignment.hold_s. FrameError for an image or a network output that cannot be used.
         """
-        self._last_reference = reference or self._last_reference
-        expected = self._last_reference.kind if self._last_reference else None
-        scene = ArrayScene(self._camera, reference, self._level, expected)
+        if reference is not None:
+            self._kind = reference.kind
+        scene = ArrayScene(self._camera, reference, self._level, self._kind)
         camera = self._camera
         bgr = require_bgr(bgr)
         if camera is not None and bgr.shape[:2] != (camera.height, camera.width):

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.types import BgrImage
@@ -203,16 +205,10 @@ _SUFFIXES = {
 
 
 def _write_file(path: Path, format_: str, bgr: BgrImage, frame: Frame) -> None:
-    if format_ == 'npy':
-        with path.open('wb') as file:
-            np.save(file, frame.inverse_depth)
+    if format_ in ('color', 'npy'):
+        frame.save(path)
         return
-    if format_ == 'png16':
-        levels = np.round(frame.normalized * 65535).astype(np.uint16)
-        written = cv2.imwrite(str(path), levels)
-    else:
-        written = cv2.imwrite(str(path), _picture(format_, bgr, frame))
-    if not written:
+    if not cv2.imwrite(str(path), _picture(format_, bgr, frame)):
         raise SettingError(f'{path} cannot be written: is the disk full, the folder yours?')
 
 
@@ -250,7 +246,9 @@ class _Film:
             self._writer.release()
 
 
-def _picture(format_: str, bgr: BgrImage, frame: Frame) -> BgrImage:
+def _picture(format_: str, bgr: BgrImage, frame: Frame) -> npt.NDArray[Any]:
+    if format_ == 'png16':
+        return np.round(frame.normalized * 65535).astype(np.uint16)
     color = frame.color()
     if format_ == 'color':
         return color

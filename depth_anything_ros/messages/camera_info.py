@@ -7,16 +7,16 @@ Messages are duck-typed, as in `images`. The calibration of a CameraInfo belongs
 from __future__ import annotations
 
 import math
-from array import array
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.types import Camera
+from depth_anything_ros.messages.buffers import stored
 
-__all__ = ['CameraInfoMessage', 'camera_from_info', 'fill_camera_info']
+__all__ = ['camera_from_info', 'fill_camera_info']
 
 # Numbers of coefficients that cv2.projectPoints and cv2.fisheye take, by the names in
 # sensor_msgs/distortion_models.hpp.
@@ -25,25 +25,8 @@ _COEFFICIENTS = {
     'rational_polynomial': (8, 12, 14),
     'equidistant': (4,),
 }
-
-
 # No lens has it, and what is smaller vanishes in the divisions of a projection.
 _LEAST_FOCAL_PX = 1e-3
-
-
-class CameraInfoMessage(Protocol):
-    """The fields of sensor_msgs/CameraInfo that are used here, `header` aside."""
-
-    height: int
-    width: int
-    distortion_model: str
-    d: Any
-    k: Any
-    r: Any
-    p: Any
-    binning_x: int
-    binning_y: int
-    roi: Any
 
 
 class _Window(NamedTuple):
@@ -62,7 +45,7 @@ class _Window(NamedTuple):
         return self.width // self.binning_x, self.height // self.binning_y
 
 
-def camera_from_info(info: CameraInfoMessage, width: int, height: int, rectified: bool) -> Camera:
+def camera_from_info(info: Any, width: int, height: int, rectified: bool) -> Camera:
     """Return the intrinsics of an image of `width` x `height` pixels from its camera_info.
 
     A rectified image has those of P, or of K where P is all zero, and no distortion; any other
@@ -89,9 +72,7 @@ def camera_from_info(info: CameraInfoMessage, width: int, height: int, rectified
     return shown.scaled(width, height)
 
 
-def fill_camera_info(
-    out: CameraInfoMessage, info: CameraInfoMessage, width: int, height: int
-) -> None:
+def fill_camera_info(out: Any, info: Any, width: int, height: int) -> None:
     """Write `info` into `out` for its image resized to `width` x `height`; `info` stays as is.
 
     K and P follow the size, ROI and binning are spent and reset. An all-zero P becomes K and an
@@ -115,9 +96,7 @@ def fill_camera_info(
     r = _matrix(info.r, 'R', 3)
     out.width, out.height = width, height
     out.distortion_model = info.distortion_model
-    coefficients = np.array(info.d, np.float64)
-    # rosbags serialises NumPy arrays only; rclpy takes an array('d') fastest.
-    out.d = coefficients if isinstance(out.d, np.ndarray) else array('d', coefficients.tolist())
+    out.d = stored(np.array(info.d, np.float64), out.d, 'd')
     out.k = k.ravel()
     out.r = (r if r.any() else np.eye(3)).ravel()
     out.p = p.ravel()
@@ -130,7 +109,7 @@ def _bad(message: str) -> FrameError:
     return FrameError('bad_camera_info', f'camera_info {message}')
 
 
-def _window(info: CameraInfoMessage, width: int, height: int, resized: bool = False) -> _Window:
+def _window(info: Any, width: int, height: int, resized: bool = False) -> _Window:
     """Find what the image shows; unless it was `resized`, its size must be explained."""
     full = int(info.width), int(info.height)
     if min(full) <= 0:
@@ -177,7 +156,7 @@ def _matrix(values: Any, name: str, columns: int) -> npt.NDArray[np.float64]:
     return matrix.reshape(3, columns)
 
 
-def _intrinsics(info: CameraInfoMessage, rectified: bool) -> tuple[float, float, float, float]:
+def _intrinsics(info: Any, rectified: bool) -> tuple[float, float, float, float]:
     """Return fx, fy, cx, cy of the full frame."""
     name, matrix = 'K', _matrix(info.k, 'K', 3)
     if rectified:
@@ -201,7 +180,7 @@ def _intrinsics(info: CameraInfoMessage, rectified: bool) -> tuple[float, float,
     return fx, fy, cx, cy
 
 
-def _distortion(info: CameraInfoMessage) -> tuple[float, ...]:
+def _distortion(info: Any) -> tuple[float, ...]:
     """Return the coefficients of D, or nothing where they distort nothing."""
     coefficients = tuple(float(value) for value in info.d)
     if not all(map(math.isfinite, coefficients)):

@@ -11,57 +11,52 @@ from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.types import FloatImage
 from depth_anything_ros.messages.buffers import bytes_of
 from depth_anything_ros.messages.encodings import RawImage
-from depth_anything_ros.messages.images import MAX_PIXELS, ImageMessage, fill_image
+from depth_anything_ros.messages.images import MAX_PIXELS, fill_image
 
 __all__ = ['depth_from_image', 'fill_depth_image', 'inverse_depth_from_image']
 
 # Item type, and metres per unit. mono16 is what some drivers call 16UC1.
 _ENCODINGS = {'16UC1': ('u2', 0.001), 'mono16': ('u2', 0.001), '32FC1': ('f4', 1.0)}
-_MOST_MM = np.iinfo(np.uint16).max
 
 
-def depth_from_image(msg: ImageMessage, max_pixels: int = MAX_PIXELS) -> FloatImage:
-    """Return metres along Z as a new float32 (H, W), NaN where unknown.
+def depth_from_image(msg: Any) -> FloatImage:
+    """Return metres along Z of a sensor_msgs/Image as a new float32 (H, W), NaN where unknown.
 
     Zero and less mean unknown, in 32FC1 too, where many drivers write 0; +inf (nothing within
     range) stays. FrameError says what is wrong.
     """
-    pixels, metres = _pixels(msg, max_pixels)
-    depth: FloatImage = np.multiply(pixels, np.float32(metres), dtype=np.float32)
+    pixels, metres = _pixels(msg)
+    # Bytes may spell a signalling NaN, of which NumPy warns.
+    with np.errstate(invalid='ignore'):
+        depth: FloatImage = np.multiply(pixels, np.float32(metres), dtype=np.float32)
     depth[~(depth > 0.0)] = np.nan
     return depth
 
 
-def inverse_depth_from_image(msg: ImageMessage, max_pixels: int = MAX_PIXELS) -> FloatImage:
+def inverse_depth_from_image(msg: Any) -> FloatImage:
     """Return a 32FC1 image of relative depth as it is, float32 (H, W); 0 is far, not unknown.
 
     FrameError says what is wrong.
     """
     if msg.encoding != '32FC1':
         raise FrameError('bad_encoding', f'the image is {msg.encoding[:40]!r}, and not 32FC1')
-    return np.array(_pixels(msg, max_pixels)[0], np.float32)
+    return np.array(_pixels(msg)[0], np.float32)
 
 
-def fill_depth_image(msg: ImageMessage, depth_m: FloatImage, encoding: str = '32FC1') -> None:
-    """Write `depth_m` float32 (H, W), metres, into `msg`; everything but the header is set.
+def fill_depth_image(msg: Any, depth_m: FloatImage) -> None:
+    """Write `depth_m` float32 (H, W), metres, into `msg` as 32FC1; all but the header is set.
 
-    32FC1 keeps NaN, 16UC1 has 0 in its place and where millimetres do not fit. A depth of zero
-    becomes unknown: depth_image_proc would put a point into the camera.
+    NaN stays. A depth of zero becomes NaN: depth_image_proc would put a point into the camera.
     """
-    if encoding == '16UC1':
-        known = (depth_m > 0.0) & (depth_m < _MOST_MM * 0.001)
-        millimetres = np.rint(np.where(known, depth_m, 0.0) * 1000.0)
-        fill_image(msg, millimetres.astype(np.uint16), encoding)
-        return
     empty = depth_m <= 0.0
     # Hardly ever: what is copied otherwise is the message alone.
     if empty.any():
         depth_m = np.where(empty, np.float32(np.nan), depth_m)
-    fill_image(msg, depth_m, encoding)
+    fill_image(msg, depth_m, '32FC1')
 
 
-def _pixels(msg: ImageMessage, max_pixels: int) -> tuple[npt.NDArray[Any], float]:
-    """View the pixels (H, W), and give the metres of one unit."""
+def _pixels(msg: Any) -> tuple[npt.NDArray[Any], float]:
+    """Return a view of the pixels (H, W), and the metres of one unit."""
     if msg.encoding not in _ENCODINGS:
         raise FrameError(
             'bad_encoding',
@@ -70,10 +65,10 @@ def _pixels(msg: ImageMessage, max_pixels: int) -> tuple[npt.NDArray[Any], float
         )
     kind, metres = _ENCODINGS[msg.encoding]
     width, height, step = int(msg.width), int(msg.height), int(msg.step)
-    if not 0 < width * height <= max_pixels:
+    if not 0 < width * height <= MAX_PIXELS:
         raise FrameError(
             'bad_size',
-            f'the depth image is {width} x {height} pixels, not between 1 and {max_pixels} in '
+            f'the depth image is {width} x {height} pixels, not between 1 and {MAX_PIXELS} in '
             'all: look for a damaged header',
         )
     big_endian = bool(msg.is_bigendian)

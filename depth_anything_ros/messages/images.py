@@ -7,7 +7,7 @@ rosbags (`data` is a NumPy array) are served alike, and nothing of ROS is import
 from __future__ import annotations
 
 import sys
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,8 +21,6 @@ from depth_anything_ros.messages.image_headers import FORMATS, read_header
 
 __all__ = [
     'MAX_PIXELS',
-    'CompressedImageMessage',
-    'ImageMessage',
     'bgr_from_compressed',
     'bgr_from_image',
     'fill_compressed',
@@ -36,32 +34,13 @@ _DEPTH_HINT = 'that is a depth image: remap it to the reference topic (reference
 _UNREADABLE = 'cannot be decoded by OpenCV'
 _FILLED: dict[str, tuple[type[np.generic], int]] = {
     '32FC1': (np.float32, 1),
-    '16UC1': (np.uint16, 1),
     'bgr8': (np.uint8, 3),
     'mono8': (np.uint8, 1),
 }
 
 
-class ImageMessage(Protocol):
-    """The fields of sensor_msgs/Image that are used here."""
-
-    height: int
-    width: int
-    encoding: str
-    is_bigendian: int
-    step: int
-    data: Any
-
-
-class CompressedImageMessage(Protocol):
-    """The fields of sensor_msgs/CompressedImage that are used here."""
-
-    format: str
-    data: Any
-
-
-def bgr_from_image(msg: ImageMessage, max_pixels: int = MAX_PIXELS) -> BgrImage:
-    """Return the pixels of `msg` as uint8 (H, W, 3), channels blue, green, red.
+def bgr_from_image(msg: Any, max_pixels: int = MAX_PIXELS) -> BgrImage:
+    """Return the pixels of a sensor_msgs/Image as uint8 (H, W, 3), channels blue, green, red.
 
     bgr8 is a read-only view of `msg.data`, padded rows included: it must not outlive a change
     of the message. Every other encoding is one conversion into a new array. What is not in
@@ -80,8 +59,8 @@ def bgr_from_image(msg: ImageMessage, max_pixels: int = MAX_PIXELS) -> BgrImage:
     return layout.to_bgr(raw)
 
 
-def bgr_from_compressed(msg: CompressedImageMessage, max_pixels: int = MAX_PIXELS) -> BgrImage:
-    """Decode `msg` to uint8 (H, W, 3), channels blue, green, red.
+def bgr_from_compressed(msg: Any, max_pixels: int = MAX_PIXELS) -> BgrImage:
+    """Decode a sensor_msgs/CompressedImage to uint8 (H, W, 3), channels blue, green, red.
 
     The data decide on the format, whatever `format` says of it; grey and 16-bit images become
     bgr8. EXIF orientation is ignored, since camera_info describes the sensor. FrameError says
@@ -114,8 +93,8 @@ def bgr_from_compressed(msg: CompressedImageMessage, max_pixels: int = MAX_PIXEL
     return np.asarray(image, np.uint8)
 
 
-def fill_image(msg: ImageMessage, pixels: npt.NDArray[Any], encoding: str) -> None:
-    """Copy `pixels` into `msg` as 32FC1, 16UC1, mono8 (H, W) or bgr8 (H, W, 3).
+def fill_image(msg: Any, pixels: npt.NDArray[Any], encoding: str) -> None:
+    """Copy `pixels` into a sensor_msgs/Image: 32FC1, mono8 (H, W) or bgr8 (H, W, 3).
 
     Everything but the header is set. The type of the array must be that of the encoding.
     """
@@ -129,8 +108,8 @@ def fill_image(msg: ImageMessage, pixels: npt.NDArray[Any], encoding: str) -> No
     msg.data = stored(pixels, msg.data)
 
 
-def fill_compressed(msg: CompressedImageMessage, bgr: BgrImage, quality: int = 90) -> None:
-    """Encode `bgr` uint8 (H, W, 3) into `msg` as JPEG of `quality` 1 to 100.
+def fill_compressed(msg: Any, bgr: BgrImage, quality: int = 90) -> None:
+    """Encode `bgr` uint8 (H, W, 3) into a CompressedImage as JPEG of `quality` 1 to 100.
 
     Everything but the header is set, `format` as compressed_image_transport writes it.
     """
@@ -168,31 +147,28 @@ def _undecodable(kind: str, data: npt.NDArray[np.uint8], why: str) -> FrameError
     )
 
 
-def _bgr_from_cv_bridge(msg: ImageMessage) -> BgrImage:
+def _bgr_from_cv_bridge(msg: Any) -> BgrImage:
     """Let cv_bridge convert what this module does not know."""
     name = msg.encoding[:40]
+
+    def refusal(why: str, fix: str = '') -> FrameError:
+        known = ', '.join(ENCODINGS)
+        return FrameError('bad_encoding', f'{why}: {fix}publish one of {known}')
+
     try:
         # A cv_bridge built against another NumPy fails with more than ImportError.
         from cv_bridge import CvBridge
     except Exception as err:
-        raise FrameError(
-            'bad_encoding',
-            f'encoding {name!r} is not supported without cv_bridge ({type(err).__name__}): '
-            f'install it, or publish one of {", ".join(ENCODINGS)}',
-        ) from err
+        why = f'encoding {name!r} is not supported without cv_bridge ({type(err).__name__})'
+        raise refusal(why, 'install it, or ') from err
     try:
         image = np.asarray(CvBridge().imgmsg_to_cv2(msg, 'bgr8'))
     except Exception as err:
         why = ' '.join(str(err).split())[:120]
-        raise FrameError(
-            'bad_encoding',
-            f'encoding {name!r} is not supported, and cv_bridge refuses it ({why}): '
-            f'publish one of {", ".join(ENCODINGS)}',
+        raise refusal(
+            f'encoding {name!r} is not supported, and cv_bridge refuses it ({why})'
         ) from err
     if image.dtype != np.uint8 or image.shape != (int(msg.height), int(msg.width), 3):
-        raise FrameError(
-            'bad_encoding',
-            f'cv_bridge made {image.dtype} of shape {image.shape} out of encoding {name!r}: '
-            f'publish one of {", ".join(ENCODINGS)}',
-        )
+        made = f'{image.dtype} of shape {image.shape}'
+        raise refusal(f'cv_bridge made {made} out of encoding {name!r}')
     return image

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +13,7 @@ from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.geometry.planar_scan import PlanarScan
 from depth_anything_ros.messages.buffers import stored
 
-__all__ = [
-    'LaserScanMessage',
-    'fill_scan',
-    'scan_from_message',
-]
+__all__ = ['fill_scan', 'scan_from_message']
 
 MAX_BEAMS = 10_000_000
 """Ranges beyond which a scan is taken for a damaged message."""
@@ -25,22 +22,8 @@ MAX_BEAMS = 10_000_000
 _MOST_RAD = 4.0 * math.pi
 
 
-class LaserScanMessage(Protocol):
-    """The fields of sensor_msgs/LaserScan that are used here, `header` aside."""
-
-    angle_min: float
-    angle_max: float
-    angle_increment: float
-    time_increment: float
-    scan_time: float
-    range_min: float
-    range_max: float
-    ranges: Any
-    intensities: Any
-
-
-def scan_from_message(msg: LaserScanMessage) -> PlanarScan:
-    """Return the ranges with REP 117's infinities and NaN.
+def scan_from_message(msg: Any) -> PlanarScan:
+    """Return the ranges of a sensor_msgs/LaserScan with REP 117's infinities and NaN.
 
     Finite ranges outside the scanner's limits are to be discarded, and become NaN.
     FrameError('bad_scan') where angles or limits make no sense.
@@ -67,7 +50,7 @@ def scan_from_message(msg: LaserScanMessage) -> PlanarScan:
     return PlanarScan(_limited(ranges, low, high), start, step, low, high)
 
 
-def fill_scan(msg: LaserScanMessage, scan: PlanarScan) -> None:
+def fill_scan(msg: Any, scan: PlanarScan) -> None:
     """Write `scan` into `msg`, all beams of one instant; everything but the header is set."""
     msg.angle_min, msg.angle_increment = scan.bearing_min_rad, scan.step_rad
     msg.angle_max = scan.bearing_min_rad + scan.step_rad * (scan.ranges_m.size - 1)
@@ -79,19 +62,12 @@ def fill_scan(msg: LaserScanMessage, scan: PlanarScan) -> None:
 
 def _floats(values: Any) -> npt.NDArray[np.float32]:
     """Copy a sequence of numbers to float32 (N,)."""
-    try:
-        # A double beyond float32 becomes infinite.
-        with np.errstate(over='ignore'):
-            floats = np.array(values, np.float32)
-    except (TypeError, ValueError) as err:
-        raise _no_numbers(values) from err
-    if floats.ndim != 1:
-        raise _no_numbers(values)
-    return floats
-
-
-def _no_numbers(values: Any) -> FrameError:
-    return FrameError(
+    # A double beyond float32 becomes infinite.
+    with suppress(TypeError, ValueError), np.errstate(over='ignore', invalid='ignore'):
+        floats = np.array(values, np.float32)
+        if floats.ndim == 1:
+            return floats
+    raise FrameError(
         'bad_scan', f'ranges are a {type(values).__name__}, not a sequence of numbers'
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +12,10 @@ from depth_anything_ros.estimator.frame import Frame
 from depth_anything_ros.messages.camera_info import camera_from_info, fill_camera_info
 from depth_anything_ros.messages.depth_images import fill_depth_image
 from depth_anything_ros.messages.images import fill_compressed, fill_image
-from depth_anything_ros.messages.key_values import key_values
 from depth_anything_ros.messages.laser_scans import fill_scan
 from depth_anything_ros.messages.point_clouds import CloudWriter
 
-__all__ = ['OUTPUTS', 'Output', 'OutputWriter']
+__all__ = ['OUTPUTS', 'Output', 'OutputWriter', 'key_values']
 
 
 class OutputWriter:
@@ -53,7 +53,7 @@ class OutputWriter:
 
 
 Fill = Callable[[OutputWriter, Any, Frame, Any], bool]
-"""Writes a frame into a message, beside the CameraInfo of its image; False where it has none."""
+"""Writes a frame into a message, given the CameraInfo of its image; False for no message."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +143,20 @@ def _stats(writer: OutputWriter, out: Any, frame: Frame, info: Any) -> bool:
     status.values = key_values(figures | frame.scale.values(), pair)
     out.status = [status]
     return True
+
+
+def key_values(values: Mapping[str, object], make: Callable[..., Any]) -> list[Any]:
+    """Return one diagnostic_msgs/KeyValue each; figures are rounded, NaN is left empty.
+
+    `make` is that class, of rclpy or of rosbags.
+    """
+    return [make(key=key, value=_text(value)) for key, value in values.items()]
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        return '' if math.isnan(value) else f'{value:.6g}'
+    return str(value)
 
 
 _IMAGE = 'sensor_msgs/msg/Image'

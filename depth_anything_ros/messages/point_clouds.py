@@ -6,7 +6,8 @@ Messages are duck-typed, as in `images`.
 from __future__ import annotations
 
 import sys
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from depth_anything_ros.core.geometry.cloud import Cloud
 from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.messages.buffers import bytes_of, stored
 
-__all__ = ['MAX_POINTS', 'CloudWriter', 'PointCloudMessage', 'points_from_cloud']
+__all__ = ['CloudWriter', 'points_from_cloud']
 
 MAX_POINTS = 50_000_000
 """Points beyond which a cloud is taken for a damaged message."""
@@ -27,29 +28,7 @@ _TYPES = {1: 'i1', 2: 'u1', 3: 'i2', 4: 'u2', 5: 'i4', 6: 'u4', 7: 'f4', 8: 'f8'
 _FLOAT32 = 7
 
 
-class PointCloudMessage(Protocol):
-    """The fields of sensor_msgs/PointCloud2 that are used here, `header` aside."""
-
-    height: int
-    width: int
-    fields: Any
-    is_bigendian: bool
-    point_step: int
-    row_step: int
-    data: Any
-    is_dense: bool
-
-
-class PointFieldFactory(Protocol):
-    """The class sensor_msgs/PointField, of rclpy or of rosbags."""
-
-    def __call__(self, *, name: str, offset: int, datatype: int, count: int) -> Any:
-        """Make one."""
-
-
-def points_from_cloud(
-    msg: PointCloudMessage, max_points: int = MAX_POINTS
-) -> npt.NDArray[np.float32]:
+def points_from_cloud(msg: Any) -> npt.NDArray[np.float32]:
     """Return x, y, z of every point, row by row, as a new float32 (height * width, 3).
 
     Any layout and numeric type of the three fields is taken, in either byte order; NaN stays.
@@ -57,10 +36,10 @@ def points_from_cloud(
     projections read it.
     """
     height, width = int(msg.height), int(msg.width)
-    if height * width > max_points:
+    if height * width > MAX_POINTS:
         raise FrameError(
             'bad_size',
-            f'the cloud has {height} x {width} points, more than the limit of {max_points}: look '
+            f'the cloud has {height} x {width} points, more than the limit of {MAX_POINTS}: look '
             'for a damaged message',
         )
     point_step, row_step = int(msg.point_step), int(msg.row_step)
@@ -81,14 +60,14 @@ def points_from_cloud(
         )
     # Only now, as a damaged message may promise far more points than it has.
     columns = np.empty((3, height, width), np.float32)
-    # A double beyond float32 becomes infinite, and is left out as such.
-    with np.errstate(over='ignore'):
+    # A double beyond float32 becomes infinite, and is left out as such; a signalling NaN is a NaN.
+    with np.errstate(over='ignore', invalid='ignore'):
         for column, (offset, kind) in zip(columns, fields, strict=True):
             column[:] = np.ndarray((height, width), kind, data, offset, (row_step, point_step))
     return columns.reshape(3, height * width).T
 
 
-def _field(msg: PointCloudMessage, name: str, point_step: int) -> tuple[int, str]:
+def _field(msg: Any, name: str, point_step: int) -> tuple[int, str]:
     """Return the offset and type of a field; a count of 0 means 1 to many drivers."""
     for field in msg.fields:
         if field.name == name:
@@ -118,7 +97,7 @@ class CloudWriter:
     into `rgb` as PCL and RViz read it. One thread may use a writer: it keeps its buffer.
     """
 
-    def __init__(self, point_field: PointFieldFactory, *, color: bool, sigma: bool) -> None:
+    def __init__(self, point_field: Callable[..., Any], *, color: bool, sigma: bool) -> None:
         names = ['x', 'y', 'z', *(['rgb'] if color else []), *(['sigma'] if sigma else [])]
         self._fields = [
             point_field(name=name, offset=4 * place, datatype=_FLOAT32, count=1)
@@ -127,7 +106,7 @@ class CloudWriter:
         self._color, self._sigma = color, sigma
         self._buffer = np.zeros((0, 0, len(names)), np.float32)
 
-    def fill(self, msg: PointCloudMessage, cloud: Cloud) -> None:
+    def fill(self, msg: Any, cloud: Cloud) -> None:
         """Write `cloud` into `msg`; everything but the header is set.
 
         An organised cloud stays so, with NaN. The cloud must have what the layout asks for.

@@ -96,13 +96,9 @@ class MessageScene:
         self._messages, self._parameters = messages, parameters
         self._frame_id, self._stamp_ns, self._size = frame_id, stamp_ns, size
         # Another thread may change it while the network runs.
-        self._kind = messages.kind
-        self._early = messages.nearest(stamp_ns, parameters.reference.sync_tolerance_s)
-
-    @property
-    def kind(self) -> ReferenceKind | None:
+        self.kind = messages.kind
         """What the reference is; None where there is none."""
-        return self._kind
+        self._early = messages.nearest(stamp_ns, parameters.reference.sync_tolerance_s)
 
     def camera(self) -> Camera:
         """Return the intrinsics of the image; FrameError where they are not known."""
@@ -113,7 +109,7 @@ class MessageScene:
 
         FrameError where there is none, or where it cannot be read.
         """
-        if self._kind is ReferenceKind.GROUND_PLANE:
+        if self.kind is ReferenceKind.GROUND_PLANE:
             return self._ground()
         tolerance_s = self._parameters.reference.sync_tolerance_s
         late = self._messages.nearest(self._stamp_ns, tolerance_s)
@@ -124,7 +120,7 @@ class MessageScene:
         if pair.stamp_ns == used_ns:
             return None
         kind, message = pair.value
-        if kind is None or kind is not self._kind:
+        if kind is None or kind is not self.kind:
             raise FrameError('no_reference', 'the reference type changed during this frame')
         info = self._messages.reference_info
         return reference_from_message(

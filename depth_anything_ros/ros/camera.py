@@ -22,7 +22,6 @@ from depth_anything_ros.ros.qos import (
     create_subscription,
     input_problem,
     is_remapped,
-    type_name,
 )
 from depth_anything_ros.ros.reference_input import ReferenceInput
 from depth_anything_ros.ros.telemetry import SequenceNumbers, Telemetry
@@ -49,16 +48,18 @@ class NodeCamera:
         self,
         node: LifecycleNode,
         name: str,
-        parameters: Callable[[], Parameters],
+        parameters: Parameters,
         offer: Callable[[str, ReceivedImage], bool],
         need_transforms: Callable[[], None],
     ) -> None:
         """`name` goes before every topic, '' for a camera without one.
 
-        `parameters` returns those in force. `offer` leaves an image for the worker, and returns
-        whether it replaced a waiting one. `need_transforms` is called before tf is needed.
+        `offer` leaves an image for the worker, and returns whether it replaced a waiting one.
+        `need_transforms` is called before tf is needed.
         """
         self.name = name
+        self.parameters = parameters
+        """Those in force; whoever changes them changes those of `stream` too."""
         self.telemetry = Telemetry()
         self.messages = SceneMessages()
         self.stream: DepthStream | None = None
@@ -67,17 +68,11 @@ class NodeCamera:
         self.reference = ReferenceInput(node, prefix, self.messages, need_transforms)
         self._node = node
         self._prefix = prefix
-        self._parameters = parameters
         self._offer = offer
         self._image_input: Subscription | None = None
         self._info_input: Subscription | None = None
         self._numbers = SequenceNumbers()
         self._info_problem = ''
-
-    @property
-    def parameters(self) -> Parameters:
-        """Those of this camera, in force."""
-        return self._parameters()
 
     def open_inputs(self, stream: DepthStream) -> None:
         """Subscribe, with nothing remembered from an earlier activation."""
@@ -90,7 +85,7 @@ class NodeCamera:
         self._image_input = create_subscription(
             self._node,
             CompressedImage if compressed else Image,
-            self._image_topic(compressed),
+            self._subscribed_topic(compressed),
             SENSOR,
             self._receive,
         )
@@ -113,17 +108,19 @@ class NodeCamera:
         return str(self._image_input.topic_name) if self._image_input else ''
 
     def problem(self) -> str:
-        """Return what keeps this camera from receiving or from being heard; '' for nothing."""
-        return self._input_problem(self._image_input) or self.outputs.problem()
+        """Return what keeps images from arriving or outputs from subscribers; '' for nothing."""
+        if self._image_input is None:
+            return ''
+        return input_problem(self._node, self._image_input) or self.outputs.problem()
 
     def camera_info_problem(self) -> str:
         """Return why there are no intrinsics; '' if there are, or while not subscribed."""
         if self._info_input is not None and self.messages.camera_info is None:
-            return self._input_problem(self._info_input) or 'none received'
+            return input_problem(self._node, self._info_input) or 'none received'
         return self._info_problem
 
     def check_camera_info(self, width: int, height: int) -> None:
-        """Look whether the camera_info fits an image of this size, for `camera_info_problem`."""
+        """Note whether camera_info fits an image of this size, for `camera_info_problem`."""
         if self.messages.camera_info is None:
             return
         rectified = self.parameters.rectified
@@ -171,7 +168,7 @@ class NodeCamera:
     def _receive_info(self, message: CameraInfo) -> None:
         self.messages.camera_info = message
 
-    def _image_topic(self, compressed: bool) -> str:
+    def _subscribed_topic(self, compressed: bool) -> str:
         """Follow image_transport: the transport's name goes behind the remapped base topic."""
         topic = f'{self._prefix}image'
         if not compressed:
@@ -180,12 +177,6 @@ class NodeCamera:
         if is_remapped(self._node, own):
             return own
         return self._node.resolve_topic_name(topic) + '/compressed'
-
-    def _input_problem(self, subscription: Subscription | None) -> str:
-        if subscription is None:
-            return ''
-        kind = type_name(subscription.msg_type)
-        return input_problem(self._node, subscription.topic_name, kind)
 
     def _distortion_doubt(self) -> str:
         """Return why an image taken as rectified looks as if it were not; '' if it does not."""

@@ -1,27 +1,29 @@
-"""The statuses of /diagnostics on a stream of images, from plain figures."""
+"""What /diagnostics and ~/status say, from the state of the node and of its cameras."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-from depth_anything_ros.core.parameters import DiagnosticsParameters
-from depth_anything_ros.core.types import ReferenceKind
-from depth_anything_ros.messages.key_values import key_values
+from depth_anything_ros.backends.base import BackendInfo, NetworkOutput
+from depth_anything_ros.core.parameters import Parameters
+from depth_anything_ros.core.processor import process_status
+from depth_anything_ros.messages.outputs import key_values
 from depth_anything_ros.metric.scale import Scale
-from depth_anything_ros.ros.telemetry import CLOCKS_DISAGREE_S, Outcome, Telemetry
+from depth_anything_ros.ros.camera import NodeCamera
+from depth_anything_ros.ros.telemetry import CLOCKS_DISAGREE_S, Outcome
 
 __all__ = [
-    'Trouble',
+    'Snapshot',
     'Verdict',
-    'latency_verdict',
-    'metric_verdict',
+    'camera_verdicts',
+    'joint_status',
+    'model_verdict',
     'status_message',
-    'stream_trouble',
-    'throughput_verdict',
+    'status_verdict',
 ]
 
 OK, WARN, ERROR, STALE = (
@@ -31,6 +33,7 @@ OK, WARN, ERROR, STALE = (
     DiagnosticStatus.STALE,
 )
 
+_SILENT = 'the publisher is silent'
 _WARNINGS = {
     'few_inliers': 'half of the reference may be wrong: check extrinsics, stamps and reflections',
     'rejected_region': 'a whole region of the reference does not fit: check extrinsics, and for '
@@ -43,14 +46,38 @@ _WARNINGS = {
 
 
 @dataclass(frozen=True)
+class Snapshot:
+    """What the node is at this moment.
+
+    `failure` is why the last transition or download failed, `progress` how far a download is,
+    `degraded` why the network runs at less than was asked for, each '' for nothing.
+    """
+
+    state: str
+    failure: str
+    progress: str
+    parameters: Parameters
+    backend: BackendInfo | None
+    degraded: str
+    cameras: Mapping[str, NodeCamera]
+
+    @property
+    def hardware_id(self) -> str:
+        """The device that the network runs on, or is to run on."""
+        return self.backend.device if self.backend else self.parameters.device
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """One status before it becomes a message; `level` is that of DiagnosticStatus."""
+    """One status before it becomes a message; `level` is that of DiagnosticStatus.
+
+    `code` says what is wrong without figures: it is the same for as long as the same is wrong.
+    """
 
     level: bytes
     message: str
     values: Mapping[str, object] = field(default_factory=dict)
-    codes: tuple[str, ...] = ()
-    """What is wrong, without figures: the same for as long as the same is wrong."""
+    code: str = ''
 
 
 def status_message(name: str, hardware_id: str, verdict: Verdict) -> DiagnosticStatus:
@@ -64,54 +91,128 @@ def status_message(name: str, hardware_id: str, verdict: Verdict) -> DiagnosticS
     )
 
 
-@dataclass(frozen=True)
-class Trouble:
-    """What keeps a stream of images from flowing; `text` is '' for nothing.
+def model_verdict(now: Snapshot) -> Verdict:
+    """Return what runs, and whether it is what was asked for."""
+    values: dict[str, object] = {
+        'variant': now.parameters.variant,
+        'checkpoint': now.parameters.checkpoint,
+        'memory_mb': process_status().get('VmRSS', math.nan) / 1024,
+    }
+    if now.backend is None:
+        level = ERROR if now.failure and not now.progress else STALE
+        return Verdict(level, now.progress or now.failure or f'the node is {now.state}', values)
+    values |= {
+        'weights_sha256': now.backend.weights.sha256,
+        'backend': now.backend.name,
+        'device': now.backend.device,
+        'precision': now.backend.precision,
+        'input_size': now.backend.input_size,
+    }
+    troubles = [now.degraded, *now.backend.notices]
+    if not now.backend.weights.known:
+        troubles.append(now.backend.weights.notices()[0])
+    if any(troubles):
+        return Verdict(WARN, '; '.join(filter(None, troubles)), values)
+    return Verdict(OK, f'{now.backend.variant} on {now.backend.device}', values)
 
-    `code` is the same for as long as the same is wrong. `silent`: no image comes in.
+
+def camera_verdicts(now: Snapshot, camera: NodeCamera, problem: str) -> dict[str, Verdict]:
+    """Return what /diagnostics says of a camera, by part.
+
+    `problem` is what the graph shows to be wrong with its topics, '' for nothing.
     """
+    if now.state != 'active':
+        silent = Verdict(STALE, f'the node is {now.state}')
+        return dict.fromkeys(('throughput', 'latency', 'alignment'), silent)
+    return {
+        'throughput': _throughput_verdict(camera, problem),
+        'latency': _latency_verdict(camera),
+        'alignment': _metric_verdict(now, camera),
+    }
 
-    level: bytes = OK
-    code: str = ''
-    text: str = ''
-    silent: bool = False
+
+def status_verdict(now: Snapshot, camera: NodeCamera, problem: str) -> Verdict:
+    """Return the ~/status of a camera; `problem` as for `camera_verdicts`."""
+    idle = now.state == 'active' and not camera.outputs.wanted()
+    metric = _metric_verdict(now, camera)
+    values: dict[str, object] = {
+        'state': now.state,
+        'idle': idle,
+        'degraded': bool(now.degraded),
+        'metric_valid': metric.values['metric_valid'] and now.state == 'active' and not idle,
+        'metric_source': metric.values['metric_source'],
+        'metric_reason': metric.values['metric_reason'],
+        'camera_info': camera.camera_info_problem() or 'ok',
+    }
+    if now.failure:
+        return Verdict(ERROR, now.failure, values)
+    if now.progress:
+        return Verdict(OK, now.progress, values)
+    if now.state != 'active':
+        return Verdict(OK, f'{now.state}: no depth before configure and activate', values)
+    trouble = _stream_trouble(camera, problem)
+    warnings = {trouble.code: trouble.message}
+    if now.backend is not None and now.backend.weights.random:
+        warnings['random weights'] = 'random weights: the output means nothing'
+    warnings['degraded'] = now.degraded
+    if metric.level == WARN and not idle:
+        warnings[f'metric: {metric.code}'] = metric.message
+    if values['metric_valid'] and values['camera_info'] != 'ok':
+        warnings['camera_info'] = f'camera_info: {values["camera_info"]}'
+    found = {code: text for code, text in warnings.items() if text}
+    if found:
+        level = max(trouble.level, WARN)
+        return Verdict(level, '; '.join(found.values()), values, '; '.join(found))
+    if idle:
+        return Verdict(OK, 'idle: nobody subscribes to an output', values)
+    return Verdict(OK, metric.message if values['metric_valid'] else 'relative depth', values)
 
 
-def stream_trouble(
-    telemetry: Telemetry, limits: DiagnosticsParameters, topic: str, problem: str
-) -> Trouble:
-    """Return whether images come in on `topic` and frames go out, and why not.
+def joint_status(cameras: Mapping[str, Verdict]) -> Verdict:
+    """Sum up the status of every camera."""
+    verdicts = [*cameras.values()]
+    if len({verdict.message for verdict in verdicts}) == 1:
+        message = verdicts[0].message
+    else:
+        message = '; '.join(f'{name}: {verdict.message}' for name, verdict in cameras.items())
+    values = {
+        'state': verdicts[0].values['state'],
+        'idle': all(verdict.values['idle'] for verdict in verdicts),
+        'degraded': verdicts[0].values['degraded'],
+    }
+    code = '; '.join(f'{name}: {each.code}' for name, each in cameras.items() if each.code)
+    return Verdict(max(verdict.level for verdict in verdicts), message, values, code)
 
-    `problem` says what the graph shows to be wrong with the topics, '' for nothing.
-    """
-    if telemetry.silent_s() > limits.stale_after_s:
-        why = problem or 'the publisher is silent'
-        return Trouble(WARN, f'no image: {why}', f'no image on {topic}: {why}', silent=True)
+
+def _stream_trouble(camera: NodeCamera, problem: str) -> Verdict:
+    """Return why no images come in or no frames go out; without a message if they do."""
+    telemetry, topic = camera.telemetry, camera.image_topic()
+    if telemetry.silent_s() > camera.parameters.diagnostics.stale_after_s:
+        why = problem or _SILENT
+        return Verdict(WARN, f'no image on {topic}: {why}', code=f'no image: {why}')
     if problem:
-        return Trouble(WARN, problem, problem)
-    if telemetry.throughput()['output_hz'] > 0.0:
-        return Trouble()
+        return Verdict(WARN, problem, code=problem)
+    if telemetry.output_hz() > 0.0:
+        return Verdict(OK, '')
     if telemetry.every_image_refused():
         reason, text = telemetry.last_invalid
-        return Trouble(ERROR, f'refused: {reason}', f'every image is refused: {text}')
+        return Verdict(ERROR, f'every image is refused: {text}', code=f'refused: {reason}')
     if telemetry.last_outcome is Outcome.TOO_OLD:
         text = f'every image on {topic} is older than max_image_age_s'
-        return Trouble(WARN, 'too old', text)
-    return Trouble()
+        return Verdict(WARN, text, code='too old')
+    return Verdict(OK, '')
 
 
-def throughput_verdict(
-    telemetry: Telemetry, limits: DiagnosticsParameters, topic: str, problem: str
-) -> Verdict:
-    """Return the rates, and what `stream_trouble` says."""
+def _throughput_verdict(camera: NodeCamera, problem: str) -> Verdict:
+    telemetry, limits = camera.telemetry, camera.parameters.diagnostics
     values = telemetry.throughput()
-    trouble = stream_trouble(telemetry, limits, topic, problem)
-    if trouble.silent:
-        why = problem or 'the publisher is silent'
-        text = f'no image for {telemetry.silent_s():.1f} s on {topic}: {why}'
-        return Verdict(trouble.level, text, values)
-    if trouble.text:
-        return Verdict(trouble.level, trouble.text, values)
+    silent_s = telemetry.silent_s()
+    if silent_s > limits.stale_after_s:
+        text = f'no image for {silent_s:.1f} s on {camera.image_topic()}: {problem or _SILENT}'
+        return Verdict(WARN, text, values)
+    trouble = _stream_trouble(camera, problem)
+    if trouble.message:
+        return replace(trouble, values=values)
     in_hz, out_hz = values['input_hz'], values['output_hz']
     if telemetry.last_outcome is Outcome.IDLE:
         return Verdict(OK, f'{in_hz:.1f} Hz in, nothing asked for', values)
@@ -122,53 +223,13 @@ def throughput_verdict(
     return Verdict(OK, rates, values)
 
 
-def metric_verdict(
-    telemetry: Telemetry, limits: DiagnosticsParameters, kind: ReferenceKind | None, problem: str
-) -> Verdict:
-    """Return whether there are metres, by the frame published last.
-
-    `problem` says why messages of the reference cannot arrive, '' for nothing known.
-    """
-    scale = telemetry.scale
-    values = scale.values() | telemetry.unscaled()
-    if telemetry.last_outcome is not Outcome.PUBLISHED:
-        values |= _without_image(scale)
-        level = WARN if problem else OK
-        return Verdict(level, problem or 'no frame published', values, (problem,))
-    if telemetry.silent_s() > limits.stale_after_s:
-        values |= _without_image(scale)
-        return Verdict(STALE, 'no image to align', values)
-    why = problem or scale.message
-    codes: tuple[str, ...] = (problem or scale.reason,)
-    by = 'its training' if scale.source == 'checkpoint' else kind.value if kind else ''
-    if not scale.valid:
-        level = WARN if kind or problem else OK
-        return Verdict(level, f'no metric depth: {why}', values, codes)
-    if scale.reason and (kind or problem):
-        kept = 'held' if scale.source == 'reference' else 'by its training alone'
-        return Verdict(WARN, f'metric depth {kept}: {why}', values, ('held', *codes))
-    warning = scale.alignment.warning if scale.alignment else ''
-    missing = telemetry.missing
-    troubles = [_WARNINGS.get(warning, warning), *map(str, missing.values())]
-    if any(troubles):
-        text = '; '.join(filter(None, troubles))
-        codes = (warning, *(error.reason for error in missing.values()))
-        return Verdict(WARN, f'metric depth by {by}: {text}', values, codes)
-    return Verdict(OK, f'metric depth by {by}', values)
-
-
-def _without_image(scale: Scale) -> dict[str, object]:
-    reason = scale.reason or 'no_image'
-    return {'metric_valid': False, 'metric_source': '', 'metric_reason': reason}
-
-
-def latency_verdict(telemetry: Telemetry, limits: DiagnosticsParameters) -> Verdict:
+def _latency_verdict(camera: NodeCamera) -> Verdict:
     """Return how long a frame takes, and whether the stamps can be believed."""
-    values = telemetry.latency()
+    values = camera.telemetry.latency()
     median_ms = values['latency_p50_ms']
     if math.isnan(median_ms):
         return Verdict(OK, 'no frame yet', values)
-    offset_s = telemetry.clock_offset_s()
+    offset_s = camera.telemetry.clock_offset_s()
     if abs(offset_s) > CLOCKS_DISAGREE_S:
         side = 'behind' if offset_s > 0 else 'ahead of'
         return Verdict(
@@ -178,7 +239,42 @@ def latency_verdict(telemetry: Telemetry, limits: DiagnosticsParameters) -> Verd
             values,
         )
     message = f'{median_ms:.0f} ms from receipt, {values["age_p50_ms"]:.0f} ms from stamp'
-    if median_ms > limits.max_latency_s * 1e3:
+    if median_ms > camera.parameters.diagnostics.max_latency_s * 1e3:
         fix = 'lower input_size or take a smaller variant'
         return Verdict(WARN, f'{message}: over diagnostics.max_latency_s, {fix}', values)
     return Verdict(OK, message, values)
+
+
+def _metric_verdict(now: Snapshot, camera: NodeCamera) -> Verdict:
+    """Return whether there are metres, by the frame published last."""
+    telemetry, kind = camera.telemetry, camera.messages.kind
+    by_training = now.backend is not None and now.backend.output is NetworkOutput.METRES
+    problem = camera.reference.problem(camera.outputs.metric_wanted() and not by_training)
+    scale = telemetry.scale
+    values = scale.values() | telemetry.unscaled()
+    if telemetry.last_outcome is not Outcome.PUBLISHED:
+        values |= _without_image(scale)
+        level = WARN if problem else OK
+        return Verdict(level, problem or 'no frame published', values, problem)
+    if telemetry.silent_s() > camera.parameters.diagnostics.stale_after_s:
+        return Verdict(STALE, 'no image to align', values | _without_image(scale))
+    why, code = problem or scale.message, problem or scale.reason
+    if not scale.valid:
+        level = WARN if kind or problem else OK
+        return Verdict(level, f'no metric depth: {why}', values, code)
+    if scale.reason and (kind or problem):
+        kept = 'held' if scale.source == 'reference' else 'by its training alone'
+        return Verdict(WARN, f'metric depth {kept}: {why}', values, f'held: {code}')
+    by = 'its training' if scale.source == 'checkpoint' else kind.value if kind else ''
+    warning = scale.alignment.warning if scale.alignment else ''
+    missing = telemetry.missing.values()
+    text = '; '.join(filter(None, [_WARNINGS.get(warning, warning), *map(str, missing)]))
+    if text:
+        code = ' '.join([warning, *(error.reason for error in missing)])
+        return Verdict(WARN, f'metric depth by {by}: {text}', values, code)
+    return Verdict(OK, f'metric depth by {by}', values)
+
+
+def _without_image(scale: Scale) -> dict[str, object]:
+    reason = scale.reason or 'no_image'
+    return {'metric_valid': False, 'metric_source': '', 'metric_reason': reason}

@@ -52,8 +52,8 @@ class FrameLoop:
     ) -> None:
         """`cameras` may be filled later, before the first image.
 
-        `on_scale` is called where there are metres for the first time or no more, or for another
-        reason, `on_error` for an error that is of no image; both on the worker's thread.
+        `on_scale` is called when the metric scale becomes valid or invalid, or the reason changes,
+        `on_error` for an error that belongs to no image; both on the worker's thread.
         """
         self.worker: Worker[ReceivedImage] = Worker(self._process, on_error)
         self.network: SharedNetwork | None = None
@@ -100,7 +100,7 @@ class FrameLoop:
             height, width = bgr.shape[:2]
             camera.check_camera_info(width, height)
             image.stream.check(bgr, times)
-        except Exception as error:  # noqa: BLE001  it is that of this image alone
+        except Exception as error:  # noqa: BLE001  it concerns this image alone
             camera.refuse(image, error)
             return None
         scene = MessageScene(
@@ -123,7 +123,7 @@ class FrameLoop:
             frame = image.stream.frame(output, taken.bgr, taken.stamp_ns, taken.scene, times)
             header, info = image.message.header, camera.messages.camera_info
             camera.outputs.publish(frame, header, info, is_current)
-        except Exception as error:  # noqa: BLE001  it is that of this image alone
+        except Exception as error:  # noqa: BLE001  it concerns this image alone
             camera.refuse(image, error)
             return
         if not is_current():

@@ -1,4 +1,4 @@
-"""A lifecycle node that outlives its own failures: each is logged, kept, and answered."""
+"""A lifecycle node that survives failed transitions: each is logged, kept and reported."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ class ManagedNode(LifecycleNode):
         """Whether it was shut down."""
         self.failure = ''
         """Why the last transition failed; '' if it did not."""
+        self.transition_hint = ''
+        """What may lead to requests that do not fit the state; '' for nothing."""
         # rclpy lets a request that does not fit the state end the executor.
         answer = self._service_change_state.callback
         self._service_change_state.callback = partial(self._change_state, answer)
@@ -44,24 +46,20 @@ class ManagedNode(LifecycleNode):
     def _cleanup(self) -> None:
         raise NotImplementedError
 
-    def _misfit(self) -> str:
-        """Say what may lead to requests that do not fit the state; '' for nothing."""
-        return ''
-
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Follow rclpy."""
+        """Override LifecycleNode."""
         return self._transition(self._configure, super().on_configure, state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Follow rclpy."""
+        """Override LifecycleNode."""
         return self._transition(self._activate, super().on_activate, state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Follow rclpy."""
+        """Override LifecycleNode."""
         return self._transition(self._deactivate, super().on_deactivate, state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Follow rclpy."""
+        """Override LifecycleNode."""
         return self._transition(self._cleanup, super().on_cleanup, state)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -79,7 +77,7 @@ class ManagedNode(LifecycleNode):
         return str(self._state_machine.current_state[1])
 
     def log_error(self, error: BaseException) -> None:
-        """Log one line for what says how to fix it, all there is for anything else."""
+        """Log the message of a DepthAnythingError, the traceback of anything else."""
         if isinstance(error, DepthAnythingError):
             self.get_logger().error(str(error))
         else:
@@ -116,7 +114,7 @@ class ManagedNode(LifecycleNode):
             return answer(request, response)
         except RCLError as error:
             asked = request.transition.label or request.transition.id
-            hint = self._misfit()
+            hint = self.transition_hint
             self.get_logger().error(
                 f"transition '{asked}' is not possible in state '{self.state()}' ({error})"
                 + (f'; {hint}' if hint else '')

@@ -25,13 +25,13 @@ from depth_anything_ros.core.parameters import (
     parameters_from_flat,
 )
 
-__all__ = ['NodeParameters', 'descriptor_from_entry']
+__all__ = ['NodeParameters']
 
 _RCL_PREFIXES = ('qos_overrides.', 'use_sim_time', 'start_type_description_service')
 """Of parameters that rclpy declares by itself, some of them later."""
 
 
-def descriptor_from_entry(entry: Entry) -> ParameterDescriptor:
+def _descriptor(entry: Entry) -> ParameterDescriptor:
     """Describe one parameter so that `ros2 param describe` reads well."""
     descriptor = ParameterDescriptor(
         description=entry.description,
@@ -101,7 +101,7 @@ class NodeParameters:
         if entry.name in overrides:
             value = entry.check(overrides[entry.name].value)
             overrides[entry.name] = Parameter(entry.name, value=value)
-        descriptor = descriptor_from_entry(entry)
+        descriptor = _descriptor(entry)
         return entry.check(
             self._node.declare_parameter(entry.name, entry.default, descriptor).value
         )

@@ -17,23 +17,15 @@ from sensor_msgs.msg import (
 )
 
 from depth_anything_ros.estimator.frame import Frame
-from depth_anything_ros.messages.outputs import OUTPUTS, OutputWriter
-from depth_anything_ros.ros.qos import OUTPUT, create_managed_publisher, output_problem
+from depth_anything_ros.messages.outputs import OUTPUTS, Output, OutputWriter
+from depth_anything_ros.ros.qos import OUTPUT, create_managed_publisher, output_problem, type_name
 
 __all__ = ['TYPES', 'Outputs']
 
-TYPES: dict[str, type] = {
-    'diagnostic_msgs/msg/DiagnosticArray': DiagnosticArray,
-    'diagnostic_msgs/msg/DiagnosticStatus': DiagnosticStatus,
-    'diagnostic_msgs/msg/KeyValue': KeyValue,
-    'sensor_msgs/msg/CameraInfo': CameraInfo,
-    'sensor_msgs/msg/CompressedImage': CompressedImage,
-    'sensor_msgs/msg/Image': Image,
-    'sensor_msgs/msg/LaserScan': LaserScan,
-    'sensor_msgs/msg/PointCloud2': PointCloud2,
-    'sensor_msgs/msg/PointField': PointField,
-}
-"""What makes the messages, by type name."""
+_MESSAGES = (Image, CompressedImage, CameraInfo, PointCloud2, PointField, LaserScan)
+_DIAGNOSTICS = (DiagnosticArray, DiagnosticStatus, KeyValue)
+TYPES: dict[str, type] = {type_name(each): each for each in (*_MESSAGES, *_DIAGNOSTICS)}
+"""The classes of the messages, by type name."""
 
 
 class Outputs:
@@ -43,13 +35,13 @@ class Outputs:
         """`prefix` goes before every topic, '' or that of a camera as in 'front/'."""
         self._node = node
         self._prefix = prefix
-        self._publishers: dict[str, LifecyclePublisher] = {}
+        self._publishers: dict[Output, LifecyclePublisher] = {}
         self._writer = OutputWriter(TYPES, node.get_fully_qualified_name())
 
     def open(self) -> None:
         """Create the publishers."""
         for output in OUTPUTS:
-            self._publishers[output.name] = create_managed_publisher(
+            self._publishers[output] = create_managed_publisher(
                 self._node, TYPES[output.type], f'~/{self._prefix}{output.name}', OUTPUT
             )
 
@@ -65,9 +57,9 @@ class Outputs:
 
     def metric_wanted(self) -> bool:
         """Return whether an output in metres has a subscriber."""
-        publishers = self._publishers
         return any(
-            output.metric and _has_subscriber(publishers.get(output.name)) for output in OUTPUTS
+            output.metric and _has_subscriber(publisher)
+            for output, publisher in self._publishers.items()
         )
 
     def problem(self) -> str:
@@ -85,10 +77,8 @@ class Outputs:
 
         `header` is that of the image, `info` its CameraInfo or None.
         """
-        publishers = self._publishers
-        for output in OUTPUTS:
-            publisher = publishers.get(output.name)
-            if publisher is None or not _has_subscriber(publisher):
+        for output, publisher in [*self._publishers.items()]:
+            if not _has_subscriber(publisher):
                 continue
             message = self._writer.message(output, frame, header, info)
             if message is not None and is_current():
@@ -96,5 +86,5 @@ class Outputs:
                     publisher.publish(message)
 
 
-def _has_subscriber(publisher: LifecyclePublisher | None) -> bool:
-    return publisher is not None and publisher.get_subscription_count() > 0
+def _has_subscriber(publisher: LifecyclePublisher) -> bool:
+    return bool(publisher.get_subscription_count() > 0)

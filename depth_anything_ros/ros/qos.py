@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
@@ -11,7 +12,6 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import (
     DurabilityPolicy,
-    HistoryPolicy,
     QoSCompatibility,
     QoSProfile,
     ReliabilityPolicy,
@@ -44,31 +44,23 @@ __all__ = [
     'type_name',
 ]
 
-SENSOR = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT
-)
+SENSOR = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 """Inputs: reaches best-effort and reliable publishers, never queues (REP 2003)."""
 
-REFERENCE = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.BEST_EFFORT
-)
+REFERENCE = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
 """The metric reference: each is wanted, the one nearest to the image most."""
 
-OUTPUT = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE
-)
+OUTPUT = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 """Outputs: reaches best-effort and reliable subscribers."""
 
 LATCHED = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST,
     depth=1,
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
 """Status: whoever comes late still gets the last one."""
 
-
-RECENT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10)
+RECENT = QoSProfile(depth=10)
 """Diagnostics: as every node publishes them."""
 
 
@@ -78,9 +70,7 @@ def create_publisher(node: Node, message_type: type, topic: str, profile: QoSPro
     Raises SettingError for a qos_overrides parameter that means nothing.
     """
     with _overridable(node, topic):
-        return node.create_publisher(
-            message_type, topic, _copy(profile), qos_overriding_options=_overrides()
-        )
+        return node.create_publisher(message_type, topic, **_options(profile))
 
 
 def create_managed_publisher(
@@ -89,7 +79,7 @@ def create_managed_publisher(
     """Advertise `topic`, silent unless the node is active; raises as `create_publisher`."""
     with _overridable(node, topic):
         publisher: LifecyclePublisher = node.create_lifecycle_publisher(
-            message_type, topic, _copy(profile), qos_overriding_options=_overrides()
+            message_type, topic, **_options(profile)
         )
     return publisher
 
@@ -106,13 +96,7 @@ def create_subscription(
     Raises SettingError for a qos_overrides parameter that means nothing.
     """
     with _overridable(node, topic):
-        return node.create_subscription(
-            message_type,
-            topic,
-            callback,
-            _copy(profile),
-            qos_overriding_options=_overrides(),
-        )
+        return node.create_subscription(message_type, topic, callback, **_options(profile))
 
 
 def create_filter(
@@ -129,20 +113,14 @@ def create_filter(
     if Subscriber is None:
         return create_subscription(node, message_type, topic, profile, callback)
     with _overridable(node, topic):
-        subscriber = Subscriber(
-            node,
-            message_type,
-            topic,
-            qos_profile=_copy(profile),
-            qos_overriding_options=_overrides(),
-        )
+        subscriber = Subscriber(node, message_type, topic, **_options(profile))
     subscriber.registerCallback(callback)
     subscription: Subscription = subscriber.sub
     return subscription
 
 
 def type_name(message_type: Any) -> str:
-    """Return the name of a message's class as the graph tells it: 'sensor_msgs/msg/Image'."""
+    """Return the name of a message's class in the graph: 'sensor_msgs/msg/Image'."""
     package = message_type.__module__.split('.')[0]
     return f'{package}/msg/{message_type.__name__}'
 
@@ -153,11 +131,9 @@ def is_remapped(node: Node, topic: str) -> bool:
     return bool(resolved != node.resolve_topic_name(topic, only_expand=True))
 
 
-def input_problem(node: Node, topic: str, type_name: str) -> str:
-    """Return why nothing can arrive on `topic`, a full name; '' if something can.
-
-    `type_name` is what this node subscribes to, like 'sensor_msgs/msg/Image'.
-    """
+def input_problem(node: Node, subscription: Subscription) -> str:
+    """Return why nothing can arrive on a subscription of `node`; '' if something can."""
+    topic, own_type = subscription.topic_name, type_name(subscription.msg_type)
     publishers = node.get_publishers_info_by_topic(topic)
     if not publishers:
         return f'no publisher on {topic}'
@@ -166,10 +142,10 @@ def input_problem(node: Node, topic: str, type_name: str) -> str:
         return ''
     problems = []
     for publisher in publishers:
-        if publisher.topic_type != type_name:
+        if publisher.topic_type != own_type:
             problems.append(
                 f'{_name(publisher)} publishes {publisher.topic_type} on {topic}, this node '
-                f'subscribes to {type_name}: see image_transport'
+                f'subscribes to {own_type}: see image_transport'
             )
         elif why := _mismatch(publisher, own):
             problems.append(
@@ -208,22 +184,16 @@ def _overridable(node: Node, topic: str) -> Iterator[None]:
         ) from err
 
 
-def _overrides() -> QoSOverridingOptions:
-    return QoSOverridingOptions.with_default_policies()
-
-
-def _copy(profile: QoSProfile) -> QoSProfile:
-    """Copy it, because rclpy writes the overrides of one topic into what it is given."""
-    return QoSProfile(
-        history=profile.history,
-        depth=profile.depth,
-        reliability=profile.reliability,
-        durability=profile.durability,
-    )
+def _options(profile: QoSProfile) -> dict[str, Any]:
+    """Return a copy, because rclpy writes the overrides of one topic into what it is given."""
+    return {
+        'qos_profile': copy(profile),
+        'qos_overriding_options': QoSOverridingOptions.with_default_policies(),
+    }
 
 
 def _own(node: Node, endpoints: list[TopicEndpointInfo]) -> TopicEndpointInfo | None:
-    """Pick this node's end as the graph tells it; what rclpy holds has values left open."""
+    """Return this node's endpoint from the graph; what rclpy holds has values left open."""
     name = node.get_fully_qualified_name()
     return next((endpoint for endpoint in endpoints if _name(endpoint) == name), None)
 

@@ -24,12 +24,15 @@ from depth_anything_ros.ros.qos import (
     create_filter,
     input_problem,
     is_remapped,
-    type_name,
 )
 
 __all__ = ['ReferenceInput']
 
-_CLASSES = {type_name(each): each for each in (Image, PointCloud2, LaserScan)}
+_MESSAGES = {
+    ReferenceKind.DEPTH_IMAGE: Image,
+    ReferenceKind.POINT_CLOUD: PointCloud2,
+    ReferenceKind.LASER_SCAN: LaserScan,
+}
 _DISCOVERY_PERIOD_S = 0.5
 
 
@@ -93,7 +96,7 @@ class ReferenceInput:
             return self._trouble or self._undecided(needed)
         if kind is ReferenceKind.GROUND_PLANE:
             return ''
-        return input_problem(self._node, self.topic, type_name(self._subscriptions[0].msg_type))
+        return input_problem(self._node, self._subscriptions[0])
 
     def _discover(self) -> None:
         """Follow the type of what is published; a type that is gone stays until another comes."""
@@ -115,9 +118,8 @@ class ReferenceInput:
     def _take(self, kind: ReferenceKind) -> None:
         self._need_transforms()
         self._messages.kind = kind
-        names = {kind: name for name, kind in REFERENCE_TYPES.items()}
-        if kind in names:
-            self._subscribe(_CLASSES[names[kind]], self._name, self._messages.add_reference)
+        if kind in _MESSAGES:
+            self._subscribe(_MESSAGES[kind], self._name, self._messages.add_reference)
         if kind is ReferenceKind.DEPTH_IMAGE:
             self._subscribe(CameraInfo, self._info_topic(), self._receive_info)
 

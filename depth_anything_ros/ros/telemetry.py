@@ -6,7 +6,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from depth_anything_ros.core.errors import FrameError
@@ -16,7 +15,17 @@ from depth_anything_ros.metric.scale import NO_SCALE, Scale
 __all__ = ['CLOCKS_DISAGREE_S', 'Outcome', 'SequenceNumbers', 'Telemetry']
 
 CLOCKS_DISAGREE_S = 10.0
-"""An image this much older or newer than the node's clock tells of clocks that disagree."""
+"""An image this much older or newer than the node's clock means that the clocks disagree."""
+
+_COUNTS = (
+    'frames_in',
+    'frames_out',
+    'skipped_idle',
+    'dropped_superseded',
+    'dropped_too_old',
+    'dropped_invalid',
+    'lost_in_transport',
+)
 
 
 class Outcome(Enum):
@@ -27,18 +36,6 @@ class Outcome(Enum):
     IDLE = auto()
     TOO_OLD = auto()
     INVALID = auto()
-
-
-@dataclass
-class _Totals:
-    frames_in: int = 0
-    frames_out: int = 0
-    skipped_idle: int = 0
-    replaced: int = 0
-    too_old: int = 0
-    lost: int = 0
-    invalid: Counter[str] = field(default_factory=Counter)
-    unscaled: Counter[str] = field(default_factory=Counter)
 
 
 class SequenceNumbers:
@@ -63,7 +60,9 @@ class Telemetry:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._totals = _Totals()
+        self._counts: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
+        self._unscaled: Counter[str] = Counter()
         self._input = Rate()
         self._output = Rate()
         self._latency = Window()
@@ -73,8 +72,10 @@ class Telemetry:
         self._newest_ns: int | None = None
         self._last_received_s = time.monotonic()
         self._refused_in_a_row = 0
-        self._last_invalid = ('', '')
-        self._last_outcome = Outcome.NONE
+        self.last_outcome = Outcome.NONE
+        """What became of the image decided on last."""
+        self.last_invalid = ('', '')
+        """Reason and message of the image refused last, each '' if none was."""
         self.scale = NO_SCALE
         """What the metres of the frame published last rest on."""
         self.missing: Mapping[str, FrameError] = {}
@@ -84,48 +85,49 @@ class Telemetry:
         """Count an image that arrived."""
         with self._lock:
             now_s = time.monotonic()
-            self._totals.frames_in += 1
+            self._counts['frames_in'] += 1
             self._input.tick(now_s)
             self._last_received_s = now_s
 
     def lost(self, count: int) -> None:
         """Count images that a publisher sent and this node never saw."""
         with self._lock:
-            self._totals.lost += count
+            self._counts['lost_in_transport'] += count
 
     def skipped_idle(self) -> None:
-        """Count an image that nobody wanted an answer for."""
+        """Count an image that came while no output had a subscriber."""
         with self._lock:
-            self._totals.skipped_idle += 1
-            self._last_outcome = Outcome.IDLE
+            self._counts['skipped_idle'] += 1
+            self.last_outcome = Outcome.IDLE
             self._refused_in_a_row = 0
 
     def replaced(self) -> None:
         """Count an image that a newer one replaced before the network was free."""
         with self._lock:
-            self._totals.replaced += 1
+            self._counts['dropped_superseded'] += 1
 
     def too_old(self) -> None:
         """Count an image dropped for its age."""
         with self._lock:
-            self._totals.too_old += 1
-            self._last_outcome = Outcome.TOO_OLD
+            self._counts['dropped_too_old'] += 1
+            self.last_outcome = Outcome.TOO_OLD
 
     def invalid(self, reason: str, message: str) -> bool:
         """Count a refused image; True the first time for this reason."""
         with self._lock:
-            self._totals.invalid[reason] += 1
-            self._last_invalid = reason, message
-            self._last_outcome = Outcome.INVALID
+            self._counts['dropped_invalid'] += 1
+            self._refused[reason] += 1
+            self.last_invalid = reason, message
+            self.last_outcome = Outcome.INVALID
             self._refused_in_a_row += 1
-            return self._totals.invalid[reason] == 1
+            return self._refused[reason] == 1
 
     def scaled(self, scale: Scale, missing: Mapping[str, FrameError]) -> bool:
         """Note the scale of a frame; True where its reasons differ from the frame before."""
         with self._lock:
             before = _reasons(self.scale, self.missing)
             if scale.reason:
-                self._totals.unscaled[scale.reason] += 1
+                self._unscaled[scale.reason] += 1
             self.scale, self.missing = scale, missing
         return _reasons(scale, missing) != before
 
@@ -140,11 +142,13 @@ class Telemetry:
             now_s = time.monotonic()
             stamp_ns = round(stamp_s * 1e9)
             if self._newest_ns is not None and time_went_back(self._newest_ns, stamp_ns):
-                self._clear_windows()
+                for each in (self._input, self._output, self._latency, self._age, self._jitter):
+                    each.clear()
+                self._stages.clear()
                 self._newest_ns = None
             self._newest_ns = max(stamp_ns, self._newest_ns or stamp_ns)
-            self._totals.frames_out += 1
-            self._last_outcome = Outcome.PUBLISHED
+            self._counts['frames_out'] += 1
+            self.last_outcome = Outcome.PUBLISHED
             self._refused_in_a_row = 0
             self._output.tick(now_s)
             self._latency.add((now_s - received_s) * 1e3)
@@ -155,48 +159,32 @@ class Telemetry:
 
     def silent_s(self) -> float:
         """Seconds since the last image arrived, or since the beginning."""
-        with self._lock:
-            return time.monotonic() - self._last_received_s
+        return time.monotonic() - self._last_received_s
 
     def every_image_refused(self) -> bool:
         """Whether nothing but refusals came of the last images, two or more."""
-        with self._lock:
-            return self._refused_in_a_row > 1
-
-    @property
-    def last_outcome(self) -> Outcome:
-        """What became of the image decided on last."""
-        return self._last_outcome
-
-    @property
-    def last_invalid(self) -> tuple[str, str]:
-        """Reason and message of the image refused last, each '' if none was."""
-        return self._last_invalid
+        return self._refused_in_a_row > 1
 
     def input_hz(self) -> float:
         """Images per second that arrive."""
         with self._lock:
             return self._input.hz(time.monotonic())
 
+    def output_hz(self) -> float:
+        """Frames per second that are published."""
+        with self._lock:
+            return self._output.hz(time.monotonic())
+
     def throughput(self) -> dict[str, float]:
         """Rates in Hz and counts."""
         with self._lock:
             now_s = time.monotonic()
-            totals = self._totals
-            figures: dict[str, float] = {
+            return {
                 'input_hz': self._input.hz(now_s),
                 'output_hz': self._output.hz(now_s),
-                'frames_in': totals.frames_in,
-                'frames_out': totals.frames_out,
-                'skipped_idle': totals.skipped_idle,
-                'dropped_superseded': totals.replaced,
-                'dropped_too_old': totals.too_old,
-                'dropped_invalid': sum(totals.invalid.values()),
-                'lost_in_transport': totals.lost,
+                **{name: self._counts[name] for name in _COUNTS},
+                **{f'dropped_invalid_{name}': n for name, n in sorted(self._refused.items())},
             }
-            for reason, count in sorted(totals.invalid.items()):
-                figures[f'dropped_invalid_{reason}'] = count
-            return figures
 
     def latency(self) -> dict[str, float]:
         """Milliseconds of the last frames: receive to publish, stamp to publish, by stage."""
@@ -216,23 +204,12 @@ class Telemetry:
     def unscaled(self) -> dict[str, int]:
         """Count the frames without a reference of their own, by reason."""
         with self._lock:
-            return {
-                f'refused_{reason}': count
-                for reason, count in sorted(self._totals.unscaled.items())
-            }
+            return {f'refused_{name}': n for name, n in sorted(self._unscaled.items())}
 
     def clock_offset_s(self) -> float:
         """Return node's clock minus the stamps on arrival, the median; NaN before any frame."""
         with self._lock:
             return (self._age.percentiles(50)[0] - self._latency.percentiles(50)[0]) * 1e-3
-
-    def _clear_windows(self) -> None:
-        self._input.clear()
-        self._output.clear()
-        self._latency.clear()
-        self._age.clear()
-        self._jitter.clear()
-        self._stages.clear()
 
 
 def _reasons(scale: Scale, missing: Mapping[str, FrameError]) -> tuple[object, ...]:

@@ -14,12 +14,7 @@ from depth_anything_ros.core.timing import time_went_back
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.messages.tf import transform_from
 
-__all__ = [
-    'LiveTransforms',
-    'NoTransforms',
-    'Tf2Transforms',
-    'create_transforms',
-]
+__all__ = ['LiveTransforms', 'NoTransforms', 'Tf2Transforms', 'create_transforms']
 
 # As in TransformBuffer.
 _MAX_EXTRAPOLATION_NS = 50_000_000
@@ -28,11 +23,8 @@ _MAX_EXTRAPOLATION_NS = 50_000_000
 class LiveTransforms(Transforms, Protocol):
     """Transforms that a node receives: stored on the executor's thread, looked up on any."""
 
-    def clear(self) -> None:
-        """Forget the timed transforms; static ones are sent once only, so they stay."""
-
     def close(self) -> None:
-        """Take the subscriptions away; what was heard can still be asked for."""
+        """Unsubscribe; what was received can still be looked up."""
 
 
 def create_transforms(node: Node) -> LiveTransforms:
@@ -48,7 +40,7 @@ class Tf2Transforms:
 
     Beyond the newest transform, the whole chain as it was at its newest common time holds for
     50 ms. Stamps show that time went back, as in TransformBuffer: tf2 alone asks the clock,
-    which tells nothing when a bag loops without simulated time.
+    which shows nothing when a bag loops without simulated time.
     """
 
     def __init__(self, node: Node) -> None:
@@ -59,7 +51,7 @@ class Tf2Transforms:
         # Not tf2_ros.Buffer, which adds ways to wait and a clock of its own.
         self._buffer = tf2_ros.BufferCore()
         self._newest_ns: dict[str, int] = {}
-        # It puts what it hears through `set_transform` and `set_transform_static`.
+        # It stores what it receives through `set_transform` and `set_transform_static`.
         self._listener = tf2_ros.TransformListener(self, node)
 
     def set_transform(self, item: Any, authority: str) -> None:
@@ -86,12 +78,12 @@ class Tf2Transforms:
         return target_from_fixed @ self._lookup(fixed_frame, source, source_ns)
 
     def clear(self) -> None:
-        """Forget the timed transforms."""
+        """Forget the timed transforms; static ones are sent once only, so they stay."""
         self._newest_ns.clear()
         self._buffer.clear()
 
     def close(self) -> None:
-        """Take the subscriptions away."""
+        """Unsubscribe."""
         self._listener.unregister()
 
     def _lookup(self, target: str, source: str, stamp_ns: int) -> Transform:

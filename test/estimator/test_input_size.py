@@ -26,7 +26,7 @@ class Load:
         while self.now_s < end_s:
             infer_s = self.full_s * (self.size.current / self.size.full) ** 2
             self.now_s += max(infer_s + self.overhead_s, 1.0 / needed_hz)
-            if self.size.answered(self.now_s, infer_s + self.overhead_s, infer_s, needed_hz):
+            if self.size.update(self.now_s, infer_s + self.overhead_s, infer_s, needed_hz):
                 self.changes.append((self.now_s, self.size.current))
         return [size for _, size in self.changes[first:]]
 
@@ -107,7 +107,7 @@ def test_a_pause_is_no_load() -> None:
 
 
 def test_nothing_is_asked_of_a_network_that_nobody_feeds() -> None:
-    assert not InputSize((518, 434)).answered(0.0, 1.0, 1.0, 0.0)
+    assert not InputSize((518, 434)).update(0.0, 1.0, 1.0, 0.0)
 
 
 def test_memory_lowers_for_good_and_ends_at_the_smallest() -> None:

@@ -518,7 +518,6 @@ def test_the_limit_of_pixels_holds_for_every_format(extension: str) -> None:
 
 FILLS = {
     '32FC1': np.random.default_rng(0).random((6, 8), np.float32),
-    '16UC1': noise(1, np.uint16),
     'mono8': noise(1),
     'bgr8': noise(3),
 }
