@@ -63,15 +63,12 @@ class DepthNode(ManagedNode):
             self.transition_hint = 'where a manager leads, set autostart:=false'
         self._progress = ''
         self._fetching: Future[None] | None = None
-        self._cameras: dict[str, NodeCamera] = {}
-        self._frames = FrameLoop(
-            self, self._cameras, lambda: self._wake(self._scale_changed), self.log_error
-        )
+        self._frames = FrameLoop(self, lambda: self._wake(self._scale_changed), self.log_error)
         self._worker = self._frames.worker
-        for name, parameters in self._settings.cameras.items():
-            self._cameras[name] = NodeCamera(
-                self, name, parameters, self._worker.offer, self._need_transforms
-            )
+        self._cameras = {
+            name: NodeCamera(self, name, parameters, self._worker.offer, self._need_transforms)
+            for name, parameters in self._settings.cameras.items()
+        }
         self._transforms: LiveTransforms | None = None
         self._reporter = Reporter(self, self._snapshot)
         self._fetched = self.create_guard_condition(self._start)

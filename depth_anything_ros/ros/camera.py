@@ -31,14 +31,19 @@ __all__ = ['NodeCamera', 'ReceivedImage']
 
 @dataclass(frozen=True)
 class ReceivedImage:
-    """An image message on its way to the network; `received_s` is time.monotonic().
+    """An image message of a camera on its way to the network; `received_s` is time.monotonic().
 
     `stream` is that of the activation in which it arrived.
     """
 
+    camera: NodeCamera
     message: Any
     received_s: float
     stream: DepthStream
+
+    def is_current(self) -> bool:
+        """Whether the activation in which it arrived goes on."""
+        return self.stream is self.camera.stream
 
 
 class NodeCamera:
@@ -139,7 +144,7 @@ class NodeCamera:
         if not isinstance(error, FrameError):
             # Topics that went away under a last frame are no fault: rclpy's own signal handler
             # ends the context before anybody here hears of it.
-            if image.stream is not self.stream or not self._node.context.ok():
+            if not image.is_current() or not self._node.context.ok():
                 return
             details = '\n' + ''.join(traceback.format_exception(error)).rstrip()
             error = FrameError('internal_error', f'{type(error).__name__}: {error}')
@@ -162,7 +167,7 @@ class NodeCamera:
         self.telemetry.received()
         if not self.outputs.wanted():
             self.telemetry.skipped_idle()
-        elif self._offer(self.name, ReceivedImage(message, time.monotonic(), stream)):
+        elif self._offer(self.name, ReceivedImage(self, message, time.monotonic(), stream)):
             self.telemetry.replaced()
 
     def _receive_info(self, message: CameraInfo) -> None:

@@ -21,7 +21,7 @@ from depth_anything_ros.estimator.shared_network import SharedNetwork
 from depth_anything_ros.messages.images import bgr_from_compressed, bgr_from_image
 from depth_anything_ros.messages.scene_messages import MessageScene
 from depth_anything_ros.messages.stamps import ns_from_stamp
-from depth_anything_ros.ros.camera import NodeCamera, ReceivedImage
+from depth_anything_ros.ros.camera import ReceivedImage
 from depth_anything_ros.ros.telemetry import CLOCKS_DISAGREE_S
 from depth_anything_ros.ros.worker import Worker
 
@@ -32,7 +32,6 @@ __all__ = ['FrameLoop']
 class _Taken:
     """An image ready for the network."""
 
-    camera: NodeCamera
     image: ReceivedImage
     bgr: BgrImage
     stamp_ns: int
@@ -46,20 +45,18 @@ class FrameLoop:
     def __init__(
         self,
         node: Node,
-        cameras: Mapping[str, NodeCamera],
         on_scale: Callable[[], None],
         on_error: Callable[[BaseException], None],
     ) -> None:
-        """`cameras` may be filled later, before the first image.
+        """Start the worker's thread, on which both functions are called.
 
-        `on_scale` is called when the metric scale becomes valid or invalid, or the reason changes,
-        `on_error` for an error that belongs to no image; both on the worker's thread.
+        `on_scale`: the metric scale became valid or invalid, or the reason changed. `on_error`: an
+        error that belongs to no image.
         """
         self.worker: Worker[ReceivedImage] = Worker(self._process, on_error)
         self.network: SharedNetwork | None = None
         self.overload = OverloadParameters()
         self._node = node
-        self._cameras = cameras
         self._on_scale = on_scale
 
     def _process(self, images: Mapping[str, ReceivedImage]) -> None:
@@ -68,24 +65,21 @@ class FrameLoop:
         network = self.network
         if network is None:
             return
-        taken = [
-            each
-            for name, image in images.items()
-            if (each := self._take(self._cameras[name], image)) is not None
-        ]
+        taken = [each for image in images.values() if (each := self._take(image)) is not None]
         if not taken:
             return
         outputs = network.infer([each.bgr for each in taken], [each.times for each in taken])
         for each, output in zip(taken, outputs, strict=True):
             self._publish(each, output)
-        input_hz = max(each.camera.telemetry.input_hz() for each in taken)
+        input_hz = max(each.image.camera.telemetry.input_hz() for each in taken)
         network.processed(time.monotonic() - start_s, input_hz, self.overload)
 
-    def _take(self, camera: NodeCamera, image: ReceivedImage) -> _Taken | None:
+    def _take(self, image: ReceivedImage) -> _Taken | None:
         """Make an image ready for the network; None if it is dropped or refused."""
-        if image.stream is not camera.stream:
+        if not image.is_current():
             return None
-        parameters, header = camera.parameters, image.message.header
+        camera, header = image.camera, image.message.header
+        parameters = camera.parameters
         stamp_ns = ns_from_stamp(header.stamp)
         limit_s = parameters.max_image_age_s
         # Beyond that the clocks disagree, and an age by them means nothing.
@@ -106,27 +100,24 @@ class FrameLoop:
         scene = MessageScene(
             camera.messages, header.frame_id, stamp_ns, (width, height), parameters
         )
-        return _Taken(camera, image, bgr, stamp_ns, scene, times)
+        return _Taken(image, bgr, stamp_ns, scene, times)
 
     def _publish(self, taken: _Taken, output: FloatImage | Exception) -> None:
         """Publish what follows from the network's output, or refuse the image for its error."""
-        camera, image, times = taken.camera, taken.image, taken.times
-
-        def is_current() -> bool:
-            return image.stream is camera.stream
-
-        if not is_current():
+        image, times = taken.image, taken.times
+        camera = image.camera
+        if not image.is_current():
             return
         try:
             if isinstance(output, Exception):
                 raise output
             frame = image.stream.frame(output, taken.bgr, taken.stamp_ns, taken.scene, times)
             header, info = image.message.header, camera.messages.camera_info
-            camera.outputs.publish(frame, header, info, is_current)
+            camera.outputs.publish(frame, header, info, image.is_current)
         except Exception as error:  # noqa: BLE001  it concerns this image alone
             camera.refuse(image, error)
             return
-        if not is_current():
+        if not image.is_current():
             return
         if camera.telemetry.scaled(frame.scale, frame.missing):
             self._on_scale()
