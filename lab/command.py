@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from depth_anything_ros.cli.exit_status import exit_status
-from depth_anything_ros.cli.options import NETWORK, add_parameters, parameters_of, size
+from depth_anything_ros.cli.options import NETWORK, add_parameters, parameters_of
 from depth_anything_ros.cli.parser import Parser
 from depth_anything_ros.cli.terminal import print_rows
 from depth_anything_ros.core.parameters import Parameters
@@ -17,7 +17,6 @@ from depth_anything_ros.studies.bench.configuration import weights_here
 __all__ = [
     'add_json',
     'add_network',
-    'add_size',
     'network_of',
     'parser_of',
     'print_all',
@@ -38,13 +37,6 @@ def run(
 ) -> int:
     """Parse, and return the exit status of `command` as `depth_anything` does."""
     return exit_status(parser.prog, lambda: command(parser.parse_args(args)))
-
-
-def add_size(parser: argparse.ArgumentParser) -> None:
-    """Add the width and height of the images."""
-    parser.add_argument(
-        '--size', type=size, metavar='WxH', default=(640, 480), help='image (default: 640x480)'
-    )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

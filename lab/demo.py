@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
-from tqdm import tqdm
 
 from depth_anything_ros.bag.writing import METADATA
 from depth_anything_ros.cli.options import (
@@ -18,7 +17,7 @@ from depth_anything_ros.cli.options import (
     parameters_of,
     positive,
 )
-from depth_anything_ros.cli.terminal import fetch, follow
+from depth_anything_ros.cli.terminal import fetch, progress
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import Parameters
 from lab import command
@@ -138,8 +137,8 @@ def _demo(options: argparse.Namespace) -> int:
     parameters = parameters_of(options)
     fetch(parameters)
     print('driving through a simulated room and road')
-    with tqdm(unit='measurement', disable=None, leave=False) as bar:
-        drive(options.out, options.seconds, options.rate, follow(bar))
+    with progress('measurement') as on_progress:
+        drive(options.out, options.seconds, options.rate, on_progress)
     print('replaying both to the node')
     return show(options.out, parameters, options.rate)
 

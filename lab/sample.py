@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rosbags.rosbag2 import CompressionFormat, Writer
-from tqdm import tqdm
 
 from depth_anything_ros.bag.writing import LATCHED, RELIABLE, STORAGES
-from depth_anything_ros.cli.options import positive
-from depth_anything_ros.cli.terminal import follow
+from depth_anything_ros.cli.options import add_size, positive
+from depth_anything_ros.cli.terminal import progress
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.reports.plain_json import plain_json
 from lab import command
@@ -159,7 +158,7 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument(
         '--rate', type=positive, metavar='HZ', default=10.0, help='images per second (default: 10)'
     )
-    command.add_size(parser)
+    add_size(parser)
     parser.add_argument(
         '--seed', type=int, metavar='N', default=0, help='which scene (default: 0)'
     )
@@ -171,7 +170,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _sample(options: argparse.Namespace) -> int:
-    with tqdm(unit='measurement', disable=None) as bar:
+    with progress('measurement', leave=True) as show:
         summary = write_sample_bag(
             options.output,
             options.scene,
@@ -180,7 +179,7 @@ def _sample(options: argparse.Namespace) -> int:
             options.size,
             options.seed,
             options.storage,
-            on_progress=follow(bar),
+            on_progress=show,
         )
     if options.json:
         print(plain_json(summary))

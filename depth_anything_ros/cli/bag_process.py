@@ -5,15 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tqdm import tqdm
-
 from depth_anything_ros.cli.options import (
     NETWORK,
     Verbs,
     add_layered_parameters,
     layered_parameters,
 )
-from depth_anything_ros.cli.terminal import fetch, follow
+from depth_anything_ros.cli.terminal import fetch, progress
 
 __all__ = ['add']
 
@@ -91,9 +89,9 @@ def _process(options: argparse.Namespace) -> int:
         options.resume,
     )
     parameters = layered_parameters(options)
-    with tqdm(unit='image', disable=None) as bar:
+    with progress('image', leave=True) as show:
         found = process_bags(
-            options.input, options.output, parameters, how, options.jobs, follow(bar), fetch
+            options.input, options.output, parameters, how, options.jobs, show, fetch
         )
     print(json_text(found) if options.json else table(found))
     return 0 if all(each.good for each in found) else 1

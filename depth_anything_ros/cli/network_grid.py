@@ -27,8 +27,8 @@ __all__ = [
     'listed',
 ]
 
-_LISTS = ('variant', 'backend', 'precision', 'input_size', 'threads', 'batch')
-"""Options that take a list."""
+_LISTS = ('variant', 'backend', 'precision', 'input_size', 'threads')
+"""Parameters that take a list."""
 
 _ALL = 'all'
 _UPSTREAM = 'upstream'
@@ -47,8 +47,7 @@ def add_grid(parser: argparse.ArgumentParser, of_list: str, **defaults: list[Any
             default = defaults.get(entry.name, [entry.default])
             group.add_argument(
                 '--' + entry.name.replace('_', '-'),
-                dest=entry.name,
-                default=defaults.get(entry.name),
+                default=default,
                 type=listed(entry.check, entry.kind, has_all),
                 metavar='NAME,...' if entry.choices else 'INT,...',
                 help=f'{entry.description} {_allowed(entry.choices, has_all)}'
@@ -80,24 +79,26 @@ def batches(text: str) -> list[int]:
     return listed(_above_zero, int)(text)
 
 
-def configurations(options: argparse.Namespace, **defaults: list[Any]) -> list[Configuration]:
-    """Return every combination of what the options, or else `defaults`, list."""
+def configurations(options: argparse.Namespace) -> list[Configuration]:
+    """Return every combination of what the options of `add_grid` list.
+
+    --batch and --calibration need not be among the options.
+    """
     from depth_anything_ros.studies.bench.configuration import grid
 
-    own = {entry.name: [entry.default] for entry in entries()} | {'batch': [1]} | defaults
-    lists = {name: getattr(options, name, None) or own[name] for name in _LISTS}
-    if _ALL in lists['backend']:
-        lists['backend'] = [name for name in BACKENDS if name != _UPSTREAM]
+    backends = options.backend
+    if _ALL in backends:
+        backends = [name for name in BACKENDS if name != _UPSTREAM]
     calibration: str = getattr(options, 'calibration', '')
     if calibration and not Path(calibration).expanduser().exists():
         raise SettingError(f'--calibration {calibration} does not exist: check the path')
     return grid(
-        lists['variant'],
-        lists['input_size'],
-        lists['threads'],
-        lists['backend'],
-        lists['precision'],
-        lists['batch'],
+        options.variant,
+        options.input_size,
+        options.threads,
+        backends,
+        options.precision,
+        getattr(options, 'batch', [1]),
         options.device,
         options.weights,
         calibration,

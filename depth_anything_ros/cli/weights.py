@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from tqdm import tqdm
-
 from depth_anything_ros.cli.options import add_parameters
 from depth_anything_ros.cli.parser import Parser, add_verb
-from depth_anything_ros.cli.terminal import follow_download, print_rows
+from depth_anything_ros.cli.terminal import download_progress, print_rows
 from depth_anything_ros.model.variants import Checkpoint
 
 __all__ = ['declare']
@@ -45,10 +43,8 @@ def _weights_list(options: argparse.Namespace) -> int:
 def _weights_fetch(options: argparse.Namespace) -> int:
     from depth_anything_ros.model import weights
 
-    with tqdm(unit='B', unit_scale=True, disable=None) as bar:
-        found = weights.fetch(
-            options.variant, Checkpoint(options.checkpoint), follow_download(bar)
-        )
+    with download_progress() as show:
+        found = weights.fetch(options.variant, Checkpoint(options.checkpoint), show)
     return print_rows([found], ('variant', 'checkpoint', 'licence', 'path'), options.json)
 
 

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from depth_anything_ros.cli.network_grid import add_grid, conditions_of, configurations
-from depth_anything_ros.cli.options import require_some
-from depth_anything_ros.cli.terminal import follow, print_rows
+from depth_anything_ros.cli.options import add_size, require_some
+from depth_anything_ros.cli.terminal import print_rows, progress
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.types import FloatImage
 from depth_anything_ros.studies.bench.configuration import Configuration, Engine
@@ -135,7 +134,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """Measure, print, and return the exit status."""
     parser = command.parser_of('lab.claims.accuracy', __doc__)
     parser.add_argument('--scenes', type=int, metavar='N', default=32, help='default: %(default)s')
-    command.add_size(parser)
+    add_size(parser)
     command.add_json(parser)
     add_grid(parser, 'A list gives a row for each of its values.')
     return command.run(parser, args, _print)
@@ -144,8 +143,8 @@ def main(args: Sequence[str] | None = None) -> int:
 def _print(options: argparse.Namespace) -> int:
     require_some(options, 'scenes')
     wanted, conditions = conditions_of(configurations(options), options.size)
-    with tqdm(unit='row', disable=None, leave=False) as bar:
-        rows = measure_accuracy(wanted, options.scenes, options.size, follow(bar))
+    with progress('row') as show:
+        rows = measure_accuracy(wanted, options.scenes, options.size, show)
     ran = [row for row in rows if not row.note]
     if not options.json:
         print('\n'.join(conditions.lines()), end='\n\n')

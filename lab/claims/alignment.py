@@ -16,10 +16,9 @@ from functools import partial
 import cv2
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from depth_anything_ros.cli.options import require_some
-from depth_anything_ros.cli.terminal import follow
+from depth_anything_ros.cli.terminal import progress
 from depth_anything_ros.core.types import FloatImage, ReferenceSamples
 from depth_anything_ros.metric.alignment import AlignmentConfig
 from depth_anything_ros.reports.plain_json import plain_json
@@ -177,8 +176,8 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _print(options: argparse.Namespace) -> int:
     require_some(options, 'scenes')
-    with tqdm(unit='cell', disable=None, leave=False) as bar:
-        rows = run(options.scenes, on_progress=follow(bar))
+    with progress('cell') as show:
+        rows = run(options.scenes, on_progress=show)
     if options.json:
         print(plain_json(rows))
     else:

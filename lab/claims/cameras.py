@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from sensor_msgs.msg import Image
-from tqdm import tqdm
 
-from depth_anything_ros.cli.options import positive
-from depth_anything_ros.cli.terminal import follow
+from depth_anything_ros.cli.options import add_size, positive
+from depth_anything_ros.cli.terminal import progress
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import Window
 from lab import command
@@ -167,20 +166,20 @@ def main(args: Sequence[str] | None = None) -> int:
         default=30.0,
         help='a phase (default: %(default)g)',
     )
-    command.add_size(parser)
+    add_size(parser)
     command.add_json(parser)
     command.add_network(parser)
     return command.run(parser, args, _print)
 
 
 def _print(options: argparse.Namespace) -> int:
-    with tqdm(unit='s', disable=None, leave=False) as bar:
+    with progress('s') as show:
         rows = bench_cameras(
             command.network_of(options),
             rate_hz=options.rate,
             seconds=options.seconds,
             size=options.size,
-            on_progress=follow(bar),
+            on_progress=show,
         )
     return command.print_all(rows, options.json)
 

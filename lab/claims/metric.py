@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sensor_msgs.msg import PointCloud2, PointField
 
-from depth_anything_ros.cli.options import require_some
+from depth_anything_ros.cli.options import add_size, require_some
 from depth_anything_ros.core.geometry.cloud import CloudFilter, cloud_from_depth
 from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.geometry.virtual_scan import VirtualScanConfig, scan_from_depth
@@ -99,7 +99,7 @@ def _timed(name: str, run: Callable[[], object], budget_ms: float, rounds: int) 
 def main(args: Sequence[str] | None = None) -> int:
     """Measure, print, and return the exit status."""
     parser = command.parser_of('lab.claims.metric', __doc__)
-    command.add_size(parser)
+    add_size(parser)
     parser.add_argument(
         '--samples', type=int, metavar='N', default=4096, help='default: %(default)s'
     )

@@ -11,11 +11,10 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
-from tqdm import tqdm
 
 from depth_anything_ros.cli.network_grid import add_grid, configurations
-from depth_anything_ros.cli.options import positive
-from depth_anything_ros.cli.terminal import follow
+from depth_anything_ros.cli.options import add_size, positive
+from depth_anything_ros.cli.terminal import progress
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import Jitter, Window
@@ -232,7 +231,7 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument(
         '--seconds', type=positive, metavar='S', default=20.0, help='default: %(default)g'
     )
-    command.add_size(parser)
+    add_size(parser)
     parser.add_argument(
         '--metric', action='store_true', help='with a reference, metric depth and a cloud'
     )
@@ -244,10 +243,10 @@ def main(args: Sequence[str] | None = None) -> int:
 def _print(options: argparse.Namespace) -> int:
     camera = CameraLoad(options.rate, options.seconds, options.size, options.metric)
     rows: list[NodeTimes] = []
-    with tqdm(unit='s', disable=None, leave=False) as bar:
+    with progress('s') as show:
         for one in configurations(options):
             try:
-                rows.append(bench_node(one.parameters(), camera, on_progress=follow(bar)))
+                rows.append(bench_node(one.parameters(), camera, on_progress=show))
             except DepthAnythingError as error:
                 name = f'{one.variant} {one.input_size} {one.backend}'
                 print(f'left out: {name}: {error}', file=sys.stderr)

@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sensor_msgs.msg import Image
-from tqdm import tqdm
 
-from depth_anything_ros.cli.options import positive
-from depth_anything_ros.cli.terminal import follow
+from depth_anything_ros.cli.options import add_size, positive
+from depth_anything_ros.cli.terminal import progress
 from depth_anything_ros.core.parameters import parameters_from_flat
 from depth_anything_ros.core.timing import Window
 from lab import command
@@ -150,14 +149,14 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument(
         '--seconds', type=positive, metavar='S', default=30.0, help='default: %(default)g'
     )
-    command.add_size(parser)
+    add_size(parser)
     command.add_json(parser)
     return command.run(parser, args, _print)
 
 
 def _print(options: argparse.Namespace) -> int:
-    with tqdm(unit='s', disable=None, leave=False) as bar:
-        rows = bench_overload(options.seconds, size=options.size, on_progress=follow(bar))
+    with progress('s') as show:
+        rows = bench_overload(options.seconds, size=options.size, on_progress=show)
     return command.print_all(rows, options.json)
 
 

@@ -10,10 +10,9 @@ from functools import partial
 
 import numpy as np
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
-from tqdm import tqdm
 
-from depth_anything_ros.cli.options import positive, require_some
-from depth_anything_ros.cli.terminal import follow
+from depth_anything_ros.cli.options import add_size, positive, require_some
+from depth_anything_ros.cli.terminal import progress
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import Jitter, Window
 from depth_anything_ros.reports.plain_json import plain_json
@@ -187,7 +186,7 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument(
         '--rate', type=positive, metavar='HZ', help='default: an image after each result'
     )
-    command.add_size(parser)
+    add_size(parser)
     command.add_json(parser)
     command.add_network(parser, ('device', 'backend', 'precision', 'threads'))
     return command.run(parser, args, _print)
@@ -196,8 +195,8 @@ def main(args: Sequence[str] | None = None) -> int:
 def _print(options: argparse.Namespace) -> int:
     require_some(options, 'frames')
     parameters = command.network_of(options, variant='demo')
-    with tqdm(unit='frame', disable=None, leave=False) as bar:
-        soak = bench_soak(options.frames, parameters, options.rate, options.size, follow(bar))
+    with progress('frame') as show:
+        soak = bench_soak(options.frames, parameters, options.rate, options.size, show)
     if options.json:
         print(plain_json(soak))
     else:

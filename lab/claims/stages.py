@@ -12,12 +12,11 @@ from itertools import cycle, islice
 import numpy as np
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
-from tqdm import tqdm
 
 from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.backends.loading import load_backend
-from depth_anything_ros.cli.options import require_some
-from depth_anything_ros.cli.terminal import follow
+from depth_anything_ros.cli.options import add_size, require_some
+from depth_anything_ros.cli.terminal import progress
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.geometry.cloud import Cloud
 from depth_anything_ros.core.geometry.transforms import Transform, extrinsics_text
@@ -199,7 +198,7 @@ def _cost(
 def main(args: Sequence[str] | None = None) -> int:
     """Measure, print, and return the exit status."""
     parser = command.parser_of('lab.claims.stages', __doc__)
-    command.add_size(parser)
+    add_size(parser)
     parser.add_argument(
         '--rounds', type=int, metavar='N', default=100, help='default: %(default)s'
     )
@@ -210,10 +209,8 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _print(options: argparse.Namespace) -> int:
     require_some(options, 'rounds')
-    with tqdm(unit='frame', disable=None, leave=False) as bar:
-        costs = bench_stages(
-            command.network_of(options), options.rounds, options.size, follow(bar)
-        )
+    with progress('frame') as show:
+        costs = bench_stages(command.network_of(options), options.rounds, options.size, show)
     return command.print_all(costs, options.json)
 
 
