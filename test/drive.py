@@ -10,14 +10,14 @@ import numpy as np
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 
-from depth_anything_ros.core.geometry.transforms import Transform, extrinsics_text
+from depth_anything_ros.core.geometry.transforms import IDENTITY, extrinsics_text
 from depth_anything_ros.messages.images import bgr_from_image
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from lab.degraded_truth import DegradedTruthBackend
 from lab.sample_messages import SampleMessages
 from lab.sample_topics import START_NS, groups, moments
 from lab.topic_names import TRUTH
-from lab.world.rig import Pose, optical
+from lab.world.rig import optical
 from lab.world.world import World
 
 IMAGE, INFO = '/camera/image_raw', '/camera/camera_info'
@@ -97,12 +97,10 @@ class Drive:
             DEPTH: optical(rig.depth_camera.pose()),
             LIDAR: rig.lidar.pose(),
             SCAN: rig.scan.pose(),
-            'floor': Pose(np.eye(3), np.zeros(3)),
+            'floor': IDENTITY,
         }
         camera_from_sensor = optical(rig.camera.pose()).inverse() @ bodies[topic]
-        return extrinsics_text(
-            Transform(camera_from_sensor.rotation, camera_from_sensor.translation)
-        )
+        return extrinsics_text(camera_from_sensor)
 
 
 @lru_cache(maxsize=4)

@@ -12,7 +12,6 @@ from sensor_msgs.msg import PointCloud2, PointField
 
 from depth_anything_ros.cli.options import add_size, require_some
 from depth_anything_ros.core.geometry.cloud import CloudFilter, cloud_from_depth
-from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.geometry.virtual_scan import VirtualScanConfig, scan_from_depth
 from depth_anything_ros.core.types import ReferenceSamples
 from depth_anything_ros.messages.point_clouds import CloudWriter
@@ -50,8 +49,7 @@ def bench_metric(size: tuple[int, int], samples: int, rounds: int) -> list[Metri
     alignment = aligner.update(inverse_depth, reference, next(stamps))
     depth_m = alignment.metric_depth(inverse_depth)
     sigma_m = alignment.sigma_of(depth_m)
-    base = world.base(1.0).inverse() @ world.camera_pose(1.0)
-    level = Transform(base.rotation, base.translation)
+    level = world.base(1.0).inverse() @ world.camera_pose(1.0)
     writer = CloudWriter(PointField, color=True, sigma=False)
     keep = CloudFilter(max_relative_sigma=0.5)
 

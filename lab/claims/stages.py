@@ -19,7 +19,7 @@ from depth_anything_ros.cli.options import add_size, require_some
 from depth_anything_ros.cli.terminal import progress
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.geometry.cloud import Cloud
-from depth_anything_ros.core.geometry.transforms import Transform, extrinsics_text
+from depth_anything_ros.core.geometry.transforms import extrinsics_text
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage, ReferenceKind
@@ -151,8 +151,9 @@ def _run(
     views = [
         _view(world, moment_s, bgr) for moment_s, (bgr, _) in zip(moments_s, pictures, strict=True)
     ]
-    base = world.camera_pose(0.0).inverse() @ world.base(0.0) @ world.rig.lidar.pose()
-    extrinsics = extrinsics_text(Transform(base.rotation, base.translation))
+    map_from_lidar = world.base(0.0) @ world.rig.lidar.pose()
+    camera_from_lidar = world.camera_pose(0.0).inverse() @ map_from_lidar
+    extrinsics = extrinsics_text(camera_from_lidar)
     parameters = replace(
         parameters, reference=replace(parameters.reference, extrinsics=extrinsics)
     )

@@ -8,10 +8,10 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.types import BgrImage, Camera, FloatImage
 from lab.world.geometry import Array, Rays, rotated
 from lab.world.render import develop, shade
-from lab.world.rig import Pose
 from lab.world.scene import Hits, Scene, cast
 
 __all__ = ['RayView', 'depth_image', 'pixel_directions', 'project', 'render', 'view_of']
@@ -63,7 +63,7 @@ def project(camera: Camera, points: Array) -> tuple[Array, Array, Array]:
     return flat[:, 0], flat[:, 1], points[2]
 
 
-def view_of(scene: Scene, camera: Camera, pose: Pose, dtype: str = 'float32') -> RayView:
+def view_of(scene: Scene, camera: Camera, pose: Transform, dtype: str = 'float32') -> RayView:
     """Cast the rays of `camera` at `pose` (map <- optical frame) into `scene`."""
     local = pixel_directions(camera, dtype)
     rays = Rays(pose.translation, rotated(pose.rotation, local))
