@@ -6,7 +6,6 @@ import argparse
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from depth_anything_ros.cli.network_grid import (
     add_calibration,
@@ -18,9 +17,6 @@ from depth_anything_ros.cli.network_grid import (
 from depth_anything_ros.cli.options import add_size, positive, require_some, require_writable
 from depth_anything_ros.cli.parser import Parser, add_verb
 from depth_anything_ros.cli.terminal import print_rows, progress
-
-if TYPE_CHECKING:
-    from depth_anything_ros.studies.bench.configuration import Engine
 
 __all__ = ['declare']
 
@@ -93,6 +89,7 @@ def _add_shared(verb: argparse.ArgumentParser, markdown: bool) -> None:
 
 def _network(options: argparse.Namespace) -> int:
     from depth_anything_ros.studies.bench.bench_report import json_text, text
+    from depth_anything_ros.studies.bench.configuration import Engine
     from depth_anything_ros.studies.bench.measure import BenchPlan, any_ran, measure
 
     if options.plot:
@@ -104,7 +101,8 @@ def _network(options: argparse.Namespace) -> int:
     require_writable(options, 'plot')
     require_some(options, 'frames')
     wanted, conditions = conditions_of(configurations(options), options.size)
-    plan = BenchPlan(options.size, options.frames, options.seconds, _baseline(options))
+    baseline = None if options.baseline == 'none' else Engine.read(options.baseline)
+    plan = BenchPlan(options.size, options.frames, options.seconds, baseline)
     with progress('row') as show:
         rows = measure(wanted, plan, show)
     if options.json:
@@ -116,12 +114,6 @@ def _network(options: argparse.Namespace) -> int:
         plot(rows, conditions, options.plot)
         print(f'look at {options.plot}', file=sys.stderr)
     return 0 if ran else 1
-
-
-def _baseline(options: argparse.Namespace) -> Engine | None:
-    from depth_anything_ros.studies.bench.configuration import Engine
-
-    return None if options.baseline == 'none' else Engine.read(options.baseline)
 
 
 def _start(options: argparse.Namespace) -> int:
