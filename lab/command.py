@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from depth_anything_ros.cli.exit_status import exit_status
 from depth_anything_ros.cli.options import NETWORK, add_parameters, parameters_of
 from depth_anything_ros.cli.parser import Parser
-from depth_anything_ros.cli.terminal import print_rows
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.studies.bench.configuration import weights_here
 
@@ -19,7 +17,6 @@ __all__ = [
     'add_network',
     'network_of',
     'parser_of',
-    'print_all',
     'run',
 ]
 
@@ -58,8 +55,3 @@ def network_of(options: argparse.Namespace, **fixed: Any) -> Parameters:
     given = {'weights': '', **vars(options), **fixed}
     weights = weights_here(given['variant'], given['weights'])
     return parameters_of(options, **{**fixed, 'weights': weights, 'allow_download': False})
-
-
-def print_all(rows: Sequence[Any], as_json: bool) -> int:
-    """Print dataclasses, at least one, with all of their fields; return 0."""
-    return print_rows(rows, [field.name for field in dataclasses.fields(rows[0])], as_json)

@@ -100,4 +100,4 @@ def _prove(options: argparse.Namespace) -> int:
     with tqdm(unit='image', disable=None, leave=False) as bar:
         for bag in options.bags:
             rows += prove(bag, backend, parameters, options.ground_truth, lambda _: bar.update())
-    return print_rows(rows, [field.name for field in dataclasses.fields(Proof)], options.json)
+    return print_rows(rows, options.json, [field.name for field in dataclasses.fields(Proof)])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 from depth_anything_ros.cli.network_grid import (
@@ -124,7 +123,7 @@ def _start(options: argparse.Namespace) -> int:
     with progress('row') as show:
         starts = list(measure_starts(wanted, options.size, on_progress=show))
     if options.json:
-        print_rows(starts, (), as_json=True)
+        print_rows(starts, as_json=True)
     else:
         print('\n'.join(conditions.lines()), end='\n\n')
         print(start_text(starts, options.markdown))
@@ -132,11 +131,11 @@ def _start(options: argparse.Namespace) -> int:
 
 
 def _profile(options: argparse.Namespace) -> int:
-    from depth_anything_ros.studies.bench.profile import Part, profile
+    from depth_anything_ros.studies.bench.profile import profile
 
     require_some(options, 'frames')
     wanted, conditions = conditions_of(configurations(options), options.size)
     rows = [part for one in wanted for part in profile(one, options.size, options.frames)]
     if not options.json:
         print('\n'.join(conditions.lines()), end='\n\n')
-    return print_rows(rows, [field.name for field in fields(Part)], options.json)
+    return print_rows(rows, options.json)

@@ -62,11 +62,15 @@ def load(parameters: Parameters) -> Any:
     return backend
 
 
-def print_rows(items: Sequence[Any], columns: Sequence[str], as_json: bool) -> int:
-    """Print dataclasses whole as JSON, or some of their fields as a table."""
+def print_rows(items: Sequence[Any], as_json: bool, columns: Sequence[str] = ()) -> int:
+    """Print dataclasses whole as JSON, or as a table of `columns`, or of all fields; return 0.
+
+    Without `columns` there must be at least one row.
+    """
     if as_json:
         print(plain_json(items))
         return 0
+    columns = columns or [field.name for field in dataclasses.fields(items[0])]
     rows = [dataclasses.asdict(item) for item in items]
     table = [list(columns)]
     table += [[_cell(row[column]) for column in columns] for row in rows]

@@ -33,11 +33,8 @@ def declare(weights: Parser) -> None:
 def _weights_list(options: argparse.Namespace) -> int:
     from depth_anything_ros.model import inventory
 
-    return print_rows(
-        inventory.list_rows(),
-        ('variant', 'checkpoint', 'size_bytes', 'licence', 'path'),
-        options.json,
-    )
+    columns = 'variant', 'checkpoint', 'size_bytes', 'licence', 'path'
+    return print_rows(inventory.list_rows(), options.json, columns)
 
 
 def _weights_fetch(options: argparse.Namespace) -> int:
@@ -45,7 +42,7 @@ def _weights_fetch(options: argparse.Namespace) -> int:
 
     with download_progress() as show:
         found = weights.fetch(options.variant, Checkpoint(options.checkpoint), show)
-    return print_rows([found], ('variant', 'checkpoint', 'licence', 'path'), options.json)
+    return print_rows([found], options.json, ('variant', 'checkpoint', 'licence', 'path'))
 
 
 def _weights_verify(options: argparse.Namespace) -> int:
@@ -53,7 +50,7 @@ def _weights_verify(options: argparse.Namespace) -> int:
 
     checkpoint = Checkpoint(options.checkpoint) if options.checkpoint else None
     rows = inventory.verify(options.variant, checkpoint, options.weights)
-    print_rows(rows, ('variant', 'checkpoint', 'state', 'path', 'message'), options.json)
+    print_rows(rows, options.json, ('variant', 'checkpoint', 'state', 'path', 'message'))
     sound = {inventory.FileState.OK}
     if options.variant is None and not options.weights:
         # Nobody needs every file there is.

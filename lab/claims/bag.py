@@ -21,7 +21,7 @@ from depth_anything_ros.bag.process import process_bag
 from depth_anything_ros.bag.reading import BagReader, bgr_of
 from depth_anything_ros.bag.writing import BagWriter, storage_of
 from depth_anything_ros.cli.options import require_some
-from depth_anything_ros.cli.terminal import progress
+from depth_anything_ros.cli.terminal import print_rows, progress
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.estimator.stream import DepthStream
@@ -192,7 +192,7 @@ def _print(options: argparse.Namespace) -> int:
         rows = bench_bag(
             command.network_of(options), options.bag, options.frames, options.pairs, show
         )
-    return command.print_all(rows, options.json)
+    return print_rows(rows, options.json)
 
 
 if __name__ == '__main__':

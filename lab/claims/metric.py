@@ -11,6 +11,7 @@ import numpy as np
 from sensor_msgs.msg import PointCloud2, PointField
 
 from depth_anything_ros.cli.options import add_size, require_some
+from depth_anything_ros.cli.terminal import print_rows
 from depth_anything_ros.core.geometry.cloud import CloudFilter, cloud_from_depth
 from depth_anything_ros.core.geometry.virtual_scan import VirtualScanConfig, scan_from_depth
 from depth_anything_ros.core.types import ReferenceSamples
@@ -111,7 +112,7 @@ def main(args: Sequence[str] | None = None) -> int:
 def _print(options: argparse.Namespace) -> int:
     require_some(options, 'samples', 'rounds')
     costs = bench_metric(options.size, options.samples, options.rounds)
-    return command.print_all(costs, options.json)
+    return print_rows(costs, options.json)
 
 
 if __name__ == '__main__':

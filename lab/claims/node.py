@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -127,12 +126,7 @@ def bench_node(
 
         peer.node.create_subscription(DiagnosticArray, f'{NODE}/frame_stats', keep, 10)
         peer.until_published([child], lambda: peer.send(pictures[0]))
-        sent_ns = []
-        start_s, total_s = time.monotonic(), _SETTLE_S + camera.seconds
-        for index in range(round(total_s * camera.rate_hz)):
-            peer.spin_until(start_s + index / camera.rate_hz)
-            sent_ns.append(peer.send(pictures[index % len(pictures)]))
-            on_progress(index / camera.rate_hz, total_s)
+        sent_ns = peer.stream(pictures, camera.rate_hz, _SETTLE_S + camera.seconds, on_progress)
         # What is under way gets through before the last figures are asked for.
         latency, model = peer.figures('latency'), peer.figures('model')
     counted = [stamp for stamp in sent_ns if stamp >= sent_ns[0] + _SETTLE_S * 1e9]

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.cli.options import require_some
-from depth_anything_ros.cli.terminal import progress
+from depth_anything_ros.cli.terminal import print_rows, progress
 from depth_anything_ros.core.types import FloatImage, ReferenceKind, ReferenceSamples
 from depth_anything_ros.metric.alignment import AlignmentConfig, ScaleAligner
 from lab import command
@@ -127,7 +127,7 @@ def _print(options: argparse.Namespace) -> int:
     require_some(options, 'drives')
     with progress('drive') as show:
         rows = bench_polarity(options.drives, on_progress=show)
-    return command.print_all(rows, options.json)
+    return print_rows(rows, options.json)
 
 
 if __name__ == '__main__':

@@ -15,7 +15,7 @@ from rcl_interfaces.srv import GetParameters
 from sensor_msgs.msg import Image
 
 from depth_anything_ros.cli.options import add_size, require_some
-from depth_anything_ros.cli.terminal import progress
+from depth_anything_ros.cli.terminal import print_rows, progress
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import Window
@@ -154,7 +154,7 @@ def _print(options: argparse.Namespace) -> int:
         rows = bench_services(
             command.network_of(options), options.calls, size=options.size, on_progress=show
         )
-    return command.print_all(rows, options.json)
+    return print_rows(rows, options.json)
 
 
 if __name__ == '__main__':

@@ -14,12 +14,12 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from depth_anything_ros.cli.options import add_size, positive, require_some
 from depth_anything_ros.cli.terminal import progress
 from depth_anything_ros.core.parameters import Parameters
-from depth_anything_ros.core.timing import Jitter, Window
+from depth_anything_ros.core.timing import Jitter
 from depth_anything_ros.reports.plain_json import plain_json
 from lab import command
 from lab.camera_views import views
 from lab.isolation import isolated_domain
-from lab.live_node import NODE, Peer, node_arguments, process
+from lab.live_node import NODE, Peer, latencies_ms, node_arguments, process
 from lab.process_memory import MemorySample, memory_of
 
 __all__ = ['Soak', 'bench_soak', 'main', 'print_table', 'robust_slope']
@@ -165,11 +165,10 @@ def print_table(soak: Soak) -> None:
 
 def _latency(published_ns: dict[int, int]) -> tuple[float, float, float, float]:
     """Return p50, p95, p99 and the jitter, all in milliseconds, by stamp."""
-    window, jitter = Window(max(1, len(published_ns))), Jitter()
+    jitter = Jitter()
     for stamp_ns, at_ns in published_ns.items():
-        window.add((at_ns - stamp_ns) * 1e-6)
         jitter.add(at_ns * 1e-9, stamp_ns * 1e-9)
-    p50, p95, p99 = window.percentiles(50, 95, 99)
+    p50, p95, p99 = latencies_ms(published_ns).percentiles(50, 95, 99)
     return p50, p95, p99, jitter.ms
 
 

@@ -16,7 +16,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.backends.loading import load_backend
 from depth_anything_ros.cli.options import add_size, require_some
-from depth_anything_ros.cli.terminal import progress
+from depth_anything_ros.cli.terminal import print_rows, progress
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.geometry.cloud import Cloud
 from depth_anything_ros.core.geometry.transforms import extrinsics_text
@@ -212,7 +212,7 @@ def _print(options: argparse.Namespace) -> int:
     require_some(options, 'rounds')
     with progress('frame') as show:
         costs = bench_stages(command.network_of(options), options.rounds, options.size, show)
-    return command.print_all(costs, options.json)
+    return print_rows(costs, options.json)
 
 
 if __name__ == '__main__':

@@ -30,13 +30,9 @@ class RayView:
     along_z: Array
 
 
+@lru_cache(maxsize=8)
 def pixel_directions(camera: Camera, dtype: str = 'float32') -> Array:
     """Return the unit directions (3, height * width) of all pixels, row by row, optical frame."""
-    return _pixel_directions(camera, dtype)
-
-
-@lru_cache(maxsize=8)
-def _pixel_directions(camera: Camera, dtype: str) -> Array:
     u, v = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
     x, y = (u.ravel() - camera.cx) / camera.fx, (v.ravel() - camera.cy) / camera.fy
     if any(camera.distortion):
