@@ -116,7 +116,7 @@ def _write(
 
 
 def _check(out: Path, world: World, rate: float, storage: str) -> None:
-    least, most = _SIDE_PX
+    (width, height), (least, most) = world.size, _SIDE_PX
     wrong = None
     if out.exists():
         wrong = f'{out} is already there: give another name or remove it'
@@ -128,10 +128,8 @@ def _check(out: Path, world: World, rate: float, storage: str) -> None:
         wrong = f'seconds is {world.seconds:g}: give more than 0 and at most {_MAX_SECONDS:g}'
     elif not 0.0 < rate <= _MAX_RATE_HZ:
         wrong = f'rate is {rate:g} Hz: give more than 0 and at most {_MAX_RATE_HZ:g}'
-    elif not all(least <= side <= most for side in world.size):
-        wrong = (
-            f'size is {world.size[0]}x{world.size[1]}: give sides from {least} to {most} pixels'
-        )
+    elif not all(least <= side <= most for side in (width, height)):
+        wrong = f'size is {width}x{height}: give sides from {least} to {most} pixels'
     elif world.seed < 0:
         wrong = f'seed is {world.seed}: give 0 or more'
     elif len(world.distortion) > 5 or not all(map(math.isfinite, world.distortion)):
