@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Mapping
 from multiprocessing import Pipe
 from pathlib import Path
-from types import TracebackType
 from typing import Concatenate, ParamSpec, TypeVar
 
 from depth_anything_ros.core.errors import BackendError
@@ -56,12 +55,7 @@ class NetworkProcess:
     def __enter__(self) -> NetworkProcess:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._connection.close()
         self._child.kill()
         self._child.wait()
