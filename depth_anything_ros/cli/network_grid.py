@@ -1,4 +1,4 @@
-"""Networks given as lists of options, like --variant vits,vitb: every combination is a row."""
+"""Options that take lists, like --variant vits,vitb: every combination is one network."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ __all__ = [
     'conditions_of',
     'configurations',
     'every_precision',
-    'listed',
 ]
 
 _LISTS = ('variant', 'backend', 'precision', 'input_size', 'threads')
@@ -37,8 +36,7 @@ _UPSTREAM = 'upstream'
 def add_grid(parser: argparse.ArgumentParser, of_list: str, **defaults: list[Any]) -> None:
     """Add the parameters that choose networks; each takes a list like vits,vitb.
 
-    `of_list` says in the help what is done with a list; a parameter that is not in `defaults`
-    has its own default.
+    `of_list` is the help on lists. Without a value in `defaults` a parameter keeps its own.
     """
     group = parser.add_argument_group('networks', of_list)
     for entry in entries():
@@ -48,7 +46,7 @@ def add_grid(parser: argparse.ArgumentParser, of_list: str, **defaults: list[Any
             group.add_argument(
                 '--' + entry.name.replace('_', '-'),
                 default=default,
-                type=listed(entry.check, entry.kind, has_all),
+                type=_listed(entry.check, entry.kind, has_all),
                 metavar='NAME,...' if entry.choices else 'INT,...',
                 help=f'{entry.description} {_allowed(entry.choices, has_all)}'
                 f'Default: {",".join(map(str, default))}.',
@@ -76,7 +74,7 @@ def add_calibration(parser: argparse.ArgumentParser) -> None:
 
 def batches(text: str) -> list[int]:
     """Return the batch sizes in a text like '1,4'."""
-    return listed(_above_zero, int)(text)
+    return _listed(_above_zero, int)(text)
 
 
 def configurations(options: argparse.Namespace) -> list[Configuration]:
@@ -123,10 +121,10 @@ def every_precision() -> list[str]:
     return [name for name in choices if name != AUTO]
 
 
-def listed(
+def _listed(
     check: Callable[[object], object], kind: type, has_all: bool = False
 ) -> Callable[[str], list[Any]]:
-    """Return a reader of 'a,b' for values that `check` takes."""
+    """Return a parser of 'a,b' for values that `check` accepts."""
 
     def read(text: str) -> list[Any]:
         if has_all and text == _ALL:
