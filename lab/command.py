@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from depth_anything_ros.cli.exit_status import exit_status
-from depth_anything_ros.cli.options import NETWORK, add_parameters, parameters_of, size
+from depth_anything_ros.cli.options import NETWORK, add_parameters, parameters_of
 from depth_anything_ros.cli.parser import Parser
-from depth_anything_ros.cli.terminal import print_rows
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.studies.bench.configuration import weights_here
 
 __all__ = [
     'add_json',
     'add_network',
-    'add_size',
     'network_of',
     'parser_of',
-    'print_all',
     'run',
 ]
 
@@ -38,13 +34,6 @@ def run(
 ) -> int:
     """Parse, and return the exit status of `command` as `depth_anything` does."""
     return exit_status(parser.prog, lambda: command(parser.parse_args(args)))
-
-
-def add_size(parser: argparse.ArgumentParser) -> None:
-    """Add the width and height of the images."""
-    parser.add_argument(
-        '--size', type=size, metavar='WxH', default=(640, 480), help='image (default: 640x480)'
-    )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -66,8 +55,3 @@ def network_of(options: argparse.Namespace, **fixed: Any) -> Parameters:
     given = {'weights': '', **vars(options), **fixed}
     weights = weights_here(given['variant'], given['weights'])
     return parameters_of(options, **{**fixed, 'weights': weights, 'allow_download': False})
-
-
-def print_all(rows: Sequence[Any], as_json: bool) -> int:
-    """Print dataclasses, at least one, with all of their fields; return 0."""
-    return print_rows(rows, [field.name for field in dataclasses.fields(rows[0])], as_json)

@@ -8,8 +8,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-from rosbags.highlevel import AnyReader
 
+from depth_anything_ros.bag.reading import BagReader
 from depth_anything_ros.core.colormaps import COLORMAPS, colorize
 from depth_anything_ros.core.depth_errors import metric_figures
 from depth_anything_ros.core.types import BgrImage, FloatImage
@@ -58,30 +58,25 @@ def contact_sheet(bags: Mapping[Path, Path], columns: int, colormap: str) -> Bgr
         tiles += [
             [
                 bgr_from_image(image),
-                bgr_from_image(answer),
+                bgr_from_image(color),
                 *_drawn(depth_from_image(depth), depth_from_image(truth), colormap),
             ]
-            for image, answer, depth, truth in zip(*read, strict=True)
+            for image, color, depth, truth in zip(*read, strict=True)
         ]
     return _laid_out(tiles)
 
 
 def _times_ns(bag: Path, topic: str) -> set[int]:
-    """List when a topic was recorded, which in these bags is what the stamps say."""
-    with AnyReader([bag]) as reader:
-        chosen = [c for c in reader.connections if c.topic == topic]
-        return {time_ns for _, time_ns, _ in reader.messages(chosen)}
+    """Return the times of a topic, which in these bags are the stamps."""
+    with BagReader(bag) as reader:
+        return {message.receive_ns for message in reader.messages([topic])}
 
 
 def _messages(bag: Path, topic: str, times_ns: list[int]) -> list[Any]:
-    """Read the messages recorded at `times_ns` only: a long bag does not fit into memory."""
-    with AnyReader([bag]) as reader:
-        chosen = [c for c in reader.connections if c.topic == topic]
-        return [
-            reader.deserialize(data, connection.msgtype)
-            for connection, time_ns, data in reader.messages(chosen)
-            if time_ns in times_ns
-        ]
+    """Return the messages recorded at `times_ns` only: a long bag does not fit into memory."""
+    with BagReader(bag) as reader:
+        messages = reader.messages([topic])
+        return [message.read() for message in messages if message.receive_ns in times_ns]
 
 
 def _drawn(depth_m: FloatImage, truth_m: FloatImage, colormap: str) -> tuple[BgrImage, BgrImage]:

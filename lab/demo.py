@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
-from tqdm import tqdm
 
 from depth_anything_ros.bag.writing import METADATA
 from depth_anything_ros.cli.options import (
@@ -18,7 +16,7 @@ from depth_anything_ros.cli.options import (
     parameters_of,
     positive,
 )
-from depth_anything_ros.cli.terminal import fetch, follow
+from depth_anything_ros.cli.terminal import fetch, progress
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import Parameters
 from lab import command
@@ -32,23 +30,9 @@ _SCENES = ('room', 'road')
 _COLUMNS_PER_SCENE = 3
 
 
-@dataclass(frozen=True)
-class _Paths:
-    """Where the results go, below the folder that the user names."""
-
-    folder: Path
-
-    @property
-    def bags(self) -> dict[str, Path]:
-        return {scene: self.folder / f'sample_{scene}' for scene in _SCENES}
-
-    @property
-    def recorded(self) -> dict[str, Path]:
-        return {scene: self.folder / f'depth_{scene}' for scene in _SCENES}
-
-    @property
-    def sheet(self) -> Path:
-        return self.folder / 'demo.png'
+def _pairs(out: Path) -> dict[Path, Path]:
+    """Return, for the sample bag of each scene, the bag of the node's outputs."""
+    return {out / f'sample_{scene}': out / f'depth_{scene}' for scene in _SCENES}
 
 
 def drive(
@@ -59,13 +43,13 @@ def drive(
     `on_progress` gets (done, total) measurements of each. Raises SettingError for arguments that
     cannot be used.
     """
-    paths = _Paths(out)
+    pairs = _pairs(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        _remove_earlier([*paths.bags.values(), *paths.recorded.values()])
+        _remove_earlier([*pairs, *pairs.values()])
     except OSError as err:
         raise SettingError(f'cannot write into {out}: {err.strerror}; name another --out') from err
-    for scene, bag in paths.bags.items():
+    for scene, bag in zip(_SCENES, pairs, strict=True):
         write_sample_bag(bag, scene, seconds, rate_hz, on_progress=on_progress)
 
 
@@ -74,19 +58,18 @@ def show(out: Path, parameters: Parameters, rate_hz: float) -> int:
 
     Return 0, or 1 if no depth came back. Raises DepthAnythingError if the node does not start.
     """
-    paths = _Paths(out)
-    pairs = dict(zip(paths.bags.values(), paths.recorded.values(), strict=True))
+    pairs, path = _pairs(out), out / 'demo.png'
     result = replay(pairs, parameters)
     _print_summary(result, rate_hz)
     if not result.processed:
         print('no depth came back', file=sys.stderr)
         return 1
     sheet = contact_sheet(pairs, _COLUMNS_PER_SCENE, parameters.color.map)
-    if not cv2.imwrite(str(paths.sheet), sheet):
-        raise SettingError(f'{paths.sheet} cannot be written: is the disk full?')
-    print(f'\nlook at          {paths.sheet}')
-    print(f'recorded depth   {"  ".join(str(bag) for bag in paths.recorded.values())}')
-    print(f'sample bags      {"  ".join(str(bag) for bag in paths.bags.values())}')
+    if not cv2.imwrite(str(path), sheet):
+        raise SettingError(f'{path} cannot be written: is the disk full?')
+    print(f'\nlook at          {path}')
+    print(f'recorded depth   {"  ".join(str(bag) for bag in pairs.values())}')
+    print(f'sample bags      {"  ".join(str(bag) for bag in pairs)}')
     print('\nnext, on your own pictures: depth_anything run FOLDER OUT --variant vits')
     print('on your robot: ros2 launch depth_anything_ros depth.launch.py variant:=vits')
     return 0
@@ -138,8 +121,8 @@ def _demo(options: argparse.Namespace) -> int:
     parameters = parameters_of(options)
     fetch(parameters)
     print('driving through a simulated room and road')
-    with tqdm(unit='measurement', disable=None, leave=False) as bar:
-        drive(options.out, options.seconds, options.rate, follow(bar))
+    with progress('measurement') as on_progress:
+        drive(options.out, options.seconds, options.rate, on_progress)
     print('replaying both to the node')
     return show(options.out, parameters, options.rate)
 

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Any
 
 import rclpy
@@ -23,15 +22,16 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.parameters import Parameters, flatten
+from depth_anything_ros.core.timing import Window
 from depth_anything_ros.ros.qos import LATCHED
 from lab.camera_views import CameraMessages
 from lab.feeder import ns_from_cdr
 
-__all__ = ['NODE', 'Peer', 'hz', 'node_arguments', 'process']
+__all__ = ['NODE', 'Peer', 'hz', 'latencies_ms', 'node_arguments', 'process']
 
 NODE = '/depth_anything'
 _START_S = 120.0
-"""Longest wait for the first answer, in seconds: a large network on a slow machine."""
+"""Longest wait for the first output, in seconds: a large network on a slow machine."""
 
 _QUIET_S = 1.0
 _INPUTS = {
@@ -46,6 +46,14 @@ def hz(times_ns: Sequence[int]) -> float:
     if len(times_ns) < 2:
         return 0.0
     return (len(times_ns) - 1) / (max(times_ns) - min(times_ns)) * 1e9
+
+
+def latencies_ms(published_ns: Mapping[int, int]) -> Window:
+    """Return the milliseconds from each stamp to the time that it maps to."""
+    window = Window(max(1, len(published_ns)))
+    for stamp_ns, at_ns in published_ns.items():
+        window.add((at_ns - stamp_ns) * 1e-6)
+    return window
 
 
 def node_arguments(parameters: Parameters) -> list[str]:
@@ -76,10 +84,10 @@ def process(module: str, arguments: Sequence[str]) -> Iterator[subprocess.Popen[
 class Peer:
     """A camera and a subscriber of `outputs`, full topic names with their message types.
 
-    With `reference` a depth camera goes along, whose images are metric truth for the node;
+    With `reference` also a depth camera, whose images are metric ground truth for the node;
     `camera` is its name where several share the node. Use it as a context manager, inside
-    `isolated_domain`. `published[topic]` maps the stamp of a frame to
-    when its answer was published, both in nanoseconds of this machine's clock.
+    `isolated_domain`. `published[topic]` maps the stamp of a frame to when its output was
+    published, both in nanoseconds of this machine's clock.
     """
 
     def __init__(
@@ -108,18 +116,13 @@ class Peer:
     def __enter__(self) -> Peer:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._executor.shutdown()
         self.node.destroy_node()
         self._context.try_shutdown()
 
     def plug_in(self) -> None:
-        """Have publishers, as a camera has that is there."""
+        """Create the publishers of a connected camera."""
         prefix = f'{self._camera}/' if self._camera else ''
         for part in self._sent:
             kind, topic = _INPUTS[part]
@@ -127,13 +130,13 @@ class Peer:
             self._publishers[part] = self.node.create_publisher(kind, prefix + topic, 10)
 
     def unplug(self) -> None:
-        """Take the publishers away."""
+        """Destroy the publishers."""
         publishers, self._publishers = self._publishers, {}
         for publisher in publishers.values():
             self.node.destroy_publisher(publisher)
 
     def send(self, view: CameraMessages) -> int:
-        """Publish a picture, stamped now, behind what belongs to it; give the stamp."""
+        """Publish an image, stamped now, after what belongs to it; return the stamp."""
         self._last_ns = stamp_ns = max(time.time_ns(), self._last_ns + 1)
         seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
         # The image last: whatever it needs has then been on its way for longer.
@@ -142,6 +145,22 @@ class Peer:
             message.header.stamp = Time(sec=seconds, nanosec=nanoseconds)
             self._publishers[part].publish(message)
         return stamp_ns
+
+    def stream(
+        self,
+        views: Sequence[CameraMessages],
+        rate_hz: float,
+        seconds: float,
+        on_progress: Callable[[float, float], None] = lambda done, total: None,
+    ) -> list[int]:
+        """Send `views` in turn at `rate_hz`; return the stamps. `on_progress` gets seconds."""
+        sent_ns = []
+        start_s = time.monotonic()
+        for index in range(round(seconds * rate_hz)):
+            self.spin_until(start_s + index / rate_hz)
+            sent_ns.append(self.send(views[index % len(views)]))
+            on_progress(index / rate_hz, seconds)
+        return sent_ns
 
     def until(self, done: Callable[[], Any], limit_s: float) -> bool:
         """Spin until `done`; False if that took longer than `limit_s` seconds."""

@@ -13,11 +13,10 @@ from pathlib import Path
 
 from rosbags.interfaces import QosDurability
 from rosbags.rosbag2 import CompressionFormat, Writer
-from tqdm import tqdm
 
 from depth_anything_ros.bag.writing import RELIABLE, STORAGES
-from depth_anything_ros.cli.options import positive
-from depth_anything_ros.cli.terminal import follow
+from depth_anything_ros.cli.options import add_size, positive
+from depth_anything_ros.cli.terminal import progress
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.reports.plain_json import plain_json
 from lab import command
@@ -61,14 +60,14 @@ def write_sample_bag(
     arguments that cannot be used and where the disk does not take the bag.
     """
     out = Path(out).expanduser()
-    _check(out, scene, seconds, rate, size, seed, storage, distortion)
+    world = World(scene, seed, seconds, size, distortion)
+    _check(out, world, rate, storage)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         # rosbag2 names files after their folder, so the bag has its name before it moves.
         partial = Path(tempfile.mkdtemp(prefix=f'.{out.name}-', dir=out.parent))
     except OSError as err:
         raise SettingError(f'cannot write beside {out}: {err.strerror or err}') from err
-    world = World(scene, seed, seconds, size, distortion)
     try:
         counts = _write(partial / out.name, world, rate, storage, on_progress)
         (partial / out.name).rename(out)
@@ -118,34 +117,25 @@ def _write(
     return counts
 
 
-def _check(
-    out: Path,
-    scene: str,
-    seconds: float,
-    rate: float,
-    size: tuple[int, int],
-    seed: int,
-    storage: str,
-    distortion: tuple[float, ...],
-) -> None:
-    least, most = _SIDE_PX
+def _check(out: Path, world: World, rate: float, storage: str) -> None:
+    (width, height), (least, most) = world.size, _SIDE_PX
     wrong = None
     if out.exists():
         wrong = f'{out} is already there: give another name or remove it'
-    elif scene not in SCENES:
-        wrong = f"scene '{scene}' is not known: choose one of {', '.join(SCENES)}"
+    elif world.family not in SCENES:
+        wrong = f"scene '{world.family}' is not known: choose one of {', '.join(SCENES)}"
     elif storage not in STORAGES:
         wrong = f"storage '{storage}' is not known: choose one of {', '.join(STORAGES)}"
-    elif not 0.0 < seconds <= _MAX_SECONDS:
-        wrong = f'seconds is {seconds:g}: give more than 0 and at most {_MAX_SECONDS:g}'
+    elif not 0.0 < world.seconds <= _MAX_SECONDS:
+        wrong = f'seconds is {world.seconds:g}: give more than 0 and at most {_MAX_SECONDS:g}'
     elif not 0.0 < rate <= _MAX_RATE_HZ:
         wrong = f'rate is {rate:g} Hz: give more than 0 and at most {_MAX_RATE_HZ:g}'
-    elif not all(least <= side <= most for side in size):
-        wrong = f'size is {size[0]}x{size[1]}: give sides from {least} to {most} pixels'
-    elif seed < 0:
-        wrong = f'seed is {seed}: give 0 or more'
-    elif len(distortion) > 5 or not all(math.isfinite(value) for value in distortion):
-        wrong = f'distortion is {distortion}: give up to 5 finite plumb-bob coefficients'
+    elif not all(least <= side <= most for side in (width, height)):
+        wrong = f'size is {width}x{height}: give sides from {least} to {most} pixels'
+    elif world.seed < 0:
+        wrong = f'seed is {world.seed}: give 0 or more'
+    elif len(world.distortion) > 5 or not all(map(math.isfinite, world.distortion)):
+        wrong = f'distortion is {world.distortion}: give up to 5 finite plumb-bob coefficients'
     if wrong:
         raise SettingError(wrong)
 
@@ -161,7 +151,7 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument(
         '--rate', type=positive, metavar='HZ', default=10.0, help='images per second (default: 10)'
     )
-    command.add_size(parser)
+    add_size(parser)
     parser.add_argument(
         '--seed', type=int, metavar='N', default=0, help='which scene (default: 0)'
     )
@@ -173,7 +163,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _sample(options: argparse.Namespace) -> int:
-    with tqdm(unit='measurement', disable=None) as bar:
+    with progress('measurement', leave=True) as show:
         summary = write_sample_bag(
             options.output,
             options.scene,
@@ -182,7 +172,7 @@ def _sample(options: argparse.Namespace) -> int:
             options.size,
             options.seed,
             options.storage,
-            on_progress=follow(bar),
+            on_progress=show,
         )
     if options.json:
         print(plain_json(summary))

@@ -1,4 +1,4 @@
-"""ROS 2 Jazzy messages, as `rosbags` types, from what the simulated sensors give."""
+"""ROS 2 Jazzy messages, as `rosbags` types, of what the simulated sensors measure."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from rosbags.typesys import Stores, get_typestore
 
-from depth_anything_ros.core.types import BgrImage, Camera, FloatImage
+from depth_anything_ros.core.geometry.transforms import Transform
+from depth_anything_ros.core.types import BgrImage, Camera
 from lab.world.geometry import Array
-from lab.world.rig import Pose
 from lab.world.sensors import LIDAR_POINT, Scanner
 
-__all__ = ['SampleMessages', 'quaternion']
+__all__ = ['SampleMessages']
 
 _JPEG_QUALITY = 90
 _FIELD_TYPES = {'<f4': 7, '<u2': 4}
@@ -36,16 +36,12 @@ class SampleMessages:
         return self._make('std_msgs/msg/Header', stamp, frame)
 
     def image(self, stamp_ns: int, frame: str, encoding: str, pixels: Array) -> Any:
-        """Build a sensor_msgs/Image from a C-contiguous little-endian array."""
+        """Build a sensor_msgs/Image: bgr8, or depth as 32FC1 or 16UC1 (REP 118)."""
         height, width = pixels.shape[:2]
         data = np.ascontiguousarray(pixels).view(np.uint8).reshape(-1)
         header = self.header(stamp_ns, frame)
         step = data.size // height
         return self._make('sensor_msgs/msg/Image', header, height, width, encoding, 0, step, data)
-
-    def color(self, stamp_ns: int, frame: str, picture: BgrImage) -> Any:
-        """Build a bgr8 image."""
-        return self.image(stamp_ns, frame, 'bgr8', picture)
 
     def jpeg(self, stamp_ns: int, frame: str, picture: BgrImage) -> Any:
         """Build a CompressedImage, its format worded as image_transport does."""
@@ -53,14 +49,6 @@ class SampleMessages:
         header = self.header(stamp_ns, frame)
         name, wording = 'sensor_msgs/msg/CompressedImage', 'bgr8; jpeg compressed bgr8'
         return self._make(name, header, wording, data.reshape(-1))
-
-    def metres(self, stamp_ns: int, frame: str, depth_m: FloatImage) -> Any:
-        """Build a 32FC1 depth image (REP 118)."""
-        return self.image(stamp_ns, frame, '32FC1', depth_m)
-
-    def millimetres(self, stamp_ns: int, frame: str, depth_mm: npt.NDArray[np.uint16]) -> Any:
-        """Build a 16UC1 depth image (REP 118)."""
-        return self.image(stamp_ns, frame, '16UC1', depth_mm)
 
     def camera_info(self, stamp_ns: int, frame: str, camera: Camera) -> Any:
         """Build a CameraInfo; P shares K's values, as a monocular driver sends them."""
@@ -116,7 +104,7 @@ class SampleMessages:
             np.zeros(0, np.float32),
         )
 
-    def transforms(self, stamp_ns: int, edges: list[tuple[str, str, Pose]]) -> Any:
+    def transforms(self, stamp_ns: int, edges: list[tuple[str, str, Transform]]) -> Any:
         """Build a TFMessage from (parent, child, parent <- child)."""
         return self._make(
             'tf2_msgs/msg/TFMessage',
@@ -128,20 +116,9 @@ class SampleMessages:
                     self._make(
                         'geometry_msgs/msg/Transform',
                         self._make('geometry_msgs/msg/Vector3', *map(float, pose.translation)),
-                        self._make('geometry_msgs/msg/Quaternion', *quaternion(pose.rotation)),
+                        self._make('geometry_msgs/msg/Quaternion', *pose.quaternion),
                     ),
                 )
                 for parent, child, pose in edges
             ],
         )
-
-
-def quaternion(rotation: Array) -> tuple[float, float, float, float]:
-    """Turn a rotation (3, 3) into x, y, z, w, with w >= 0.
-
-    Through the axis-angle form of Rodrigues, which has no special cases in cv2.
-    """
-    vector = cv2.Rodrigues(np.asarray(rotation, np.float64))[0].reshape(-1)
-    angle = float(np.linalg.norm(vector))
-    x, y, z = vector * (np.sin(angle / 2) / angle) if angle > 1e-12 else vector / 2
-    return float(x), float(y), float(z), float(np.cos(angle / 2))

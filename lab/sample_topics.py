@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from depth_anything_ros.core.geometry.transforms import Transform
 from lab.sample_messages import SampleMessages
 from lab.topic_names import TRUTH
-from lab.world.rig import BASE_HEIGHT_M, OPTICAL, Mount, Pose
+from lab.world.rig import BASE_HEIGHT_M, OPTICAL, Mount
 from lab.world.world import World
 
 __all__ = ['START_NS', 'Group', 'Topic', 'groups', 'moments']
@@ -80,16 +81,16 @@ def groups(world: World, rate_hz: float, make: SampleMessages) -> list[Group]:
         image, truth = world.picture(time_s)
         info = make.camera_info(stamp, lens, world.camera)
         return (
-            make.color(stamp, lens, image),
+            make.image(stamp, lens, 'bgr8', image),
             make.jpeg(stamp, lens, image),
             info,
-            make.metres(stamp, lens, truth),
+            make.image(stamp, lens, '32FC1', truth),
             info,
         )
 
     def depth(time_s: float, stamp: int) -> tuple[Any, ...]:
         return (
-            make.millimetres(stamp, depth_lens, world.depth(time_s)),
+            make.image(stamp, depth_lens, '16UC1', world.depth(time_s)),
             make.camera_info(stamp, depth_lens, sensors.depth_camera.camera),
         )
 
@@ -130,18 +131,18 @@ def groups(world: World, rate_hz: float, make: SampleMessages) -> list[Group]:
     ]
 
 
-def _static_edges(world: World) -> list[tuple[str, str, Pose]]:
+def _static_edges(world: World) -> list[tuple[str, str, Transform]]:
     """Return the frames fixed to the base, each as (parent, child, parent <- child)."""
     lift = np.array([0.0, 0.0, BASE_HEIGHT_M])
-    lens = Pose(OPTICAL, np.zeros(3))
+    lens = Transform(OPTICAL, np.zeros(3))
     rig = world.rig
 
-    def mounted(mount: Mount) -> Pose:
+    def mounted(mount: Mount) -> Transform:
         pose = mount.pose()
-        return Pose(pose.rotation, pose.translation - lift)
+        return Transform(pose.rotation, pose.translation - lift)
 
     return [
-        ('base_footprint', 'base_link', Pose(np.eye(3), lift)),
+        ('base_footprint', 'base_link', Transform(np.eye(3), lift)),
         ('base_link', 'camera_link', mounted(rig.camera)),
         ('camera_link', 'camera_optical_frame', lens),
         ('base_link', 'depth_camera_link', mounted(rig.depth_camera)),

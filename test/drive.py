@@ -10,13 +10,14 @@ import numpy as np
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 
+from depth_anything_ros.core.geometry.transforms import IDENTITY
 from depth_anything_ros.messages.images import bgr_from_image
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from lab.degraded_truth import DegradedTruthBackend
 from lab.sample_messages import SampleMessages
 from lab.sample_topics import START_NS, groups, moments
 from lab.topic_names import TRUTH
-from lab.world.rig import Pose, extrinsics_text, optical
+from lab.world.rig import extrinsics_text, optical
 from lab.world.world import World
 
 IMAGE, INFO = '/camera/image_raw', '/camera/camera_info'
@@ -96,7 +97,7 @@ class Drive:
             DEPTH: optical(rig.depth_camera.pose()),
             LIDAR: rig.lidar.pose(),
             SCAN: rig.scan.pose(),
-            'floor': Pose(np.eye(3), np.zeros(3)),
+            'floor': IDENTITY,
         }
         return extrinsics_text(optical(rig.camera.pose()).inverse() @ bodies[topic])
 

@@ -18,7 +18,6 @@ from voxel_grid import Flags, Limits, Points, VoxelGrid, grown
 from depth_anything_ros.bag.reading import BagReader
 from depth_anything_ros.bag.replay import BagReplay, CameraTopics, ReplayedImage
 from depth_anything_ros.core.geometry.cloud import compacted
-from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.parameters import parameters_from_flat
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from lab.claims.prove import degraded_truth_of
@@ -166,9 +165,8 @@ def look_at(seed: int, answer: ReplayedImage) -> Look:
         view.hits.distance_m[kept].astype(np.float64),
         view.hits.solid[kept],
     )
-    map_from_camera = Transform(pose.rotation, pose.translation)
     points = compacted(cloud).points
-    return Look(map_from_camera.apply(points).astype(np.float64), truth)
+    return Look(pose.apply(points).astype(np.float64), truth)
 
 
 def scaled(look: Look, factor: float) -> Look:

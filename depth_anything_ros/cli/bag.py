@@ -17,7 +17,7 @@ from depth_anything_ros.cli.options import (
     layered_parameters,
 )
 from depth_anything_ros.cli.parser import Parser, add_verb
-from depth_anything_ros.cli.terminal import follow, load, print_rows
+from depth_anything_ros.cli.terminal import load, print_rows, progress
 
 __all__ = ['GROUND_TRUTH', 'declare']
 
@@ -83,9 +83,9 @@ def _compare(options: argparse.Namespace) -> int:
 
     names = [limit.name for limit in dataclasses.fields(CompareLimits)]
     limits = CompareLimits(**{name: getattr(options, name) for name in names})
-    with tqdm(unit='message', disable=None, leave=False) as bar:
+    with progress('message') as show:
         found = compare_bags(
-            options.a, options.b, limits, options.topics, options.ground_truth, follow(bar)
+            options.a, options.b, limits, options.topics, options.ground_truth, show
         )
     print(found.to_json() if options.json else found.table())
     return 1 if found.failures else 0
@@ -100,4 +100,4 @@ def _prove(options: argparse.Namespace) -> int:
     with tqdm(unit='image', disable=None, leave=False) as bar:
         for bag in options.bags:
             rows += prove(bag, backend, parameters, options.ground_truth, lambda _: bar.update())
-    return print_rows(rows, [field.name for field in dataclasses.fields(Proof)], options.json)
+    return print_rows(rows, options.json, [field.name for field in dataclasses.fields(Proof)])

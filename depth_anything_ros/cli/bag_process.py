@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tqdm import tqdm
-
-from depth_anything_ros.cli.options import NETWORK, Verbs, add_parameters
-from depth_anything_ros.cli.terminal import fetch, follow
-from depth_anything_ros.core.parameters import entries, parameters_from_flat
+from depth_anything_ros.cli.options import (
+    NETWORK,
+    Verbs,
+    add_layered_parameters,
+    layered_parameters,
+)
+from depth_anything_ros.cli.terminal import fetch, progress
 
 __all__ = ['add']
 
@@ -59,16 +61,6 @@ def add(bags: Verbs) -> None:
     )
     process.add_argument('--compress', action='store_true', help='with zstd, as rosbag2 does')
     process.add_argument(
-        '--params', metavar='FILE', type=Path, help='parameters as for the node; options win'
-    )
-    process.add_argument(
-        '--set',
-        metavar='NAME=VALUE',
-        action='append',
-        default=[],
-        help='any parameter, repeated; wins over file and options',
-    )
-    process.add_argument(
         '--resume',
         action='store_true',
         help='skip outputs that are finished; start interrupted ones (OUT.partial) again',
@@ -77,18 +69,12 @@ def add(bags: Verbs) -> None:
         '--jobs', type=int, default=1, help='bags at a time, each on --threads (default: 1)'
     )
     process.add_argument('--json', action='store_true', help='print the summary as JSON')
-    names = (*NETWORK, 'reference.type')
-    # Not given, an option must not win over the file.
-    add_parameters(process, names, dict.fromkeys(names, argparse.SUPPRESS))
+    add_layered_parameters(process, (*NETWORK, 'reference.type'))
     process.set_defaults(verb=_process)
 
 
 def _process(options: argparse.Namespace) -> int:
     from depth_anything_ros.bag.jobs import process_bags
-    from depth_anything_ros.bag.parameter_files import (
-        parameters_from_file,
-        parameters_from_settings,
-    )
     from depth_anything_ros.bag.plan import ProcessOptions
     from depth_anything_ros.bag.summary import json_text, table
 
@@ -102,13 +88,10 @@ def _process(options: argparse.Namespace) -> int:
         options.compress,
         options.resume,
     )
-    given = parameters_from_file(options.params) if options.params else {}
-    names = {entry.name for entry in entries()}
-    given |= {name: value for name, value in vars(options).items() if name in names}
-    parameters = parameters_from_flat(given | parameters_from_settings(options.set))
-    with tqdm(unit='image', disable=None) as bar:
+    parameters = layered_parameters(options)
+    with progress('image', leave=True) as show:
         found = process_bags(
-            options.input, options.output, parameters, how, options.jobs, follow(bar), fetch
+            options.input, options.output, parameters, how, options.jobs, show, fetch
         )
     print(json_text(found) if options.json else table(found))
     return 0 if all(each.good for each in found) else 1

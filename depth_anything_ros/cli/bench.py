@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from tqdm import tqdm
 
 from depth_anything_ros.cli.network_grid import (
     add_calibration,
@@ -17,14 +13,11 @@ from depth_anything_ros.cli.network_grid import (
     conditions_of,
     configurations,
 )
-from depth_anything_ros.cli.options import positive, require_some, require_writable, size
+from depth_anything_ros.cli.options import add_size, positive, require_some, require_writable
 from depth_anything_ros.cli.parser import Parser, add_verb
-from depth_anything_ros.cli.terminal import follow, print_rows
+from depth_anything_ros.cli.terminal import print_rows, progress
 
-if TYPE_CHECKING:
-    from depth_anything_ros.studies.bench.configuration import Engine
-
-__all__ = ['declare', 'row_bar']
+__all__ = ['declare']
 
 _OF_LIST = 'A list gives a row for each of its values.'
 
@@ -45,7 +38,11 @@ def declare(bench: Parser) -> None:
         help='what each network is compared with, or none (default: upstream, as published)',
     )
     network.add_argument(
-        '--batch', type=batches, metavar='INT,...', help='images at once (default: 1)'
+        '--batch',
+        type=batches,
+        metavar='INT,...',
+        default=[1],
+        help='images at once (default: 1)',
     )
     network.add_argument(
         '--frames',
@@ -79,15 +76,8 @@ def declare(bench: Parser) -> None:
     profile.set_defaults(verb=_profile)
 
 
-def row_bar() -> tqdm[Any]:
-    """Return a progress bar that counts rows."""
-    return tqdm(unit='row', disable=None, leave=False)
-
-
 def _add_shared(verb: argparse.ArgumentParser, markdown: bool) -> None:
-    verb.add_argument(
-        '--size', type=size, metavar='WxH', default=(640, 480), help='image (default: 640x480)'
-    )
+    add_size(verb)
     add_calibration(verb)
     shown = verb.add_mutually_exclusive_group()
     shown.add_argument('--json', action='store_true', help='print JSON')
@@ -98,6 +88,7 @@ def _add_shared(verb: argparse.ArgumentParser, markdown: bool) -> None:
 
 def _network(options: argparse.Namespace) -> int:
     from depth_anything_ros.studies.bench.bench_report import json_text, text
+    from depth_anything_ros.studies.bench.configuration import Engine
     from depth_anything_ros.studies.bench.measure import BenchPlan, any_ran, measure
 
     if options.plot:
@@ -109,9 +100,10 @@ def _network(options: argparse.Namespace) -> int:
     require_writable(options, 'plot')
     require_some(options, 'frames')
     wanted, conditions = conditions_of(configurations(options), options.size)
-    plan = BenchPlan(options.size, options.frames, options.seconds, _baseline(options))
-    with row_bar() as bar:
-        rows = measure(wanted, plan, follow(bar))
+    baseline = None if options.baseline == 'none' else Engine.read(options.baseline)
+    plan = BenchPlan(options.size, options.frames, options.seconds, baseline)
+    with progress('row') as show:
+        rows = measure(wanted, plan, show)
     if options.json:
         print(json_text(rows, conditions))
     else:
@@ -123,21 +115,15 @@ def _network(options: argparse.Namespace) -> int:
     return 0 if ran else 1
 
 
-def _baseline(options: argparse.Namespace) -> Engine | None:
-    from depth_anything_ros.studies.bench.configuration import Engine
-
-    return None if options.baseline == 'none' else Engine.read(options.baseline)
-
-
 def _start(options: argparse.Namespace) -> int:
     from depth_anything_ros.studies.bench.bench_report import start_text
     from depth_anything_ros.studies.bench.starts import measure_starts
 
     wanted, conditions = conditions_of(configurations(options), options.size)
-    with row_bar() as bar:
-        starts = list(measure_starts(wanted, options.size, on_progress=follow(bar)))
+    with progress('row') as show:
+        starts = list(measure_starts(wanted, options.size, on_progress=show))
     if options.json:
-        print_rows(starts, (), as_json=True)
+        print_rows(starts, as_json=True)
     else:
         print('\n'.join(conditions.lines()), end='\n\n')
         print(start_text(starts, options.markdown))
@@ -145,11 +131,11 @@ def _start(options: argparse.Namespace) -> int:
 
 
 def _profile(options: argparse.Namespace) -> int:
-    from depth_anything_ros.studies.bench.profile import Part, profile
+    from depth_anything_ros.studies.bench.profile import profile
 
     require_some(options, 'frames')
     wanted, conditions = conditions_of(configurations(options), options.size)
     rows = [part for one in wanted for part in profile(one, options.size, options.frames)]
     if not options.json:
         print('\n'.join(conditions.lines()), end='\n\n')
-    return print_rows(rows, [field.name for field in fields(Part)], options.json)
+    return print_rows(rows, options.json)

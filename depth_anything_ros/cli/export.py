@@ -7,11 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
 from depth_anything_ros.cli.options import add_network, size
 from depth_anything_ros.cli.parser import Parser
-from depth_anything_ros.cli.terminal import follow_download
+from depth_anything_ros.cli.terminal import download_progress
 from depth_anything_ros.core.errors import BackendError, SettingError
 
 if TYPE_CHECKING:
@@ -128,11 +126,11 @@ def _located(options: argparse.Namespace) -> WeightsFile:
     from depth_anything_ros.model.variants import Checkpoint
     from depth_anything_ros.model.weights import locate
 
-    with tqdm(unit='B', unit_scale=True, disable=None, leave=False) as bar:
+    with download_progress() as show:
         return locate(
             options.variant,
             Checkpoint(options.checkpoint),
             options.weights,
             options.allow_download,
-            follow_download(bar),
+            show,
         )

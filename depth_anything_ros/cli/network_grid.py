@@ -1,4 +1,4 @@
-"""Networks given as lists of options, like --variant vits,vitb: every combination is a row."""
+"""Options that take lists, like --variant vits,vitb: every combination is one network."""
 
 from __future__ import annotations
 
@@ -24,11 +24,10 @@ __all__ = [
     'conditions_of',
     'configurations',
     'every_precision',
-    'listed',
 ]
 
-_LISTS = ('variant', 'backend', 'precision', 'input_size', 'threads', 'batch')
-"""Options that take a list."""
+_LISTS = ('variant', 'backend', 'precision', 'input_size', 'threads')
+"""Parameters that take a list."""
 
 _ALL = 'all'
 _UPSTREAM = 'upstream'
@@ -37,8 +36,7 @@ _UPSTREAM = 'upstream'
 def add_grid(parser: argparse.ArgumentParser, of_list: str, **defaults: list[Any]) -> None:
     """Add the parameters that choose networks; each takes a list like vits,vitb.
 
-    `of_list` says in the help what is done with a list; a parameter that is not in `defaults`
-    has its own default.
+    `of_list` is the help on lists. Without a value in `defaults` a parameter keeps its own.
     """
     group = parser.add_argument_group('networks', of_list)
     for entry in entries():
@@ -47,9 +45,8 @@ def add_grid(parser: argparse.ArgumentParser, of_list: str, **defaults: list[Any
             default = defaults.get(entry.name, [entry.default])
             group.add_argument(
                 '--' + entry.name.replace('_', '-'),
-                dest=entry.name,
-                default=defaults.get(entry.name),
-                type=listed(entry.check, entry.kind, has_all),
+                default=default,
+                type=_listed(entry.check, entry.kind, has_all),
                 metavar='NAME,...' if entry.choices else 'INT,...',
                 help=f'{entry.description} {_allowed(entry.choices, has_all)}'
                 f'Default: {",".join(map(str, default))}.',
@@ -77,27 +74,29 @@ def add_calibration(parser: argparse.ArgumentParser) -> None:
 
 def batches(text: str) -> list[int]:
     """Return the batch sizes in a text like '1,4'."""
-    return listed(_above_zero, int)(text)
+    return _listed(_above_zero, int)(text)
 
 
-def configurations(options: argparse.Namespace, **defaults: list[Any]) -> list[Configuration]:
-    """Return every combination of what the options, or else `defaults`, list."""
+def configurations(options: argparse.Namespace) -> list[Configuration]:
+    """Return every combination of what the options of `add_grid` list.
+
+    --batch and --calibration need not be among the options.
+    """
     from depth_anything_ros.studies.bench.configuration import grid
 
-    own = {entry.name: [entry.default] for entry in entries()} | {'batch': [1]} | defaults
-    lists = {name: getattr(options, name, None) or own[name] for name in _LISTS}
-    if _ALL in lists['backend']:
-        lists['backend'] = [name for name in BACKENDS if name != _UPSTREAM]
+    backends = options.backend
+    if _ALL in backends:
+        backends = [name for name in BACKENDS if name != _UPSTREAM]
     calibration: str = getattr(options, 'calibration', '')
     if calibration and not Path(calibration).expanduser().exists():
         raise SettingError(f'--calibration {calibration} does not exist: check the path')
     return grid(
-        lists['variant'],
-        lists['input_size'],
-        lists['threads'],
-        lists['backend'],
-        lists['precision'],
-        lists['batch'],
+        options.variant,
+        options.input_size,
+        options.threads,
+        backends,
+        options.precision,
+        getattr(options, 'batch', [1]),
         options.device,
         options.weights,
         calibration,
@@ -122,10 +121,10 @@ def every_precision() -> list[str]:
     return [name for name in choices if name != AUTO]
 
 
-def listed(
+def _listed(
     check: Callable[[object], object], kind: type, has_all: bool = False
 ) -> Callable[[str], list[Any]]:
-    """Return a reader of 'a,b' for values that `check` takes."""
+    """Return a parser of 'a,b' for values that `check` accepts."""
 
     def read(text: str) -> list[Any]:
         if has_all and text == _ALL:

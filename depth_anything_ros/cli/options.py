@@ -17,6 +17,7 @@ __all__ = [
     'add_layered_parameters',
     'add_network',
     'add_parameters',
+    'add_size',
     'layered_parameters',
     'parameters_of',
     'positive',
@@ -92,9 +93,12 @@ def add_parameters(parser: Options, names: tuple[str, ...], defaults: dict[str, 
 
 def parameters_of(options: argparse.Namespace, **fixed: Any) -> Parameters:
     """Return the parameters that the options name; `fixed` wins over them."""
+    return parameters_from_flat(_parameters_in(options) | fixed)
+
+
+def _parameters_in(options: argparse.Namespace) -> dict[str, Any]:
     names = {entry.name for entry in entries()}
-    given = {name: value for name, value in vars(options).items() if name in names}
-    return parameters_from_flat(given | fixed)
+    return {name: value for name, value in vars(options).items() if name in names}
 
 
 def add_layered_parameters(parser: argparse.ArgumentParser, names: tuple[str, ...]) -> None:
@@ -120,10 +124,16 @@ def layered_parameters(options: argparse.Namespace, **defaults: Any) -> Paramete
         parameters_from_settings,
     )
 
-    given = parameters_from_file(options.params) if options.params else {}
-    names = {entry.name for entry in entries()}
-    given |= {name: value for name, value in vars(options).items() if name in names}
-    return parameters_from_flat(defaults | given | parameters_from_settings(options.set))
+    in_file = parameters_from_file(options.params) if options.params else {}
+    settings = parameters_from_settings(options.set)
+    return parameters_from_flat(defaults | in_file | _parameters_in(options) | settings)
+
+
+def add_size(parser: argparse.ArgumentParser) -> None:
+    """Add --size, the width and height of the images."""
+    parser.add_argument(
+        '--size', type=size, metavar='WxH', default=(640, 480), help='image (default: 640x480)'
+    )
 
 
 def require_some(options: argparse.Namespace, *names: str) -> None:

@@ -1,10 +1,11 @@
-"""What verbs show while they work, and how they print what they found."""
+"""Progress bars, warnings and tables on the terminal."""
 
 from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +18,37 @@ from depth_anything_ros.reports.text_table import aligned
 if TYPE_CHECKING:
     from depth_anything_ros.model.hub import OnProgress
 
-__all__ = ['fetch', 'follow', 'follow_download', 'load', 'print_rows']
+__all__ = ['download_progress', 'fetch', 'load', 'print_rows', 'progress']
+
+OnUpdate = Callable[[float, float], None]
+"""Called with (done, total)."""
+
+
+@contextmanager
+def progress(unit: str, *, leave: bool = False, unit_scale: bool = False) -> Iterator[OnUpdate]:
+    """Show a bar on a terminal; the callback moves it, and `leave` keeps it at the end."""
+    with tqdm(unit=unit, unit_scale=unit_scale, disable=None, leave=leave) as bar:
+
+        def show(done: float, total: float) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show
+
+
+@contextmanager
+def download_progress() -> Iterator[OnProgress]:
+    """Show a bar of bytes while weights are downloaded."""
+    with progress('B', unit_scale=True) as show:
+        yield lambda percent, done, total: show(done, total)
 
 
 def fetch(parameters: Parameters) -> None:
-    """See that the weights are on disk, with a bar while they come."""
+    """Download the weights with a progress bar, unless they are on disk."""
     from depth_anything_ros.backends.loading import fetch_weights
 
-    with tqdm(unit='B', unit_scale=True, disable=None, leave=False) as bar:
-        fetch_weights(parameters, follow_download(bar))
+    with download_progress() as on_progress:
+        fetch_weights(parameters, on_progress)
 
 
 def load(parameters: Parameters) -> Any:
@@ -39,27 +62,15 @@ def load(parameters: Parameters) -> Any:
     return backend
 
 
-def follow(bar: tqdm[Any]) -> Callable[[float, float], None]:
-    """Return a callback that moves `bar` to (done, total)."""
+def print_rows(items: Sequence[Any], as_json: bool, columns: Sequence[str] = ()) -> int:
+    """Print dataclasses whole as JSON, or as a table of `columns`, or of all fields; return 0.
 
-    def show(done: float, total: float) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
-
-    return show
-
-
-def follow_download(bar: tqdm[Any]) -> OnProgress:
-    """Return a callback for a download of so many bytes."""
-    show = follow(bar)
-    return lambda percent, done, total: show(done, total)
-
-
-def print_rows(items: Sequence[Any], columns: Sequence[str], as_json: bool) -> int:
-    """Print dataclasses whole as JSON, or some of their fields as a table."""
+    Without `columns` there must be at least one row.
+    """
     if as_json:
         print(plain_json(items))
         return 0
+    columns = columns or [field.name for field in dataclasses.fields(items[0])]
     rows = [dataclasses.asdict(item) for item in items]
     table = [list(columns)]
     table += [[_cell(row[column]) for column in columns] for row in rows]

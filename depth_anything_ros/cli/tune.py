@@ -18,7 +18,7 @@ from depth_anything_ros.cli.network_grid import (
     configurations,
     every_precision,
 )
-from depth_anything_ros.cli.options import positive, require_writable, size
+from depth_anything_ros.cli.options import add_size, positive, require_writable
 from depth_anything_ros.cli.parser import Parser
 from depth_anything_ros.core.processor import default_threads
 from depth_anything_ros.model.manifest import release_for
@@ -41,9 +41,7 @@ def declare(tune: Parser) -> None:
         help='most milliseconds that the network may take for an image, as 95th percentile; the '
         'node adds its own conversion, alignment and messages',
     )
-    tune.add_argument(
-        '--size', type=size, metavar='WxH', default=(640, 480), help='default: 640x480'
-    )
+    add_size(tune)
     tune.add_argument(
         '--seconds',
         type=positive,

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from tqdm import tqdm
-
 from depth_anything_ros.cli.options import add_parameters
 from depth_anything_ros.cli.parser import Parser, add_verb
-from depth_anything_ros.cli.terminal import follow_download, print_rows
+from depth_anything_ros.cli.terminal import download_progress, print_rows
 from depth_anything_ros.model.variants import Checkpoint
 
 __all__ = ['declare']
@@ -35,21 +33,16 @@ def declare(weights: Parser) -> None:
 def _weights_list(options: argparse.Namespace) -> int:
     from depth_anything_ros.model import inventory
 
-    return print_rows(
-        inventory.list_rows(),
-        ('variant', 'checkpoint', 'size_bytes', 'licence', 'path'),
-        options.json,
-    )
+    columns = 'variant', 'checkpoint', 'size_bytes', 'licence', 'path'
+    return print_rows(inventory.list_rows(), options.json, columns)
 
 
 def _weights_fetch(options: argparse.Namespace) -> int:
     from depth_anything_ros.model import weights
 
-    with tqdm(unit='B', unit_scale=True, disable=None) as bar:
-        found = weights.fetch(
-            options.variant, Checkpoint(options.checkpoint), follow_download(bar)
-        )
-    return print_rows([found], ('variant', 'checkpoint', 'licence', 'path'), options.json)
+    with download_progress() as show:
+        found = weights.fetch(options.variant, Checkpoint(options.checkpoint), show)
+    return print_rows([found], options.json, ('variant', 'checkpoint', 'licence', 'path'))
 
 
 def _weights_verify(options: argparse.Namespace) -> int:
@@ -57,7 +50,7 @@ def _weights_verify(options: argparse.Namespace) -> int:
 
     checkpoint = Checkpoint(options.checkpoint) if options.checkpoint else None
     rows = inventory.verify(options.variant, checkpoint, options.weights)
-    print_rows(rows, ('variant', 'checkpoint', 'state', 'path', 'message'), options.json)
+    print_rows(rows, options.json, ('variant', 'checkpoint', 'state', 'path', 'message'))
     sound = {inventory.FileState.OK}
     if options.variant is None and not options.weights:
         # Nobody needs every file there is.

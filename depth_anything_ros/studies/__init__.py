@@ -1,1 +1,1 @@
-"""What a user asks of a network on his own machine: how fast it is, and which one fits."""
+"""Measurements on the user's own machine: how fast a network is, and which one fits."""

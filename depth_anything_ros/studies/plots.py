@@ -1,4 +1,4 @@
-"""Pictures of figures, for those who ask for one: importing this imports matplotlib."""
+"""What all plots share; importing this imports matplotlib."""
 
 from __future__ import annotations
 

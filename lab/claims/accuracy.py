@@ -11,11 +11,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from depth_anything_ros.cli.network_grid import add_grid, conditions_of, configurations
-from depth_anything_ros.cli.options import require_some
-from depth_anything_ros.cli.terminal import follow, print_rows
+from depth_anything_ros.cli.options import add_size, require_some
+from depth_anything_ros.cli.terminal import print_rows, progress
+from depth_anything_ros.core.depth_errors import metric_figures
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.types import FloatImage
 from depth_anything_ros.studies.bench.configuration import Configuration, Engine
@@ -113,14 +113,7 @@ def _row(
     truths_m: Sequence[FloatImage],
 ) -> Accuracy:
     apart = [100.0 * np.abs(z - of) / of for z, of in zip(depths_m, exact_m, strict=True)]
-    abs_rel, exact_abs_rel = (
-        float(
-            np.mean(
-                [np.nanmean(np.abs(z - of) / of) for z, of in zip(all_m, truths_m, strict=True)]
-            )
-        )
-        for all_m in (depths_m, exact_m)
-    )
+    abs_rel, exact_abs_rel = _abs_rel(depths_m, truths_m), _abs_rel(exact_m, truths_m)
     p50, p99 = np.nanpercentile(np.stack(apart), (50, 99))
     return replace(
         row,
@@ -131,11 +124,16 @@ def _row(
     )
 
 
+def _abs_rel(depths_m: Sequence[FloatImage], truths_m: Sequence[FloatImage]) -> float:
+    pairs = zip(truths_m, depths_m, strict=True)
+    return float(np.mean([metric_figures(truth, depth)['abs_rel'] for truth, depth in pairs]))
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Measure, print, and return the exit status."""
     parser = command.parser_of('lab.claims.accuracy', __doc__)
     parser.add_argument('--scenes', type=int, metavar='N', default=32, help='default: %(default)s')
-    command.add_size(parser)
+    add_size(parser)
     command.add_json(parser)
     add_grid(parser, 'A list gives a row for each of its values.')
     return command.run(parser, args, _print)
@@ -144,8 +142,8 @@ def main(args: Sequence[str] | None = None) -> int:
 def _print(options: argparse.Namespace) -> int:
     require_some(options, 'scenes')
     wanted, conditions = conditions_of(configurations(options), options.size)
-    with tqdm(unit='row', disable=None, leave=False) as bar:
-        rows = measure_accuracy(wanted, options.scenes, options.size, follow(bar))
+    with progress('row') as show:
+        rows = measure_accuracy(wanted, options.scenes, options.size, show)
     ran = [row for row in rows if not row.note]
     if not options.json:
         print('\n'.join(conditions.lines()), end='\n\n')
@@ -153,7 +151,7 @@ def _print(options: argparse.Namespace) -> int:
             if row.note:
                 print(f'left out: {row.backend} {row.precision}: {row.note}', file=sys.stderr)
     columns = [field.name for field in fields(Accuracy) if field.name != 'note']
-    print_rows(rows if options.json else ran, columns, options.json)
+    print_rows(rows if options.json else ran, options.json, columns)
     return 0 if ran else 1
 
 

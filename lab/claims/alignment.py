@@ -1,9 +1,8 @@
 """Accuracy, honesty and time of the metric alignment on synthetic scenes.
 
-The truth is exact and the inverse depth errs as the network does (`lab.world.degradation`, a
-smooth
-bias of 6 %). Depth is judged at every pixel with a true depth within 0.1 to 80 m. The constants
-of the alignment were chosen on the scenes of seeds 0 to 63; the scenes reported are others.
+The ground truth is exact and the inverse depth errs as the network does (`lab.world.degradation`,
+a smooth bias of 6 %). Depth is judged at every pixel with a true depth within 0.1 to 80 m. The
+constants of the alignment were chosen on the scenes of seeds 0 to 63; other ones are reported.
 """
 
 from __future__ import annotations
@@ -16,10 +15,9 @@ from functools import partial
 import cv2
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from depth_anything_ros.cli.options import require_some
-from depth_anything_ros.cli.terminal import follow
+from depth_anything_ros.cli.terminal import progress
 from depth_anything_ros.core.types import FloatImage, ReferenceSamples
 from depth_anything_ros.metric.alignment import AlignmentConfig
 from depth_anything_ros.reports.plain_json import plain_json
@@ -142,26 +140,31 @@ def _row(
     if not good:
         note = MISSING if MISSING in reasons else 'nothing published'
         return AlignmentRow(*place, published=0.0, refusals=refusals, note=note)
+
+    def mean(name: str) -> float:
+        return float(np.mean([getattr(score, name) for score in good]))
+
+    share = len(good) / len(scores)
     errors = [score.abs_rel for score in good]
     calibrations = [score.calibration for score in good if score.calibration is not None]
     one, two = np.mean(calibrations, axis=0) if calibrations else ((), ())
     held_out = [score.held_out for score in good if np.isfinite(score.held_out)]
     return AlignmentRow(
         *place,
-        float(np.mean(errors)),
+        mean('abs_rel'),
         float(np.percentile(errors, 95)),
-        len(good) / len(scores),
-        float(np.mean([score.flagged for score in good])) * len(good) / len(scores),
-        float(np.mean([score.silent for score in good])) * len(good) / len(scores),
-        float(np.mean([score.coverage for score in good])),
+        share,
+        mean('flagged') * share,
+        mean('silent') * share,
+        mean('coverage'),
         tuple(float(value) for value in one),
         tuple(float(value) for value in two),
-        float(np.mean([score.mean_sigma for score in good]) / np.mean(errors)),
-        float(np.mean([score.gain_of_drop for score in good])),
+        mean('mean_sigma') / mean('abs_rel'),
+        mean('gain_of_drop'),
         float(np.mean(held_out)) if held_out else float('nan'),
         1e3 * float(np.median([score.seconds for score in good])),
         refusals,
-        gain_if_redrawn=float(np.mean([score.gain_if_redrawn for score in good])),
+        gain_if_redrawn=mean('gain_if_redrawn'),
     )
 
 
@@ -177,8 +180,8 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _print(options: argparse.Namespace) -> int:
     require_some(options, 'scenes')
-    with tqdm(unit='cell', disable=None, leave=False) as bar:
-        rows = run(options.scenes, on_progress=follow(bar))
+    with progress('cell') as show:
+        rows = run(options.scenes, on_progress=show)
     if options.json:
         print(plain_json(rows))
     else:

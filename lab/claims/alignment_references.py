@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.types import Camera, FloatImage, ReferenceKind, ReferenceSamples
 from depth_anything_ros.metric.samples import Gate, samples_from_ground
 from lab.world.camera import depth_image, pixel_directions, project, view_of
 from lab.world.degradation import sampled_reference
-from lab.world.geometry import Array
-from lab.world.rig import Pose
+from lab.world.geometry import Array, moved
 from lab.world.sensors import stretched
 from lab.world.world import World
 
@@ -155,7 +155,7 @@ def _depth_camera(of: Truth, seed: int) -> ReferenceSamples:
     rays = pixel_directions(sensor.camera)[:, known]
     points = rays / rays[2] * depth[known]
     to_camera = world.camera_pose(of.time_s).inverse() @ world.depth_camera_pose(of.time_s)
-    u, v, z = project(world.camera, to_camera.apply(points))
+    u, v, z = project(world.camera, moved(to_camera, points))
     return _visible(u, v, z, sensor.noise.sigma(z), world.camera)
 
 
@@ -174,10 +174,12 @@ def _scan(of: Truth, seed: int) -> ReferenceSamples:
     return _of_body_points(of, points, world.rig.scan.pose(), world.sensors.scanner.noise.floor_m)
 
 
-def _of_body_points(of: Truth, points: Array, mount: Pose, sigma_m: float) -> ReferenceSamples:
+def _of_body_points(
+    of: Truth, points: Array, mount: Transform, sigma_m: float
+) -> ReferenceSamples:
     world = of.world
     to_camera = world.camera_pose(of.time_s).inverse() @ world.base(of.time_s) @ mount
-    local = to_camera.apply(points)
+    local = moved(to_camera, points)
     local = local[:, local[2] > 0.05]
     u, v, z = project(world.camera, local)
     return _visible(u, v, z, np.full(z.size, sigma_m), world.camera)

@@ -13,7 +13,6 @@ from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.backends.loading import load_backend
@@ -22,7 +21,7 @@ from depth_anything_ros.bag.process import plan_bag, process_bag
 from depth_anything_ros.bag.reading import BagReader, bgr_of
 from depth_anything_ros.bag.writing import BagWriter, storage_of
 from depth_anything_ros.cli.options import require_some
-from depth_anything_ros.cli.terminal import follow
+from depth_anything_ros.cli.terminal import print_rows, progress
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.estimator.stream import DepthStream
@@ -191,11 +190,11 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _print(options: argparse.Namespace) -> int:
     require_some(options, 'pairs', 'frames')
-    with tqdm(unit='round', disable=None, leave=False) as bar:
+    with progress('round') as show:
         rows = bench_bag(
-            command.network_of(options), options.bag, options.frames, options.pairs, follow(bar)
+            command.network_of(options), options.bag, options.frames, options.pairs, show
         )
-    return command.print_all(rows, options.json)
+    return print_rows(rows, options.json)
 
 
 if __name__ == '__main__':

@@ -11,16 +11,14 @@ from dataclasses import dataclass
 from functools import partial
 
 from sensor_msgs.msg import Image
-from tqdm import tqdm
 
-from depth_anything_ros.cli.options import positive
-from depth_anything_ros.cli.terminal import follow
+from depth_anything_ros.cli.options import add_size, positive
+from depth_anything_ros.cli.terminal import print_rows, progress
 from depth_anything_ros.core.parameters import Parameters
-from depth_anything_ros.core.timing import Window
 from lab import command
 from lab.camera_views import CameraMessages, views
 from lab.isolation import isolated_domain
-from lab.live_node import NODE, Peer, node_arguments, process
+from lab.live_node import NODE, Peer, latencies_ms, node_arguments, process
 from lab.process_memory import memory_of
 
 __all__ = ['CameraRun', 'bench_cameras', 'main']
@@ -94,22 +92,13 @@ def bench_cameras(
                 sent = _send(plugged, pictures, rate_hz, seconds)
                 held_mb = memory_of(child.pid, 0).resident_kb / 1024
                 for name, peer in peers.items():
-                    p50, p99, processed = _latency(
-                        sent.get(name, []), peer.published[_output(name)]
-                    )
+                    sent_ns, published = sent.get(name, []), peer.published[_output(name)]
+                    window = latencies_ms({ns: published[ns] for ns in sent_ns if ns in published})
+                    p50, p99 = window.percentiles(50, 99)
+                    counts = len(sent_ns), len(window)
                     says = peer.diagnostics_of('throughput').message
                     rows.append(
-                        CameraRun(
-                            len(named),
-                            phase,
-                            name,
-                            len(sent.get(name, [])),
-                            processed,
-                            p50,
-                            p99,
-                            held_mb,
-                            says,
-                        )
+                        CameraRun(len(named), phase, name, *counts, p50, p99, held_mb, says)
                     )
     return rows
 
@@ -144,16 +133,6 @@ def _spin(peers: Iterable[Peer], time_s: float) -> None:
             return
 
 
-def _latency(sent_ns: Sequence[int], published: Mapping[int, int]) -> tuple[float, float, int]:
-    """Return p50 and p99 in milliseconds, and how many were processed."""
-    window = Window(max(1, len(sent_ns)))
-    for stamp_ns in sent_ns:
-        if stamp_ns in published:
-            window.add((published[stamp_ns] - stamp_ns) * 1e-6)
-    p50, p99 = window.percentiles(50, 99)
-    return p50, p99, len(window)
-
-
 def main(args: Sequence[str] | None = None) -> int:
     """Measure, print, and return the exit status."""
     parser = command.parser_of('lab.claims.cameras', __doc__)
@@ -167,22 +146,22 @@ def main(args: Sequence[str] | None = None) -> int:
         default=30.0,
         help='a phase (default: %(default)g)',
     )
-    command.add_size(parser)
+    add_size(parser)
     command.add_json(parser)
     command.add_network(parser)
     return command.run(parser, args, _print)
 
 
 def _print(options: argparse.Namespace) -> int:
-    with tqdm(unit='s', disable=None, leave=False) as bar:
+    with progress('s') as show:
         rows = bench_cameras(
             command.network_of(options),
             rate_hz=options.rate,
             seconds=options.seconds,
             size=options.size,
-            on_progress=follow(bar),
+            on_progress=show,
         )
-    return command.print_all(rows, options.json)
+    return print_rows(rows, options.json)
 
 
 if __name__ == '__main__':

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sensor_msgs.msg import PointCloud2, PointField
 
-from depth_anything_ros.cli.options import require_some
+from depth_anything_ros.cli.options import add_size, require_some
+from depth_anything_ros.cli.terminal import print_rows
 from depth_anything_ros.core.geometry.cloud import cloud_from_depth
-from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.geometry.virtual_scan import scan_from_depth
 from depth_anything_ros.core.parameters import CloudParameters, ScanParameters
 from depth_anything_ros.core.types import ReferenceSamples
@@ -50,8 +50,7 @@ def bench_metric(size: tuple[int, int], samples: int, rounds: int) -> list[Metri
     alignment = aligner.update(inverse_depth, reference, next(stamps))
     depth_m = alignment.metric_depth(inverse_depth)
     sigma_m = alignment.sigma_of(depth_m)
-    base = world.base(1.0).inverse() @ world.camera_pose(1.0)
-    level = Transform(base.rotation, base.translation)
+    level = world.base(1.0).inverse() @ world.camera_pose(1.0)
     writer = CloudWriter(PointField, color=True, sigma=False)
     settings = CloudParameters()
 
@@ -97,7 +96,7 @@ def _timed(name: str, run: Callable[[], object], budget_ms: float, rounds: int) 
 def main(args: Sequence[str] | None = None) -> int:
     """Measure, print, and return the exit status."""
     parser = command.parser_of('lab.claims.metric', __doc__)
-    command.add_size(parser)
+    add_size(parser)
     parser.add_argument(
         '--samples', type=int, metavar='N', default=4096, help='default: %(default)s'
     )
@@ -111,7 +110,7 @@ def main(args: Sequence[str] | None = None) -> int:
 def _print(options: argparse.Namespace) -> int:
     require_some(options, 'samples', 'rounds')
     costs = bench_metric(options.size, options.samples, options.rounds)
-    return command.print_all(costs, options.json)
+    return print_rows(costs, options.json)
 
 
 if __name__ == '__main__':

@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 
-from depth_anything_ros.cli.bench import row_bar
 from depth_anything_ros.cli.network_grid import (
     add_calibration,
     add_grid,
@@ -14,8 +13,8 @@ from depth_anything_ros.cli.network_grid import (
     configurations,
     every_precision,
 )
-from depth_anything_ros.cli.options import positive, require_some
-from depth_anything_ros.cli.terminal import follow
+from depth_anything_ros.cli.options import add_size, positive, require_some
+from depth_anything_ros.cli.terminal import progress
 from depth_anything_ros.studies.bench.bench_report import start_text, text
 from depth_anything_ros.studies.bench.configuration import Configuration, Engine
 from depth_anything_ros.studies.bench.measure import BenchPlan, any_ran, measure
@@ -43,7 +42,7 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument(
         '--seconds', type=positive, metavar='S', default=60.0, help='most time a row (default: 60)'
     )
-    command.add_size(parser)
+    add_size(parser)
     add_calibration(parser)
     parser.add_argument('--markdown', action='store_true', help='print Markdown')
     add_grid(
@@ -66,8 +65,8 @@ def _print(options: argparse.Namespace) -> int:
 
     def timed(asked: Sequence[Configuration], baseline: Engine) -> list[Row]:
         plan = BenchPlan(options.size, options.frames, options.seconds, baseline)
-        with row_bar() as bar:
-            return measure(asked, plan, follow(bar))
+        with progress('row') as show:
+            return measure(asked, plan, show)
 
     rows = timed(wanted, Engine.read(options.baseline))
     section('Networks, in turn with the baseline', text(rows, conditions, options.markdown))
@@ -84,8 +83,8 @@ def _print(options: argparse.Namespace) -> int:
         f'Batches of {_BATCH}, in turn with single images',
         text(batches, conditions, options.markdown),
     )
-    with row_bar() as bar:
-        starts = list(measure_starts(smallest, options.size, on_progress=follow(bar)))
+    with progress('row') as show:
+        starts = list(measure_starts(smallest, options.size, on_progress=show))
     section('From start to first result', start_text(starts, options.markdown))
     return 0 if any_ran(rows) else 1
 

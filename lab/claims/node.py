@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
-from tqdm import tqdm
 
 from depth_anything_ros.cli.network_grid import add_grid, configurations
-from depth_anything_ros.cli.options import positive
-from depth_anything_ros.cli.terminal import follow
+from depth_anything_ros.cli.options import add_size, positive
+from depth_anything_ros.cli.terminal import progress
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import Jitter, Window
@@ -128,12 +126,7 @@ def bench_node(
 
         peer.node.create_subscription(DiagnosticArray, f'{NODE}/frame_stats', keep, 10)
         peer.until_published([child], lambda: peer.send(pictures[0]))
-        sent_ns = []
-        start_s, total_s = time.monotonic(), _SETTLE_S + camera.seconds
-        for index in range(round(total_s * camera.rate_hz)):
-            peer.spin_until(start_s + index / camera.rate_hz)
-            sent_ns.append(peer.send(pictures[index % len(pictures)]))
-            on_progress(index / camera.rate_hz, total_s)
+        sent_ns = peer.stream(pictures, camera.rate_hz, _SETTLE_S + camera.seconds, on_progress)
         # What is under way gets through before the last figures are asked for.
         latency, model = peer.figures('latency'), peer.figures('model')
     counted = [stamp for stamp in sent_ns if stamp >= sent_ns[0] + _SETTLE_S * 1e9]
@@ -232,7 +225,7 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument(
         '--seconds', type=positive, metavar='S', default=20.0, help='default: %(default)g'
     )
-    command.add_size(parser)
+    add_size(parser)
     parser.add_argument(
         '--metric', action='store_true', help='with a reference, metric depth and a cloud'
     )
@@ -244,10 +237,10 @@ def main(args: Sequence[str] | None = None) -> int:
 def _print(options: argparse.Namespace) -> int:
     camera = CameraLoad(options.rate, options.seconds, options.size, options.metric)
     rows: list[NodeTimes] = []
-    with tqdm(unit='s', disable=None, leave=False) as bar:
+    with progress('s') as show:
         for one in configurations(options):
             try:
-                rows.append(bench_node(one.parameters(), camera, on_progress=follow(bar)))
+                rows.append(bench_node(one.parameters(), camera, on_progress=show))
             except DepthAnythingError as error:
                 name = f'{one.variant} {one.input_size} {one.backend}'
                 print(f'left out: {name}: {error}', file=sys.stderr)

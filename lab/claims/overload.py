@@ -8,17 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sensor_msgs.msg import Image
-from tqdm import tqdm
 
-from depth_anything_ros.cli.options import positive
-from depth_anything_ros.cli.terminal import follow
+from depth_anything_ros.cli.options import add_size, positive
+from depth_anything_ros.cli.terminal import print_rows, progress
 from depth_anything_ros.core.parameters import parameters_from_flat
-from depth_anything_ros.core.timing import Window
 from lab import command
 from lab.camera_views import views
 from lab.claims.slow_nodes import NAIVE_DEPTH, NAIVE_OUTPUT
 from lab.isolation import isolated_domain
-from lab.live_node import NODE, Peer, hz, node_arguments, process
+from lab.live_node import NODE, Peer, hz, latencies_ms, node_arguments, process
 
 __all__ = ['Overload', 'bench_overload', 'main']
 
@@ -86,12 +84,7 @@ def bench_overload(
         drain_s = (NAIVE_DEPTH + 2) * network_s
         peer.spin_until(time.monotonic() + drain_s)
         before = peer.counts()
-        sent_ns = []
-        start_s = time.monotonic()
-        for index in range(round((_SETTLE_S + seconds) * rate_hz)):
-            peer.spin_until(start_s + index / rate_hz)
-            sent_ns.append(peer.send(pictures[index % len(pictures)]))
-            on_progress(index / rate_hz, _SETTLE_S + seconds)
+        sent_ns = peer.stream(pictures, rate_hz, _SETTLE_S + seconds, on_progress)
         peer.spin_until(time.monotonic() + drain_s)
         counts = {name: count - before.get(name, 0) for name, count in peer.counts().items()}
     queue = f'naive, queue {NAIVE_DEPTH}'
@@ -113,10 +106,7 @@ def _row(
     counted = {
         stamp: out for stamp, out in published.items() if stamp >= first_ns and out <= last_ns
     }
-    ages = Window(max(1, len(counted)))
-    for stamp, out in counted.items():
-        ages.add((out - stamp) * 1e-6)
-    p50, p99 = ages.percentiles(50, 99)
+    p50, p99 = latencies_ms(counted).percentiles(50, 99)
     output_hz = hz(list(counted.values()))
     processed = sum(stamp in published for stamp in sent_ns)
     superseded, too_old, invalid = (
@@ -150,15 +140,15 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument(
         '--seconds', type=positive, metavar='S', default=30.0, help='default: %(default)g'
     )
-    command.add_size(parser)
+    add_size(parser)
     command.add_json(parser)
     return command.run(parser, args, _print)
 
 
 def _print(options: argparse.Namespace) -> int:
-    with tqdm(unit='s', disable=None, leave=False) as bar:
-        rows = bench_overload(options.seconds, size=options.size, on_progress=follow(bar))
-    return command.print_all(rows, options.json)
+    with progress('s') as show:
+        rows = bench_overload(options.seconds, size=options.size, on_progress=show)
+    return print_rows(rows, options.json)
 
 
 if __name__ == '__main__':

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from depth_anything_ros.cli.options import require_some
-from depth_anything_ros.cli.terminal import follow
+from depth_anything_ros.cli.terminal import print_rows, progress
 from depth_anything_ros.core.types import FloatImage, ReferenceKind, ReferenceSamples
 from depth_anything_ros.metric.alignment import AlignmentConfig, ScaleAligner
 from lab import command
@@ -126,9 +125,9 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _print(options: argparse.Namespace) -> int:
     require_some(options, 'drives')
-    with tqdm(unit='drive', disable=None, leave=False) as bar:
-        rows = bench_polarity(options.drives, on_progress=follow(bar))
-    return command.print_all(rows, options.json)
+    with progress('drive') as show:
+        rows = bench_polarity(options.drives, on_progress=show)
+    return print_rows(rows, options.json)
 
 
 if __name__ == '__main__':

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from depth_anything_ros.bag.prove import Proof, prove
 from depth_anything_ros.bag.reading import BagReader
 from depth_anything_ros.cli.options import add_layered_parameters, layered_parameters
+from depth_anything_ros.cli.terminal import print_rows
 from depth_anything_ros.core.types import FloatImage
 from depth_anything_ros.messages.depth_images import depth_from_image
 from depth_anything_ros.messages.images import bgr_from_image
@@ -66,7 +67,7 @@ def _print(options: argparse.Namespace) -> int:
         for bag in options.bags:
             network = degraded_truth_of(bag)
             rows += prove(bag, network, parameters, TRUTH, lambda _: bar.update())
-    return command.print_all(rows, options.json)
+    return print_rows(rows, options.json)
 
 
 if __name__ == '__main__':

@@ -13,10 +13,9 @@ from typing import Any
 from lifecycle_msgs.srv import GetState
 from rcl_interfaces.srv import GetParameters
 from sensor_msgs.msg import Image
-from tqdm import tqdm
 
-from depth_anything_ros.cli.options import require_some
-from depth_anything_ros.cli.terminal import follow
+from depth_anything_ros.cli.options import add_size, require_some
+from depth_anything_ros.cli.terminal import print_rows, progress
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import Window
@@ -143,7 +142,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """Measure, print, and return the exit status."""
     parser = command.parser_of('lab.claims.services', __doc__)
     parser.add_argument('--calls', type=int, metavar='N', default=200, help='default: %(default)s')
-    command.add_size(parser)
+    add_size(parser)
     command.add_json(parser)
     command.add_network(parser)
     return command.run(parser, args, _print)
@@ -151,11 +150,11 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _print(options: argparse.Namespace) -> int:
     require_some(options, 'calls')
-    with tqdm(unit='call', disable=None, leave=False) as bar:
+    with progress('call') as show:
         rows = bench_services(
-            command.network_of(options), options.calls, size=options.size, on_progress=follow(bar)
+            command.network_of(options), options.calls, size=options.size, on_progress=show
         )
-    return command.print_all(rows, options.json)
+    return print_rows(rows, options.json)
 
 
 if __name__ == '__main__':

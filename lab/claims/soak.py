@@ -10,17 +10,16 @@ from functools import partial
 
 import numpy as np
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
-from tqdm import tqdm
 
-from depth_anything_ros.cli.options import positive, require_some
-from depth_anything_ros.cli.terminal import follow
+from depth_anything_ros.cli.options import add_size, positive, require_some
+from depth_anything_ros.cli.terminal import progress
 from depth_anything_ros.core.parameters import Parameters
-from depth_anything_ros.core.timing import Jitter, Window
+from depth_anything_ros.core.timing import Jitter
 from depth_anything_ros.reports.plain_json import plain_json
 from lab import command
 from lab.camera_views import views
 from lab.isolation import isolated_domain
-from lab.live_node import NODE, Peer, node_arguments, process
+from lab.live_node import NODE, Peer, latencies_ms, node_arguments, process
 from lab.process_memory import MemorySample, memory_of
 
 __all__ = ['Soak', 'bench_soak', 'main', 'print_table', 'robust_slope']
@@ -166,11 +165,10 @@ def print_table(soak: Soak) -> None:
 
 def _latency(published_ns: dict[int, int]) -> tuple[float, float, float, float]:
     """Return p50, p95, p99 and the jitter, all in milliseconds, by stamp."""
-    window, jitter = Window(max(1, len(published_ns))), Jitter()
+    jitter = Jitter()
     for stamp_ns, at_ns in published_ns.items():
-        window.add((at_ns - stamp_ns) * 1e-6)
         jitter.add(at_ns * 1e-9, stamp_ns * 1e-9)
-    p50, p95, p99 = window.percentiles(50, 95, 99)
+    p50, p95, p99 = latencies_ms(published_ns).percentiles(50, 95, 99)
     return p50, p95, p99, jitter.ms
 
 
@@ -187,7 +185,7 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument(
         '--rate', type=positive, metavar='HZ', help='default: an image after each result'
     )
-    command.add_size(parser)
+    add_size(parser)
     command.add_json(parser)
     command.add_network(parser, ('device', 'backend', 'precision', 'threads'))
     return command.run(parser, args, _print)
@@ -196,8 +194,8 @@ def main(args: Sequence[str] | None = None) -> int:
 def _print(options: argparse.Namespace) -> int:
     require_some(options, 'frames')
     parameters = command.network_of(options, variant='demo')
-    with tqdm(unit='frame', disable=None, leave=False) as bar:
-        soak = bench_soak(options.frames, parameters, options.rate, options.size, follow(bar))
+    with progress('frame') as show:
+        soak = bench_soak(options.frames, parameters, options.rate, options.size, show)
     if options.json:
         print(plain_json(soak))
     else:

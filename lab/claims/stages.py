@@ -12,12 +12,11 @@ from itertools import cycle, islice
 import numpy as np
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
-from tqdm import tqdm
 
 from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.backends.loading import load_backend
-from depth_anything_ros.cli.options import require_some
-from depth_anything_ros.cli.terminal import follow
+from depth_anything_ros.cli.options import add_size, require_some
+from depth_anything_ros.cli.terminal import print_rows, progress
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.geometry.cloud import Cloud
 from depth_anything_ros.core.parameters import Parameters
@@ -152,8 +151,9 @@ def _run(
     views = [
         _view(world, moment_s, bgr) for moment_s, (bgr, _) in zip(moments_s, pictures, strict=True)
     ]
-    base = world.camera_pose(0.0).inverse() @ world.base(0.0) @ world.rig.lidar.pose()
-    extrinsics = extrinsics_text(base)
+    map_from_lidar = world.base(0.0) @ world.rig.lidar.pose()
+    camera_from_lidar = world.camera_pose(0.0).inverse() @ map_from_lidar
+    extrinsics = extrinsics_text(camera_from_lidar)
     parameters = replace(
         parameters, reference=replace(parameters.reference, extrinsics=extrinsics)
     )
@@ -199,7 +199,7 @@ def _cost(
 def main(args: Sequence[str] | None = None) -> int:
     """Measure, print, and return the exit status."""
     parser = command.parser_of('lab.claims.stages', __doc__)
-    command.add_size(parser)
+    add_size(parser)
     parser.add_argument(
         '--rounds', type=int, metavar='N', default=100, help='default: %(default)s'
     )
@@ -210,11 +210,9 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _print(options: argparse.Namespace) -> int:
     require_some(options, 'rounds')
-    with tqdm(unit='frame', disable=None, leave=False) as bar:
-        costs = bench_stages(
-            command.network_of(options), options.rounds, options.size, follow(bar)
-        )
-    return command.print_all(costs, options.json)
+    with progress('frame') as show:
+        costs = bench_stages(command.network_of(options), options.rounds, options.size, show)
+    return print_rows(costs, options.json)
 
 
 if __name__ == '__main__':

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from depth_anything_ros.cli.options import require_some
+from depth_anything_ros.cli.terminal import print_rows
 from lab import command
 
 __all__ = ['HEAVY', 'StartupTime', 'main', 'measure_startup']
@@ -90,7 +91,7 @@ def main(args: Sequence[str] | None = None) -> int:
 def _print(options: argparse.Namespace) -> int:
     require_some(options, 'rounds')
     rows = measure_startup(options.rounds)
-    command.print_all(rows, options.json)
+    print_rows(rows, options.json)
     return 1 if any(row.heavy for row in rows) else 0
 
 

@@ -6,13 +6,10 @@ little play in its mounting. Seeds of training, held-out and sample scenes are d
 
 from __future__ import annotations
 
-import argparse
-import json
 import multiprocessing
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -135,19 +132,3 @@ def _render_chunk(job: tuple[str, int, int, int]) -> int:
         images[index] = image
         inverse_depth[index] = 1.0 / depth
     return stop - start
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Render the training data and say where it is."""
-    parser = argparse.ArgumentParser(prog='demo_data', description=__doc__)
-    parser.add_argument('--cache', type=Path, default=default_cache())
-    parser.add_argument('--count', type=int, default=24_000)
-    parser.add_argument('--seed', type=int, default=0)
-    given = parser.parse_args(argv)
-    data = open_cache(given.cache, given.count, given.seed)
-    print(json.dumps({'images': list(data.images.shape), 'cache': str(given.cache)}))
-    return 0
-
-
-if __name__ == '__main__':
-    raise SystemExit(main())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from depth_anything_ros.core.depth_errors import metric_figures
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from lab.training.data import HELD_OUT_SEED, SIZE, draw
 from lab.world.scenes import SCENES
@@ -40,11 +41,8 @@ class FamilyScore:
 
 def aligned_figures(inverse_depth: FloatImage, depth_m: FloatImage) -> Figures:
     """Fit scale and shift by least squares in inverse depth, then compare depths in metres."""
-    fitted_m = fitted_depth(inverse_depth, depth_m)
-    judged = np.isfinite(fitted_m)
-    fitted, truth = fitted_m[judged].astype(np.float64), depth_m[judged].astype(np.float64)
-    ratio = np.maximum(fitted / truth, truth / fitted)
-    return Figures(float(np.mean(np.abs(fitted - truth) / truth)), float(np.mean(ratio < 1.25)))
+    found = metric_figures(depth_m, fitted_depth(inverse_depth, depth_m))
+    return Figures(found['abs_rel'], found['delta1'])
 
 
 def fitted_depth(inverse_depth: FloatImage, depth_m: FloatImage) -> FloatImage:

@@ -8,10 +8,10 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.types import BgrImage, Camera, FloatImage
 from lab.world.geometry import Array, Rays, rotated
 from lab.world.render import develop, shade
-from lab.world.rig import Pose
 from lab.world.scene import Hits, Scene, cast
 
 __all__ = ['RayView', 'depth_image', 'pixel_directions', 'project', 'render', 'view_of']
@@ -30,13 +30,9 @@ class RayView:
     along_z: Array
 
 
+@lru_cache(maxsize=8)
 def pixel_directions(camera: Camera, dtype: str = 'float32') -> Array:
     """Return the unit directions (3, height * width) of all pixels, row by row, optical frame."""
-    return _pixel_directions(camera, dtype)
-
-
-@lru_cache(maxsize=8)
-def _pixel_directions(camera: Camera, dtype: str) -> Array:
     u, v = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
     x, y = (u.ravel() - camera.cx) / camera.fx, (v.ravel() - camera.cy) / camera.fy
     if any(camera.distortion):
@@ -63,7 +59,7 @@ def project(camera: Camera, points: Array) -> tuple[Array, Array, Array]:
     return flat[:, 0], flat[:, 1], points[2]
 
 
-def view_of(scene: Scene, camera: Camera, pose: Pose, dtype: str = 'float32') -> RayView:
+def view_of(scene: Scene, camera: Camera, pose: Transform, dtype: str = 'float32') -> RayView:
     """Cast the rays of `camera` at `pose` (map <- optical frame) into `scene`."""
     local = pixel_directions(camera, dtype)
     rays = Rays(pose.translation, rotated(pose.rotation, local))

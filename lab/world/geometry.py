@@ -13,6 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from depth_anything_ros.core.geometry.transforms import Transform
+
 __all__ = [
     'Array',
     'Convex',
@@ -23,6 +25,7 @@ __all__ = [
     'box',
     'dots',
     'frustum',
+    'moved',
     'rotated',
     'yaw_matrix',
 ]
@@ -230,6 +233,11 @@ def dots(vector: Array, columns: Array) -> Array:
 def rotated(matrix: Array, columns: Array) -> Array:
     """Return `matrix` (k, 3) @ `columns` (3, n), in the type of the columns."""
     return np.stack([dots(row, columns) for row in matrix])
+
+
+def moved(transform: Transform, points: Array) -> Array:
+    """Return points (3, n) in the target frame of `transform`, float64."""
+    return np.asarray(transform.rotation @ points + transform.translation[:, None])
 
 
 def yaw_matrix(yaw: float) -> Array:

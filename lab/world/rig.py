@@ -9,14 +9,13 @@ import numpy as np
 
 from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.types import Camera
-from lab.world.geometry import Array, yaw_matrix
+from lab.world.geometry import yaw_matrix
 
 __all__ = [
     'BASE_HEIGHT_M',
     'OPTICAL',
     'RIGS',
     'Mount',
-    'Pose',
     'Rig',
     'base_pose',
     'extrinsics_text',
@@ -31,27 +30,6 @@ OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 """Rotation of an optical frame (x right, y down, z forward) in its body frame (REP 103)."""
 
 
-@dataclass(frozen=True, eq=False)
-class Pose:
-    """Rigid transform: x_parent = rotation (3, 3) @ x_child + translation (3,), metres."""
-
-    rotation: Array
-    translation: Array
-
-    def __matmul__(self, other: Pose) -> Pose:
-        """Chain: parent <- child <- grandchild."""
-        rotation = self.rotation @ other.rotation
-        return Pose(rotation, self.rotation @ other.translation + self.translation)
-
-    def inverse(self) -> Pose:
-        """Return child <- parent."""
-        return Pose(self.rotation.T, -self.rotation.T @ self.translation)
-
-    def apply(self, points: Array) -> Array:
-        """Move points (3, n) from the child frame to the parent frame."""
-        return np.asarray(self.rotation @ points + self.translation[:, None])
-
-
 @dataclass(frozen=True)
 class Mount:
     """A sensor's place on base_footprint: position in metres, nose-down pitch and roll."""
@@ -62,13 +40,13 @@ class Mount:
     pitch_rad: float = 0.0
     roll_rad: float = 0.0
 
-    def pose(self) -> Pose:
+    def pose(self) -> Transform:
         """Return base_footprint <- the sensor's body frame (x forward, y left, z up)."""
         cp, sp = np.cos(self.pitch_rad), np.sin(self.pitch_rad)
         cr, sr = np.cos(self.roll_rad), np.sin(self.roll_rad)
         pitch = np.array([[cp, 0.0, sp], [0.0, 1.0, 0.0], [-sp, 0.0, cp]])
         roll = np.array([[1.0, 0.0, 0.0], [0.0, cr, -sr], [0.0, sr, cr]])
-        return Pose(pitch @ roll, np.array([self.x_m, self.y_m, self.z_m]))
+        return Transform(pitch @ roll, np.array([self.x_m, self.y_m, self.z_m]))
 
 
 @dataclass(frozen=True)
@@ -99,14 +77,14 @@ RIGS: dict[str, Rig] = {
 }
 
 
-def base_pose(x: float, y: float, yaw: float) -> Pose:
+def base_pose(x: float, y: float, yaw: float) -> Transform:
     """Return map <- base_footprint for a base at (x, y) metres, heading `yaw` radians."""
-    return Pose(yaw_matrix(yaw), np.array([x, y, 0.0]))
+    return Transform(yaw_matrix(yaw), np.array([x, y, 0.0]))
 
 
-def optical(body: Pose) -> Pose:
+def optical(body: Transform) -> Transform:
     """Return parent <- optical frame from parent <- body frame."""
-    return Pose(body.rotation @ OPTICAL, body.translation)
+    return Transform(body.rotation @ OPTICAL, body.translation)
 
 
 def pinhole(
@@ -128,7 +106,7 @@ def pinhole(
     )
 
 
-def extrinsics_text(pose: Transform | Pose) -> str:
+def extrinsics_text(pose: Transform) -> str:
     """Return a pose as the parameter reference.extrinsics, to a micrometre and microradian."""
     (xx, xy, xz), (yx, yy, yz), (zx, _, _) = pose.rotation.tolist()
     yaw = math.atan2(yx, xx)

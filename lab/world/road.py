@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lab.world.geometry import Array, Cylinder, Sphere, box, frustum
-from lab.world.scene import Light, Material, Pattern, Scene, Solid, rgb
+from lab.world.scene import Light, Material, Pattern, Scene, Solid, pick, rgb, times
 
 __all__ = ['LanePath', 'road']
 
@@ -50,10 +50,6 @@ def road(seed: int, seconds: float = 6.0) -> Scene:
     solids += _traffic(random, drive_m)
     light = _daylight(random)
     return Scene('road', seed, tuple(solids), light, path, grain=0.010)
-
-
-def _pick(random: np.random.Generator, codes: tuple[str, ...]) -> tuple[float, float, float]:
-    return rgb(codes[int(random.integers(len(codes)))])
 
 
 def _daylight(random: np.random.Generator) -> Light:
@@ -107,11 +103,11 @@ def _house(
     random: np.random.Generator, base: Array, size: tuple[float, float], ends: bool = False
 ) -> Solid:
     height = random.uniform(5.5, 13.0)
-    wall = _pick(random, _FRONTS)
+    wall = pick(random, _FRONTS)
     period = (random.uniform(2.2, 3.2), random.uniform(2.6, 3.2))
     mark = int(random.integers(1 << 16))
     front = Material(Pattern.WINDOWS, wall, rgb('39424d'), period, mark)
-    bricks = Material(Pattern.PLAIN, (0.9 * wall[0], 0.9 * wall[1], 0.9 * wall[2]))
+    bricks = Material(Pattern.PLAIN, times(0.9, wall))
     shape = box(base, (size[0], size[1], height))
     return Solid(shape, front, base, end=front if ends else bricks, top=bricks)
 
@@ -129,8 +125,8 @@ def _houses(random: np.random.Generator, side: float, end_m: float) -> list[Soli
         if random.random() < 0.45:
             gap = random.uniform(3.0, 7.0)
             base = np.array([at + gap / 2, side * (_FRONT_Y_M + 0.8), 0.0])
-            leaf = _pick(random, _LEAVES)
-            dark = (0.5 * leaf[0], 0.5 * leaf[1], 0.5 * leaf[2])
+            leaf = pick(random, _LEAVES)
+            dark = times(0.5, leaf)
             hedge = Material(Pattern.MOTTLED, leaf, dark, (0.5, 0.4))
             solids.append(Solid(box(base, (gap, 1.0, random.uniform(1.4, 2.2))), hedge, base))
             at += gap
@@ -159,8 +155,8 @@ def _kerbside(random: np.random.Generator, side: float, end_m: float) -> list[So
 
 def _tree(random: np.random.Generator, base: Array) -> list[Solid]:
     bark = Material(Pattern.PLAIN, rgb('5a4632'))
-    leaf = _pick(random, _LEAVES)
-    dark = (0.45 * leaf[0], 0.45 * leaf[1], 0.45 * leaf[2])
+    leaf = pick(random, _LEAVES)
+    dark = times(0.45, leaf)
     leaves = Material(Pattern.MOTTLED, leaf, dark, (0.6, 0.5))
     crown = random.uniform(1.1, 1.6)
     trunk = random.uniform(1.7, 2.3)
@@ -177,7 +173,7 @@ def _car(
     """Build a car heading along `yaw`: a body with painted wheels, and a glazed cabin."""
     length, width = random.uniform(3.9, 4.6), random.uniform(1.72, 1.85)
     waist, roof = random.uniform(0.68, 0.78), random.uniform(0.5, 0.62)
-    paint = _pick(random, _PAINTS)
+    paint = pick(random, _PAINTS)
     velocity = speed_m_s * np.array([np.cos(yaw), np.sin(yaw), 0.0])
     flank = Material(Pattern.WHEELS, paint, (0.012, 0.012, 0.014), (length, waist))
     nose = Material(Pattern.LAMPS, paint, rgb('f4e8c8'), (width, waist))
@@ -205,8 +201,8 @@ def _lorry(
     waist, roof = 0.8, random.uniform(1.7, 2.2)
     heading = np.array([np.cos(yaw), np.sin(yaw), 0.0])
     velocity = speed_m_s * heading
-    paint, cover = _pick(random, _PAINTS), _pick(random, _FRONTS)
-    ribs = (0.8 * cover[0], 0.8 * cover[1], 0.8 * cover[2])
+    paint, cover = pick(random, _PAINTS), pick(random, _FRONTS)
+    ribs = times(0.8, cover)
     flank = Material(Pattern.WHEELS, paint, (0.012, 0.012, 0.014), (length, waist))
     nose = Material(Pattern.LAMPS, paint, rgb('f4e8c8'), (width, waist))
     load = Material(Pattern.STRIPES, cover, ribs, (0.5, 0.5))

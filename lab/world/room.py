@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lab.world.geometry import Array, Cylinder, Sphere, box
-from lab.world.scene import Light, Material, Pattern, Scene, Solid, rgb
+from lab.world.scene import Light, Material, Pattern, Scene, Solid, pick, rgb, times
 
 __all__ = ['EllipsePath', 'room']
 
@@ -75,29 +75,24 @@ def room(seed: int, seconds: float = 6.0) -> Scene:
     return Scene('room', seed, tuple(solids), light, path, grain=0.012)
 
 
-def _pick(random: np.random.Generator, codes: tuple[str, ...]) -> tuple[float, float, float]:
-    return rgb(codes[int(random.integers(len(codes)))])
-
-
 def _shell(random: np.random.Generator, size_x: float, size_y: float, height: float) -> Solid:
     """Build walls, floor and ceiling as one box seen from within."""
-    walls = _pick(random, _WALLS)
+    walls = pick(random, _WALLS)
     mark = int(random.integers(1 << 16))
-    trim = _pick(random, _TRIM)
+    trim = pick(random, _TRIM)
     wall = Material(Pattern.WALL, walls, trim, (random.uniform(2.2, 3.2), height), mark)
     feature = wall
     if random.random() < 0.5:
         kind = (Pattern.STRIPES, Pattern.BRICKS)[int(random.integers(2))]
         period = (0.5, 0.5) if kind is Pattern.STRIPES else (0.36, 0.13)
-        shade = tuple(0.72 * value for value in walls)
-        feature = Material(kind, walls, (shade[0], shade[1], shade[2]), period, mark)
+        feature = Material(kind, walls, times(0.72, walls), period, mark)
     kind = (Pattern.PLANKS, Pattern.TILES, Pattern.CHECKER)[int(random.integers(3))]
     if kind is Pattern.PLANKS:
-        floor = Material(kind, _pick(random, _WOODS), rgb('2a1c12'), (1.4, 0.2), mark)
+        floor = Material(kind, pick(random, _WOODS), rgb('2a1c12'), (1.4, 0.2), mark)
     else:
-        stone, tile = _pick(random, _STONE), random.uniform(0.4, 0.6)
-        dark = tuple((0.45 if kind is Pattern.CHECKER else 0.3) * value for value in stone)
-        floor = Material(kind, stone, (dark[0], dark[1], dark[2]), (tile, tile), mark)
+        stone, tile = pick(random, _STONE), random.uniform(0.4, 0.6)
+        dark = times(0.45 if kind is Pattern.CHECKER else 0.3, stone)
+        floor = Material(kind, stone, dark, (tile, tile), mark)
     ceiling = Material(Pattern.TILES, rgb('e9e7e2'), rgb('c4c2bd'), (1.2, 0.6), mark)
     shape = box(np.zeros(3), (size_x, size_y, height))
     anchor = np.zeros(3)
@@ -136,8 +131,8 @@ def _cabinet(random: np.random.Generator, middle: Array, width: float, yaw: floa
     high = random.random() < 0.7
     height = random.uniform(1.7, 2.1) if high else random.uniform(0.75, 1.05)
     deep = random.uniform(0.45, 0.65)
-    wood = _pick(random, _WOODS + _CLOTH[:3])
-    dark = (0.25 * wood[0], 0.25 * wood[1], 0.25 * wood[2])
+    wood = pick(random, _WOODS + _CLOTH[:3])
+    dark = times(0.25, wood)
     front = Material(Pattern.DRAWERS, wood, dark, (width / 2, height / (2 if high else 3)))
     base = _turned(middle, deep / 2 + 0.02, yaw)
     plain = Material(Pattern.PLAIN, wood)
@@ -148,7 +143,7 @@ def _cabinet(random: np.random.Generator, middle: Array, width: float, yaw: floa
 def _shelf(random: np.random.Generator, middle: Array, width: float, yaw: float) -> list[Solid]:
     height, deep = random.uniform(1.6, 2.0), 0.34
     mark = int(random.integers(1 << 16))
-    wood, cloth = _pick(random, _WOODS), _pick(random, _CLOTH)
+    wood, cloth = pick(random, _WOODS), pick(random, _CLOTH)
     front = Material(Pattern.BOOKS, cloth, wood, (0.09, height / 5), mark)
     base = _turned(middle, deep / 2 + 0.02, yaw)
     plain = Material(Pattern.PLAIN, wood)
@@ -156,9 +151,9 @@ def _shelf(random: np.random.Generator, middle: Array, width: float, yaw: float)
 
 
 def _sofa(random: np.random.Generator, middle: Array, width: float, yaw: float) -> list[Solid]:
-    colour = _pick(random, _CLOTH)
+    colour = pick(random, _CLOTH)
     cloth = Material(Pattern.PLAIN, colour)
-    seat = Material(Pattern.PLAIN, (1.15 * colour[0], 1.15 * colour[1], 1.15 * colour[2]))
+    seat = Material(Pattern.PLAIN, times(1.15, colour))
     parts = [(0.45, 0.75, width, 0.42, seat), (0.15, 0.25, width, 0.82, cloth)]
     solids = []
     for back, deep, wide, height, material in parts:
@@ -173,11 +168,9 @@ def _sofa(random: np.random.Generator, middle: Array, width: float, yaw: float) 
 
 def _plant(random: np.random.Generator, middle: Array, width: float, yaw: float) -> list[Solid]:
     base = _turned(middle, 0.42, yaw)
-    pot = Material(Pattern.STRIPES, _pick(random, _CLOTH), rgb('d8cfc0'), (0.3, 0.3))
-    leaf = _pick(random, _LEAVES)
-    leaves = Material(
-        Pattern.MOTTLED, leaf, (0.4 * leaf[0], 0.4 * leaf[1], 0.4 * leaf[2]), (0.16, 0.16)
-    )
+    pot = Material(Pattern.STRIPES, pick(random, _CLOTH), rgb('d8cfc0'), (0.3, 0.3))
+    leaf = pick(random, _LEAVES)
+    leaves = Material(Pattern.MOTTLED, leaf, times(0.4, leaf), (0.16, 0.16))
     crown = random.uniform(0.3, 0.4)
     centre = base + np.array([0.0, 0.0, 0.5 + 0.8 * crown])
     return [
@@ -188,14 +181,14 @@ def _plant(random: np.random.Generator, middle: Array, width: float, yaw: float)
 
 def _column(random: np.random.Generator, middle: Array, width: float, yaw: float) -> list[Solid]:
     base = _turned(middle, 0.4, yaw)
-    stone = _pick(random, _STONE)
-    dark = (0.75 * stone[0], 0.75 * stone[1], 0.75 * stone[2])
+    stone = pick(random, _STONE)
+    dark = times(0.75, stone)
     material = Material(Pattern.BRICKS, stone, dark, (0.5, 0.4))
     return [Solid(Cylinder(base, random.uniform(0.18, 0.3), 3.2), material, base)]
 
 
 def _table(random: np.random.Generator, base: Array) -> list[Solid]:
-    wood = Material(Pattern.PLAIN, _pick(random, _WOODS))
+    wood = Material(Pattern.PLAIN, pick(random, _WOODS))
     foot = Material(Pattern.PLAIN, rgb('3a3a3c'))
     top = base + np.array([0.0, 0.0, 0.68])
     return [
@@ -225,8 +218,8 @@ def _loose(
             continue
         taken.append(spot)
         base = np.array([spot[0], spot[1], 0.0])
-        colour = _pick(random, _CLOTH)
-        dark = (0.55 * colour[0], 0.55 * colour[1], 0.55 * colour[2])
+        colour = pick(random, _CLOTH)
+        dark = times(0.55, colour)
         kind, yaw = int(random.integers(3)), random.uniform(0.0, np.pi)
         if kind == 0:
             size = (random.uniform(0.4, 0.6), random.uniform(0.4, 0.6), random.uniform(0.4, 0.7))

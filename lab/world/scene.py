@@ -10,7 +10,23 @@ import numpy as np
 
 from lab.world.geometry import Array, Rays, Shape, dots
 
-__all__ = ['Hits', 'Light', 'Material', 'Path', 'Pattern', 'Scene', 'Solid', 'cast', 'rgb']
+__all__ = [
+    'Colour',
+    'Hits',
+    'Light',
+    'Material',
+    'Path',
+    'Pattern',
+    'Scene',
+    'Solid',
+    'cast',
+    'pick',
+    'rgb',
+    'times',
+]
+
+Colour = tuple[float, float, float]
+"""Linear RGB in [0, 1]."""
 
 _MIN_HIT_M = 1e-3
 
@@ -44,8 +60,8 @@ class Material:
     """
 
     pattern: Pattern
-    colour: tuple[float, float, float]
-    accent: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    colour: Colour
+    accent: Colour = (0.0, 0.0, 0.0)
     period_m: tuple[float, float] = (1.0, 1.0)
     seed: int = 0
 
@@ -87,13 +103,13 @@ class Light:
     """
 
     position: tuple[float, float, float]
-    colour: tuple[float, float, float]
-    ambient: tuple[float, float, float]
+    colour: Colour
+    ambient: Colour
     reach_m: float
     penumbra_m: float
     haze_m: float
-    haze: tuple[float, float, float]
-    zenith: tuple[float, float, float]
+    haze: Colour
+    zenith: Colour
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,13 +146,24 @@ class Hits:
     solid: Array
 
 
-def rgb(code: str) -> tuple[float, float, float]:
+def rgb(code: str) -> Colour:
     """Turn an sRGB colour such as 'a0522d' into linear RGB in [0, 1]."""
     values = [int(code[i : i + 2], 16) / 255.0 for i in (0, 2, 4)]
     red, green, blue = (
         v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in values
     )
     return red, green, blue
+
+
+def times(factor: float, colour: Colour) -> Colour:
+    """Return a darker or lighter colour."""
+    red, green, blue = colour
+    return factor * red, factor * green, factor * blue
+
+
+def pick(random: np.random.Generator, codes: tuple[str, ...]) -> Colour:
+    """Return one of several sRGB colours as linear RGB."""
+    return rgb(codes[int(random.integers(len(codes)))])
 
 
 def cast(scene: Scene, rays: Rays) -> Hits:

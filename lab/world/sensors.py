@@ -13,10 +13,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.types import Camera, FloatImage
 from lab.world.camera import depth_image, view_of
 from lab.world.geometry import Array, Rays, rotated
-from lab.world.rig import Pose, pinhole
+from lab.world.rig import pinhole
 from lab.world.scene import Hits, Scene, cast
 
 __all__ = [
@@ -81,7 +82,7 @@ class DepthCamera:
     noise: RangeNoise
     rate_hz: float
 
-    def measure(self, scene: Scene, pose: Pose, seed: int) -> npt.NDArray[np.uint16]:
+    def measure(self, scene: Scene, pose: Transform, seed: int) -> npt.NDArray[np.uint16]:
         """Return the image (H, W) in millimetres along Z; `pose` is map <- optical frame."""
         random = np.random.default_rng(seed)
         truth = depth_image(view_of(scene, self.camera, pose))
@@ -118,7 +119,7 @@ class Lidar:
         flat = np.cos(lift)
         return np.stack([flat * np.cos(turn), flat * np.sin(turn), np.sin(lift)])
 
-    def measure(self, scene: Scene, pose: Pose, seed: int) -> npt.NDArray[np.void]:
+    def measure(self, scene: Scene, pose: Transform, seed: int) -> npt.NDArray[np.void]:
         """Return the returns, `LIDAR_POINT` (n,); `pose` is map <- the lidar's frame."""
         random = np.random.default_rng(seed)
         local = self.directions()
@@ -154,7 +155,7 @@ class Scanner:
         angle = -np.pi + self.step_rad * np.arange(self.beams)
         return np.stack([np.cos(angle), np.sin(angle), np.zeros_like(angle)])
 
-    def measure(self, scene: Scene, pose: Pose, seed: int) -> npt.NDArray[np.float32]:
+    def measure(self, scene: Scene, pose: Transform, seed: int) -> npt.NDArray[np.float32]:
         """Return ranges (beams,) in metres by REP 117: NaN lost, +inf nothing, -inf too near."""
         random = np.random.default_rng(seed)
         rays = Rays(pose.translation, rotated(pose.rotation, self.directions()))

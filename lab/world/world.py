@@ -8,9 +8,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.types import BgrImage, Camera, FloatImage
 from lab.world.camera import depth_image, render, view_of
-from lab.world.rig import RIGS, Pose, Rig, base_pose, optical, pinhole
+from lab.world.rig import RIGS, Rig, base_pose, optical, pinhole
 from lab.world.scene import Scene
 from lab.world.scenes import make_scene
 from lab.world.sensors import SENSORS, SensorSet
@@ -54,15 +55,15 @@ class World:
         """Return the intrinsics of the colour camera."""
         return pinhole(*self.size, focal=self.rig.camera_focal, distortion=self.distortion)
 
-    def base(self, time_s: float) -> Pose:
+    def base(self, time_s: float) -> Transform:
         """Return map <- base_footprint."""
         return base_pose(*self.scene.path.pose(time_s))
 
-    def camera_pose(self, time_s: float) -> Pose:
+    def camera_pose(self, time_s: float) -> Transform:
         """Return map <- optical frame of the colour camera."""
         return self.base(time_s) @ optical(self.rig.camera.pose())
 
-    def depth_camera_pose(self, time_s: float) -> Pose:
+    def depth_camera_pose(self, time_s: float) -> Transform:
         """Return map <- optical frame of the depth camera."""
         return self.base(time_s) @ optical(self.rig.depth_camera.pose())
 

@@ -14,8 +14,8 @@ from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 
 from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.core.geometry.transforms import Transform
 from lab.sample import main, write_sample_bag
-from lab.sample_messages import quaternion
 from lab.sample_topics import START_NS
 from lab.world.geometry import yaw_matrix
 from lab.world.world import World
@@ -254,7 +254,7 @@ def test_progress_reaches_the_end_and_counts_are_given(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize('yaw', [0.0, 1e-14, 0.3, -2.5, np.pi])
 def test_quaternions_turn_as_the_matrix_does(yaw: float) -> None:
-    x, y, z, w = quaternion(yaw_matrix(yaw))
+    x, y, z, w = Transform(yaw_matrix(yaw), np.zeros(3)).quaternion
     assert x == pytest.approx(0.0, abs=1e-9)
     assert y == pytest.approx(0.0, abs=1e-9)
     assert w >= -1e-12

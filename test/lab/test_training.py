@@ -100,7 +100,7 @@ def test_weights_are_half_precision_and_named_as_the_network(tmp_path: Path) -> 
 
 
 def test_missing_weights_say_how_to_make_them(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match='train_demo'):
+    with pytest.raises(WeightsError, match=r'lab\.training\.train'):
         load_demo(tmp_path / 'none.safetensors')
 
 

@@ -20,7 +20,6 @@ from depth_anything_ros.metric.samples import (
     samples_from_points,
 )
 from lab.world.camera import depth_image, view_of
-from lab.world.rig import Pose
 from lab.world.sensors import edges
 from lab.world.world import World
 
@@ -40,9 +39,8 @@ def truth(world: World) -> FloatImage:
     return depth_image(view_of(world.scene.at(TIME_S), world.camera, world.camera_pose(TIME_S)))
 
 
-def camera_from(world: World, pose: Pose) -> Transform:
-    local = world.camera_pose(TIME_S).inverse() @ pose
-    return Transform(local.rotation, local.translation)
+def camera_from(world: World, pose: Transform) -> Transform:
+    return world.camera_pose(TIME_S).inverse() @ pose
 
 
 def agree(world: World, samples: ReferenceSamples, sigma: np.ndarray | float, least: int) -> None:

@@ -23,10 +23,10 @@ from depth_anything_ros.studies.bench.configuration import (
 )
 from depth_anything_ros.studies.bench.measure import Bench, BenchPlan, measure, picture
 from depth_anything_ros.studies.bench.network_process import NetworkProcess
-from depth_anything_ros.studies.bench.row import Row, Timing, agreement
+from depth_anything_ros.studies.bench.network_worker import NetworkWorker
+from depth_anything_ros.studies.bench.row import Row, Sample, Timing, agreement
 from depth_anything_ros.studies.bench.starts import measure_starts
 from depth_anything_ros.studies.bench.work import network_gflop, peak_gflops
-from depth_anything_ros.studies.bench.worker_results import Sample
 
 SIZE = (160, 120)
 DEMO = Configuration('demo', 'torch', 'fp32', 126, threads=1, device='cpu')
@@ -83,7 +83,7 @@ def test_a_process_that_dies_says_so_in_the_row() -> None:
         NetworkProcess(environment={'PYTHONHOME': '/nonexistent'}) as process,
         pytest.raises(BackendError, match='ended with status 1: '),
     ):
-        process.load(DEMO, picture(SIZE))
+        process.call(NetworkWorker.load, DEMO, picture(SIZE))
 
 
 def test_the_operations_are_those_of_the_encoder_and_the_head() -> None:

@@ -17,9 +17,8 @@ from depth_anything_ros.core.parameters import parameters_from_flat
 from depth_anything_ros.studies.bench.bench_report import Conditions
 from depth_anything_ros.studies.bench.configuration import Configuration, grid
 from depth_anything_ros.studies.bench.measure import BenchPlan
-from depth_anything_ros.studies.bench.row import AffineAgreement, Row, Timing
+from depth_anything_ros.studies.bench.row import AffineAgreement, Row, Sample, Timing
 from depth_anything_ros.studies.bench.work import network_gflop
-from depth_anything_ros.studies.bench.worker_results import Sample
 from depth_anything_ros.studies.tune import params_file, search, tune_report
 from depth_anything_ros.studies.tune.search import Search, Tuning
 
@@ -45,9 +44,6 @@ class FakeBench:
 
     def __exit__(self, *_: object) -> None:
         pass
-
-    def with_plan(self, plan: BenchPlan) -> FakeBench:
-        return FakeBench(plan)
 
     def row(self, one: Configuration) -> Row:
         if one.backend == 'upstream':

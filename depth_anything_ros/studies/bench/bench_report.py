@@ -26,7 +26,7 @@ class Conditions:
     weights: Mapping[str, str]
 
     def lines(self) -> list[str]:
-        """Say it, a line each."""
+        """Return the text above every table, line by line."""
         variants: dict[str, list[str]] = {}
         for variant, what in self.weights.items():
             variants.setdefault(what, []).append(variant)
@@ -34,7 +34,8 @@ class Conditions:
         return [self.machine, f'image {self.size[0]}x{self.size[1]}; weights of {weights}']
 
 
-Column = tuple[str, Callable[[Row], object], str]
+Column = tuple[str, Callable[[Any], object], str]
+"""Title, value of a row (None: not known), and its format."""
 
 _TIMES: tuple[Column, ...] = (
     ('calls', lambda row: row.timing and row.timing.calls, 'd'),
@@ -64,15 +65,11 @@ _REST: tuple[Column, ...] = (
     ('Pearson', lambda row: row.agreement and row.agreement.pearson, '.6f'),
 )
 
-_START_HEAD = (
-    'variant',
-    'input_size',
-    'backend',
-    'precision',
-    'empty cache s',
-    'kept cache s',
-    'of that loading s',
-    'cache MB',
+_STARTS: tuple[Column, ...] = (
+    ('empty cache s', lambda row: row.cold_s, '.2f'),
+    ('kept cache s', lambda row: row.warm_s, '.2f'),
+    ('of that loading s', lambda row: row.warm_load_s, '.2f'),
+    ('cache MB', lambda row: row.cache_mb, '.1f'),
 )
 
 _MEANING = """\
@@ -102,13 +99,8 @@ def text(rows: Sequence[Row], conditions: Conditions, as_markdown: bool) -> str:
 def start_text(starts: Sequence[Start], as_markdown: bool) -> str:
     """Return the table of starts, and what did not start with the reason."""
     started = [one for one in starts if not one.note]
-    body = [
-        [one.variant, str(one.input_size), one.backend, one.precision]
-        + [_cell(value, '.2f') for value in (one.cold_s, one.warm_s, one.warm_load_s)]
-        + [_cell(one.cache_mb, '.1f')]
-        for one in started
-    ]
-    lines = (markdown if as_markdown else aligned)([_START_HEAD, *body]) if body else []
+    names = ('variant', 'input_size', 'backend', 'precision')
+    lines = _table(started, names, _STARTS, as_markdown) if started else []
     left_out = [one for one in starts if one.note]
     if left_out:
         lines += ['', *_left_out(left_out, as_markdown)]
@@ -121,7 +113,7 @@ def json_text(rows: Sequence[Row], conditions: Conditions) -> str:
 
 
 def named_columns(rows: Sequence[Any], names: Sequence[str]) -> tuple[str, list[str]]:
-    """Say what all rows have in common, and give the names of what differs between them."""
+    """Return what all rows have in common as text, and the names that differ between them."""
     values = {name: {str(getattr(row, name)) for row in rows} for name in names}
     different = [name for name in names if len(values[name]) > 1]
     # Rows need at least one name.
@@ -131,7 +123,10 @@ def named_columns(rows: Sequence[Any], names: Sequence[str]) -> tuple[str, list[
 
 
 def _table(
-    rows: Sequence[Row], names: Sequence[str], columns: Sequence[Column], as_markdown: bool
+    rows: Sequence[Row | Start],
+    names: Sequence[str],
+    columns: Sequence[Column],
+    as_markdown: bool,
 ) -> list[str]:
     filled = [(title, [_cell(value(row), form) for row in rows]) for title, value, form in columns]
     kept = [(title, cells) for title, cells in filled if set(cells) != {'-'}]
@@ -149,22 +144,15 @@ def _cell(value: object, form: str) -> str:
     return format(value, form)
 
 
-def _reasons(rows: Sequence[Row | Start]) -> dict[str, dict[str, list[str]]]:
-    """Group the variants, by engine, of what has no times by why that is so."""
-    reasons: dict[str, dict[str, list[str]]] = {}
-    for row in rows:
-        engines = reasons.setdefault(row.note, {})
-        variants = engines.setdefault(f'{row.backend} {row.precision}', [])
-        if row.variant not in variants:
-            variants.append(row.variant)
-    return reasons
-
-
 def _left_out(rows: Sequence[Row | Start], as_markdown: bool) -> list[str]:
     """Return the lines that say why there are no times for `rows`."""
+    reasons: dict[str, dict[str, dict[str, None]]] = {}
+    for row in rows:
+        engines = reasons.setdefault(row.note, {})
+        engines.setdefault(f'{row.backend} {row.precision}', {})[row.variant] = None
     mark = '- ' if as_markdown else '  '
     lines = []
-    for reason, engines in _reasons(rows).items():
+    for reason, engines in reasons.items():
         names = (f'{engine} ({", ".join(variants)})' for engine, variants in engines.items())
         lines.append(f'{mark}{", ".join(names)}: {reason}')
     return ['left out:', *([''] if as_markdown else []), *lines]

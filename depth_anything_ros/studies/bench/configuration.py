@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from depth_anything_ros.backends.base import AUTO
 from depth_anything_ros.backends.registry import BACKENDS
@@ -60,23 +60,15 @@ class Configuration:
 
     @property
     def engine(self) -> Engine:
-        """What runs it."""
+        """Return what runs it."""
         return Engine(self.backend, self.precision)
 
     def parameters(self) -> Parameters:
         """Return the parameters of a node that runs it; weights are never downloaded."""
-        return parameters_from_flat(
-            {
-                'variant': self.variant,
-                'backend': self.backend,
-                'precision': self.precision,
-                'input_size': self.input_size,
-                'threads': self.threads,
-                'device': self.device,
-                'weights': weights_here(self.variant, self.weights),
-                'allow_download': False,
-            }
-        )
+        given = asdict(self)
+        del given['batch'], given['calibration']
+        weights = weights_here(self.variant, self.weights)
+        return parameters_from_flat(given | {'weights': weights, 'allow_download': False})
 
     def by(self, engine: Engine) -> Configuration:
         """Return the same network, an image at a time, run by `engine`."""
@@ -118,11 +110,14 @@ def grid(
 def with_weights(
     configurations: Sequence[Configuration],
 ) -> tuple[list[Configuration], dict[str, str]]:
-    """Decide the weights of each, and say for each variant which they are."""
-    here = {one.variant: weights_here(one.variant, one.weights) for one in configurations}
-    chosen = [replace(one, weights=here[one.variant]) for one in configurations]
-    said = {one.variant: _said(one.weights, here[one.variant]) for one in configurations}
-    return chosen, said
+    """Return the networks with their weights decided, and for each variant which they are."""
+    chosen, described = [], {}
+    for one in configurations:
+        here = weights_here(one.variant, one.weights)
+        chosen.append(replace(one, weights=here))
+        missing = f'{here}, as the released ones are not in the cache' if here else 'released'
+        described[one.variant] = one.weights or missing
+    return chosen, described
 
 
 def weights_here(variant: str, weights: str) -> str:
@@ -140,9 +135,3 @@ def weights_here(variant: str, weights: str) -> str:
     except WeightsError:
         return RANDOM
     return ''
-
-
-def _said(asked: str, taken: str) -> str:
-    if asked:
-        return asked
-    return f'{taken}, as the released ones are not in the cache' if taken else 'released'

@@ -8,10 +8,8 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from copy import copy
 from dataclasses import dataclass, replace
 from tempfile import TemporaryDirectory
-from types import TracebackType
 
 import cv2
 import numpy as np
@@ -23,9 +21,9 @@ from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.model.weights import RANDOM
 from depth_anything_ros.studies.bench.configuration import Configuration, Engine
 from depth_anything_ros.studies.bench.network_process import NetworkProcess, cache_in
-from depth_anything_ros.studies.bench.row import Row, Timing, agreement
+from depth_anything_ros.studies.bench.network_worker import NetworkWorker
+from depth_anything_ros.studies.bench.row import Row, Sample, Timing, agreement
 from depth_anything_ros.studies.bench.work import network_gflop
-from depth_anything_ros.studies.bench.worker_results import Profile, Sample
 
 __all__ = ['REFERENCE', 'Bench', 'BenchPlan', 'Timed', 'any_ran', 'measure', 'picture']
 
@@ -88,11 +86,11 @@ def picture(size: tuple[int, int]) -> BgrImage:
 class Bench:
     """Times configurations as `plan` says, and keeps what several rows need.
 
-    Use it as a context manager.
+    Use it as a context manager. A later `plan` must be for images of the same size.
     """
 
     def __init__(self, plan: BenchPlan) -> None:
-        self._plan = plan
+        self.plan = plan
         self._image = picture(plan.size)
         self._references: dict[Configuration, FloatImage | None] = {}
         self._peaks: dict[tuple[str, str, int], float] = {}
@@ -103,28 +101,17 @@ class Bench:
     def __enter__(self) -> Bench:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._scratch.cleanup()
-
-    def with_plan(self, plan: BenchPlan) -> Bench:
-        """Return a bench with another plan for images of the same size; it shares the caches."""
-        other = copy(self)
-        other._plan = plan
-        return other
 
     def group(self, configurations: Sequence[Configuration]) -> Iterator[Row]:
         """Time configurations that have one baseline; its row comes last, or it is not there."""
         with ExitStack() as stack:
             baseline = None
-            if self._plan.baseline is not None:
-                asked = configurations[0].by(self._plan.baseline)
+            if self.plan.baseline is not None:
+                asked = configurations[0].by(self.plan.baseline)
                 try:
-                    process = stack.enter_context(self._ready(asked))
+                    process = stack.enter_context(self.ready(asked))
                     baseline = Timed(process, asked, self._image)
                 except DepthAnythingError as error:
                     yield replace(Row.asked(asked), is_baseline=True, note=str(error))
@@ -138,7 +125,7 @@ class Bench:
     def row(self, configuration: Configuration, baseline: Timed | None = None) -> Row:
         """Time one configuration in turn with the baseline, unless it is the baseline itself."""
         try:
-            with self._ready(configuration) as process:
+            with self.ready(configuration) as process:
                 timed = Timed(process, configuration, self._image)
                 if baseline and timed.is_like(baseline):
                     return replace(Row.asked(configuration), is_baseline=True)
@@ -150,16 +137,11 @@ class Bench:
         self, configuration: Configuration, images: Sequence[BgrImage]
     ) -> list[FloatImage]:
         """Return inverse depth of each image; BackendError where that cannot be created here."""
-        with self._ready(configuration) as process:
-            process.load(configuration, images[0])
-            return process.inverse_depths(images)
+        with self.ready(configuration) as process:
+            process.call(NetworkWorker.load, configuration, images[0])
+            return process.call(NetworkWorker.inverse_depths, images)
 
-    def profile(self, configuration: Configuration, calls: int) -> Profile:
-        """Return operations and milliseconds by part, as OpenVINO counts them."""
-        with self._ready(configuration) as process:
-            return process.profile(configuration, self._image, calls)
-
-    def _ready(self, configuration: Configuration) -> NetworkProcess:
+    def ready(self, configuration: Configuration) -> NetworkProcess:
         """Start a process for a network, once all that it needs is on disk."""
         is_calibrated = configuration.precision == INT8 and configuration.calibration
         is_mine = configuration.weights == RANDOM or is_calibrated
@@ -168,7 +150,7 @@ class Bench:
         if needed not in self._prepared:
             # By another process: what exporting takes is no memory of the row.
             with NetworkProcess(environment=cache) as process:
-                process.prepare(configuration)
+                process.call(NetworkWorker.prepare, configuration)
             self._prepared.add(needed)
         return NetworkProcess(configuration.threads, cache)
 
@@ -191,9 +173,9 @@ class Bench:
     def _in_turn(self, timed: Timed, baseline: Timed | None) -> float | None:
         """Take turns with the baseline; return the median ratio of the times per image."""
         ratios = []
-        most = math.ceil(self._plan.frames / _LEAST_ROUNDS)
-        ends_s = time.monotonic() + self._plan.seconds
-        while len(timed.samples) < self._plan.frames:
+        most = math.ceil(self.plan.frames / _LEAST_ROUNDS)
+        ends_s = time.monotonic() + self.plan.seconds
+        while len(timed.samples) < self.plan.frames:
             other_ms = baseline.turn(most) if baseline else None
             own_ms = timed.turn(most)
             if other_ms is not None:
@@ -203,30 +185,27 @@ class Bench:
         return statistics.median(ratios) if ratios else None
 
     def _row(self, timed: Timed, ratio: float | None) -> Row:
-        asked, loaded = timed.configuration, timed.loaded
-        timing = Timing.of(timed.samples, asked.batch)
-        resident_mb, gpu_mb = timed.process.memory_mb()
+        timing = Timing.of(timed.samples, timed.batch)
+        resident_mb, gpu_mb = timed.process.call(NetworkWorker.memory_mb)
         row = replace(
-            Row.asked(asked, loaded),
+            Row.asked(timed.configuration, timed.loaded),
             timing=timing,
             ratio=ratio,
-            load_s=loaded.load_s,
-            first_ms=loaded.first_ms,
             start_s=timed.start_s,
             resident_mb=resident_mb,
             gpu_mb=gpu_mb,
         )
-        if self._plan.has_peak:
-            gflop = row.batch * network_gflop(row.variant, self._plan.size, row.input_size)
+        if self.plan.has_peak:
+            gflop = row.batch * network_gflop(row.variant, self.plan.size, row.input_size)
             row = replace(row, gflops=gflop / timing.infer_ms * 1e3)
             self.peak_gflops(row.device, row.precision, row.threads)
-        return self._with_agreement(row, timed) if self._plan.has_agreement else row
+        return self._with_agreement(row, timed) if self.plan.has_agreement else row
 
     def _with_agreement(self, row: Row, timed: Timed) -> Row:
         reference = self._reference(timed.configuration)
         if reference is None:
             return row
-        (inverse_depth,) = timed.process.inverse_depths([self._image])
+        (inverse_depth,) = timed.process.call(NetworkWorker.inverse_depths, [self._image])
         return replace(row, agreement=agreement(inverse_depth, reference))
 
     def _reference(self, configuration: Configuration) -> FloatImage | None:
@@ -247,7 +226,7 @@ class Bench:
         key = device, precision, threads
         try:
             with NetworkProcess(threads) as process:
-                rate = process.peak_gflops(device, precision)
+                rate = process.call(NetworkWorker.peak_gflops, device, precision)
         except DepthAnythingError:
             rate = None
         if rate is not None:
@@ -264,11 +243,11 @@ class Timed:
         self.process = process
         self.configuration = configuration
         self.batch = configuration.batch
-        self.loaded = process.load(configuration, image)
+        self.loaded = process.call(NetworkWorker.load, configuration, image)
         self.start_s = process.since_start_s()
         self.samples: list[Sample] = []
         # The first call made what later ones find ready.
-        self._usual_ms = process.turn(1)[0].ms
+        self._usual_ms = process.call(NetworkWorker.turn, 1)[0].ms
 
     def is_like(self, other: Timed) -> bool:
         """Return whether the two run the same, as 'auto' may have been decided."""
@@ -285,6 +264,7 @@ class Timed:
         others left.
         """
         calls = max(1, min(most, round(_TURN_MS / self._usual_ms)))
-        samples = self.process.turn(calls + 1)[1:] if calls > 1 else self.process.turn(1)
+        uncounted = 1 if calls > 1 else 0
+        samples = self.process.call(NetworkWorker.turn, calls + uncounted)[uncounted:]
         self.samples += samples
         return statistics.median(sample.ms for sample in samples) / self.batch

@@ -1,4 +1,4 @@
-"""The parent's end of a worker."""
+"""The parent's end of the connection to a worker process."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from multiprocessing import Pipe
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Concatenate, ParamSpec, TypeVar
 
 from depth_anything_ros.core.errors import BackendError
-from depth_anything_ros.core.types import BgrImage, FloatImage
-from depth_anything_ros.studies.bench.configuration import Configuration
-from depth_anything_ros.studies.bench.worker_results import Loaded, Profile, Sample
+from depth_anything_ros.studies.bench.network_worker import NetworkWorker
 
 __all__ = ['NetworkProcess', 'cache_in']
+
+_Arguments = ParamSpec('_Arguments')
+_Result = TypeVar('_Result')
 
 _LIMIT_S = 1200.0
 """Longest wait for one answer, in seconds: a calibration of the largest network."""
@@ -32,16 +32,16 @@ def cache_in(folder: str) -> dict[str, str]:
 
 
 class NetworkProcess:
-    """A network in a process of its own; use it as a context manager.
+    """A `NetworkWorker` in a process of its own; use it as a context manager.
 
-    A method raises BackendError with the reason where the process cannot do it.
+    `call` raises BackendError with the reason where the worker cannot do it, or has ended.
     """
 
     def __init__(self, threads: int = 0, environment: Mapping[str, str] | None = None) -> None:
         self._start_s = time.perf_counter()
         self._connection, theirs = Pipe()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  closed on exit
-        command = [sys.executable, '-m', f'{__package__}.network_worker', str(theirs.fileno())]
+        command = [sys.executable, '-m', NetworkWorker.__module__, str(theirs.fileno())]
         self._child = subprocess.Popen(
             [*command, str(threads)],
             pass_fds=[theirs.fileno()],
@@ -55,68 +55,36 @@ class NetworkProcess:
     def __enter__(self) -> NetworkProcess:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._connection.close()
         self._child.kill()
         self._child.wait()
         self._errors.close()
 
-    def prepare(self, configuration: Configuration) -> None:
-        """Do what the backend needs done once for these weights, like exporting them."""
-        self._call('prepare', configuration)
-
-    def load(self, configuration: Configuration, image: BgrImage) -> Loaded:
-        """Load the network and run it once on `image`, uint8 (H, W, 3)."""
-        loaded: Loaded = self._call('load', configuration, image)
-        return loaded
-
     def since_start_s(self) -> float:
         """Return the seconds since the process was started."""
         return time.perf_counter() - self._start_s
 
-    def turn(self, calls: int) -> list[Sample]:
-        """Run the network so many times."""
-        samples: list[Sample] = self._call('turn', calls)
-        return samples
-
-    def inverse_depths(self, images: Sequence[BgrImage]) -> list[FloatImage]:
-        """Return the inverse depth (H, W) of each image."""
-        inverse_depths: list[FloatImage] = self._call('inverse_depths', images)
-        return inverse_depths
-
-    def profile(self, configuration: Configuration, image: BgrImage, calls: int) -> Profile:
-        """Load a network by OpenVINO, and count its operations on `image`, uint8 (H, W, 3)."""
-        profile: Profile = self._call('profile', configuration, image, calls)
-        return profile
-
-    def memory_mb(self) -> tuple[float, float | None]:
-        """Return the most memory held so far: resident, and of the GPU or None."""
-        resident_mb, gpu_mb = self._call('memory_mb')
-        return resident_mb, gpu_mb
-
-    def peak_gflops(self, device: str, precision: str) -> float | None:
-        """Return the rate of large matrix products in that precision, or None."""
-        rate: float | None = self._call('peak_gflops', device, precision)
-        return rate
-
-    def _call(self, name: str, *arguments: Any) -> Any:
+    def call(
+        self,
+        method: Callable[Concatenate[NetworkWorker, _Arguments], _Result],
+        *arguments: _Arguments.args,
+        **options: _Arguments.kwargs,
+    ) -> _Result:
+        """Call a method of the worker there."""
         try:
-            self._connection.send((name, arguments))
+            self._connection.send((method.__name__, arguments, options))
             if not self._connection.poll(_LIMIT_S):
                 raise BackendError(f'no answer within {_LIMIT_S:.0f} s')
-            done, result = self._connection.recv()
+            succeeded, result = self._connection.recv()
         except (EOFError, OSError) as err:
-            raise BackendError(self._death()) from err
-        if not done:
+            raise BackendError(self._exit_reason()) from err
+        if not succeeded:
             raise BackendError(result)
-        return result
+        returned: _Result = result
+        return returned
 
-    def _death(self) -> str:
+    def _exit_reason(self) -> str:
         status = self._child.wait()
         self._errors.seek(0)
         lines = self._errors.read().decode(errors='replace').splitlines()

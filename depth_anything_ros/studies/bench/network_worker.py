@@ -1,8 +1,8 @@
 """One network in a process of its own, which does what its parent asks for.
 
 `python -m depth_anything_ros.studies.bench.network_worker DESCRIPTOR THREADS`: DESCRIPTOR is that
-of a multiprocessing connection, which carries (method of NetworkWorker, arguments) and brings back
-(True, result) or (False, why not).
+of a multiprocessing connection. It receives (name of a method of NetworkWorker, arguments, keyword
+arguments), and (True, result) or (False, reason) is sent back.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 
@@ -28,9 +28,12 @@ from depth_anything_ros.model.cache import find_export
 from depth_anything_ros.model.variants import Checkpoint
 from depth_anything_ros.model.weights import find
 from depth_anything_ros.studies.bench.configuration import Configuration
-from depth_anything_ros.studies.bench.worker_results import Loaded, Profile, Sample
+from depth_anything_ros.studies.bench.row import Loaded, Sample
 
-__all__ = ['NetworkWorker', 'main']
+if TYPE_CHECKING:
+    from depth_anything_ros.studies.bench.profile import Profile
+
+__all__ = ['NetworkWorker']
 
 
 class NetworkWorker:
@@ -56,7 +59,7 @@ class NetworkWorker:
         prepare(backend, device, weights, configuration.precision)
 
     def load(self, configuration: Configuration, image: BgrImage) -> Loaded:
-        """Load the network, and run it once."""
+        """Load the network and run it once on `image`, uint8 (H, W, 3)."""
         start_s = time.perf_counter()
         self._backend = load(choose_backend(configuration.parameters()))
         load_s = time.perf_counter() - start_s
@@ -85,7 +88,7 @@ class NetworkWorker:
         return [self._backend.infer(image) for image in images]
 
     def profile(self, configuration: Configuration, image: BgrImage, calls: int) -> Profile:
-        """Run a network that counts its operations so many times."""
+        """Load a network by OpenVINO, and count its operations on `image`, uint8 (H, W, 3)."""
         from depth_anything_ros.studies.bench.profile import counted
 
         chosen = choose_backend(configuration.parameters())
@@ -121,11 +124,11 @@ def main(descriptor: int, threads: int) -> None:
     with Connection(descriptor) as parent:
         while True:
             try:
-                name, arguments = parent.recv()
+                name, arguments, options = parent.recv()
             except EOFError:
                 return
             try:
-                parent.send((True, getattr(worker, name)(*arguments)))
+                parent.send((True, getattr(worker, name)(*arguments, **options)))
             except DepthAnythingError as error:
                 parent.send((False, str(error)))
             except ModuleNotFoundError as error:

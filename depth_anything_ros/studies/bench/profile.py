@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from depth_anything_ros.backends.base import BackendSettings
 from depth_anything_ros.core.preprocess import network_input, network_size
 from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.studies.bench.configuration import Configuration
-from depth_anything_ros.studies.bench.measure import Bench, BenchPlan
+from depth_anything_ros.studies.bench.measure import Bench, BenchPlan, picture
+from depth_anything_ros.studies.bench.network_worker import NetworkWorker
 from depth_anything_ros.studies.bench.work import gflop_by_part
-from depth_anything_ros.studies.bench.worker_results import Profile
 
-__all__ = ['Part', 'counted', 'profile']
+__all__ = ['Part', 'Profile', 'counted', 'profile']
 
 _PARTS = {
     'FullyConnected': 'linear',
@@ -24,6 +25,15 @@ _ATTENTION = 'scaled_dot_product_attention'
 """In the names of what OpenVINO made one operation of."""
 
 _REST = 'rest'
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Operations and mean milliseconds of a call by part of the network, and what that was."""
+
+    precision: str
+    input_size: int
+    parts: Mapping[str, tuple[int, float]]
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,8 @@ def profile(configuration: Configuration, size: tuple[int, int], calls: int) -> 
     Raises DepthAnythingError where OpenVINO cannot run it.
     """
     with Bench(BenchPlan(size)) as bench:
-        found = bench.profile(configuration, calls)
+        with bench.ready(configuration) as process:
+            found = process.call(NetworkWorker.profile, configuration, picture(size), calls)
         peak = bench.peak_gflops('cpu', found.precision, configuration.threads)
     gflop = gflop_by_part(configuration.variant, size, found.input_size)
     total_ms = sum(ms for _, ms in found.parts.values())

@@ -1,20 +1,39 @@
-"""What is said about one configuration."""
+"""Measurements of one configuration."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from depth_anything_ros.core.timing import Window
 from depth_anything_ros.core.types import FloatImage
 from depth_anything_ros.studies.bench.configuration import Configuration
-from depth_anything_ros.studies.bench.worker_results import Loaded, Sample
 
-__all__ = ['AffineAgreement', 'Row', 'Timing', 'agreement']
+__all__ = ['AffineAgreement', 'Loaded', 'Row', 'Sample', 'Timing', 'agreement']
 
 _STAGES = ('preprocess', 'infer', 'postprocess')
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Milliseconds of one call, as a whole and by stage."""
+
+    ms: float
+    stages: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What was loaded, after every 'auto' was decided, and how long it took."""
+
+    backend: str
+    device: str
+    precision: str
+    input_size: int
+    load_s: float
+    first_ms: float
 
 
 @dataclass(frozen=True)
@@ -49,7 +68,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class AffineAgreement:
-    """How far a inverse depth is from that of float32 in torch, after the best scale and shift.
+    """How far an inverse depth is from that of float32 in torch, after the best scale and shift.
 
     Differences are in percent of the reference's spread, from its 2nd to its 98th percentile:
     what the normalised image of the node spreads over [0, 1].
@@ -66,7 +85,7 @@ class Row:
 
     `ratio` is the median, over rounds, of the baseline's time per image by this one's: above 1
     is faster. `gflops` holds the network's operations against `infer_ms`, `peak_percent` that
-    against `peak_gflops`. `start_s` is from the start of the process to its first answer.
+    against `peak_gflops`. `start_s` is from the start of the process to its first result.
     """
 
     variant: str
@@ -94,17 +113,9 @@ class Row:
     @classmethod
     def asked(cls, configuration: Configuration, loaded: Loaded | None = None) -> Row:
         """Begin a row: as it was asked for, or as it was loaded."""
-        found = loaded or configuration
-        return cls(
-            configuration.variant,
-            found.backend,
-            found.precision,
-            found.input_size,
-            configuration.batch,
-            configuration.threads,
-            found.device,
-            configuration.weights,
-        )
+        known = asdict(configuration) | (asdict(loaded) if loaded else {})
+        del known['calibration']
+        return cls(**known)
 
 
 def agreement(inverse_depth: FloatImage, reference: FloatImage) -> AffineAgreement | None:

@@ -13,13 +13,14 @@ from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.studies.bench.configuration import Configuration
 from depth_anything_ros.studies.bench.measure import picture
 from depth_anything_ros.studies.bench.network_process import NetworkProcess, cache_in
+from depth_anything_ros.studies.bench.network_worker import NetworkWorker
 
 __all__ = ['Start', 'measure_starts']
 
 
 @dataclass(frozen=True)
 class Start:
-    """Seconds from starting a process, imports included, to its first answer.
+    """Seconds from starting a process, imports included, to its first result.
 
     `cold_s`: the first one, with an empty cache for what is kept there (an exported or compiled
     network, the hash of a checked file); `warm_s`: the median of later ones. What the operating
@@ -54,24 +55,19 @@ def measure_starts(
 
 
 def _start(configuration: Configuration, image: BgrImage, repeats: int) -> Start:
-    asked = (
-        configuration.variant,
-        configuration.backend,
-        configuration.precision,
-        configuration.input_size,
-    )
+    asked = configuration.variant, configuration.backend, configuration.precision
     with tempfile.TemporaryDirectory() as folder:
         environment = cache_in(folder)
         times_s, loads_s = [], []
         for _ in range(1 + repeats):
             try:
                 with NetworkProcess(configuration.threads, environment) as process:
-                    process.prepare(configuration)
-                    loaded = process.load(configuration, image)
+                    process.call(NetworkWorker.prepare, configuration)
+                    loaded = process.call(NetworkWorker.load, configuration, image)
                     times_s.append(process.since_start_s())
                     loads_s.append(loaded.load_s)
             except DepthAnythingError as error:
-                return Start(*asked, note=str(error))
+                return Start(*asked, configuration.input_size, note=str(error))
         kept = sum(path.stat().st_size for path in Path(folder).rglob('*') if path.is_file())
     return Start(
         configuration.variant,

@@ -142,9 +142,7 @@ class Search:
         engines: Sequence[Configuration],
     ) -> None:
         """Try engines on ever better networks, each until it is over the budget."""
-        bench = bench.with_plan(
-            BenchPlan(self.size, _FRAMES, _FRAMES_S, has_peak=False, has_agreement=False)
-        )
+        bench.plan = replace(bench.plan, has_agreement=False)
         over: set[Configuration] = set()
         for one in configurations:
             line = replace(one, input_size=0)
@@ -179,9 +177,7 @@ class Search:
 
     def _chosen(self, bench: Bench) -> Probe | None:
         """Return the best within the budget, that stays there over more frames."""
-        bench = bench.with_plan(
-            BenchPlan(self.size, _CONFIRM_FRAMES, _CONFIRM_S, has_peak=False, has_agreement=False)
-        )
+        bench.plan = replace(bench.plan, frames=_CONFIRM_FRAMES, seconds=_CONFIRM_S)
         fitting = [one for one in self._probes if one.counts and one.p95_ms <= self.budget_ms]
         fitting.sort(key=lambda one: (*quality(one), -one.p50_ms), reverse=True)
         for probe in fitting[:_MOST_CONFIRMED]:

@@ -1,4 +1,4 @@
-"""What a search found, as text and as a picture."""
+"""What a search found, as text and as JSON."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ import pytest
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
 from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
-from lab.world.rig import Pose
 from lab.world.world import World
 
 S = 1_000_000_000
@@ -16,10 +15,6 @@ S = 1_000_000_000
 
 def shift(x: float, y: float = 0.0, z: float = 0.0) -> Transform:
     return Transform(np.eye(3), np.array([x, y, z]))
-
-
-def of(pose: Pose) -> Transform:
-    return Transform(pose.rotation, pose.translation)
 
 
 def driving() -> TransformBuffer:
@@ -93,12 +88,12 @@ def test_a_fixed_frame_agrees_with_the_simulated_world() -> None:
     world = World('road', 3)
     buffer = TransformBuffer()
     for step in range(60):
-        buffer.put('map', 'base', of(world.base(step / 50)), step * S // 50)
-    buffer.put('base', 'camera', of(world.base(0).inverse() @ world.camera_pose(0)), static=True)
-    buffer.put('base', 'lidar', of(world.rig.lidar.pose()), static=True)
+        buffer.put('map', 'base', world.base(step / 50), step * S // 50)
+    buffer.put('base', 'camera', world.base(0).inverse() @ world.camera_pose(0), static=True)
+    buffer.put('base', 'lidar', world.rig.lidar.pose(), static=True)
     found = buffer.lookup_through('camera', 815_000_000, 'lidar', 753_000_000, 'map')
     lidar = world.base(0.753) @ world.rig.lidar.pose()
-    expected = of(world.camera_pose(0.815).inverse() @ lidar)
+    expected = world.camera_pose(0.815).inverse() @ lidar
     # Straight lines between poses 20 ms apart, on a curve.
     assert np.allclose(found.matrix, expected.matrix, rtol=0, atol=1e-3)
 

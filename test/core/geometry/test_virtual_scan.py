@@ -126,14 +126,13 @@ def test_it_agrees_with_a_scanner_in_the_same_room(seed: int) -> None:
     world, time_s, height = World('room', seed), 1.0, 0.4
     now = world.scene.at(time_s)
     depth = depth_image(view_of(now, world.camera, world.camera_pose(time_s)))
-    local = world.base(time_s).inverse() @ world.camera_pose(time_s)
+    level = world.base(time_s).inverse() @ world.camera_pose(time_s)
     config = ScanParameters(
         min_height_m=height - 0.05,
         max_height_m=height + 0.05,
         floor_slope_rad=0.0,
         max_range_m=8.0,
     )
-    level = Transform(local.rotation, local.translation)
     scan = scan_from_depth(depth, world.camera, level, config)
     bearing = scan.bearings_rad
     beams = np.stack([np.cos(bearing), np.sin(bearing), np.zeros_like(bearing)])

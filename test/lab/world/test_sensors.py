@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.types import Camera, FloatImage
 from lab.world.camera import depth_image, project, view_of
-from lab.world.geometry import Array
-from lab.world.rig import Pose
+from lab.world.geometry import Array, moved
 from lab.world.sensors import SENSORS, RangeNoise, edges, stretched
 from lab.world.world import World
 
@@ -24,7 +24,7 @@ def truth(world: World) -> FloatImage:
     return depth_image(view_of(scene, world.camera, pose))
 
 
-def compared(world: World, points: Array, pose: Pose) -> tuple[Array, Array]:
+def compared(world: World, points: Array, pose: Transform) -> tuple[Array, Array]:
     """Project sensor points (3, n) into the picture: measured z and true z there.
 
     Left out are pixels at depth edges and points that the camera cannot see.
@@ -32,7 +32,7 @@ def compared(world: World, points: Array, pose: Pose) -> tuple[Array, Array]:
     camera: Camera = world.camera
     depth = truth(world)
     lens = world.camera_pose(TIME_S).inverse() @ pose
-    local = lens.apply(np.asarray(points, np.float64))
+    local = moved(lens, np.asarray(points, np.float64))
     # Points far outside the view would fold back in through the distortion polynomial.
     wide = np.hypot(local[0], local[1]) < 0.95 * local[2]
     u, v, z = project(camera, local[:, wide & (local[2] > 0.1)])
