@@ -26,7 +26,7 @@ from depth_anything_ros.core.errors import DepthAnythingError, WeightsError
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.estimator.shared_network import SharedNetwork
 from depth_anything_ros.estimator.stream import DepthStream
-from depth_anything_ros.model.manifest import PACKAGED
+from depth_anything_ros.model.releases import PACKAGED
 from depth_anything_ros.ros.camera import NodeCamera
 from depth_anything_ros.ros.diagnostics import Snapshot
 from depth_anything_ros.ros.frame_loop import FrameLoop

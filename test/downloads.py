@@ -25,8 +25,8 @@ from rig import values_of
 from sensor_msgs.msg import Image
 
 from depth_anything_ros.messages.images import fill_image
-from depth_anything_ros.model.manifest import Release
 from depth_anything_ros.model.network import random_network
+from depth_anything_ros.model.releases import Release
 from depth_anything_ros.model.variants import Checkpoint, get_variant
 from depth_anything_ros.ros.qos import LATCHED, SENSOR
 
@@ -36,14 +36,14 @@ NAMESPACE = '/downloading'
 PROGRAM = """
 import json, sys
 from depth_anything_ros import cli, node
-from depth_anything_ros.model import manifest
-from depth_anything_ros.model.manifest import Release
+from depth_anything_ros.model import releases
+from depth_anything_ros.model.releases import Release
 from depth_anything_ros.model.variants import Checkpoint
 
 main = {'node': node.main, 'cli': cli.main}[sys.argv.pop(1)]
 row = json.loads(sys.argv.pop(1))
 row['checkpoint'] = Checkpoint(row['checkpoint'])
-manifest.MANIFEST = [Release(**row)]
+releases.RELEASES = [Release(**row)]
 sys.exit(main())
 """
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from depth_anything_ros.model.manifest import Release
+from depth_anything_ros.model.releases import Release
 
 LIMIT_S = 60
 """Bound on any one wait; all end far sooner."""

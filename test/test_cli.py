@@ -17,7 +17,7 @@ from depth_anything_ros.cli.bag import GROUND_TRUTH
 from depth_anything_ros.cli.exit_status import exit_status
 from depth_anything_ros.model import hub
 from depth_anything_ros.model.cache import Format, find_export
-from depth_anything_ros.model.manifest import release_for
+from depth_anything_ros.model.releases import release_for
 from depth_anything_ros.model.variants import Checkpoint
 from depth_anything_ros.model.weights import find
 from lab.claims.startup import HEAVY

@@ -11,7 +11,7 @@ from downloads import checkpoint_bytes, released, watched
 from fake_hub import FakeHub, serving
 from rig import values_of
 
-from depth_anything_ros.model.manifest import Release
+from depth_anything_ros.model.releases import Release
 
 
 @pytest.fixture(scope='module')

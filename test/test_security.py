@@ -13,8 +13,8 @@ import torch
 from rig import Rig
 
 from depth_anything_ros.core.errors import WeightsError
-from depth_anything_ros.model.manifest import MANIFEST
 from depth_anything_ros.model.network.checkpoint import read_state_dict
+from depth_anything_ros.model.releases import RELEASES
 from lab.isolation import isolated_domain
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -101,7 +101,7 @@ def test_weights_run_no_code(tmp_path: Path) -> None:
 
 
 def test_no_name_in_the_manifest_leads_out_of_the_cache() -> None:
-    for row in MANIFEST:
+    for row in RELEASES:
         assert row.filename == Path(row.filename).name
         owner, repo = row.repo_id.split('/')
         for part in (owner, repo, row.filename, row.revision):

@@ -15,7 +15,7 @@ from rosbags.serde import SerdeError
 from rosbags.typesys.store import Typestore
 
 from depth_anything_ros.bag.message_types import store_for
-from depth_anything_ros.bag.storages import Storage, open_storages
+from depth_anything_ros.bag.opening import Storage, open_storages
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.messages.encodings import DEPTH_ENCODINGS, ENCODINGS

@@ -21,7 +21,7 @@ from depth_anything_ros.cli.network_grid import (
 from depth_anything_ros.cli.options import add_size, positive, require_writable
 from depth_anything_ros.cli.parser import Parser
 from depth_anything_ros.core.processor import default_threads
-from depth_anything_ros.model.manifest import release_for
+from depth_anything_ros.model.releases import release_for
 from depth_anything_ros.model.variants import Checkpoint
 
 if TYPE_CHECKING:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
 import numpy.typing as npt
+
+from depth_anything_ros.core.errors import SettingError
 
 __all__ = [
     'COLORMAP_NAMES',
@@ -57,7 +60,15 @@ class Camera:
     def from_intrinsics(
         cls, fx: float, fy: float, cx: float, cy: float, width: int, height: int
     ) -> Camera:
-        """Return the camera of a rectified image; focal lengths and centre in pixels."""
+        """Return the camera of a rectified image; focal lengths and centre in pixels.
+
+        SettingError for values that no camera has.
+        """
+        if not (min(fx, fy) > 0.0 and min(width, height) > 0 and math.isfinite(fx + fy + cx + cy)):
+            raise SettingError(
+                f'no camera has fx={fx}, fy={fy}, cx={cx}, cy={cy} and {width} x {height} pixels: '
+                'focal lengths and size are positive numbers'
+            )
         return cls(width, height, fx, fy, cx, cy)
 
     def scaled(self, width: int, height: int) -> Camera:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
 from depth_anything_ros.backends.base import DepthBackend
-from depth_anything_ros.core.errors import FrameError
+from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.normalization import Normalizer, check_image
 from depth_anything_ros.core.parameters import Parameters
@@ -57,6 +59,8 @@ class DepthStream:
         scene = ArrayScene(self._camera, reference, self._level, self._kind)
         camera = self._camera
         bgr = require_bgr(bgr)
+        if not math.isfinite(stamp_s):
+            raise SettingError(f'stamp_s is {stamp_s}: give seconds on any clock')
         if camera is not None and bgr.shape[:2] != (camera.height, camera.width):
             raise FrameError(
                 'bad_camera_info',

@@ -60,8 +60,13 @@ class DepthImage:
                 'DepthImage needs both camera and camera_from_sensor, or neither for a depth '
                 'image in the pixels of the image'
             )
-        if self.camera_from_sensor is not None:
-            _require_pose(self.camera_from_sensor, 'DepthImage')
+        if self.camera is not None and self.camera_from_sensor is not None:
+            _pose(self.camera_from_sensor)
+            if self.depth_m.shape != (self.camera.height, self.camera.width):
+                raise SettingError(
+                    f'DepthImage.depth_m has shape {self.depth_m.shape}, its camera '
+                    f'{self.camera.width} x {self.camera.height} pixels: give its own intrinsics'
+                )
 
     def samples(self, camera: Camera, min_depth_m: float, max_depth_m: float) -> ReferenceSamples:
         """Return samples in pixels of the image that `camera` describes."""
@@ -92,7 +97,11 @@ class Points:
         _require(self.xyz, 2, 'Points.xyz', '(N, 3)')
         if self.xyz.shape[1] != 3:
             raise SettingError(f'Points.xyz has shape {self.xyz.shape}: it must be (N, 3)')
-        _require_pose(self.camera_from_sensor, 'Points')
+        if self.sigma_m is not None and self.sigma_m.shape != self.xyz.shape[:1]:
+            raise SettingError(
+                f'Points.sigma_m has shape {self.sigma_m.shape} for {len(self.xyz)} points'
+            )
+        _pose(self.camera_from_sensor)
 
     def samples(self, camera: Camera, min_depth_m: float, max_depth_m: float) -> ReferenceSamples:
         """Return samples in pixels of the image that `camera` describes."""
@@ -121,7 +130,7 @@ class Scan:
     def __post_init__(self) -> None:
         """Raise SettingError for values of another shape."""
         _require(self.ranges_m, 1, 'Scan.ranges_m', '(N,)')
-        _require_pose(self.camera_from_sensor, 'Scan')
+        _pose(self.camera_from_sensor)
 
     def samples(self, camera: Camera, min_depth_m: float, max_depth_m: float) -> ReferenceSamples:
         """Return samples in pixels of the image that `camera` describes."""
@@ -162,12 +171,6 @@ Reference: TypeAlias = DepthImage | Points | Scan | Ground
 
 def _pose(value: Pose) -> Transform:
     return value if isinstance(value, Transform) else Transform.from_matrix(value)
-
-
-def _require_pose(value: Pose, name: str) -> None:
-    shape = getattr(value, 'shape', type(value).__name__)
-    if not isinstance(value, Transform) and shape != (4, 4):
-        raise SettingError(f'{name}.camera_from_sensor is {shape}: it must be an array (4, 4)')
 
 
 def _require(values: Any, dimensions: int, name: str, shape: str) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 from tqdm import tqdm
 
 from depth_anything_ros.core.errors import WeightsError
-from depth_anything_ros.model.manifest import Release
+from depth_anything_ros.model.releases import Release
 
 __all__ = ['OnProgress', 'cached', 'download', 'endpoint']
 

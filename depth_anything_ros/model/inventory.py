@@ -7,9 +7,9 @@ from enum import Enum
 from pathlib import Path
 
 from depth_anything_ros.core.errors import WeightsError
-from depth_anything_ros.model import hub, manifest
+from depth_anything_ros.model import hub, releases
 from depth_anything_ros.model.checksum import sha256_of
-from depth_anything_ros.model.manifest import Release, release_of_sha256
+from depth_anything_ros.model.releases import Release, release_of_sha256
 from depth_anything_ros.model.variants import Checkpoint, get_variant
 from depth_anything_ros.model.weights import check_file, given_path
 
@@ -55,9 +55,9 @@ def list_rows() -> list[ListedFile]:
 
     Raises WeightsError when the cache cannot be read.
     """
-    return [ListedFile(**vars(row), path=hub.cached(row)) for row in manifest.MANIFEST] + [
+    return [ListedFile(**vars(row), path=hub.cached(row)) for row in releases.RELEASES] + [
         ListedFile(name, Checkpoint.RELATIVE, '', '', '', 0, '', '', released=False)
-        for name in manifest.ANNOUNCED
+        for name in releases.ANNOUNCED
     ]
 
 
@@ -78,7 +78,7 @@ def verify(
         return [_checked(folder, variant, checkpoint)]
     return [
         _checked_release(row, folder)
-        for row in manifest.MANIFEST
+        for row in releases.RELEASES
         if variant in (None, row.variant) and checkpoint in (None, row.checkpoint)
     ]
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from depth_anything_ros.core.errors import WeightsError
-from depth_anything_ros.model import hub, manifest
+from depth_anything_ros.model import hub, releases
 from depth_anything_ros.model.checksum import sha256_of
-from depth_anything_ros.model.manifest import PACKAGED, Release, release_for, release_of_sha256
+from depth_anything_ros.model.releases import PACKAGED, Release, release_for, release_of_sha256
 from depth_anything_ros.model.variants import Checkpoint, get_variant
 
 __all__ = ['RANDOM', 'WeightsFile', 'check_file', 'fetch', 'find', 'given_path', 'locate']
@@ -146,7 +146,7 @@ def check_file(path: Path, variant: str, checkpoint: Checkpoint) -> WeightsFile:
             f'{path} is the released {row.title} file, not {variant} {checkpoint.value}: set'
             f' variant:={row.variant} checkpoint:={row.checkpoint.value}, or give another file'
         )
-    for row in manifest.MANIFEST:
+    for row in releases.RELEASES:
         if row.filename == path.name:
             raise WeightsError(
                 f'{_damage(path, sha256, row)}: delete it, run `{row.fetch_command}` and set'
@@ -185,9 +185,9 @@ def _released(variant: str, checkpoint: Checkpoint) -> Release:
     row = release_for(variant, checkpoint)
     if row is None:
         lack = f'has no released {checkpoint.value} checkpoint'
-        if variant in manifest.ANNOUNCED:
+        if variant in releases.ANNOUNCED:
             lack = 'was announced and never released'
-        names = ', '.join(dict.fromkeys(row.variant for row in manifest.MANIFEST))
+        names = ', '.join(dict.fromkeys(row.variant for row in releases.RELEASES))
         raise WeightsError(
             f'{variant} {lack}: choose variant {names}, or set weights to a file of your own'
         )

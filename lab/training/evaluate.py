@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from depth_anything_ros.model.manifest import PACKAGED
+from depth_anything_ros.model.releases import PACKAGED
 from lab.training.card import score_table
 from lab.training.metrics import held_out_scores
 from lab.training.network import load_demo, predictor

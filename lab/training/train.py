@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
-from depth_anything_ros.model.manifest import PACKAGED
 from depth_anything_ros.model.network import DepthAnythingV2, random_network
+from depth_anything_ros.model.releases import PACKAGED
 from depth_anything_ros.model.variants import get_variant
 from lab.training.card import write_card
 from lab.training.data import (

@@ -10,7 +10,7 @@ from drive import LIDAR, drive
 from rig import Rig
 
 from depth_anything_ros import node as node_module
-from depth_anything_ros.model.manifest import PACKAGED
+from depth_anything_ros.model.releases import PACKAGED
 from faults.robot import CLOUD, Robot, TruthOrNetwork
 
 

@@ -9,8 +9,8 @@ import torch
 from safetensors import safe_open
 
 from depth_anything_ros.core.errors import WeightsError
-from depth_anything_ros.model.manifest import PACKAGED
 from depth_anything_ros.model.network import DepthAnythingV2, random_network
+from depth_anything_ros.model.releases import PACKAGED
 from depth_anything_ros.model.variants import get_variant
 from lab.training import data
 from lab.training import evaluate as evaluate_demo

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from fake_hub import LIMIT_S, FakeHub, serving
 
-from depth_anything_ros.model.manifest import Release
+from depth_anything_ros.model.releases import Release
 from depth_anything_ros.model.variants import Checkpoint
 
 COMMIT = '0123456789abcdef0123456789abcdef01234567'
@@ -40,13 +40,13 @@ CHILD = """
 import json, sys, time
 from dataclasses import replace
 from depth_anything_ros.core.errors import WeightsError
-from depth_anything_ros.model import manifest, weights
-from depth_anything_ros.model.manifest import Release
+from depth_anything_ros.model import releases, weights
+from depth_anything_ros.model.releases import Release
 from depth_anything_ros.model.variants import Checkpoint
 
 row = Release(**json.loads(sys.argv[1]))
 row = replace(row, checkpoint=Checkpoint(row.checkpoint))
-manifest.MANIFEST = [row]
+releases.RELEASES = [row]
 results = []
 for verb in sys.argv[2:]:
     progress = []

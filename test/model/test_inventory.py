@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from depth_anything_ros.core.errors import SettingError, WeightsError
-from depth_anything_ros.model import hub, manifest
+from depth_anything_ros.model import hub, releases
 from depth_anything_ros.model.checksum import sha256_of
 from depth_anything_ros.model.inventory import FileState, list_rows, verify
-from depth_anything_ros.model.manifest import MANIFEST, Release
+from depth_anything_ros.model.releases import RELEASES, Release
 from depth_anything_ros.model.variants import Checkpoint
 
 ROWS = tuple(
@@ -40,7 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'xdg'))
     monkeypatch.setattr(hub, 'cached', cached)
-    monkeypatch.setattr(manifest, 'MANIFEST', ROWS)
+    monkeypatch.setattr(releases, 'RELEASES', ROWS)
     return folder
 
 
@@ -51,10 +51,10 @@ def _states(**options: object) -> list[tuple[str, FileState]]:
 def test_the_list_has_every_file_and_what_was_announced(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(manifest, 'MANIFEST', MANIFEST)
+    monkeypatch.setattr(releases, 'RELEASES', RELEASES)
     (folder / 'depth_anything_v2_vits.pth').touch()
     rows = list_rows()
-    assert [row.sha256 for row in rows[:9]] == [row.sha256 for row in MANIFEST]
+    assert [row.sha256 for row in rows[:9]] == [row.sha256 for row in RELEASES]
     assert [row.path is not None for row in rows] == [True] + 9 * [False]
     assert [(row.variant, row.released) for row in rows[8:]] == [('vitl', True), ('vitg', False)]
 

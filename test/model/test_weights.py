@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from depth_anything_ros.core.errors import SettingError, WeightsError
-from depth_anything_ros.model import hub, manifest, weights
-from depth_anything_ros.model.manifest import MANIFEST, Release, release_for, release_of_sha256
+from depth_anything_ros.model import hub, releases, weights
+from depth_anything_ros.model.releases import RELEASES, Release, release_for, release_of_sha256
 from depth_anything_ros.model.variants import VARIANTS, Checkpoint
 
 RELATIVE, INDOOR = Checkpoint.RELATIVE, Checkpoint.METRIC_INDOOR
@@ -32,12 +32,12 @@ VITS = ROWS[0]
 @pytest.fixture(autouse=True)
 def _own_cache_and_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'xdg'))
-    monkeypatch.setattr(manifest, 'MANIFEST', ROWS)
+    monkeypatch.setattr(releases, 'RELEASES', ROWS)
 
 
 @pytest.fixture
 def real_manifest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifest, 'MANIFEST', MANIFEST)
+    monkeypatch.setattr(releases, 'RELEASES', RELEASES)
 
 
 @pytest.fixture
@@ -55,8 +55,8 @@ def _find(text: str, variant: str = 'vits', checkpoint: Checkpoint = RELATIVE) -
 
 @pytest.mark.usefixtures('real_manifest')
 def test_the_manifest_names_each_released_file_once() -> None:
-    assert len({row.sha256 for row in MANIFEST}) == len({row.filename for row in MANIFEST}) == 9
-    for row in MANIFEST:
+    assert len({row.sha256 for row in RELEASES}) == len({row.filename for row in RELEASES}) == 9
+    for row in RELEASES:
         assert row.variant in VARIANTS
         assert (len(row.sha256), len(row.revision)) == (64, 40)
         assert row.filename == Path(row.filename).name

@@ -56,8 +56,12 @@ class Transform:
 
     @classmethod
     def from_matrix(cls, matrix: npt.NDArray[Any]) -> Transform:
-        """Build from a homogeneous matrix (4, 4)."""
+        """Build from a homogeneous matrix (4, 4); SettingError if it is none."""
         whole = np.array(matrix, np.float64)
+        if whole.shape != (4, 4) or not np.isfinite(whole).all():
+            raise SettingError(
+                f'a transform of shape {whole.shape} cannot be used: give a finite array (4, 4)'
+            )
         return cls(whole[:3, :3], whole[:3, 3])
 
     @property

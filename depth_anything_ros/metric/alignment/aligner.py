@@ -14,8 +14,8 @@ import numpy as np
 from depth_anything_ros.core.timing import interval_s, time_went_back
 from depth_anything_ros.core.types import FloatImage, Floats, ReferenceKind, ReferenceSamples
 from depth_anything_ros.metric.alignment.affine_search import fit_affine
-from depth_anything_ros.metric.alignment.aligned_depth import Alignment
 from depth_anything_ros.metric.alignment.config import AlignmentConfig
+from depth_anything_ros.metric.alignment.depth_and_sigma import Alignment
 from depth_anything_ros.metric.alignment.depth_ordering import DepthOrdering, ordered_share
 from depth_anything_ros.metric.alignment.fit_warnings import lower_confidence_bound, warning_about
 from depth_anything_ros.metric.alignment.ground_plane import on_ground_plane, shared_error

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from depth_anything_ros.model.variants import Checkpoint
 
-__all__ = ['ANNOUNCED', 'MANIFEST', 'PACKAGED', 'Release', 'release_for', 'release_of_sha256']
+__all__ = ['ANNOUNCED', 'PACKAGED', 'RELEASES', 'Release', 'release_for', 'release_of_sha256']
 
 ANNOUNCED = ('vitg',)
 """Variants whose weights were announced and never released."""
@@ -63,17 +63,17 @@ def _read(table: Path) -> Iterator[Release]:
             yield Release(checkpoint=kind, size_bytes=size_bytes, **row)
 
 
-MANIFEST = tuple(_read(Path(__file__).with_name('releases.csv')))
+RELEASES = tuple(_read(Path(__file__).with_name('releases.csv')))
 """Every released file."""
 
 
 def release_for(variant: str, checkpoint: Checkpoint) -> Release | None:
     """Return the released file of a variant and checkpoint; None where there is none."""
     return next(
-        (row for row in MANIFEST if (row.variant, row.checkpoint) == (variant, checkpoint)), None
+        (row for row in RELEASES if (row.variant, row.checkpoint) == (variant, checkpoint)), None
     )
 
 
 def release_of_sha256(sha256: str) -> Release | None:
     """Return the released file whose bytes have this sha256 (lower-case hex), or None."""
-    return next((row for row in MANIFEST if row.sha256 == sha256), None)
+    return next((row for row in RELEASES if row.sha256 == sha256), None)
