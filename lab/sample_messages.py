@@ -10,7 +10,7 @@ import numpy.typing as npt
 from rosbags.typesys import Stores, get_typestore
 
 from depth_anything_ros.core.geometry.transforms import Transform
-from depth_anything_ros.core.types import BgrImage, Camera
+from depth_anything_ros.core.types import BgrImage, Camera, FloatImage
 from lab.world.geometry import Array
 from lab.world.sensors import LIDAR_POINT, Scanner
 
@@ -36,12 +36,24 @@ class SampleMessages:
         return self._make('std_msgs/msg/Header', stamp, frame)
 
     def image(self, stamp_ns: int, frame: str, encoding: str, pixels: Array) -> Any:
-        """Build a sensor_msgs/Image: bgr8, or depth as 32FC1 or 16UC1 (REP 118)."""
+        """Build a sensor_msgs/Image from a C-contiguous little-endian array."""
         height, width = pixels.shape[:2]
         data = np.ascontiguousarray(pixels).view(np.uint8).reshape(-1)
         header = self.header(stamp_ns, frame)
         step = data.size // height
         return self._make('sensor_msgs/msg/Image', header, height, width, encoding, 0, step, data)
+
+    def color(self, stamp_ns: int, frame: str, picture: BgrImage) -> Any:
+        """Build a bgr8 image."""
+        return self.image(stamp_ns, frame, 'bgr8', picture)
+
+    def metres(self, stamp_ns: int, frame: str, depth_m: FloatImage) -> Any:
+        """Build a 32FC1 depth image (REP 118)."""
+        return self.image(stamp_ns, frame, '32FC1', depth_m)
+
+    def millimetres(self, stamp_ns: int, frame: str, depth_mm: npt.NDArray[np.uint16]) -> Any:
+        """Build a 16UC1 depth image (REP 118)."""
+        return self.image(stamp_ns, frame, '16UC1', depth_mm)
 
     def jpeg(self, stamp_ns: int, frame: str, picture: BgrImage) -> Any:
         """Build a CompressedImage, its format worded as image_transport does."""

@@ -81,16 +81,16 @@ def groups(world: World, rate_hz: float, make: SampleMessages) -> list[Group]:
         image, truth = world.picture(time_s)
         info = make.camera_info(stamp, lens, world.camera)
         return (
-            make.image(stamp, lens, 'bgr8', image),
+            make.color(stamp, lens, image),
             make.jpeg(stamp, lens, image),
             info,
-            make.image(stamp, lens, '32FC1', truth),
+            make.metres(stamp, lens, truth),
             info,
         )
 
     def depth(time_s: float, stamp: int) -> tuple[Any, ...]:
         return (
-            make.image(stamp, depth_lens, '16UC1', world.depth(time_s)),
+            make.millimetres(stamp, depth_lens, world.depth(time_s)),
             make.camera_info(stamp, depth_lens, sensors.depth_camera.camera),
         )
 
