@@ -10,12 +10,7 @@ from pathlib import Path
 import cv2
 
 from depth_anything_ros.bag.writing import METADATA
-from depth_anything_ros.cli.options import (
-    add_network,
-    add_parameters,
-    parameters_of,
-    positive,
-)
+from depth_anything_ros.cli.options import add_network, add_parameters, parameters_of, positive
 from depth_anything_ros.cli.terminal import fetch, progress
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import Parameters

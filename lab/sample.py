@@ -18,7 +18,7 @@ from depth_anything_ros.bag.writing import RELIABLE, STORAGES
 from depth_anything_ros.cli.options import add_size, positive
 from depth_anything_ros.cli.terminal import progress
 from depth_anything_ros.core.errors import SettingError
-from depth_anything_ros.reports.plain_json import plain_json
+from depth_anything_ros.reports.text import plain_json
 from lab import command
 from lab.sample_messages import SampleMessages
 from lab.sample_topics import START_NS, groups, moments

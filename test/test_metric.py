@@ -10,18 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from drive import (
-    DEPTH,
-    DEPTH_INFO,
-    IMAGE,
-    INFO,
-    LIDAR,
-    SCAN,
-    TF,
-    TF_STATIC,
-    Drive,
-    drive,
-)
+from drive import DEPTH, DEPTH_INFO, IMAGE, INFO, LIDAR, SCAN, TF, TF_STATIC, Drive, drive
 from lifecycle_msgs.msg import Transition
 from rclpy.qos import QoSProfile
 from rig import Rig, values_of

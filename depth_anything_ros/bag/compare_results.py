@@ -9,8 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from depth_anything_ros.core.errors import SettingError
-from depth_anything_ros.reports.plain_json import plain_json
-from depth_anything_ros.reports.text_table import aligned
+from depth_anything_ros.reports.text import aligned, plain_json
 
 __all__ = [
     'NAMED',

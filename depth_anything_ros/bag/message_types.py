@@ -8,19 +8,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from rosbags.interfaces import (
-    Connection,
-    MessageDefinition,
-    MessageDefinitionFormat,
-    Nodetype,
-)
+from rosbags.interfaces import Connection, MessageDefinition, MessageDefinitionFormat, Nodetype
 from rosbags.interfaces.typing import Typesdict
-from rosbags.typesys import (
-    Stores,
-    get_types_from_idl,
-    get_types_from_msg,
-    get_typestore,
-)
+from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 __all__ = ['message_makers', 'output_store', 'store_for']

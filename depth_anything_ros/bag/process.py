@@ -13,13 +13,7 @@ from pathlib import Path
 
 from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.bag.message_types import message_makers, output_store
-from depth_anything_ros.bag.plan import (
-    NODE,
-    BagPlan,
-    CameraPlan,
-    ProcessOptions,
-    make_plan,
-)
+from depth_anything_ros.bag.plan import NODE, BagPlan, CameraPlan, ProcessOptions, make_plan
 from depth_anything_ros.bag.read_ahead import read_ahead
 from depth_anything_ros.bag.reading import BagMessage, BagReader
 from depth_anything_ros.bag.replay import BagReplay, ReplayedImage

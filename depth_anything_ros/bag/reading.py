@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import zstandard
@@ -19,11 +18,7 @@ from depth_anything_ros.bag.opening import Storage, open_storages
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.messages.encodings import DEPTH_ENCODINGS, ENCODINGS
-from depth_anything_ros.messages.images import (
-    MAX_PIXELS,
-    bgr_from_compressed,
-    bgr_from_image,
-)
+from depth_anything_ros.messages.images import MAX_PIXELS, bgr_from_compressed, bgr_from_image
 
 __all__ = [
     'COMPRESSED_IMAGE',
@@ -126,12 +121,7 @@ class BagReader:
         self.truncated = '; '.join(x.truncated for x in self._storages if x.truncated)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._close()
 
     @property

@@ -8,8 +8,7 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from pathlib import Path
 
-from depth_anything_ros.reports.plain_json import plain_json
-from depth_anything_ros.reports.text_table import aligned
+from depth_anything_ros.reports.text import aligned, plain_json
 
 __all__ = ['BagState', 'BagSummary', 'Reason', 'bag_name', 'json_text', 'table']
 

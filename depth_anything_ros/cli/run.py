@@ -12,7 +12,7 @@ from tqdm import tqdm
 from depth_anything_ros.cli.options import add_network, add_parameters, parameters_of
 from depth_anything_ros.cli.parser import Parser
 from depth_anything_ros.cli.terminal import load
-from depth_anything_ros.reports.plain_json import plain_json
+from depth_anything_ros.reports.text import plain_json
 
 __all__ = ['declare']
 

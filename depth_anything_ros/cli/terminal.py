@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from depth_anything_ros.core.parameters import Parameters
-from depth_anything_ros.reports.plain_json import plain_json
-from depth_anything_ros.reports.text_table import aligned
+from depth_anything_ros.reports.text import aligned, plain_json
 
 if TYPE_CHECKING:
     from depth_anything_ros.model.hub import OnProgress

@@ -106,18 +106,7 @@ def load(
     WeightsError for weights that are missing or damaged, BackendError for what this machine
     cannot run.
     """
-    parameters = parameters_from_flat(
-        {
-            'variant': variant,
-            'checkpoint': checkpoint,
-            'weights': weights,
-            'device': device,
-            'backend': backend,
-            'precision': precision,
-            'input_size': input_size,
-            'threads': threads,
-            'allow_download': allow_download,
-        }
-    )
+    # The arguments have the names of the parameters.
+    parameters = parameters_from_flat(locals())
     fetch_weights(parameters)
     return DepthModel(load_backend(parameters), parameters)

@@ -17,12 +17,7 @@ from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.estimator.stream import DepthStream
 from depth_anything_ros.messages.scene_messages import SceneMessages
 from depth_anything_ros.ros.publishers import Outputs
-from depth_anything_ros.ros.qos import (
-    SENSOR,
-    create_subscription,
-    input_problem,
-    is_remapped,
-)
+from depth_anything_ros.ros.qos import SENSOR, create_subscription, input_problem, is_remapped
 from depth_anything_ros.ros.reference_input import ReferenceInput
 from depth_anything_ros.ros.telemetry import SequenceNumbers, Telemetry
 

@@ -7,14 +7,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
-from sensor_msgs.msg import (
-    CameraInfo,
-    CompressedImage,
-    Image,
-    LaserScan,
-    PointCloud2,
-    PointField,
-)
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2, PointField
 
 from depth_anything_ros.estimator.frame import Frame
 from depth_anything_ros.messages.outputs import OUTPUTS, Output, OutputWriter

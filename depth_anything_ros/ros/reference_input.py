@@ -18,13 +18,7 @@ from depth_anything_ros.messages.reference_messages import (
     kind_of_type,
 )
 from depth_anything_ros.messages.scene_messages import SceneMessages
-from depth_anything_ros.ros.qos import (
-    REFERENCE,
-    SENSOR,
-    create_filter,
-    input_problem,
-    is_remapped,
-)
+from depth_anything_ros.ros.qos import REFERENCE, SENSOR, create_filter, input_problem, is_remapped
 
 __all__ = ['ReferenceInput']
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from abc import abstractmethod
+from typing import Any
 
 from rclpy.node import Node
 from rclpy.time import Time
@@ -20,9 +21,10 @@ __all__ = ['LiveTransforms', 'NoTransforms', 'Tf2Transforms', 'create_transforms
 _MAX_EXTRAPOLATION_NS = 50_000_000
 
 
-class LiveTransforms(Transforms, Protocol):
+class LiveTransforms(Transforms):
     """Transforms that a node receives: stored on the executor's thread, looked up on any."""
 
+    @abstractmethod
     def close(self) -> None:
         """Unsubscribe; what was received can still be looked up."""
 
@@ -35,7 +37,7 @@ def create_transforms(node: Node) -> LiveTransforms:
         return NoTransforms()
 
 
-class Tf2Transforms:
+class Tf2Transforms(LiveTransforms):
     """What TransformBuffer does, by tf2; needs tf2_ros.
 
     Beyond the newest transform, the whole chain as it was at its newest common time holds for
@@ -68,15 +70,6 @@ class Tf2Transforms:
         """Store a geometry_msgs/TransformStamped from /tf_static."""
         self._buffer.set_transform_static(item, authority)
 
-    def lookup_through(
-        self, target: str, target_ns: int, source: str, source_ns: int, fixed_frame: str
-    ) -> Transform:
-        """Return target at `target_ns` from source at `source_ns`; see TransformBuffer."""
-        if not fixed_frame:
-            return self._lookup(target, source, source_ns)
-        target_from_fixed = self._lookup(target, fixed_frame, target_ns)
-        return target_from_fixed @ self._lookup(fixed_frame, source, source_ns)
-
     def clear(self) -> None:
         """Forget the timed transforms; static ones are sent once only, so they stay."""
         self._newest_ns.clear()
@@ -86,7 +79,8 @@ class Tf2Transforms:
         """Unsubscribe."""
         self._listener.unregister()
 
-    def _lookup(self, target: str, source: str, stamp_ns: int) -> Transform:
+    def lookup(self, target: str, source: str, stamp_ns: int) -> Transform:
+        """Return target_from_source at `stamp_ns`; see Transforms."""
         target, source = target.lstrip('/'), source.lstrip('/')
         if target == source:
             return IDENTITY
@@ -126,7 +120,7 @@ class Tf2Transforms:
         return transform_from(self._buffer.lookup_transform_core(target, source, time).transform)
 
 
-class NoTransforms(TransformBuffer):
+class NoTransforms(TransformBuffer, LiveTransforms):
     """Without tf2_ros no transform is known, but that a frame is itself."""
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> Transform:

@@ -20,7 +20,7 @@ from depth_anything_ros.cli.options import require_some
 from depth_anything_ros.cli.terminal import progress
 from depth_anything_ros.core.types import FloatImage, ReferenceSamples
 from depth_anything_ros.metric.alignment import AlignmentConfig
-from depth_anything_ros.reports.plain_json import plain_json
+from depth_anything_ros.reports.text import plain_json
 from lab import command
 from lab.claims.alignment_baselines import BASELINES
 from lab.claims.alignment_references import (
@@ -32,14 +32,7 @@ from lab.claims.alignment_references import (
     truth,
 )
 from lab.claims.alignment_score import MAX_M, MIN_M, SceneView, Score, aligned
-from lab.claims.alignment_table import (
-    MISSING,
-    ORACLE,
-    REFINED,
-    ROBUST,
-    AlignmentRow,
-    print_table,
-)
+from lab.claims.alignment_table import MISSING, ORACLE, REFINED, ROBUST, AlignmentRow, print_table
 from lab.world.scenes import SCENES
 
 __all__ = ['FIRST_SEED', 'AlignmentRow', 'main', 'print_table', 'run']

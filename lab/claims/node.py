@@ -19,8 +19,7 @@ from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import Jitter, Window
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.model.weights import RANDOM
-from depth_anything_ros.reports.plain_json import plain_json
-from depth_anything_ros.reports.text_table import aligned
+from depth_anything_ros.reports.text import aligned, plain_json
 from lab import command
 from lab.camera_views import views
 from lab.isolation import isolated_domain

@@ -19,12 +19,7 @@ from depth_anything_ros.core.types import FloatImage, ReferenceKind, ReferenceSa
 from depth_anything_ros.metric.alignment import AlignmentConfig, ScaleAligner
 from lab import command
 from lab.claims.alignment import FIRST_SEED
-from lab.claims.alignment_references import (
-    FRAME_S,
-    ON_THE_WAY,
-    negated,
-    truths,
-)
+from lab.claims.alignment_references import FRAME_S, ON_THE_WAY, negated, truths
 from lab.world.degradation import degraded
 from lab.world.scenes import SCENES
 

@@ -15,7 +15,7 @@ from depth_anything_ros.cli.options import add_size, positive, require_some
 from depth_anything_ros.cli.terminal import progress
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import Jitter
-from depth_anything_ros.reports.plain_json import plain_json
+from depth_anything_ros.reports.text import plain_json
 from lab import command
 from lab.camera_views import views
 from lab.isolation import isolated_domain

@@ -26,21 +26,10 @@ from depth_anything_ros.model.network import DepthAnythingV2, random_network
 from depth_anything_ros.model.releases import PACKAGED
 from depth_anything_ros.model.variants import get_variant
 from lab.training.card import write_card
-from lab.training.data import (
-    HELD_OUT_SEED,
-    DataSet,
-    default_cache,
-    draw,
-    open_cache,
-)
+from lab.training.data import HELD_OUT_SEED, DataSet, default_cache, draw, open_cache
 from lab.training.loss import demo_loss
 from lab.training.metrics import aligned_figures, held_out_scores
-from lab.training.network import (
-    network_input,
-    predictor,
-    resized_pair,
-    save_demo,
-)
+from lab.training.network import network_input, predictor, resized_pair, save_demo
 from lab.world.geometry import Array
 
 __all__ = ['Recipe', 'main']

@@ -25,11 +25,7 @@ from depth_anything_ros.backends.self_check import (
     photograph,
 )
 from depth_anything_ros.backends.torch import TorchBackend
-from depth_anything_ros.core.errors import (
-    BackendError,
-    SettingError,
-    WeightsError,
-)
+from depth_anything_ros.core.errors import BackendError, SettingError, WeightsError
 from depth_anything_ros.core.parameters import parameters_from_flat
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage

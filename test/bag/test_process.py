@@ -19,12 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 from drive import DEPTH, IMAGE, INFO, LIDAR, SCAN, Drive, drive
-from rosbags.interfaces import (
-    MessageDefinition,
-    MessageDefinitionFormat,
-    Qos,
-    QosReliability,
-)
+from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat, Qos, QosReliability
 from rosbags.rosbag2 import CompressionMode
 from rosbags.rosbag2.storage_mcap import McapWriter
 from rosbags.rosbag2.storage_sqlite3 import Sqlite3Writer

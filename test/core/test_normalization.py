@@ -10,11 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from depth_anything_ros.core.errors import FrameError, SettingError
-from depth_anything_ros.core.normalization import (
-    Normalizer,
-    check_image,
-    normalized_between,
-)
+from depth_anything_ros.core.normalization import Normalizer, check_image, normalized_between
 from depth_anything_ros.core.timing import NOMINAL_INTERVAL_S
 from depth_anything_ros.core.types import Normalization
 

@@ -17,12 +17,7 @@ from lab.training import evaluate as evaluate_demo
 from lab.training import train as train_demo
 from lab.training.loss import demo_loss
 from lab.training.metrics import aligned_figures, held_out_scores
-from lab.training.network import (
-    load_demo,
-    predictor,
-    resized_pair,
-    save_demo,
-)
+from lab.training.network import load_demo, predictor, resized_pair, save_demo
 from lab.world.scenes import make_scene
 
 # A whole evaluation takes half a minute; these tests only see that it runs.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import bisect
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Protocol
 
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform, interpolated
@@ -17,13 +17,30 @@ _KEEP_NS = 10_000_000_000
 _MAX_EXTRAPOLATION_NS = 50_000_000
 
 
-class Transforms(Protocol):
+class Transforms(ABC):
     """Whatever knows the transform between two frames."""
+
+    @abstractmethod
+    def lookup(self, target: str, source: str, stamp_ns: int) -> Transform:
+        """Return target_from_source at `stamp_ns`.
+
+        FrameError: 'no_transform' where no chain joins the two, 'transform_too_old' or
+        'transform_too_new' where one of its transforms is not known at that stamp.
+        """
 
     def lookup_through(
         self, target: str, target_ns: int, source: str, source_ns: int, fixed_frame: str
     ) -> Transform:
-        """Return target at `target_ns` from source at `source_ns`; see TransformBuffer."""
+        """Return target at `target_ns` from source at `source_ns`, through a frame at rest.
+
+        With an odometry frame as `fixed_frame` this makes up for the motion between the two
+        stamps. '' takes both as rigidly mounted and looks up at `source_ns`. Errors as in
+        `lookup`.
+        """
+        if not fixed_frame:
+            return self.lookup(target, source, source_ns)
+        target_from_fixed = self.lookup(target, fixed_frame, target_ns)
+        return target_from_fixed @ self.lookup(fixed_frame, source, source_ns)
 
 
 @dataclass
@@ -78,7 +95,7 @@ class _Track:
         return interpolated(self.values[before], self.values[after], fraction)
 
 
-class TransformBuffer:
+class TransformBuffer(Transforms):
     """Transforms of a tree of frames; threads may share one.
 
     Each frame has one parent. Between two stamps, transforms are interpolated; beyond the first
@@ -126,11 +143,7 @@ class TransformBuffer:
             self._forget_timed()
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> Transform:
-        """Return target_from_source at `stamp_ns`.
-
-        FrameError: 'no_transform' where no chain joins the two, 'transform_too_old' or
-        'transform_too_new' where one of its transforms is not known at that stamp.
-        """
+        """Return target_from_source at `stamp_ns`; see Transforms."""
         target, source = _name(target), _name(source)
         if target == source:
             return IDENTITY
@@ -141,20 +154,6 @@ class TransformBuffer:
                 raise FrameError('no_transform', self._unconnected(target, source))
             up = self._climb(from_target, shared, stamp_ns)
             return up.inverse() @ self._climb(from_source, shared, stamp_ns)
-
-    def lookup_through(
-        self, target: str, target_ns: int, source: str, source_ns: int, fixed_frame: str
-    ) -> Transform:
-        """Return target at `target_ns` from source at `source_ns`, through a frame at rest.
-
-        With an odometry frame as `fixed_frame` this makes up for the motion between the two
-        stamps. '' takes both as rigidly mounted and looks up at `source_ns`. Errors as in
-        `lookup`.
-        """
-        if not fixed_frame:
-            return self.lookup(target, source, source_ns)
-        target_from_fixed = self.lookup(target, fixed_frame, target_ns)
-        return target_from_fixed @ self.lookup(fixed_frame, source, source_ns)
 
     def _chain(self, frame: str) -> list[str]:
         """Return `frame` and every frame above it."""

@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from depth_anything_ros.reports.plain_json import plain_json
-from depth_anything_ros.reports.text_table import aligned, markdown
+from depth_anything_ros.reports.text import aligned, markdown, plain_json
 from depth_anything_ros.studies.bench.row import Row
 from depth_anything_ros.studies.bench.starts import Start
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 
-from depth_anything_ros.reports.plain_json import plain_json
-from depth_anything_ros.reports.text_table import aligned
+from depth_anything_ros.reports.text import aligned, plain_json
 from depth_anything_ros.studies.bench.bench_report import Conditions
 from depth_anything_ros.studies.tune.search import Probe, Tuning
 

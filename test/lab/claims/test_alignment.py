@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from depth_anything_ros.reports.plain_json import plain_json
+from depth_anything_ros.reports.text import plain_json
 from lab.claims import alignment, alignment_baselines
 from lab.claims.alignment import print_table, run
 from lab.claims.alignment_baselines import NotInstalledError

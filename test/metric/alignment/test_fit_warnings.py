@@ -5,9 +5,7 @@ import pytest
 
 from depth_anything_ros.core.types import ReferenceSamples
 from depth_anything_ros.metric.alignment import ScaleAligner
-from lab.claims.alignment_references import (
-    truth,
-)
+from lab.claims.alignment_references import truth
 from lab.world.camera import depth_image, view_of
 from lab.world.degradation import degraded, sampled_reference
 from lab.world.world import World

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from depth_anything_ros.reports.plain_json import plain_json
+from depth_anything_ros.reports.text import plain_json
 
 
 class Colour(str, Enum):
