@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 
@@ -28,10 +28,8 @@ from depth_anything_ros.model.cache import find_export
 from depth_anything_ros.model.variants import Checkpoint
 from depth_anything_ros.model.weights import find
 from depth_anything_ros.studies.bench.configuration import Configuration
+from depth_anything_ros.studies.bench.operation_times import Profile, counted
 from depth_anything_ros.studies.bench.row import Loaded, Sample
-
-if TYPE_CHECKING:
-    from depth_anything_ros.studies.bench.profile import Profile
 
 __all__ = ['NetworkWorker']
 
@@ -89,8 +87,6 @@ class NetworkWorker:
 
     def profile(self, configuration: Configuration, image: BgrImage, calls: int) -> Profile:
         """Load a network by OpenVINO, and count its operations on `image`, uint8 (H, W, 3)."""
-        from depth_anything_ros.studies.bench.profile import counted
-
         chosen = choose_backend(configuration.parameters())
         if chosen.name != 'openvino':
             raise SettingError(
