@@ -17,9 +17,9 @@ from voxel_grid import Flags, Limits, Points, VoxelGrid, grown
 
 from depth_anything_ros.bag.reading import BagReader
 from depth_anything_ros.bag.replay import BagReplay, CameraTopics, ReplayedImage
-from depth_anything_ros.core.geometry.cloud import compacted
 from depth_anything_ros.core.parameters import parameters_from_flat
 from depth_anything_ros.messages.stamps import ns_from_stamp
+from depth_anything_ros.metric.cloud import compacted
 from lab.claims.prove import degraded_truth_of
 from lab.sample import write_sample_bag
 from lab.sample_topics import START_NS

@@ -12,13 +12,13 @@ import numpy as np
 
 from depth_anything_ros.core.colormaps import COLORMAPS, colorize
 from depth_anything_ros.core.errors import FrameError, SettingError
-from depth_anything_ros.core.geometry.cloud import Cloud
 from depth_anything_ros.core.geometry.planar_scan import PlanarScan
 from depth_anything_ros.core.normalization import normalized_between
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, Camera, FloatImage
 from depth_anything_ros.estimator.scene import Scene
+from depth_anything_ros.metric.cloud import Cloud
 from depth_anything_ros.metric.products import make_cloud, make_scan
 from depth_anything_ros.metric.scale import Scale
 

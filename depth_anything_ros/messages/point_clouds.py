@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.geometry.cloud import Cloud
 from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.messages.buffers import bytes_of, stored
+from depth_anything_ros.metric.cloud import Cloud
 
 __all__ = ['CloudWriter', 'points_from_cloud']
 

@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.geometry.cloud import Cloud, cloud_from_depth, thinned
 from depth_anything_ros.core.geometry.planar_scan import PlanarScan
 from depth_anything_ros.core.geometry.transforms import Transform
-from depth_anything_ros.core.geometry.virtual_scan import scan_from_depth
 from depth_anything_ros.core.parameters import CloudParameters, ScanParameters
 from depth_anything_ros.core.types import BgrImage, Camera, FloatImage
+from depth_anything_ros.metric.cloud import Cloud, cloud_from_depth, thinned
+from depth_anything_ros.metric.virtual_scan import scan_from_depth
 
 __all__ = ['make_cloud', 'make_scan']
 

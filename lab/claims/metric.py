@@ -12,12 +12,12 @@ from sensor_msgs.msg import PointCloud2, PointField
 
 from depth_anything_ros.cli.options import add_size, require_some
 from depth_anything_ros.cli.terminal import print_rows
-from depth_anything_ros.core.geometry.cloud import cloud_from_depth
-from depth_anything_ros.core.geometry.virtual_scan import scan_from_depth
 from depth_anything_ros.core.parameters import CloudParameters, ScanParameters
 from depth_anything_ros.core.types import ReferenceSamples
 from depth_anything_ros.messages.point_clouds import CloudWriter
 from depth_anything_ros.metric.alignment import AlignmentConfig, ScaleAligner
+from depth_anything_ros.metric.cloud import cloud_from_depth
+from depth_anything_ros.metric.virtual_scan import scan_from_depth
 from lab import command
 from lab.world.degradation import degraded, sampled_reference
 from lab.world.world import World

@@ -18,7 +18,6 @@ from depth_anything_ros.backends.loading import load_backend
 from depth_anything_ros.cli.options import add_size, require_some
 from depth_anything_ros.cli.terminal import print_rows, progress
 from depth_anything_ros.core.errors import DepthAnythingError
-from depth_anything_ros.core.geometry.cloud import Cloud
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage, ReferenceKind
@@ -27,6 +26,7 @@ from depth_anything_ros.messages.images import bgr_from_image, fill_image
 from depth_anything_ros.messages.outputs import OUTPUTS, OutputWriter
 from depth_anything_ros.messages.point_clouds import CloudWriter
 from depth_anything_ros.messages.scene_messages import MessageScene, SceneMessages
+from depth_anything_ros.metric.cloud import Cloud
 from depth_anything_ros.ros.publishers import TYPES
 from lab import command
 from lab.camera_views import camera_info

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.geometry.cloud import Cloud, cloud_from_depth, compacted
 from depth_anything_ros.core.parameters import CloudParameters
 from depth_anything_ros.core.types import Camera
 from depth_anything_ros.messages.point_clouds import CloudWriter, points_from_cloud
+from depth_anything_ros.metric.cloud import Cloud, cloud_from_depth, compacted
 from lab.sample_messages import SampleMessages
 from lab.world.world import World
 

@@ -8,9 +8,9 @@ import pytest
 from depth_anything_ros.core.geometry.planar_scan import PlanarScan
 from depth_anything_ros.core.geometry.projection import rays_of
 from depth_anything_ros.core.geometry.transforms import Transform
-from depth_anything_ros.core.geometry.virtual_scan import scan_from_depth
 from depth_anything_ros.core.parameters import ScanParameters
 from depth_anything_ros.core.types import Camera
+from depth_anything_ros.metric.virtual_scan import scan_from_depth
 from lab.world.camera import depth_image, view_of
 from lab.world.geometry import Rays, rotated
 from lab.world.rig import OPTICAL

@@ -6,17 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from depth_anything_ros.core.geometry.cloud import (
+from depth_anything_ros.core.geometry.projection import points_along, rays_of
+from depth_anything_ros.core.geometry.transforms import Transform
+from depth_anything_ros.core.parameters import CloudParameters
+from depth_anything_ros.core.types import Camera
+from depth_anything_ros.metric.cloud import (
     Cloud,
     cloud_from_depth,
     compacted,
     depth_edges,
     thinned,
 )
-from depth_anything_ros.core.geometry.projection import points_along, rays_of
-from depth_anything_ros.core.geometry.transforms import Transform
-from depth_anything_ros.core.parameters import CloudParameters
-from depth_anything_ros.core.types import Camera
 from lab.world.rig import OPTICAL
 from lab.world.world import World
 
