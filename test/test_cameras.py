@@ -90,7 +90,7 @@ def test_frames_that_wait_together_run_as_one_batch_of_one_network(
 
     def waiting() -> bool:
         # An earlier image may still have been on its way.
-        held = {camera: each.message.header for camera, each in worker._frames.items()}
+        held = {camera: each.message.header for camera, each in dict(worker._frames).items()}
         for camera, image in images.items():
             if held.get(camera) != image.header:
                 rig.publish(image, f'{camera}/image')
