@@ -71,13 +71,14 @@ def network_size(
     return (shorter, longer) if height <= width else (longer, shorter)
 
 
-def check_bgr(bgr: BgrImage) -> None:
+def check_bgr(bgr: object) -> None:
     """Refuse, as FrameError, what is no uint8 (H, W, 3) array with a pixel in it."""
-    if bgr.dtype != np.uint8 or bgr.ndim != 3 or bgr.shape[2] != 3 or 0 in bgr.shape:
-        raise FrameError(
-            'bad_image',
-            f'an image of {bgr.dtype} {bgr.shape} cannot be used: give uint8 (H, W, 3), BGR',
-        )
+    found = type(bgr).__name__
+    if isinstance(bgr, np.ndarray):
+        if bgr.dtype == np.uint8 and bgr.ndim == 3 and bgr.shape[2] == 3 and bgr.size:
+            return
+        found = f'{bgr.dtype} {bgr.shape}'
+    raise FrameError('bad_image', f'the image is {found}: give uint8 (H, W, 3), channels BGR')
 
 
 def network_input(

@@ -12,11 +12,12 @@ from depth_anything_ros.backends.base import BackendInfo, DepthBackend
 from depth_anything_ros.backends.loading import fetch_weights, load_backend
 from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.parameters import Parameters, flatten, parameters_from_flat
+from depth_anything_ros.core.preprocess import check_bgr
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, Camera
 from depth_anything_ros.estimator.frame import Frame
 from depth_anything_ros.estimator.scene import NO_SCENE
-from depth_anything_ros.estimator.stream import DepthStream, require_bgr
+from depth_anything_ros.estimator.stream import DepthStream
 
 __all__ = ['DepthModel', 'load']
 
@@ -39,7 +40,8 @@ class DepthModel:
 
         FrameError for an image that cannot be used.
         """
-        return self._still().process(require_bgr(bgr), 0)
+        check_bgr(bgr)
+        return self._still().process(bgr, 0)
 
     def batch(self, images: Sequence[BgrImage]) -> list[Frame]:
         """Return the frame of each image; images of equal size run through the network together.
@@ -48,7 +50,8 @@ class DepthModel:
         """
         stream, times = self._still(), StageTimes()
         for image in images:
-            stream.check(require_bgr(image), times)
+            check_bgr(image)
+            stream.check(image, times)
         outputs = self.backend.infer_batch(images, times)
         return [
             self._still().frame(output, image, 0, NO_SCENE, times)

@@ -12,6 +12,7 @@ from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.normalization import Normalizer, check_image
 from depth_anything_ros.core.parameters import Parameters
+from depth_anything_ros.core.preprocess import check_bgr
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, Camera, FloatImage, ReferenceKind
 from depth_anything_ros.estimator.frame import Frame
@@ -19,7 +20,7 @@ from depth_anything_ros.estimator.metric_scale import MetricScale
 from depth_anything_ros.estimator.scene import NO_SCENE, ArrayScene, Scene
 from depth_anything_ros.metric.references import Reference
 
-__all__ = ['DepthStream', 'require_bgr']
+__all__ = ['DepthStream']
 
 
 class DepthStream:
@@ -58,7 +59,7 @@ class DepthStream:
             self._kind = reference.kind
         scene = ArrayScene(self._camera, reference, self._level, self._kind)
         camera = self._camera
-        bgr = require_bgr(bgr)
+        check_bgr(bgr)
         if not math.isfinite(stamp_s):
             raise SettingError(f'stamp_s is {stamp_s}: give seconds on any clock')
         if camera is not None and bgr.shape[:2] != (camera.height, camera.width):
@@ -128,18 +129,6 @@ class DepthStream:
     def reset_scale(self) -> None:
         """Forget the metric scale before the next frame; any thread may ask."""
         self._scale.reset_requested = True
-
-
-def require_bgr(image: object) -> BgrImage:
-    """Return `image`; FrameError where it is not uint8 (H, W, 3)."""
-    if not (isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3):
-        found = f'{getattr(image, "dtype", type(image).__name__)} {getattr(image, "shape", "")}'
-        raise FrameError('bad_image', f'the image is {found}: give uint8 (H, W, 3), channels BGR')
-    if image.shape[2] != 3 or 0 in image.shape:
-        raise FrameError(
-            'bad_image', f'the image has shape {image.shape}: give (H, W, 3), channels BGR'
-        )
-    return image
 
 
 def _normalizer(parameters: Parameters) -> Normalizer:
