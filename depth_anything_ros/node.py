@@ -227,12 +227,15 @@ class DepthNode(ManagedNode):
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node until SIGINT, SIGTERM or the lifecycle's shutdown; gives the exit status."""
-    ended: list[int] = []
+    """Run the node until SIGINT, SIGTERM or the lifecycle's shutdown; return the exit status."""
+    ending = False
 
-    def end(number: int, _: FrameType | None) -> None:
-        ended.append(number)
-        raise KeyboardInterrupt
+    def end(_number: int, _frame: FrameType | None) -> None:
+        # ros2 launch and the terminal each send one: the second must not break the clean-up.
+        nonlocal ending
+        if not ending:
+            ending = True
+            raise KeyboardInterrupt
 
     # Before rclpy takes both over and calls this too: a slow transition must not hold the end.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -257,12 +260,10 @@ def main(args: list[str] | None = None) -> int:
     except RuntimeError:
         # A signal may end the context in the middle of a wait, or the making of a message, which
         # rclpy tells as a RuntimeError like its own.
-        if rclpy.ok() and not ended:
+        if rclpy.ok() and not ending:
             raise
     finally:
-        # ros2 launch and the terminal each send one: the second must not break the clean-up.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
+        ending = True
         stopped = node is None or node.close()
         rclpy.try_shutdown()
         if not stopped:
