@@ -39,6 +39,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope='session', autouse=True)
+def one_thread_in_a_worker(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let a network take one thread by default, as the libraries do by `OMP_NUM_THREADS`."""
+    from depth_anything_ros.backends import registry
+
+    with pytest.MonkeyPatch.context() as patch:
+        if hasattr(request.config, 'workerinput'):
+            patch.setattr(registry, 'default_threads', lambda: 1)
+        yield
+
+
+@pytest.fixture(scope='session', autouse=True)
 def no_participant_is_left() -> Iterator[None]:
     """Fail at the end if a test left a node behind: later ones would find it in the graph."""
     yield
