@@ -25,7 +25,7 @@ from depth_anything_ros.model.weights import find
 from lab.world.world import World
 
 DEMO = find('demo', Checkpoint.RELATIVE)
-SETTINGS = BackendSettings(DEMO, 'cpu', 'int8', 126, 2)
+SETTINGS = BackendSettings(DEMO, 'cpu', 'int8', 126, 1)
 FORMATS = {name: row.export_format for name, row in BACKENDS.items() if row.export_format}
 
 
