@@ -29,24 +29,15 @@ def pytest_configure(config: pytest.Config) -> None:
     for variable in ('HF_HOME', 'XDG_CACHE_HOME', 'ROS_LOG_DIR'):
         os.environ[variable] = str(folder / variable.lower())
     if worker:
-        # The workers share the cores: threads of one would wait for those of the other.
+        # The workers share the cores: threads of one would wait for those of the other, and where
+        # a network takes two, spinning for one that has no core takes 50 times as long as asleep.
         os.environ.setdefault('OMP_NUM_THREADS', '1')
+        os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Release the domain and remove the folders."""
     _PROCESS.close()
-
-
-@pytest.fixture(scope='session', autouse=True)
-def one_thread_in_a_worker(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Let a network take one thread by default, as the libraries do by `OMP_NUM_THREADS`."""
-    from depth_anything_ros.backends import registry
-
-    with pytest.MonkeyPatch.context() as patch:
-        if hasattr(request.config, 'workerinput'):
-            patch.setattr(registry, 'default_threads', lambda: 1)
-        yield
 
 
 @pytest.fixture(scope='session', autouse=True)
