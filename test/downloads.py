@@ -96,6 +96,8 @@ class Watcher:
                 '-p',
                 'device:=cpu',
                 '-p',
+                'backend:=torch',
+                '-p',
                 'input_size:=56',
             ),
         )

@@ -29,8 +29,15 @@ from depth_anything_ros.messages.images import fill_image
 from depth_anything_ros.node import DepthNode
 from depth_anything_ros.ros.qos import LATCHED, SENSOR
 
-# The smallest network there is, and no export of it: the tests are about the node.
-FAST = {'weights': 'random', 'device': 'cpu', 'variant': 'demo', 'backend': 'torch'}
+# The smallest network there is, and no export of it: the tests are about the node. What they wait
+# for on /diagnostics comes soon.
+FAST = {
+    'weights': 'random',
+    'device': 'cpu',
+    'variant': 'demo',
+    'backend': 'torch',
+    'diagnostics.period_s': 0.2,
+}
 
 
 def picture(width: int = 160, height: int = 120, seed: int = 0) -> np.ndarray:

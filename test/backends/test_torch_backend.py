@@ -110,8 +110,8 @@ def test_bfloat16_is_near_float32() -> None:
 def test_threads_are_set() -> None:
     before = torch.get_num_threads()
     try:
-        _backend(threads=1)
-        assert torch.get_num_threads() == 1
+        _backend(threads=before + 1)
+        assert torch.get_num_threads() == before + 1
     finally:
         torch.set_num_threads(before)
 

@@ -145,7 +145,7 @@ def test_an_image_without_an_answer_is_named_and_the_rest_goes_on(tmp_path: Path
     ):
         # For the first image the peer may have to discover the feeder.
         assert camera.until(camera.feeder.connected, 30.0)
-        assert camera.feeder.in_step(bag, camera.answered, 3.0) == [silent]
+        assert camera.feeder.in_step(bag, camera.answered, 1.0) == [silent]
     assert [topic for topic, _ in peer.got].count(IMAGE) == 4
 
 

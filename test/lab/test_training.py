@@ -104,11 +104,11 @@ def test_training_writes_resumes_and_is_judged(
 ) -> None:
     common = ['--out', str(tmp_path / 'out'), '--cache', str(tmp_path / 'cache')]
     common += ['--samples', '16', '--judged', '1']
-    assert train_demo.main([*common, '--minutes', '0.01']) == 0
+    assert train_demo.main([*common, '--minutes', '0.005']) == 0
     work = tmp_path / 'cache' / 'training'
     first = torch.load(work / 'checkpoint.pt', weights_only=True)['progress']
     assert first['step'] > 0
-    assert train_demo.main([*common, '--minutes', '0.06', '--resume']) == 0
+    assert train_demo.main([*common, '--minutes', '0.02', '--resume']) == 0
     second = torch.load(work / 'checkpoint.pt', weights_only=True)['progress']
     assert second['step'] > first['step']
     card = (tmp_path / 'out' / 'demo.md').read_text()

@@ -116,6 +116,33 @@ def user(tmp_path: Path) -> User:
     return User(tmp_path)
 
 
+class Waiting:
+    """Downloads that wait for seconds, as long as huggingface_hub tries."""
+
+    def __init__(self, folder: Path, silent_url: str, cutting: FakeHub) -> None:
+        self.silent_url, self.cutting_url = silent_url, cutting.url
+        self.cut_user = User(folder / 'cut')
+        self.patient = User(folder / 'patient').start(silent_url, 'fetch')
+        self.hasty = User(folder / 'hasty').start(silent_url, 'fetch', HF_HUB_ETAG_TIMEOUT='1')
+        self.cut = self.cut_user.start(cutting.url, 'fetch')
+
+
+@pytest.fixture(scope='module', autouse=True)
+def waiting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Waiting]:
+    """Start them before the other tests, which run meanwhile."""
+    with (
+        socket.create_server(('127.0.0.1', 0)) as silent,
+        serving(FakeHub(ROW, CONTENT)) as cutting,
+    ):
+        cutting.always_cut = True
+        url = f'http://127.0.0.1:{silent.getsockname()[1]}'
+        started = Waiting(tmp_path_factory.mktemp('waiting'), url, cutting)
+        yield started
+        for process in (started.patient, started.hasty, started.cut):
+            process.kill()
+            process.communicate()
+
+
 @pytest.fixture
 def nowhere() -> Iterator[str]:
     """Return an address that refuses connections: bound, so no one else's, but not listening."""
@@ -154,15 +181,6 @@ def test_a_cut_connection_is_resumed(hub: FakeHub, user: User) -> None:
     hub.cut_at = [15 << 20]
     assert user.fetch(hub.url)['known']
     assert hub.requests[-1].endswith(f'bytes={10 << 20}-')
-
-
-def test_a_connection_that_is_always_cut_is_one_error(hub: FakeHub, user: User) -> None:
-    hub.always_cut = True
-    message = user.fetch(hub.url)['error']
-    assert f'downloading {ROW.filename} from {hub.url} broke off' in message
-    assert 'fix the network' in message and ROW.fetch_command in message
-    # Nothing is left that could pass for the file.
-    assert not [path for path in (user.home / 'hf').rglob('*') if path.name == ROW.filename]
 
 
 def test_a_file_that_the_hub_lacks(hub: FakeHub, user: User) -> None:
@@ -215,19 +233,6 @@ def test_no_network_is_an_error_at_once(user: User, nowhere: str) -> None:
     assert ROW.fetch_command in result['error']
 
 
-def test_a_silent_hub_is_an_error_before_retries(user: User) -> None:
-    # huggingface_hub asks for a list of its own first, for 3 s; its retries would take 23 s.
-    with socket.create_server(('127.0.0.1', 0)) as silent:
-        url = f'http://127.0.0.1:{silent.getsockname()[1]}'
-        patient = user.start(url, 'fetch')
-        hasty = user.start(url, 'fetch', HF_HUB_ETAG_TIMEOUT='1')
-        (result,) = results_of(hasty)
-        assert f'cannot reach {url} within 1 s (HF_HUB_ETAG_TIMEOUT)' in result['error']
-        (result,) = results_of(patient)
-        assert f'cannot reach {url} within 3.5 s' in result['error'] and result['s'] < 15
-        assert 'timed out' in result['error'] and ROW.fetch_command in result['error']
-
-
 def test_offline_mode_is_an_error_at_once(hub: FakeHub, user: User) -> None:
     assert 'HF_HUB_OFFLINE forbids' in user.fetch(hub.url, HF_HUB_OFFLINE='1')['error']
     assert hub.requests == []
@@ -259,3 +264,23 @@ def test_two_processes_share_one_download(hub: FakeHub, user: User) -> None:
     assert first['path'] == second['path']
     assert first['known'] and second['known']
     assert hub.count('GET') == 1
+
+
+def test_a_silent_hub_is_an_error_before_retries(waiting: Waiting) -> None:
+    # huggingface_hub asks for a list of its own first, for 3 s; its retries would take 23 s.
+    reached = f'cannot reach {waiting.silent_url} within'
+    (result,) = results_of(waiting.hasty)
+    assert f'{reached} 1 s (HF_HUB_ETAG_TIMEOUT)' in result['error']
+    (result,) = results_of(waiting.patient)
+    assert f'{reached} 3.5 s' in result['error'] and result['s'] < 15
+    assert 'timed out' in result['error'] and ROW.fetch_command in result['error']
+
+
+def test_a_connection_that_is_always_cut_is_one_error(waiting: Waiting) -> None:
+    (result,) = results_of(waiting.cut)
+    message = result['error']
+    assert f'downloading {ROW.filename} from {waiting.cutting_url} broke off' in message
+    assert 'fix the network' in message and ROW.fetch_command in message
+    # Nothing is left that could pass for the file.
+    left = (waiting.cut_user.home / 'hf').rglob('*')
+    assert not [path for path in left if path.name == ROW.filename]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -175,6 +176,15 @@ def test_tuning_for_the_cpu_changes_nothing(
         assert (tuned(image) - expected).abs().max() < 1e-4 * spread
 
 
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures('two_threads')
 @pytest.mark.parametrize('side', [14, 154, 266])
 def test_tokens_are_shared_out_without_a_rest(side: int) -> None:
     # 2 tokens are one part, 122 are one, and 362 are cut unevenly; each image by itself.
@@ -187,12 +197,13 @@ def test_tokens_are_shared_out_without_a_rest(side: int) -> None:
             torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.usefixtures('two_threads')
 def test_the_threads_of_a_tuned_network_end_with_it(image: Tensor) -> None:
-    before, count = set(threading.enumerate()), torch.get_num_threads()
+    before = set(threading.enumerate())
     network = random_network(TINY)
     tune_for_cpu(network)
     ours = set(threading.enumerate()) - before
-    assert len(ours) == count == torch.get_num_threads()
+    assert len(ours) == 2 == torch.get_num_threads()
     with torch.inference_mode():
         network(image)
     del network

@@ -25,11 +25,11 @@ from depth_anything_ros.model.weights import find
 from lab.world.world import World
 
 DEMO = find('demo', Checkpoint.RELATIVE)
-SETTINGS = BackendSettings(DEMO, 'cpu', 'int8', 126, 2)
+SETTINGS = BackendSettings(DEMO, 'cpu', 'int8', 126, 1)
 FORMATS = {name: row.export_format for name, row in BACKENDS.items() if row.export_format}
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope='module', autouse=True)
 def packages() -> None:
     for name in ('nncf', 'onnx', 'onnxruntime', 'openvino'):
         pytest.importorskip(name)
@@ -40,12 +40,20 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
 
 
+@pytest.fixture(scope='module')
+def quantized(images: list[BgrImage]) -> dict[Format, Path]:
+    """The network in int8, in the cache that tests share."""
+    return {form: quantize_export(DEMO, form, images[:2], 126) for form in FORMATS.values()}
+
+
 @pytest.fixture
-def copied_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put what is calibrated apart from that of other tests, beside exports as they have them."""
-    exported = build_export(DEMO, Format.OPENVINO)
-    # depth_anything_ros/exports/NAME
-    shutil.copytree(exported.parent, tmp_path.joinpath(*exported.parts[-4:-1]))
+def copied_cache(
+    quantized: dict[Format, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Put what is calibrated apart from that of other tests, beginning with what they have."""
+    for path in (build_export(DEMO, Format.OPENVINO), quantized[Format.OPENVINO]):
+        # depth_anything_ros/exports/NAME
+        shutil.copytree(path.parent, tmp_path.joinpath(*path.parts[-4:-1]))
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
     assert find_export(DEMO, Format.OPENVINO)
 
@@ -70,10 +78,9 @@ def _parameters(backend: str, precision: str = 'int8') -> Parameters:
 
 @pytest.mark.parametrize(('name', 'form'), FORMATS.items())
 def test_int8_is_another_network_that_agrees(
-    name: str, form: Format, images: list[BgrImage], reference: FloatImage
+    name: str, form: Format, quantized: dict[Format, Path], reference: FloatImage
 ) -> None:
-    path = quantize_export(DEMO, form, images, 126)
-    assert path == find_export(DEMO, form, int8=True) != build_export(DEMO, form)
+    assert quantized[form] == find_export(DEMO, form, int8=True) != build_export(DEMO, form)
     backend = load(choose_backend(_parameters(name)))
     assert (backend.info.name, backend.info.precision) == (name, 'int8')
     assert disagreement(backend, reference) == ''
@@ -94,13 +101,12 @@ def test_what_was_not_calibrated_names_the_command(backend: str) -> None:
 
 
 @pytest.mark.usefixtures('copied_cache')
-def test_int8_that_disagrees_steps_aside_for_half_precision(
-    images: list[BgrImage], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_int8_that_disagrees_steps_aside_for_half_precision() -> None:
     random = build_export(find('demo', Checkpoint.RELATIVE, 'random'), Format.OPENVINO)
 
     def wrong(path: Path) -> None:
-        quantize(random, Format.OPENVINO, images, 126, path)
+        for suffix in ('.xml', '.bin'):
+            shutil.copy(random.with_suffix(suffix), path.with_suffix(suffix))
 
     keep_export(DEMO, Format.OPENVINO, wrong, int8=True)
     fetch_weights(_parameters('openvino'))
@@ -113,7 +119,8 @@ def test_int8_that_disagrees_steps_aside_for_half_precision(
 
 @pytest.mark.usefixtures('copied_cache')
 def test_a_new_calibration_takes_the_place_of_the_last(images: list[BgrImage]) -> None:
-    first = quantize_export(DEMO, Format.OPENVINO, images[:1], 126)
+    first = find_export(DEMO, Format.OPENVINO, int8=True)
+    assert first is not None
     before = first.with_suffix('.bin').read_bytes()
     assert quantize_export(DEMO, Format.OPENVINO, images[2:], 126) == first
     assert first.with_suffix('.bin').read_bytes() != before

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from in_process import bench_in_process
 
 from depth_anything_ros import cli
 from depth_anything_ros.core.errors import BackendError, SettingError
 from depth_anything_ros.model.network import random_network
 from depth_anything_ros.model.variants import get_variant
+from depth_anything_ros.studies.bench import work
 from depth_anything_ros.studies.bench.bench_report import Conditions, json_text, text
 from depth_anything_ros.studies.bench.configuration import (
     Configuration,
@@ -34,7 +36,8 @@ CONDITIONS = Conditions('a machine', SIZE, {'demo': 'released'})
 
 
 def test_rows_run_in_turn_and_a_failure_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A process for each row; tested below.
+    bench_in_process(monkeypatch)
+    # Tested below.
     monkeypatch.setattr(Bench, 'peak_gflops', lambda *_: None)
     wanted = grid(['demo'], [126], [1], ['torch'], ['fp32', 'bf16'], [1, 2], 'cpu')
     wanted += grid(['demo'], [126], [1], ['torch'], ['fp16'], [1], 'cpu')
@@ -55,8 +58,6 @@ def test_rows_run_in_turn_and_a_failure_is_a_row(monkeypatch: pytest.MonkeyPatch
         assert row.timing.min_ms <= row.timing.p50_ms <= row.timing.p95_ms <= row.timing.p99_ms
         assert 0 < row.timing.infer_ms <= row.timing.p99_ms
         assert row.timing.fps == pytest.approx(row.batch * 1e3 / row.timing.p50_ms)
-        # Torch alone is more than that, and this process far less than all of memory.
-        assert row.resident_mb is not None and 100 < row.resident_mb < 5000
         assert row.agreement.pearson > 0.99
         assert row.start_s is not None and row.load_s is not None and row.start_s > row.load_s
         gflop = row.batch * network_gflop('demo', SIZE, 126)
@@ -76,6 +77,9 @@ def test_without_its_baseline_a_row_has_no_ratio() -> None:
     assert "variant 'demo' is not upstream's" in missing.note
     assert row.timing is not None
     assert row.ratio is row.gflops is row.agreement is None
+    # Torch alone is more than that, and its process far less than all of memory.
+    assert row.resident_mb is not None and 100 < row.resident_mb < 5000
+    assert row.start_s is not None and row.load_s is not None and row.start_s > row.load_s
 
 
 def test_a_process_that_dies_says_so_in_the_row() -> None:
@@ -103,7 +107,8 @@ def test_the_operations_are_those_of_the_encoder_and_the_head() -> None:
     assert network_gflop('vits', SIZE, 518) > 10 * network_gflop('vits', SIZE, 140)
 
 
-def test_a_peak_is_measured_or_left_open() -> None:
+def test_a_peak_is_measured_or_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, '_MOST_S', 0.05)
     rate = peak_gflops('cpu', 'fp32')
     assert rate is not None and rate > 0.1
     assert peak_gflops('cpu', 'int4') is None
@@ -221,7 +226,11 @@ def test_a_picture_is_drawn(tmp_path: Path) -> None:
         plot([_row(timing=timing)], CONDITIONS, tmp_path / 'none' / 'rows.png')
 
 
-def test_bench_prints_rows_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_prints_rows_as_json(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench_in_process(monkeypatch)
+    monkeypatch.setattr(work, '_MOST_S', 0.05)
     shape = ['--variant', 'demo', '--device', 'cpu', '--threads', '1', '--size', '160x120']
     how = [
         '--backend',
@@ -254,9 +263,10 @@ def test_int8_without_pictures_says_what_to_give(
 
 
 def test_a_profile_shares_out_the_time_and_the_operations(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip('openvino')
+    bench_in_process(monkeypatch)
     arguments = ['bench', 'profile', '--variant', 'demo', '--frames', '2', '--size', '160x120']
     assert cli.main([*arguments, '--backend', 'openvino', '--precision', 'fp32', '--json']) == 0
     parts = {row['part']: row for row in json.loads(capsys.readouterr().out)}

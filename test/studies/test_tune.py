@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from in_process import bench_in_process
 
 from depth_anything_ros import cli
 from depth_anything_ros.bag.parameter_files import parameters_from_file
@@ -264,8 +265,9 @@ def test_int8_is_calibrated_for_the_weights_that_the_node_takes(
 
 
 def test_tune_writes_a_file_or_says_what_is_fastest(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    bench_in_process(monkeypatch)
     out = tmp_path / 'params.yaml'
     shape = ['--variant', 'demo', '--device', 'cpu', '--threads', '1', '--size', '160x120']
     engines = ['--backend', 'torch', '--precision', 'fp32', '--out', str(out)]

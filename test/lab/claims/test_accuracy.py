@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from in_process import bench_in_process
 
 from lab.claims.accuracy import main
 
@@ -14,6 +15,7 @@ def test_accuracy_is_held_against_float32_and_the_truth(
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
     for name in ('openvino', 'nncf'):
         pytest.importorskip(name)
+    bench_in_process(monkeypatch)
     monkeypatch.setattr('lab.claims.accuracy._CALIBRATION_PICTURES', 4)
     shape = ['--variant', 'demo', '--device', 'cpu', '--scenes', '2']
     how = ['--backend', 'torch,openvino', '--precision', 'fp32,int8', '--json']

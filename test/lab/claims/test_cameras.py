@@ -9,8 +9,12 @@ import pytest
 from lab.claims.cameras import main
 
 
-def test_each_camera_has_a_row_in_each_phase(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = '--variant demo --device cpu --threads 1 --size 160x120 --rate 5 --seconds 1'
+def test_each_camera_has_a_row_in_each_phase(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('lab.live_node._QUIET_S', 0.2)
+    monkeypatch.setattr('lab.claims.cameras._PERIOD_S', 0.1)
+    arguments = '--variant demo --device cpu --threads 1 --size 160x120 --rate 10 --seconds 0.5'
     assert main([*arguments.split(), '--json']) == 0
     rows = json.loads(capsys.readouterr().out)
     names = ['camera0', 'camera1', 'camera2']

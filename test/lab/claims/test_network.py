@@ -3,6 +3,7 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
+from in_process import bench_in_process
 
 from depth_anything_ros.studies.bench.measure import BenchPlan
 from depth_anything_ros.studies.bench.starts import measure_starts
@@ -12,6 +13,7 @@ from lab.claims import network
 def test_three_tables_are_printed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    bench_in_process(monkeypatch)
     plan = partial(BenchPlan, has_peak=False, has_agreement=False)
     monkeypatch.setattr(network, 'BenchPlan', plan)
     monkeypatch.setattr(network, 'measure_starts', partial(measure_starts, repeats=1))
