@@ -40,11 +40,15 @@ _GROUND_MAX_M = {'room': 8.0, 'road': 30.0}
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """One scene seen by its camera: true depth (H, W) along Z in metres, inf for the sky."""
+    """One scene seen by its camera: true depth (H, W) along Z in metres, inf for the sky.
+
+    `objects` (H, W): index of the solid that each pixel shows, -1 for the sky.
+    """
 
     world: World
     depth_m: FloatImage
-    time_s: float = _TIME_S
+    objects: npt.NDArray[np.int16]
+    time_s: float
 
 
 @dataclass(frozen=True)
@@ -86,19 +90,20 @@ CORRUPTIONS = (
 def truth(family: str, seed: int, size: tuple[int, int]) -> Truth:
     """Cast the rays of one camera, without drawing its picture."""
     world = World(family, seed, size=size)
-    return Truth(world, _seen(world, _TIME_S))
+    return _seen(world, _TIME_S)
 
 
 def truths(family: str, seed: int, size: tuple[int, int], seconds: float) -> Iterator[Truth]:
     """Return the frames of a drive of so many seconds, `FRAME_S` apart."""
     world = World(family, seed, seconds, size)
     for frame in range(round(seconds / FRAME_S)):
-        time_s = frame * FRAME_S
-        yield Truth(world, _seen(world, time_s), time_s)
+        yield _seen(world, frame * FRAME_S)
 
 
-def _seen(world: World, time_s: float) -> FloatImage:
-    return depth_image(view_of(world.scene.at(time_s), world.camera, world.camera_pose(time_s)))
+def _seen(world: World, time_s: float) -> Truth:
+    view = view_of(world.scene.at(time_s), world.camera, world.camera_pose(time_s))
+    depth = depth_image(view)
+    return Truth(world, depth, view.hits.solid.reshape(depth.shape), time_s)
 
 
 def corrupted(

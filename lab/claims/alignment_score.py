@@ -62,7 +62,7 @@ class SceneView:
 
     def __init__(self, of: Truth, gamma: float, seed: int) -> None:
         self._of, self._how, self._seed = of, Degradation(gamma=gamma), seed
-        self.inverse_depth = degraded(of.depth_m, self._how, seed)
+        self.inverse_depth = degraded(of.depth_m, self._how, seed, objects=of.objects)
         with np.errstate(invalid='ignore'):
             self._judged = (of.depth_m > MIN_M) & (of.depth_m < MAX_M) & (self.inverse_depth > 0.0)
         self._judged[np.arange(self.inverse_depth.shape[0]) % _STEP != 0] = False
@@ -73,7 +73,8 @@ class SceneView:
     def _redrawn(self) -> list[FloatImage]:
         """Return what networks with other errors say of the scene."""
         seeds = (1_000_000 + _REDRAWS * self._seed + draw for draw in range(_REDRAWS))
-        return [degraded(self._of.depth_m, self._how, seed) for seed in seeds]
+        of = self._of
+        return [degraded(of.depth_m, self._how, seed, objects=of.objects) for seed in seeds]
 
     def expected_error(self, config: AlignmentConfig, samples: ReferenceSamples) -> Floats:
         """Return the mean |error| / depth of the judged pixels with other errors of the network.

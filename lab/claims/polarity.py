@@ -59,7 +59,10 @@ def bench_polarity(
         for done in range(drives):
             seed = FIRST_SEED + done
             frames = list(truths(family, seed, _SIZE, seconds))
-            seen = [degraded(of.depth_m, seed=seed, frame=i) for i, of in enumerate(frames)]
+            seen = [
+                degraded(of.depth_m, seed=seed, frame=i, objects=of.objects)
+                for i, of in enumerate(frames)
+            ]
             for reference in ON_THE_WAY:
                 read = [reference.draw(of, seed) for of in frames]
                 for wrong, samples in ((False, read), (True, negated(read))):

@@ -38,7 +38,16 @@ def test_a_command_describes_itself(
 
 
 def test_no_claim_is_without_a_command() -> None:
-    for claim in ('accuracy', 'alignment', 'bag', 'cameras', 'metric', 'network', 'node'):
+    for claim in ('accuracy', 'alignment', 'bag', 'cameras', 'error_model', 'metric', 'network'):
         assert f'lab.claims.{claim}' in COMMANDS
-    for claim in ('overload', 'polarity', 'prove', 'services', 'soak', 'stages', 'startup'):
+    for claim in (
+        'node',
+        'overload',
+        'polarity',
+        'prove',
+        'services',
+        'soak',
+        'stages',
+        'startup',
+    ):
         assert f'lab.claims.{claim}' in COMMANDS

@@ -24,7 +24,7 @@ def test_it_answers_the_pictures_it_knows_and_no_other() -> None:
     pipeline = DepthStream(backend, Parameters())
     for index, (bgr, depth_m) in enumerate(PICTURES):
         inverse_depth = pipeline.process(bgr, index).inverse_depth
-        # A smooth bias of 6 % and a scale and shift leave the order of near and far.
+        # Errors of 6 % and a scale and shift leave the order of near and far.
         assert np.corrcoef(inverse_depth.ravel(), 1.0 / depth_m.ravel())[0, 1] > 0.95
     with pytest.raises(FrameError, match='known depth'):
         backend.infer(PICTURES[0][0][::-1].copy())
