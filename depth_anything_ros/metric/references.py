@@ -18,6 +18,7 @@ from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.geometry.planar_scan import PlanarScan
 from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
 from depth_anything_ros.core.types import Camera, FloatImage, ReferenceKind, ReferenceSamples
+from depth_anything_ros.metric.alignment.sample_gate import cell_px
 from depth_anything_ros.metric.samples import (
     Gate,
     samples_from_depth,
@@ -162,7 +163,8 @@ class Ground:
     def samples(self, camera: Camera, min_depth_m: float, max_depth_m: float) -> ReferenceSamples:
         """Return samples in pixels of the image that `camera` describes."""
         gate = Gate(min_depth_m, max_depth_m, _DENSE_CELL_PX)
-        return samples_from_ground(self.camera_height_m, np.asarray(self.up), camera, gate)
+        stride = cell_px((camera.height, camera.width))
+        return samples_from_ground(self.camera_height_m, np.asarray(self.up), camera, gate, stride)
 
 
 Reference: TypeAlias = DepthImage | Points | Scan | Ground

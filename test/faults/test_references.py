@@ -103,7 +103,13 @@ def test_a_bad_reference_gives_no_metres_and_moves_none(robot: Robot, fault: Fau
     assert abs_rel(robot.depth(held_ns), robot.truth) < BOUND
 
 
-NO_FIT = ('ambiguous', 'poor_fit', 'contradicts_network', 'unobservable_slope')
+NO_FIT = (
+    'ambiguous',
+    'poor_fit',
+    'contradicts_network',
+    'polarity_unobserved',
+    'unobservable_slope',
+)
 WRONG = (*(f'refused_{reason}' for reason in NO_FIT),)
 
 

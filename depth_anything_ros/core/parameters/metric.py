@@ -80,8 +80,8 @@ class AlignmentParameters:
     )
     max_relative_sigma: float = param(
         0.25,
-        'Standard deviation over depth, at the median pixel, above which the reference does not '
-        'determine the scale.',
+        'Standard deviation over depth, at a near pixel (P75 of the output), above which the '
+        'reference does not determine the scale. Depths of more than twice as much are unknown.',
         between=(0.001, 10.0),
     )
     edge_share: float = param(
@@ -98,7 +98,7 @@ class AlignmentParameters:
     shift_share: float = param(
         0.2,
         'Standard deviation of the shift before samples are seen, as a share of the inverse depth '
-        'of the far end of the scene.',
+        'of the far end of the scene. Without a sky in view it is wider above 0.',
         between=(0.001, 10.0),
     )
     drift: float = param(
@@ -107,9 +107,9 @@ class AlignmentParameters:
         between=(0.0001, 10.0),
     )
     refinement: bool = param(
-        False,
-        'Correct local errors of the network as well, where the reference covers an area (depth '
-        'images and clouds).',
+        True,
+        'Correct local errors of the network as well, at the places and depths that the reference '
+        'covers (depth images and clouds).',
     )
     trust_polarity: bool = param(
         False,

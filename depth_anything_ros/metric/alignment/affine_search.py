@@ -49,7 +49,7 @@ def fit_affine(
     support = _support(states, errors, z, stats.spread)
     everywhere = np.ones(samples.count, np.bool_)
     support *= occupied_blocks(samples, everywhere)
-    support -= np.log1p(np.square(states[:, 1] / (PRIOR_REACH * prior.shift_sigma)))
+    support -= np.log1p(np.square(states[:, 1] / (PRIOR_REACH * prior.shift.sigma(states[:, 1]))))
     best = int(np.argmax(support))
     if _rivals(errors, errors[best]):
         return None, 'ambiguous'

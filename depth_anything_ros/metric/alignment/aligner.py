@@ -21,8 +21,8 @@ from depth_anything_ros.metric.alignment.fit_warnings import lower_confidence_bo
 from depth_anything_ros.metric.alignment.ground_plane import on_ground_plane, shared_error
 from depth_anything_ros.metric.alignment.held_out import HeldOutError
 from depth_anything_ros.metric.alignment.local_error import observed_error
-from depth_anything_ros.metric.alignment.refinement import corrected_error
-from depth_anything_ros.metric.alignment.robust_fit import AffineFit, Prior, middle
+from depth_anything_ros.metric.alignment.refinement import refine
+from depth_anything_ros.metric.alignment.robust_fit import AffineFit, Prior, ShiftPrior, middle
 from depth_anything_ros.metric.alignment.sample_gate import (
     GatedSamples,
     InverseDepthStats,
@@ -36,7 +36,6 @@ from depth_anything_ros.metric.alignment.scale_filter import (
     fit_frame_map,
     normalized_innovation,
 )
-from depth_anything_ros.metric.alignment.texture import texture_variance
 
 __all__ = ['ScaleAligner']
 
@@ -47,8 +46,12 @@ _SETTLED_NIS = 4.6
 _JUMPS_BEFORE_RESET = 3
 _INLIER_RATIO = 0.4
 """Least share of samples that fit, with 97.5 % confidence."""
+_UNKNOWN_FROM = 2.0
+"""Relative sigma from which a depth is unknown, in those allowed at a typical pixel."""
 # After so long without a frame the state is dropped.
 _FORGET_S = 5.0
+# Standard deviation of a shift above 0 without a sky, as a share of a typical inverse depth.
+_NO_SKY_SHARE = 0.5
 # Bounds of the standard deviation of the shift, as shares of the level.
 _SHIFT_BOUNDS = (0.02, 0.13)
 
@@ -72,7 +75,7 @@ class ScaleAligner:
         self._forget_scale()
         self._grid: Floats | None = None
         self._newest_ns = 0
-        self._level_at = 0.0
+        self._near_at = 0.0
         self._shift_sigma, self._bias = 1.0, Bias()
         self._held_out.clear()
 
@@ -92,9 +95,9 @@ class ScaleAligner:
         if abs(stamp_ns - last.stamp_ns) > self.config.hold_s * 1e9:
             return None
         unbiased = state.without(self._bias, self._shift_sigma)
-        if unbiased.relative_sigma(self._level_at) > self.config.max_relative_sigma:
+        if unbiased.relative_sigma(self._near_at) > self.config.max_relative_sigma:
             return None
-        return _with_state(last, unbiased)
+        return _with_state(last, unbiased, self.config)
 
     def follow(self, inverse_depth: FloatImage, stamp_ns: int) -> None:
         """Predict scale and shift of a frame without a reference.
@@ -130,16 +133,18 @@ class ScaleAligner:
         if self._state is not None and self._grid is not None:
             frame_map = fit_frame_map(self._grid, grid)
             scale = float(self._state.mean[0]) * (frame_map.gain if frame_map.certain else 1.0)
-            self._shift_sigma = _shift_sigma(scale, stats, self.config.shift_share)
+            level = float(self._state.mean @ np.array([_level_at(stats), 1.0]))
+            of_shift = _shift_prior(scale, level, stats, self.config.shift_share)
+            self._shift_sigma = float(of_shift.sigma(self._state.mean[1]))
             self._state = self._state.predict(
                 frame_map,
                 elapsed_s,
                 _level_at(stats),
                 self.config.drift,
-                float(np.hypot(self._shift_sigma, self._bias.shift)),
+                of_shift.widened(self._bias.shift),
             )
         self._grid, self._newest_ns = grid, max(stamp_ns, self._newest_ns)
-        self._level_at = _level_at(stats)
+        self._near_at = stats.p75
         return stats
 
     def _update(
@@ -159,9 +164,10 @@ class ScaleAligner:
             return self._refused('contradicts_network', stamp_ns)
         if not (self._ordering.known or config.trust_polarity):
             return self._refused('polarity_unobserved', stamp_ns)
-        scale = 1.0 / middle(gated.depth_m) / middle(np.abs(gated.inverse_depth))
-        shift_sigma = _shift_sigma(scale, stats, config.shift_share)
-        prior = Prior(float(np.hypot(shift_sigma, bias.shift)), config.network_sigma)
+        level = 1.0 / middle(gated.depth_m)
+        scale = level / middle(np.abs(gated.inverse_depth))
+        of_shift = _shift_prior(scale, level, stats, config.shift_share)
+        prior = Prior(of_shift.widened(bias.shift), config.network_sigma)
         predicted = None if self._state is None else self._state.mean
         fit, reason = fit_affine(gated, stats, prior, predicted)
         if fit is None:
@@ -172,8 +178,9 @@ class ScaleAligner:
         state = self._updated(fit)
         if state is None:
             return replace(found, reason='jump')
+        shift_sigma = float(of_shift.sigma(state.mean[1]))
         unbiased = state.without(bias, shift_sigma)
-        if unbiased.relative_sigma(_level_at(stats)) > config.max_relative_sigma:
+        if unbiased.relative_sigma(stats.p75) > config.max_relative_sigma:
             return replace(found, reason='unobservable_slope')
         warning = warning_about(gated, fit, prior, config.rules.visible)
         if warning:
@@ -183,18 +190,19 @@ class ScaleAligner:
             warning = 'polarity_assumed'
         self._state, self._jumps = state, 0
         self._shift_sigma, self._bias = shift_sigma, bias
-        found = replace(_with_state(found, unbiased), accepted=True)
-        if config.refines:
-            texture = texture_variance(found.metric_depth(inverse_depth), config.max_depth_m)
-            gated = replace(gated, variance=gated.variance + texture[gated.v, gated.u])
+        found = replace(_with_state(found, unbiased, config), accepted=True)
         seen = fit.at_state(state.mean, gated)
+        refinement = None
+        if config.refines:
+            refinement = refine(gated, seen, state.covariance, _ends(seen, stats, config))
         self._accepted = replace(
             found,
-            held_out_abs_rel=self._held_out.measure(gated, fit, prior, config.refines),
+            held_out_abs_rel=self._held_out.measure(
+                gated, fit, prior, _ends(fit, stats, config) if config.refines else None
+            ),
             warning=warning,
-            local=corrected_error(gated, seen)
-            if config.refines
-            else observed_error(gated, seen, config.rules.trust),
+            local=observed_error(gated, seen, config.rules.trust) if refinement is None else None,
+            refinement=refinement,
         )
         return self._accepted
 
@@ -245,19 +253,48 @@ class ScaleAligner:
         return Alignment(False, reason, stamp_ns, config.min_depth_m, config.max_depth_m)
 
 
-def _with_state(alignment: Alignment, state: ScaleState) -> Alignment:
-    """Return the alignment with scale, shift and covariance of `state`."""
+def _with_state(alignment: Alignment, state: ScaleState, config: AlignmentConfig) -> Alignment:
+    """Return the alignment with scale, shift and covariance of `state`.
+
+    Depths that those leave too unsure are unknown.
+    """
     scale, shift = (float(value) for value in state.mean)
-    return replace(alignment, scale=scale, shift=shift, covariance=state.covariance)
+    farthest_m = state.farthest(_UNKNOWN_FROM * config.max_relative_sigma)
+    return replace(
+        alignment,
+        scale=scale,
+        shift=shift,
+        covariance=state.covariance,
+        max_depth_m=min(config.max_depth_m, farthest_m),
+    )
 
 
-def _shift_sigma(scale: float, stats: InverseDepthStats, share: float) -> float:
-    """Return the standard deviation of the shift, 1/m: a share of 1 / z at the far end."""
+def _shift_prior(
+    scale: float, typical: float, stats: InverseDepthStats, share: float
+) -> ShiftPrior:
+    """Return what is known of the shift before any sample; `typical`: an inverse depth, 1/m.
+
+    Below 0 it is bounded by the far end, whose inverse depth is positive. Above 0 a sky bounds
+    it, which is 0 and infinitely far. Without one nothing ties 0 to a depth: indoors it lies just
+    behind the far wall.
+    """
     level = abs(scale) * _level_at(stats)
     low, high = _SHIFT_BOUNDS
-    return float(np.clip(share * abs(scale) * stats.p1, low * level, high * level))
+    sigma = float(np.clip(share * abs(scale) * stats.p1, low * level, high * level))
+    if stats.sky:
+        return ShiftPrior(sigma, sigma)
+    return ShiftPrior(sigma, max(sigma, _NO_SKY_SHARE * abs(typical)))
 
 
 def _level_at(stats: InverseDepthStats) -> float:
     """Return the inverse depth that represents the frame, above 0 whatever the offset."""
     return max(abs(stats.median), 0.1 * stats.spread)
+
+
+def _ends(
+    fit: AffineFit, stats: InverseDepthStats, config: AlignmentConfig
+) -> tuple[float, float]:
+    """Return the least and the greatest inverse depth of the image within the depth range, 1/m."""
+    far, near = fit.scale * np.array([stats.least, stats.greatest]) + fit.shift
+    least, greatest = 1.0 / config.max_depth_m, 1.0 / config.min_depth_m
+    return float(np.clip(far, least, greatest)), float(np.clip(near, least, greatest))

@@ -9,6 +9,7 @@ import numpy as np
 
 from depth_anything_ros.core.types import FloatImage, Floats
 from depth_anything_ros.metric.alignment.local_error import LocalError
+from depth_anything_ros.metric.alignment.refinement import Refinement
 from depth_anything_ros.metric.alignment.texture import texture_variance
 
 __all__ = ['Alignment']
@@ -28,7 +29,8 @@ class Alignment:
     `residual`: median |log error| of the samples. `inliers`, `inlier_ratio`: of the samples after
     gating, and of a ground plane of those that show it.
     `held_out_abs_rel`: mean |error| / depth at samples left out of the fit, outliers aside; NaN
-    below 25 samples. `covariance` (2, 2) of scale and shift. `local`: errors over the image.
+    below 25 samples. `covariance` (2, 2) of scale and shift. `refinement`: of local errors.
+    `local`: the errors over the image without one.
     """
 
     accepted: bool
@@ -45,6 +47,7 @@ class Alignment:
     warning: str = ''
     covariance: Floats | None = None
     local: LocalError | None = None
+    refinement: Refinement | None = None
 
     def metric_depth(self, inverse_depth: FloatImage) -> FloatImage:
         """Return depth along Z in metres, float32 (H, W).
@@ -57,8 +60,8 @@ class Alignment:
         with np.errstate(all='ignore'):
             inverse: FloatImage = inverse_depth * np.float32(self.scale)
             inverse += np.float32(self.shift)
-            if self.local is not None and self.local.correction is not None:
-                inverse *= _stretched(np.exp(-self.local.correction), inverse_depth.shape)
+            if self.refinement is not None:
+                inverse *= np.exp(-self.refinement.correction_of(inverse))
             depth = np.reciprocal(inverse, out=inverse)
             known = (depth >= np.float32(self.min_depth_m)) & (inverse_depth != 0.0)
             known &= depth <= np.float32(self.max_depth_m)
@@ -75,6 +78,10 @@ class Alignment:
 
     def sigma_of(self, depth: FloatImage) -> FloatImage:
         """Return the same for a `metric_depth` (H, W) computed before."""
+        if self.refinement is not None:
+            variance = self.refinement.variance_of(depth)
+            variance += texture_variance(depth, self.max_depth_m)
+            return np.asarray(depth * np.sqrt(variance, out=variance), np.float32)
         if self.covariance is None or self.local is None:
             return np.full(depth.shape, np.nan, np.float32)
         constant, linear, square = self._variance_in_depth(self.local)

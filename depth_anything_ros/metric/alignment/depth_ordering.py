@@ -29,8 +29,9 @@ _MIN_CHANGE = 0.02
 # One or two outliers are in many pairs, and must not decide.
 _MIN_EACH = 3
 # Share of ordered pairs below which a frame contradicts the network, and from which it confirms
-# it. Outliers order pairs by chance: 30 % of them leave a share of 0.75.
-_CONTRADICTED, _CONFIRMED = 0.5, 0.6
+# it. Outliers order pairs by chance: 30 % of them leave a share of 0.75, or of 0.25 of a reversed
+# reference. One that is nothing but noise is no contradiction.
+_CONTRADICTED, _CONFIRMED = 0.42, 0.6
 # Frames that must confirm after a contradiction: a reversed scan may agree in single frames,
 # where its points fall on the ground before an object.
 _FRAMES_TO_TRUST_AGAIN = 8

@@ -32,7 +32,7 @@ def warning_about(samples: GatedSamples, fit: AffineFit, prior: Prior, visible: 
         return 'rejected_region'
     # For a ground plane the ratio does not count the samples that were not on it.
     rejected = ratio < _FEW_REJECTED or not visible
-    if rejected and abs(fit.shift) > _UNLIKELY_SHIFT * prior.shift_sigma:
+    if rejected and abs(fit.shift) > _UNLIKELY_SHIFT * prior.shift.sigma(fit.shift):
         return 'unlikely_shift'
     if fit.cut > _ROUGH * TUKEY * prior.network_sigma:
         return 'rough_fit'

@@ -6,7 +6,7 @@ from collections import deque
 
 import numpy as np
 
-from depth_anything_ros.metric.alignment.refinement import corrected_error, predicted_error
+from depth_anything_ros.metric.alignment.refinement import refine
 from depth_anything_ros.metric.alignment.robust_fit import AffineFit, Prior, refit
 from depth_anything_ros.metric.alignment.sample_gate import BLOCKS_ALONG, GatedSamples
 
@@ -32,8 +32,17 @@ class HeldOutError:
         """Forget the past folds."""
         self._sums.clear()
 
-    def measure(self, samples: GatedSamples, fit: AffineFit, prior: Prior, refined: bool) -> float:
-        """Return the mean |error| / depth over the last five folds; NaN below 25 samples."""
+    def measure(
+        self,
+        samples: GatedSamples,
+        fit: AffineFit,
+        prior: Prior,
+        ends: tuple[float, float] | None,
+    ) -> float:
+        """Return the mean |error| / depth over the last five folds; NaN below 25 samples.
+
+        `ends`: those of `refine`, None without refinement.
+        """
         if samples.count < _LEAST_SAMPLES:
             return float('nan')
         self._turn = (self._turn + 1) % _FOLDS
@@ -44,10 +53,12 @@ class HeldOutError:
             trained = refit(rest, fit.state, prior, _ITERATIONS)
             asked = samples.chosen(held)
             inverse = trained.scale * asked.inverse_depth + trained.shift
-            error = np.log(np.maximum(inverse * asked.depth_m, 1e-6))
+            inverse = np.maximum(inverse, 1e-6)
+            error = np.log(inverse * asked.depth_m)
             inlier = np.abs(error) < trained.cut
-            if refined:
-                error = error - predicted_error(corrected_error(rest, trained), asked)
+            if ends is not None:
+                refinement = refine(rest, trained, trained.covariance, ends)
+                error = error - refinement.correction_at(asked.u, asked.v, inverse)
             relative = np.abs(np.expm1(-error[inlier]))
             self._sums.append((float(relative.sum()), int(relative.size)))
         total = sum(count for _, count in self._sums)

@@ -11,7 +11,7 @@ from depth_anything_ros.core.types import FloatImage, Floats
 from depth_anything_ros.metric.alignment.robust_fit import AffineFit
 from depth_anything_ros.metric.alignment.sample_gate import BLOCKS_ALONG, GatedSamples
 
-__all__ = ['LocalError', 'correlation_at', 'depths_nearby', 'mean_nearby', 'observed_error']
+__all__ = ['LocalError', 'observed_error']
 
 
 _CORRELATION = 0.15
@@ -26,16 +26,12 @@ _OWN_SHARE = 0.3
 _ADAPTED = 0.08
 """Share of the network's variance that the fit takes away where it has samples all around."""
 
-_ASSUMED_BLOCKS = 8.0
-"""Weight of the error that is assumed everywhere, in blocks, beside the nine around a place."""
-
 
 @dataclass(frozen=True, eq=False)
 class LocalError:
     """The log error over the image, on a coarse grid stretched over it.
 
-    `correction`: depth is multiplied by its exponential, None for no correction. `variance`: of
-    the log error that remains, from the samples nearby; it contains that of scale and shift
+    `variance`: of the log error, from the samples nearby; it contains that of scale and shift
     except for a share `open_share`, 1 far from samples. `depth_m`, `depth_variance`: mean and
     variance of the depths of those samples.
     """
@@ -44,7 +40,6 @@ class LocalError:
     open_share: FloatImage = field(default_factory=lambda: np.ones((1, 1), np.float32))
     depth_m: FloatImage = field(default_factory=lambda: np.zeros((1, 1), np.float32))
     depth_variance: FloatImage = field(default_factory=lambda: np.zeros((1, 1), np.float32))
-    correction: FloatImage | None = None
 
 
 def observed_error(samples: GatedSamples, fit: AffineFit, trust: float) -> LocalError:
@@ -61,8 +56,8 @@ def observed_error(samples: GatedSamples, fit: AffineFit, trust: float) -> Local
     rows, columns = _blocks(samples)
     down, across = ((each.ravel() + 0.5) / BLOCKS_ALONG for each in np.indices((rows, columns)))
     own = _OWN_SHARE**2 + samples.variance[inlier] / fit.sigma**2
-    between = correlation_at(x[:, None] - x, y[:, None] - y) + np.diag(own)
-    reaching = correlation_at(x[:, None] - across, y[:, None] - down)
+    between = _correlation_at(x[:, None] - x, y[:, None] - y) + np.diag(own)
+    reaching = _correlation_at(x[:, None] - across, y[:, None] - down)
     _, share = cv2.solve(between, reaching, flags=cv2.DECOMP_CHOLESKY)
     away = 1.0 - np.sum(share * reaching, axis=0)
     elsewhere = fit.sigma**2 * (1.0 - _ADAPTED * (1.0 - away))
@@ -71,11 +66,11 @@ def observed_error(samples: GatedSamples, fit: AffineFit, trust: float) -> Local
     return LocalError(
         variance.reshape(rows, columns).astype(np.float32),
         away.reshape(rows, columns).astype(np.float32),
-        *depths_nearby(samples, fit),
+        *_depths_nearby(samples, fit),
     )
 
 
-def correlation_at(x: Floats, y: Floats) -> Floats:
+def _correlation_at(x: Floats, y: Floats) -> Floats:
     """Return the correlation of the network's errors at distances (x, y), in longer sides.
 
     Matern 5/2: Rasmussen and Williams, Gaussian Processes for Machine Learning, eq. 4.17.
@@ -84,30 +79,24 @@ def correlation_at(x: Floats, y: Floats) -> Floats:
     return np.asarray((1.0 + reach + np.square(reach) / 3.0) * np.exp(-reach))
 
 
-def depths_nearby(samples: GatedSamples, fit: AffineFit) -> tuple[FloatImage, FloatImage]:
+def _depths_nearby(samples: GatedSamples, fit: AffineFit) -> tuple[FloatImage, FloatImage]:
     """Return mean and variance of the inliers' depths in and around each block."""
-    mean, _ = mean_nearby(samples, fit.weight, samples.depth_m)
-    square, _ = mean_nearby(samples, fit.weight, np.square(samples.depth_m))
-    return mean, square - np.square(mean)
+    mean = _mean_nearby(samples, fit.weight, samples.depth_m)
+    return mean, _mean_nearby(samples, fit.weight, np.square(samples.depth_m)) - np.square(mean)
 
 
-def mean_nearby(
-    samples: GatedSamples, weight: Floats, values: Floats
-) -> tuple[FloatImage, FloatImage]:
+def _mean_nearby(samples: GatedSamples, weight: Floats, values: Floats) -> FloatImage:
     """Return for each block (rows, columns) the weighted mean of the values in and around it.
 
-    It is 0 without samples. The second result is the share that the value assumed everywhere
-    should have beside that mean: 1 far from samples.
+    It is 0 without samples.
     """
     size = BLOCKS_ALONG * BLOCKS_ALONG
     count = np.bincount(samples.block, weight, size)
     total = np.bincount(samples.block, weight * values, size)
     # The errors of a block's samples are alike: many count as one.
-    known = _around(count / (count + 1.0))
-    mean = _around(total / (count + 1.0)) / np.maximum(known, 1e-9)
-    share = _ASSUMED_BLOCKS / (_ASSUMED_BLOCKS + known)
+    mean = _around(total / (count + 1.0)) / np.maximum(_around(count / (count + 1.0)), 1e-9)
     rows, columns = _blocks(samples)
-    return mean[:rows, :columns].astype(np.float32), share[:rows, :columns].astype(np.float32)
+    return mean[:rows, :columns].astype(np.float32)
 
 
 def _blocks(samples: GatedSamples) -> tuple[int, int]:

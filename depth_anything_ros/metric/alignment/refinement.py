@@ -1,149 +1,238 @@
-"""A smooth correction of the network's local errors, from the residuals of a global fit."""
+"""A correction of the network's local errors, from the residuals of a global fit.
+
+The errors of real networks follow position and depth: they vary slowly over a surface and jump
+at its edge. So the residuals are smoothed over position and log inverse depth, from coarse to
+fine: each scale smooths what the coarser ones left, and is added as far as it predicts samples
+from their neighbours.
+"""
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 
-from depth_anything_ros.core.types import FloatImage, Floats, Ints, Mask
-from depth_anything_ros.metric.alignment.local_error import (
-    LocalError,
-    correlation_at,
-    depths_nearby,
-    mean_nearby,
-)
-from depth_anything_ros.metric.alignment.robust_fit import MAD, TUKEY, AffineFit, deviation, middle
-from depth_anything_ros.metric.alignment.sample_gate import GatedSamples
+from depth_anything_ros.core.types import FloatImage, Floats, Ints
+from depth_anything_ros.metric.alignment.bilateral_grid import BilateralGrid, Placed, doubled
+from depth_anything_ros.metric.alignment.robust_fit import MAD, TUKEY, AffineFit, middle
+from depth_anything_ros.metric.alignment.sample_gate import GatedSamples, cell_px
 
-__all__ = ['corrected_error', 'predicted_error']
+__all__ = ['Refinement', 'refine']
 
+_LEVEL_STEP = 0.2
+"""Log inverse depth from node to node: errors at depths further apart have little in common."""
 
-# Below 100 nodes OpenCV solves by itself. LAPACK in NumPy would start threads that wait for the
-# network's: half a second on a busy machine.
-_LONG_NODES, _SHORT_NODES = 12, 8
-_ITERATIONS = 4
-_LEAST_SIGMA = 0.003
-_LEAST_TUKEY_SIGMA = 0.025
+_COARSEST = 0.2
+"""Greatest distance of nodes, in longer sides of the image."""
+
+_PASSES = 2
+
+_SHRINK = 0.015
+"""Weight of no correction. A sample adds about 0.07 at its own place."""
+
+_LEAST_SIGMA = 0.08
+"""Least scale of the residuals (log): those of real networks have long tails."""
+
 _GREATEST = 0.3
 
+# Share of the samples nearby that must fit: none is trusted below the first, all above the second.
+_FITTING = (0.45, 0.7)
+_NEARBY = 0.08
 
-def corrected_error(samples: GatedSamples, fit: AffineFit) -> LocalError:
-    """Return a smooth field fitted to the log errors, Tukey-weighted; 0 away from samples.
+# How far the correction reaches from a sample, in log inverse depth and in longer sides.
+_REACH_LEVEL, _REACH = 0.12, 0.3
+# Nodes within this share of a step from a sample are beside it.
+_FREE = 0.3
 
-    The field is a Gaussian process on 12x8 nodes (`correlation_at`, deviation `fit.sigma`), so
-    that it comes with its own variance.
+_RANGE_PERCENT = 99
+"""Share of the samples within what counts as the range of the sensor."""
+
+_SIGMA_OVER_MEAN = 1.02
+"""Standard deviation over the mean |residual| at samples that are left out.
+
+It is 1.25 for a Gaussian. Long tails make it smaller, and a pixel has one neighbour more.
+"""
+
+_UNKNOWN = 0.25
+"""Weight of what is known without samples nearby, in `_SHRINK`."""
+
+_ASSUMED = 0.15
+"""Weight of the mean residual of all samples beside those nearby: about two of them."""
+
+_LEAST_SHARE = 0.25
+"""Share of the residuals' variance that is never explained by what the sensor states."""
+
+_LEAST_VARIANCE = 0.003**2
+
+
+@dataclass(frozen=True, eq=False)
+class Refinement:
+    """The log of what multiplies depth, and the variance of log depth that remains.
+
+    Both (levels, rows, columns), on the nodes of `grid`.
     """
-    landscape = samples.shape[1] >= samples.shape[0]
-    rows = _SHORT_NODES if landscape else _LONG_NODES
-    columns = _LONG_NODES if landscape else _SHORT_NODES
-    nodes, shares = _interpolation(samples.u, samples.v, samples.shape, rows, columns)
-    prior = _prior_precision(rows, columns, samples.shape[0] / samples.shape[1]) / fit.sigma**2
-    field = np.zeros(rows * columns)
-    # The network's error is measured on the half of the samples with the smaller own variance.
-    sure = samples.variance <= middle(samples.variance)
-    sigma, cut = 0.5 * fit.sigma, fit.cut
-    pairs = (nodes[:, :, None] * field.size + nodes[:, None, :]).ravel()
-    products = shares[:, :, None] * shares[:, None, :]
-    for _ in range(_ITERATIONS):
-        error = fit.log_error - np.einsum('ij,ij->i', shares, field[nodes])
-        fitting = np.square(np.maximum(1.0 - np.square(error / cut), 0.0))
-        weight = fitting / (sigma**2 + samples.variance)
-        summed = np.bincount(pairs, (products * weight[:, None, None]).ravel(), field.size**2)
-        precision = prior + summed.reshape(field.size, field.size)
-        pulled = shares * (weight * fit.log_error)[:, None]
-        target = np.bincount(nodes.ravel(), pulled.ravel(), field.size)
-        _, solved = cv2.solve(precision, target[:, None], flags=cv2.DECOMP_CHOLESKY)
-        field = np.asarray(solved, np.float64).ravel()
-        size = np.abs(fit.log_error - np.einsum('ij,ij->i', shares, field[nodes]))
-        sigma, cut = _scale(size, size < cut, sure, samples.variance, fit.sigma)
-    covariance = np.asarray(cv2.invert(precision, flags=cv2.DECOMP_CHOLESKY)[1], np.float64)
-    variance = _variance_between(covariance, rows, columns)
-    informative = fitting * np.square(sigma**2 / (sigma**2 + samples.variance))
-    remaining, away = mean_nearby(samples, informative, size**2 - samples.variance)
-    remaining = np.maximum(remaining + away * (sigma**2 - remaining), _LEAST_SIGMA**2)
-    blocks = (remaining, *depths_nearby(samples, fit))
-    nearby = [_image(cv2.resize(each, variance.shape[::-1])) for each in blocks]
-    return LocalError(
-        _image(variance) + nearby[0],
-        _image(np.clip(variance / fit.sigma**2, 0.0, 1.0)),
-        depth_m=nearby[1],
-        depth_variance=nearby[2],
-        correction=_image(np.clip(field, -_GREATEST, _GREATEST).reshape(rows, columns)),
+
+    grid: BilateralGrid
+    correction: FloatImage
+    variance: FloatImage
+
+    def correction_of(self, inverse: FloatImage) -> FloatImage:
+        """Return the correction (H, W) at an inverse depth (H, W) by scale and shift, 1/m."""
+        return self.grid.image(self.correction, inverse)
+
+    def correction_at(self, u: Ints, v: Ints, inverse: Floats) -> Floats:
+        """Return the same at pixels (n,)."""
+        return self.grid.place(u, v, np.log(inverse)).at(self.correction.astype(np.float64))
+
+    def variance_of(self, depth: FloatImage) -> FloatImage:
+        """Return the variance (H, W) of the log of a depth (H, W) in metres."""
+        with np.errstate(all='ignore'):
+            return self.grid.image(self.variance, np.reciprocal(depth))
+
+
+def refine(
+    samples: GatedSamples, fit: AffineFit, covariance: Floats, ends: tuple[float, float]
+) -> Refinement:
+    """Return the correction that the log errors of `fit` at the samples ask for.
+
+    `covariance` (2, 2): of scale and shift. `ends`: the least and the greatest inverse depth of
+    the image, 1/m, both above 0.
+    """
+    level = fit.log_error - np.log(samples.depth_m)
+    grids = _grids(samples.shape, ends)
+    places = [grid.place(samples.u, samples.v, level) for grid in grids]
+    trusted = _trusted(samples, fit)
+    weight, left, held_out = trusted, fit.log_error, fit.log_error
+    correction = np.zeros(grids[0].size)
+    for grid, place in zip(grids, places, strict=True):
+        correction = doubled(correction, grid.size) if grid is not grids[0] else correction
+        for _ in range(_PASSES):
+            near = place.spread(weight) + _SHRINK
+            smooth = place.spread(weight * left) / near
+            seen, around, own = place.at(smooth), place.at(near), weight * place.own
+            # What the others say at the place of each sample, and how much of that is true.
+            others = (seen * around - own * left) / np.maximum(around - own, _SHRINK)
+            told = float(np.sum(weight * np.square(others)))
+            gain = float(np.sum(weight * others * held_out)) / told if told > 0.0 else 0.0
+            gain = min(max(gain, 0.0), 1.0)
+            correction = correction + gain * smooth
+            left, held_out = left - gain * seen, held_out - gain * others
+            weight = trusted * _tukey(held_out, _cut(np.abs(held_out), trusted, fit.cut))
+    reach = _reach(grids[0], places[0], samples.depth_m, level, trusted)
+    near = places[0].spread(weight)
+    known = _doubled_to_finest(reach * near / (near + _UNKNOWN * _SHRINK), grids)
+    nearby = _variance_nearby(places, grids, held_out, weight, samples.variance)
+    elsewhere = fit.sigma**2 + _variance_by(fit, covariance, np.exp(grids[0].level_of_nodes))
+    variance = known * nearby + (1.0 - known) * elsewhere[:, None, None]
+    correction *= _doubled_to_finest(reach, grids)
+    return Refinement(
+        grids[-1],
+        np.clip(correction, -_GREATEST, _GREATEST).astype(np.float32),
+        np.maximum(variance, _LEAST_VARIANCE).astype(np.float32),
     )
 
 
-def _scale(
-    size: Floats, fits: Mask, sure: Mask, variance: Floats, assumed: float
-) -> tuple[float, float]:
-    """Return the remaining log error of the network, and that from which a sample is an outlier.
+def _grids(shape: tuple[int, int], ends: tuple[float, float]) -> list[BilateralGrid]:
+    """Return grids from coarse to fine, each of half the spacing of the one before."""
+    first, last = np.log(ends) + np.array([-_LEVEL_STEP, _LEVEL_STEP])
+    levels = int(np.ceil((last - first) / _LEVEL_STEP)) + 1
+    spacings = [cell_px(shape)]
+    while 2 * spacings[0] <= _COARSEST * max(shape):
+        spacings.insert(0, 2 * spacings[0])
+    return [
+        BilateralGrid(shape, spacing, float(first), _LEVEL_STEP, levels) for spacing in spacings
+    ]
 
-    `size` (n,): |residual| at the samples. `variance` (n,): of the samples' own errors.
+
+def _trusted(samples: GatedSamples, fit: AffineFit) -> Floats:
+    """Return the weight of each sample, 0 for outliers and where most of those nearby are.
+
+    What still fits amid outliers that lie side by side fits by chance.
     """
-    seen = MAD * middle(size[fits]) if fits.any() else assumed
-    used, left = fits & sure, seen**2
-    if used.any():
-        # The samples' own error is not one of the depth.
-        left = deviation(size[used]) ** 2 - float(np.mean(variance[used]))
-    return max(left, _LEAST_SIGMA**2) ** 0.5, TUKEY * max(seen, _LEAST_TUKEY_SIGMA)
-
-
-def _variance_between(covariance: Floats, rows: int, columns: int) -> Floats:
-    """Return the variance (2 rows, 2 columns) of the field between its nodes.
-
-    It is less than theirs: their errors are partly independent.
-    """
-    v, u = np.divmod(np.arange(4 * rows * columns), 2 * columns)
-    nodes, shares = _interpolation(u, v, (2 * rows, 2 * columns), rows, columns)
-    between = covariance[nodes[:, :, None], nodes[:, None, :]]
-    variance = np.einsum('pi,pij,pj->p', shares, between, shares)
-    return np.asarray(variance.reshape(2 * rows, 2 * columns), np.float64)
-
-
-def _image(grid: npt.ArrayLike) -> FloatImage:
-    return np.asarray(grid, np.float32)
-
-
-def predicted_error(local: LocalError, samples: GatedSamples) -> Floats:
-    """Return the correction (n,) of a `corrected_error` at other samples."""
-    assert local.correction is not None
-    nodes, shares = _interpolation(samples.u, samples.v, samples.shape, *local.correction.shape)
-    return np.asarray(np.einsum('ij,ij->i', shares, local.correction.ravel()[nodes]), np.float64)
-
-
-def _interpolation(
-    u: Ints, v: Ints, shape: tuple[int, int], rows: int, columns: int
-) -> tuple[Ints, Floats]:
-    """Return four nodes (n, 4) around pixels (n,) of an image and their bilinear shares (n, 4).
-
-    Nodes lie where cv2.resize puts the pixels of a small image.
-    """
-    x = np.clip((u + 0.5) * (columns / shape[1]) - 0.5, 0.0, columns - 1.0)
-    y = np.clip((v + 0.5) * (rows / shape[0]) - 0.5, 0.0, rows - 1.0)
-    left = np.minimum(x.astype(np.int64), columns - 2)
-    top = np.minimum(y.astype(np.int64), rows - 2)
-    right, down = x - left, y - top
-    corner = top * columns + left
-    nodes = np.stack([corner, corner + 1, corner + columns, corner + columns + 1], axis=1)
-    shares = np.stack(
-        [(1 - right) * (1 - down), right * (1 - down), (1 - right) * down, right * down], axis=1
+    weight = _tukey(fit.log_error, fit.cut)
+    longer = max(samples.shape)
+    plane = BilateralGrid(samples.shape, max(1, round(_NEARBY * longer)), 0.0, 1.0, 1)
+    place = plane.place(samples.u, samples.v, np.zeros(samples.count))
+    fitting, all_of_them = (
+        place.at(place.spread(each)) + _SHRINK
+        for each in ((weight > 0.0).astype(np.float64), np.ones(samples.count))
     )
-    return nodes, shares
+    low, high = _FITTING
+    own = (fit.cut / TUKEY) ** 2
+    weight *= np.clip((fitting / all_of_them - low) / (high - low), 0.0, 1.0)
+    return np.asarray(weight * own / (own + samples.variance))
 
 
-@lru_cache(maxsize=4)
-def _prior_precision(rows: int, columns: int, aspect: float) -> Floats:
-    """Return the inverse covariance of the field at its nodes, for a deviation of 1.
+def _tukey(error: Floats, cut: float) -> Floats:
+    return np.asarray(np.square(np.maximum(1.0 - np.square(error / cut), 0.0)))
 
-    `aspect` is height over width.
+
+def _cut(size: Floats, weight: Floats, most: float) -> float:
+    """Return the |residual| from which a sample is an outlier, of those below `most`."""
+    inside = size[(size < most) & (weight > 0.0)]
+    return TUKEY * max(MAD * middle(inside) if inside.size else most, _LEAST_SIGMA)
+
+
+def _reach(
+    grid: BilateralGrid, place: Placed, depth_m: Floats, level: Floats, weight: Floats
+) -> Floats:
+    """Return 1 at nodes beside samples, falling to 0 at depths that no sample has.
+
+    The distance to the nearest sample is the sum of those along the three axes. Beyond the range
+    of the sensor it is at least that to the range: what seems to lie there and was measured is
+    only what lies nearer.
     """
-    longer = max(1.0, aspect)
-    x, y = np.meshgrid(
-        (np.arange(columns) + 0.5) / columns / longer,
-        (np.arange(rows) + 0.5) / rows * aspect / longer,
-    )
-    apart = (each.ravel()[:, None] - each.ravel() for each in (x, y))
-    covariance = correlation_at(*apart) + 1e-6 * np.eye(rows * columns)
-    return np.asarray(np.linalg.inv(covariance))
+    used = weight > 0.0
+    if not used.any():
+        return np.zeros(grid.size)
+    nodes = place.nodes[:, used]
+    _, rows, columns = grid.size
+    apart = np.abs(grid.level_of_nodes[nodes // (rows * columns)] - level[used])
+    apart = np.maximum(apart - _FREE * grid.step, 0.0) / _REACH_LEVEL
+    distance = np.full(grid.size, np.inf)
+    np.minimum.at(distance.reshape(-1), nodes.ravel(), apart.ravel())
+    across = grid.spacing_px / max(grid.shape) / _REACH
+    for axis, step in enumerate((grid.step / _REACH_LEVEL, across, across)):
+        along = np.moveaxis(distance, axis, 0)
+        for one_way in (along, along[::-1]):
+            for before, here in pairwise(one_way):
+                np.minimum(here, before + step, out=here)
+    beyond = -np.log(np.percentile(depth_m[used], _RANGE_PERCENT)) - grid.level_of_nodes
+    distance = np.maximum(distance, (beyond / _REACH_LEVEL)[:, None, None])
+    return np.asarray(1.0 - np.square(1.0 - np.exp(-0.5 * np.square(distance))))
+
+
+def _variance_nearby(
+    places: Sequence[Placed],
+    grids: Sequence[BilateralGrid],
+    held_out: Floats,
+    weight: Floats,
+    own: Floats,
+) -> Floats:
+    """Return the variance that the residuals nearby show, without the samples' own."""
+    used = (weight > 0.0).astype(np.float64)
+    total = max(float(used.sum()), 1.0)
+    scale = min(1, len(grids) - 1)
+    near = places[scale].spread(used) + _ASSUMED
+    shown = np.square(_SIGMA_OVER_MEAN * _mean(places[scale], used, np.abs(held_out), near, total))
+    stated = _mean(places[scale], used, own, near, total)
+    return _doubled_to_finest(np.maximum(shown - stated, _LEAST_SHARE * shown), grids[scale:])
+
+
+def _mean(place: Placed, used: Floats, values: Floats, near: Floats, total: float) -> Floats:
+    everywhere = float(used @ values) / total
+    return np.asarray((place.spread(used * values) + _ASSUMED * everywhere) / near)
+
+
+def _variance_by(fit: AffineFit, covariance: Floats, inverse: Floats) -> Floats:
+    """Return the variance (n,) of the log of inverse depth by that of scale and shift."""
+    rows = np.stack([(inverse - fit.shift) / fit.scale, np.ones_like(inverse)]) / inverse
+    return np.asarray(np.einsum('in,ij,jn->n', rows, covariance, rows))
+
+
+def _doubled_to_finest(values: Floats, grids: Sequence[BilateralGrid]) -> Floats:
+    for grid in grids[1:]:
+        values = doubled(values, grid.size)
+    return values

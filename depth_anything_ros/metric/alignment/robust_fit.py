@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from depth_anything_ros.core.types import Floats, Mask
 from depth_anything_ros.metric.alignment.sample_gate import GatedSamples
@@ -24,6 +25,7 @@ __all__ = [
     'TUKEY',
     'AffineFit',
     'Prior',
+    'ShiftPrior',
     'deviation',
     'inverse_2x2',
     'middle',
@@ -56,13 +58,29 @@ _BLOCK_WORTH = 0.6
 
 
 @dataclass(frozen=True)
+class ShiftPrior:
+    """Standard deviations of the shift, 1/m, `below` and `above` its mode 0."""
+
+    below: float
+    above: float
+
+    def sigma(self, shift: npt.ArrayLike) -> Floats:
+        """Return the deviation on the side of each `shift`."""
+        return np.where(np.asarray(shift) > 0.0, self.above, self.below)
+
+    def widened(self, sigma: float) -> ShiftPrior:
+        """Return the prior with an independent deviation added."""
+        return ShiftPrior(float(np.hypot(self.below, sigma)), float(np.hypot(self.above, sigma)))
+
+
+@dataclass(frozen=True)
 class Prior:
     """What is assumed before any sample.
 
-    `shift_sigma`: standard deviation of the shift about 0, 1/m. `network_sigma`: log error.
+    `shift`: of the shift. `network_sigma`: log error.
     """
 
-    shift_sigma: float
+    shift: ShiftPrior
     network_sigma: float
 
 
@@ -123,7 +141,9 @@ def refit(
     unit_q = middle(np.abs(q))
     q, y = q / unit_q, 1.0 / (z * unit_y)
     scale, shift = float(start[0]) * unit_q / unit_y, float(start[1]) / unit_y
-    prior_precision = (unit_y / prior.shift_sigma) ** 2
+    unit_prior = replace(
+        prior.shift, below=prior.shift.below / unit_y, above=prior.shift.above / unit_y
+    )
     inverse_y = 1.0 / y
     reach = REACH
     for _ in range(iterations):
@@ -132,7 +152,7 @@ def refit(
         weight = _weights(error, cut, samples.variance)
         information, gradient = _normal_equations(scale, shift, error, weight, inverse_y)
         factor, _ = _information_per_sample(samples, np.abs(error) < cut, seen, prior)
-        at_prior = _prior_precision_at(prior_precision, shift)
+        at_prior = _prior_precision_at(unit_prior, shift)
         a, b, c = information[0, 0] * factor, information[0, 1] * factor, information[1, 1]
         c = c * factor + at_prior
         g0, g1 = gradient[0] * factor, gradient[1] * factor + at_prior * shift
@@ -153,7 +173,7 @@ def refit(
         shift * unit_y,
         information * factor * np.outer(back, back),
         gradient * factor * back,
-        np.diag([0.0, _prior_precision_at(prior_precision, shift) / unit_y**2]),
+        np.diag([0.0, _prior_precision_at(unit_prior, shift) / unit_y**2]),
         error,
         weight,
         cut,
@@ -216,8 +236,9 @@ def _information_per_sample(
     return independent / samples.count / variance, float(np.sqrt(variance))
 
 
-def _prior_precision_at(precision: float, shift: float) -> float:
+def _prior_precision_at(prior: ShiftPrior, shift: float) -> float:
     """Return the precision of the prior at `shift`, reduced far beyond its deviation."""
+    precision = float(prior.sigma(shift)) ** -2
     return precision / (1.0 + precision * shift**2 / PRIOR_REACH**2)
 
 

@@ -10,19 +10,31 @@ import numpy.typing as npt
 from depth_anything_ros.core.types import FloatImage, Floats, Ints, Mask, ReferenceSamples
 from depth_anything_ros.metric.alignment.config import AlignmentConfig
 
-__all__ = ['BLOCKS_ALONG', 'GatedSamples', 'InverseDepthStats', 'gate', 'inverse_depth_stats']
+__all__ = [
+    'BLOCKS_ALONG',
+    'GatedSamples',
+    'InverseDepthStats',
+    'cell_px',
+    'gate',
+    'inverse_depth_stats',
+]
 
 
 BLOCKS_ALONG = 8
 """Blocks along the longer side of the image: 80 px of 640. Within one, errors are alike."""
 
-_CELL_PX = 16
+# A cell has this side, less in images with fewer than so many along the longer side.
+_CELL_PX, _CELLS_ALONG = 16, 20
 _MAX_SAMPLES = 4096
 _OCCLUSION_PX = 4
 _OCCLUSION_SLACK = 1.05
 # More samples than these cost time and add no information.
 _MANY = 16384
 _STATS_SIDE = 64
+# Least share of pixels that are sky, and how far above 0, in spreads, few pixels lie then: where
+# the network cuts off the far end, as many lie just above 0.
+_SKY_SHARE = 0.002
+_BESIDE_SKY = 0.02
 # Centre, a near and a far ring: a depth edge within 3 px shows in one of them.
 _RING = np.array(
     [(0, 0)] + [(du, dv) for r in (3, 1) for du in (-r, 0, r) for dv in (-r, 0, r) if du or dv],
@@ -32,12 +44,17 @@ _RING = np.array(
 
 @dataclass(frozen=True)
 class InverseDepthStats:
-    """Percentiles of the inverse depth where it is finite and not 0."""
+    """Percentiles of the inverse depth where it is finite and not 0, and its ends there."""
 
+    least: float
     p1: float
     median: float
+    p75: float
+    greatest: float
     spread: float
     """P95 - P5."""
+    sky: bool
+    """Whether pixels are 0 and stand apart from all others, as those of the sky do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,14 +95,19 @@ def inverse_depth_stats(inverse_depth: FloatImage) -> InverseDepthStats | None:
     """Return statistics of a grid of pixels; None where the output is 0 or constant."""
     rows = max(1, inverse_depth.shape[0] // _STATS_SIDE)
     columns = max(1, inverse_depth.shape[1] // _STATS_SIDE)
-    values = inverse_depth[::rows, ::columns]
-    values = values[np.isfinite(values) & (values != 0.0)]
+    finite = inverse_depth[::rows, ::columns]
+    finite = finite[np.isfinite(finite)]
+    values = finite[finite != 0.0]
     if values.size == 0:
         return None
-    p1, p5, p50, p95 = (float(value) for value in np.percentile(values, (1, 5, 50, 95)))
+    p1, p5, p50, p75, p95 = (float(value) for value in np.percentile(values, (1, 5, 50, 75, 95)))
     if not p95 - p5 > 1e-9 * max(abs(p5), abs(p95)):
         return None
-    return InverseDepthStats(p1, p50, p95 - p5)
+    zeros = finite.size - values.size
+    beside = np.count_nonzero(values < _BESIDE_SKY * (p95 - p5))
+    sky = zeros > _SKY_SHARE * finite.size and beside < 0.5 * zeros
+    least, greatest = float(values.min()), float(values.max())
+    return InverseDepthStats(least, p1, p50, p75, greatest, p95 - p5, sky)
 
 
 def gate(
@@ -94,7 +116,7 @@ def gate(
     stats: InverseDepthStats,
     config: AlignmentConfig,
 ) -> GatedSamples:
-    """Return at most one sample per cell of 16 px: the one of median depth.
+    """Return at most one sample per cell of `cell_px`: the one of median depth.
 
     Left out: what is not finite, outside the depth range or the image, beside a depth edge,
     behind a nearer point (for references with parallax), or where the network's output is 0.
@@ -119,6 +141,12 @@ def gate(
         block,
         (height, width),
     )
+
+
+def cell_px(shape: tuple[int, int]) -> int:
+    """Return the side of the cells that keep one sample each, for an image (height, width)."""
+    least = min(_CELL_PX, -(-max(shape) // _CELLS_ALONG))
+    return max(least, int(np.ceil(np.sqrt(shape[0] * shape[1] / _MAX_SAMPLES))))
 
 
 def _within(
@@ -169,7 +197,7 @@ def _in_front(u: Ints, v: Ints, depth: npt.NDArray[np.float32], width: int) -> M
 
 def _thinned(u: Ints, v: Ints, depth: npt.NDArray[np.float32], shape: tuple[int, int]) -> Ints:
     """Return the index of one sample per cell: that of median depth, duplicates counted once."""
-    side = max(_CELL_PX, int(np.ceil(np.sqrt(shape[0] * shape[1] / _MAX_SAMPLES))))
+    side = cell_px(shape)
     across = shape[1] // side + 1
     cell = (v // side * across + u // side).astype(np.uint64)
     place = (v % side * side + u % side).astype(np.uint64)

@@ -17,6 +17,7 @@ from depth_anything_ros.metric.alignment.robust_fit import (
     MAD,
     TUKEY,
     AffineFit,
+    ShiftPrior,
     inverse_2x2,
     middle,
 )
@@ -35,6 +36,8 @@ _UNKNOWN_CHANGE = 0.05
 # A wall that comes nearer looks like a change of gain: half of the change of level is uncertain.
 _MAP_DOUBT = 0.5
 _SHIFT_MEMORY_S = 10.0
+# Where nothing ties the shift to 0, its steps are those of this share of its deviation.
+_STEP_SHARE = 0.25
 _TINY = 1e-9
 
 _DRAWS = np.random.default_rng(7).integers(0, _COARSE[0] * _COARSE[1], (2, _PAIRS))
@@ -79,12 +82,13 @@ class ScaleState:
         elapsed_s: float,
         median: float,
         drift: float,
-        shift_sigma: float,
+        prior: ShiftPrior,
     ) -> ScaleState:
         """Return the state of a frame `elapsed_s` later, whose inverse depth has this `median`.
 
         `drift`: log change of the level per square root of a second. The shift is a first-order
-        Gauss-Markov process about 0 with the deviation `shift_sigma` (1/m).
+        Gauss-Markov process about 0 with the deviation of the `prior`. A wide one lengthens its
+        memory instead of its steps.
         """
         gain, offset = (frame_map.gain, frame_map.offset) if frame_map.certain else (1.0, 0.0)
         transfer = np.array([[gain, 0.0], [offset, 1.0]])
@@ -98,7 +102,10 @@ class ScaleState:
             change += _UNKNOWN_CHANGE**2
         elif level > 0.0 and before > 0.0:
             change += (_MAP_DOUBT * np.log(level / before)) ** 2
-        kept = float(np.exp(-elapsed_s / _SHIFT_MEMORY_S))
+        shift_sigma = float(prior.sigma(shift))
+        steps = max(prior.below, _STEP_SHARE * shift_sigma)
+        memory_s = _SHIFT_MEMORY_S * (shift_sigma / steps) ** 2
+        kept = float(np.exp(-elapsed_s / memory_s))
         shrink = np.diag([1.0, kept])
         aged = shrink @ (to_level @ covariance @ to_level.T) @ shrink
         aged += np.diag([change * level**2, (1.0 - kept**2) * shift_sigma**2])
@@ -136,6 +143,17 @@ class ScaleState:
         inverse = float(at @ self.mean)
         variance = max(float(at @ self.covariance @ at), 0.0)
         return float(np.sqrt(variance)) / inverse if inverse > 0.0 else float('inf')
+
+    def farthest(self, relative_sigma: float) -> float:
+        """Return the depth in metres up to which this state leaves no greater relative sigma."""
+        scale, shift = (float(value) for value in self.mean)
+        # The variance of ln(1 / z) at depth z is v' P v z^2 with v = ((1 / z - shift) / scale, 1).
+        slope, level = np.array([1.0, 0.0]) / scale, np.array([-shift / scale, 1.0])
+        constant = float(slope @ self.covariance @ slope) - relative_sigma**2
+        linear = 2.0 * float(slope @ self.covariance @ level)
+        square = max(float(level @ self.covariance @ level), 1e-12)
+        root = linear**2 - 4.0 * square * constant
+        return (float(np.sqrt(root)) - linear) / (2.0 * square) if root > 0.0 else 0.0
 
 
 def normalized_innovation(state: ScaleState, fit: AffineFit) -> float:

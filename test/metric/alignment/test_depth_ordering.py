@@ -21,10 +21,10 @@ SIZE = (640, 480)
 
 
 def wall(distance_m: float) -> FloatImage:
-    """A wall across the middle of a view whose borders stay where they are."""
+    """A wall across most of a view whose borders stay where they are."""
     depth = np.full((240, 320), 4.0, np.float32)
     depth[:, :60] = np.linspace(1.0, 4.0, 60, dtype=np.float32)
-    depth[60:180, 100:220] = distance_m
+    depth[20:220, 64:288] = distance_m
     return depth
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from depth_anything_ros.core.types import ReferenceSamples
-from depth_anything_ros.metric.alignment import ScaleAligner
+from depth_anything_ros.metric.alignment import AlignmentConfig, ScaleAligner
 from lab.claims.alignment_references import truth
 from lab.world.camera import depth_image, view_of
 from lab.world.degradation import degraded, sampled_reference
@@ -29,7 +29,8 @@ def test_a_region_of_outliers_is_flagged_and_scattered_ones_are_not(
             if clustered:
                 assert not found.accepted or found.warning
             else:
-                assert found.warning == ''
+                # The simulated network may err by more than twice the assumed error on a road.
+                assert found.warning in ('', *(['rough_fit'] if family == 'road' else []))
                 # Among 50 samples, outliers may hide for a frame which way the others go.
                 assert found.accepted or (count, found.reason) == (50, 'polarity_unobserved')
 
@@ -59,7 +60,7 @@ def test_a_plane_is_no_edge() -> None:
     reference = ReferenceSamples(
         u.astype(np.float32), v.astype(np.float32), 1.0 / inverse_depth[v, u]
     )
-    found = ScaleAligner().update(inverse_depth, reference, 0)
+    found = ScaleAligner(AlignmentConfig(refinement=False)).update(inverse_depth, reference, 0)
     sigma = found.sigma(inverse_depth) / found.metric_depth(inverse_depth)
     inside = slice(4, -4), slice(4, -4)
     assert float(sigma[inside].max()) < 1.5 * float(np.median(sigma))

@@ -89,7 +89,7 @@ def test_the_floor_is_found_however_the_camera_looks(pitch: int, roll: int, widt
     true = np.minimum(HEIGHT_M / fall, 6.0)
     true = np.where(side, np.minimum(0.67 * HEIGHT_M / fall, true), true).astype(np.float32)
     samples = samples_from_ground(HEIGHT_M, up, camera, Gate(max_depth_m=10.0), width // 40)
-    inverse_depth = degraded(true, Degradation(bias_sigma=0.03), 5)
+    inverse_depth = degraded(true, Degradation(error_sigma=0.03), 5)
     found = ScaleAligner(FLOOR).update(inverse_depth, samples, 0)
     assert found.reason == ''
     assert error(found.metric_depth(inverse_depth), true) < 0.1
@@ -101,15 +101,18 @@ def test_a_ground_that_falls_away_is_flagged() -> None:
     # From 2 m on it falls by 10 degrees.
     slope = np.tan(np.radians(10.0))
     falling = (HEIGHT_M - 2.0 * slope) / np.maximum(below - slope, 1e-6)
-    true = np.where(near < 2.0, near, np.minimum(falling, 12.0)[:, None]).astype(np.float32)
+    # Outdoors: without a sky in view, the shift that this looks like is as likely as any.
+    falling[: SHAPE[0] // 4] = np.inf
+    true = np.where(near < 2.0, near, np.minimum(falling, 40.0)[:, None]).astype(np.float32)
+    true[: SHAPE[0] // 4] = np.inf
     for seed in range(4):
-        inverse_depth = degraded(true, Degradation(bias_sigma=0.03), seed)
+        inverse_depth = degraded(true, Degradation(error_sigma=0.03), seed)
         found = ScaleAligner(FLOOR).update(inverse_depth, floor_samples(), 0)
         assert not found.accepted or found.warning
 
 
 def test_between_references_the_floors_bias_is_left_out_as_well() -> None:
-    inverse_depth = degraded(room(), Degradation(bias_sigma=0.02), 3)
+    inverse_depth = degraded(room(), Degradation(error_sigma=0.02), 3)
     aligner = ScaleAligner(FLOOR)
     told = aligner.update(inverse_depth, floor_samples(0.009), 0)
     aligner.follow(inverse_depth, 100_000_000)
@@ -144,7 +147,7 @@ def test_half_a_degree_of_tilt_is_within_sigma(tilt: float) -> None:
     true = room()
     within = []
     for seed in range(8):
-        inverse_depth = degraded(true, Degradation(bias_sigma=0.02), seed)
+        inverse_depth = degraded(true, Degradation(error_sigma=0.02), seed)
         found = ScaleAligner(FLOOR).update(inverse_depth, floor_samples(tilt), 0)
         off = np.abs(found.metric_depth(inverse_depth) - true) / found.sigma(inverse_depth)
         within.append(float(np.mean(off < 2.0)))
@@ -152,7 +155,7 @@ def test_half_a_degree_of_tilt_is_within_sigma(tilt: float) -> None:
 
 
 def test_what_all_samples_err_by_together_is_not_averaged_away() -> None:
-    inverse_depth = degraded(room(), Degradation(bias_sigma=0.02), 3)
+    inverse_depth = degraded(room(), Degradation(error_sigma=0.02), 3)
     exact = replace(floor_samples(), sigma_m=None)
     told = [
         ScaleAligner(FLOOR).update(inverse_depth, each, 0) for each in (floor_samples(), exact)

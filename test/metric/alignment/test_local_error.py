@@ -6,7 +6,7 @@ import pytest
 from depth_anything_ros.core.types import FloatImage, ReferenceKind, ReferenceSamples
 from depth_anything_ros.metric.alignment import AlignmentConfig
 from depth_anything_ros.metric.alignment.local_error import observed_error
-from depth_anything_ros.metric.alignment.robust_fit import AffineFit, Prior, refit
+from depth_anything_ros.metric.alignment.robust_fit import AffineFit, Prior, ShiftPrior, refit
 from depth_anything_ros.metric.alignment.sample_gate import GatedSamples, gate, inverse_depth_stats
 
 SHAPE = (240, 320)
@@ -22,7 +22,7 @@ def scan_row(wrong: FloatImage) -> tuple[GatedSamples, AffineFit]:
     stats = inverse_depth_stats(inverse_depth)
     assert stats is not None
     samples = gate(inverse_depth, row, stats, SCAN)
-    fit = refit(samples, np.array([1.0, 0.0]), Prior(0.01, 0.06))
+    fit = refit(samples, np.array([1.0, 0.0]), Prior(ShiftPrior(0.01, 0.01), 0.06))
     return samples, fit.at_state(np.array([1.0, 0.0]), samples)
 
 
