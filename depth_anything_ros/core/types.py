@@ -104,6 +104,7 @@ class ReferenceKind(str, Enum):
     POINT_CLOUD = 'point_cloud'
     LASER_SCAN = 'laser_scan'
     GROUND_PLANE = 'ground_plane'
+    ODOMETRY = 'odometry'
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,9 +113,11 @@ class ReferenceSamples:
 
     `u`, `v`: pixels of the full-resolution image, pixel centres on whole numbers. `depth_m`:
     depth along Z in metres. `sigma_m`: its standard deviation, where the sensor states one.
+    `repeated`: they are those of the samples before, seen again, and no new measurement.
     """
 
     u: npt.NDArray[np.float32]
     v: npt.NDArray[np.float32]
     depth_m: npt.NDArray[np.float32]
     sigma_m: npt.NDArray[np.float32] | None = None
+    repeated: bool = False

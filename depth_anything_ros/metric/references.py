@@ -26,7 +26,7 @@ from depth_anything_ros.metric.samples import (
     samples_from_points,
 )
 
-__all__ = ['DepthImage', 'Ground', 'Points', 'Reference', 'Scan']
+__all__ = ['DepthImage', 'Ground', 'Odometry', 'Points', 'Reference', 'Scan']
 
 Pose: TypeAlias = Transform | npt.NDArray[Any]
 """A Transform, or the homogeneous matrix (4, 4) of one."""
@@ -167,7 +167,29 @@ class Ground:
         return samples_from_ground(self.camera_height_m, np.asarray(self.up), camera, gate, stride)
 
 
-Reference: TypeAlias = DepthImage | Points | Scan | Ground
+@dataclass(frozen=True, eq=False)
+class Odometry:
+    """The pose of the camera's optical frame in a frame that does not jump, such as `odom`.
+
+    It has no samples by itself: `OdometryTracker` makes them of images and poses.
+    """
+
+    kind: ClassVar = ReferenceKind.ODOMETRY
+
+    odom_from_camera: Pose
+    stamp_ns: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise SettingError for what is no pose."""
+        _pose(self.odom_from_camera)
+
+    @property
+    def transform(self) -> Transform:
+        """Return `odom_from_camera` as a Transform."""
+        return _pose(self.odom_from_camera)
+
+
+Reference: TypeAlias = DepthImage | Points | Scan | Ground | Odometry
 """Whatever measures metric depth."""
 
 

@@ -28,6 +28,24 @@ _REASONS = {
     'random_weights': 'the network is untrained: its output is meaningless',
     'no_stamp': 'the image has the stamp 0, so no reference can be paired with it: fix its driver',
     'degenerate_network': "the network's output is constant or not finite",
+    'no_earlier_frame': 'no earlier image with odometry yet: drive on; check that images come at '
+    'least twice a second',
+    'too_few_tracks': 'too few points were followed from earlier images: more light and texture, '
+    'shorter exposure or more frames a second help',
+    'no_motion': 'odometry has not moved far enough since the images that share points with this '
+    'one: drive on, and check that odometry is published and moves',
+    'too_little_parallax': 'the image hardly changes beside the rotation: drive past nearer '
+    'things; if the robot does move, check the units of odometry',
+    'tracks_disagree': 'the points in the image do not move as a still world does: wait for '
+    'traffic to pass, and check the intrinsics, distortion and shutter of the camera',
+    'odometry_disagrees': 'the image moves in another direction than odometry: check the '
+    'extrinsics of the camera, the stamps, odometry.latency_s and slipping wheels',
+    'views_disagree': 'earlier images lead to different depths, as under slip or stamps apart: '
+    'check the wheels, the clocks and odometry.latency_s',
+    'pose_unsure': 'the turn between images is too uncertain for their baseline, as when turning '
+    'on the spot: drive straight on',
+    'height_disagrees': 'the ground by odometry is not as far below the camera as its height '
+    'says: check the wheels for slip, the scale of odometry and reference.camera_height_m',
 }
 
 

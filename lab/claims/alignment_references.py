@@ -222,7 +222,8 @@ ON_THE_WAY = tuple(each for each in REFERENCES if not each.name.endswith('pixels
 
 
 def _samples(u: Array, v: Array, z: Array, sigma: Array) -> ReferenceSamples:
-    return ReferenceSamples(*(np.asarray(each, np.float32) for each in (u, v, z, sigma)))
+    u, v, z, sigma = (np.asarray(each, np.float32) for each in (u, v, z, sigma))
+    return ReferenceSamples(u, v, z, sigma)
 
 
 def _visible(u: Array, v: Array, z: Array, sigma: Array, camera: Camera) -> ReferenceSamples:

@@ -15,7 +15,14 @@ import numpy.typing as npt
 from depth_anything_ros.core.geometry.lens import Lens
 from depth_anything_ros.core.types import Camera, FloatImage
 
-__all__ = ['Points', 'lengths_of', 'pixels_from_directions', 'points_along', 'rays_of']
+__all__ = [
+    'Points',
+    'directions_from_pixels',
+    'lengths_of',
+    'pixels_from_directions',
+    'points_along',
+    'rays_of',
+]
 
 Points = npt.NDArray[np.float32]
 """(N, 3) or (H, W, 3) float32: x, y, z in metres."""
@@ -66,3 +73,11 @@ def pixels_from_directions(
     u = shown_x * np.float32(camera.fx) + np.float32(camera.cx)
     v = shown_y * np.float32(camera.fy) + np.float32(camera.cy)
     return u, v
+
+
+def directions_from_pixels(
+    u: npt.NDArray[np.float64], v: npt.NDArray[np.float64], camera: Camera
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return x/z and y/z, float64 (N,), of pixels (N,); NaN where the lens shows nothing."""
+    x, y = (u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy
+    return _lens_of(camera).undistort(x, y)

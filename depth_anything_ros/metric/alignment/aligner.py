@@ -175,7 +175,7 @@ class ScaleAligner:
         found = self._described(fit, stamp_ns)
         if not self._fits(fit, found, stats):
             return replace(found, reason='poor_fit')
-        state = self._updated(fit)
+        state = self._updated(fit, samples.repeated)
         if state is None:
             return replace(found, reason='jump')
         shift_sigma = float(of_shift.sigma(state.mean[1]))
@@ -194,7 +194,9 @@ class ScaleAligner:
         seen = fit.at_state(state.mean, gated)
         refinement = None
         if config.refines:
-            refinement = refine(gated, seen, state.covariance, _ends(seen, stats, config))
+            refinement = refine(
+                gated, seen, state.covariance, _ends(seen, stats, config), bias.factor
+            )
         self._accepted = replace(
             found,
             held_out_abs_rel=self._held_out.measure(
@@ -212,7 +214,7 @@ class ScaleAligner:
         """Return the samples to be fitted, and the error that they share."""
         gated = gate(inverse_depth, samples, stats, self.config)
         if self.config.kind is not ReferenceKind.GROUND_PLANE or not gated.count:
-            return gated, Bias()
+            return gated, Bias(factor=self.config.scale_sigma)
         return gated.chosen(on_ground_plane(inverse_depth, gated)), shared_error(gated)
 
     def _fits(self, fit: AffineFit, found: Alignment, stats: InverseDepthStats) -> bool:
@@ -226,14 +228,17 @@ class ScaleAligner:
             and lower_confidence_bound(found.inlier_ratio, fit.weight.size) >= _INLIER_RATIO
         )
 
-    def _updated(self, fit: AffineFit) -> ScaleState | None:
-        """Return the state after this fit; None where the fit contradicts the one predicted."""
+    def _updated(self, fit: AffineFit, repeated: bool) -> ScaleState | None:
+        """Return the state after this fit; None where the fit contradicts the one predicted.
+
+        What is `repeated` contradicts it once, however often it is seen.
+        """
         if self._state is None:
             return ScaleState(fit.state, fit.covariance)
         limit = _SETTLED_NIS if self._jumps else _JUMP_NIS
         if normalized_innovation(self._state, fit) < limit:
             return self._state.update(fit)
-        self._jumps += 1
+        self._jumps += not repeated
         if self._jumps >= _JUMPS_BEFORE_RESET:
             self.reset()
         return None

@@ -37,6 +37,7 @@ KIND_RULES: dict[ReferenceKind, KindRules] = {
     ReferenceKind.POINT_CLOUD: KindRules(12, 8, parallax=True, covers_area=True, visible=True),
     ReferenceKind.LASER_SCAN: KindRules(6, 5, parallax=True, trust=0.65, visible=True),
     ReferenceKind.GROUND_PLANE: KindRules(12, 8),
+    ReferenceKind.ODOMETRY: KindRules(24, 16, covers_area=True, visible=True),
 }
 
 
@@ -44,17 +45,21 @@ KIND_RULES: dict[ReferenceKind, KindRules] = {
 class AlignmentConfig(AlignmentParameters):
     """The parameters of the alignment for samples of one `kind`.
 
-    Samples and aligned depth outside `min_depth_m` to `max_depth_m` are unknown.
+    Samples and aligned depth outside `min_depth_m` to `max_depth_m` are unknown. `scale_sigma`:
+    relative error that the depths of all samples of all frames share.
     """
 
     kind: ReferenceKind = ReferenceKind.POINT_CLOUD
     min_depth_m: float = 0.1
     max_depth_m: float = 80.0
+    scale_sigma: float = 0.0
 
     def __post_init__(self) -> None:
         """Raise SettingError for values that no alignment could satisfy."""
         for field in fields(self):
             value = getattr(self, field.name)
+            if field.name == 'scale_sigma' and value == 0.0:
+                continue
             if isinstance(value, float) and not (math.isfinite(value) and value > 0.0):
                 raise SettingError(f'{field.name} is {value}: it must be a finite number above 0')
         if self.min_depth_m >= self.max_depth_m:

@@ -93,12 +93,16 @@ class Refinement:
 
 
 def refine(
-    samples: GatedSamples, fit: AffineFit, covariance: Floats, ends: tuple[float, float]
+    samples: GatedSamples,
+    fit: AffineFit,
+    covariance: Floats,
+    ends: tuple[float, float],
+    shared: float = 0.0,
 ) -> Refinement:
     """Return the correction that the log errors of `fit` at the samples ask for.
 
     `covariance` (2, 2): of scale and shift. `ends`: the least and the greatest inverse depth of
-    the image, 1/m, both above 0.
+    the image, 1/m, both above 0. `shared`: relative error of all samples, which no residual shows.
     """
     level = fit.log_error - np.log(samples.depth_m)
     grids = _grids(samples.shape, ends)
@@ -130,7 +134,7 @@ def refine(
     return Refinement(
         grids[-1],
         np.clip(correction, -_GREATEST, _GREATEST).astype(np.float32),
-        np.maximum(variance, _LEAST_VARIANCE).astype(np.float32),
+        (np.maximum(variance, _LEAST_VARIANCE) + shared**2).astype(np.float32),
     )
 
 

@@ -1,0 +1,167 @@
+"""The motion between two views: odometry's, with rotation and direction refined on the tracks.
+
+Model: ray_then ~ rotation @ ray_now + inverse_depth * translation. The epipolar constraint does
+not see the length of the translation, which stays odometry's. Odometry and extrinsics err in the
+rotation and the direction by a degree or more, which would bend all depths; 100 tracks know
+better.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from depth_anything_ros.core.geometry.transforms import Transform
+from depth_anything_ros.core.types import Floats, Mask
+
+__all__ = ['Motion', 'OdometryNoise', 'View', 'angle_of', 'refined_motion']
+
+DIRECTION_SIGMA = float(np.radians(1.5))
+"""Of the direction of a translation, by the extrinsics and by wheels that slip sideways."""
+
+LEAST_PX, MOST_PX = 0.25, 1.0
+"""Least standard deviation of a track, and the one from which tracks disagree."""
+
+# The rotation between views t seconds apart errs by turn_sigma * sqrt(1 + t / 0.5).
+_TURN_S = 0.5
+# Independent errors in all tracks: lens and picture bend neighbours alike.
+_WORTH = 20.0
+_ITERATIONS = 6
+_CONVERGED = 1e-5
+_INLIER = 3.0
+_MAD = 1.4826
+
+
+@dataclass(frozen=True)
+class OdometryNoise:
+    """How odometry errs: standard deviations.
+
+    `latency_s`: of the time between the stamps of camera and odometry. `scale_sigma`: relative,
+    of all lengths alike. `position_sigma_m`, `turn_sigma_rad`: of the motion between two frames,
+    the turn of frames half a second apart.
+    """
+
+    latency_s: float = 0.05
+    scale_sigma: float = 0.02
+    position_sigma_m: float = 0.005
+    turn_sigma_rad: float = float(np.radians(0.4))
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One image: rays (TRACKS, 3) of its tracks, NaN where not seen, and odometry's pose.
+
+    `speed` in m/s. Rays of tracks that were lost since are NaN too.
+    """
+
+    stamp_ns: int
+    speed: float
+    odom_from_camera: Transform
+    rays: Floats
+
+    def then_from(self, now: View) -> Transform:
+        """Return the motion from the camera of `now` to the one of this view, by odometry."""
+        return self.odom_from_camera.inverse() @ now.odom_from_camera
+
+    def both(self, now: View) -> Mask:
+        """Return which tracks are seen in both views."""
+        return np.asarray(np.isfinite(self.rays[:, 0]) & np.isfinite(now.rays[:, 0]))
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """The refined motion between an earlier view and this one.
+
+    `rays` (TRACKS, 3) of the earlier view, `good` (TRACKS,) those that obey the epipolar
+    constraint, within `px` pixels. `covariance` (5, 5): of a turn (3) and of translations along
+    the rows of `side` (2, 3), metres. `deviation`: of rotation and direction from odometry's, in
+    standard deviations.
+    """
+
+    then_from_now: Transform
+    rays: Floats
+    good: Mask
+    px: float
+    covariance: Floats
+    side: Floats
+    deviation: float
+
+
+def angle_of(rotation: Floats) -> float:
+    """Return the angle of a rotation (3, 3) in radians."""
+    return float(np.linalg.norm(cv2.Rodrigues(rotation)[0]))
+
+
+def refined_motion(then: View, now: View, noise: OdometryNoise, focal_px: float) -> Motion:
+    """Return the most probable motion: reweighted Gauss-Newton on the epipolar errors."""
+    both = np.flatnonzero(then.both(now))
+    x, y = now.rays[both], then.rays[both]
+    odometry = then.then_from(now)
+    length = float(np.linalg.norm(odometry.translation))
+    rotation, unit = odometry.rotation, odometry.translation / length
+    elapsed_s = (now.stamp_ns - then.stamp_ns) * 1e-9
+    turn_sigma = noise.turn_sigma_rad * np.sqrt(1.0 + elapsed_s / _TURN_S)
+    aim_sigma = np.hypot(DIRECTION_SIGMA, noise.position_sigma_m / length)
+    prior = np.array([1.0 / turn_sigma**2] * 3 + [1.0 / aim_sigma**2] * 2)
+    for _ in range(_ITERATIONS):
+        error, norm = _epipolar_error(rotation, unit, x, y)
+        error *= focal_px
+        px = _spread(error)
+        side = np.linalg.svd(unit[None])[2][1:]
+        moves = [_cross(unit) @ rotation @ _cross(axis) for axis in np.eye(3)]
+        moves += [_cross(axis) @ rotation for axis in side]
+        rows = np.stack([((y @ move) * x).sum(axis=1) for move in moves], axis=1)
+        rows *= (focal_px / norm)[:, None]
+        weight = min(1.0, _WORTH / both.size) / px**2 / (1.0 + np.square(error / (2.0 * px)))
+        off = np.concatenate(
+            [
+                cv2.Rodrigues(odometry.rotation.T @ rotation)[0][:, 0],
+                side @ (unit - odometry.translation / length),
+            ]
+        )
+        information = (rows * weight[:, None]).T @ rows + np.diag(prior)
+        step = -np.linalg.solve(information, rows.T @ (weight * error) + prior * off)
+        rotation = rotation @ cv2.Rodrigues(step[:3])[0]
+        unit = unit + side.T @ step[3:]
+        unit = unit / np.linalg.norm(unit)
+        if np.abs(step).max() < _CONVERGED:
+            break
+    error = _epipolar_error(rotation, unit, x, y)[0] * focal_px
+    px = _spread(error)
+    good = np.zeros(len(now.rays), np.bool_)
+    good[both] = np.abs(error) < _INLIER * px
+    turned = angle_of(odometry.rotation.T @ rotation) / turn_sigma
+    aimed = float(np.linalg.norm(unit - odometry.translation / length)) / aim_sigma
+    return Motion(
+        Transform(rotation, unit * length),
+        then.rays,
+        good,
+        px,
+        np.linalg.inv(information),
+        length * side,
+        float(max(turned, aimed)),
+    )
+
+
+def _spread(error: Floats) -> float:
+    return max(_MAD * float(np.median(np.abs(error))), LEAST_PX)
+
+
+def _cross(x: Floats) -> Floats:
+    return np.array([[0.0, -x[2], x[1]], [x[2], 0.0, -x[0]], [-x[1], x[0], 0.0]])
+
+
+def _epipolar_error(
+    rotation: Floats, unit: Floats, now: Floats, then: Floats
+) -> tuple[Floats, Floats]:
+    """Return the error (n,) of then' E now as a distance in one image, and its norm.
+
+    Sampson's distance: Hartley and Zisserman, Multiple View Geometry, eq. 11.9.
+    """
+    essential = _cross(unit) @ rotation
+    a, b = now @ essential.T, then @ essential
+    norm = np.sqrt(0.5 * (a[:, 0] ** 2 + a[:, 1] ** 2 + b[:, 0] ** 2 + b[:, 1] ** 2))
+    norm = np.maximum(norm, 1e-9)
+    return (then * a).sum(axis=1) / norm, norm

@@ -1,0 +1,113 @@
+"""Corners followed from image to image (Lucas-Kanade)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.core.geometry.projection import (
+    directions_from_pixels,
+    pixels_from_directions,
+)
+from depth_anything_ros.core.types import Camera, Floats, Ints
+
+__all__ = ['TRACKS', 'Tracks']
+
+TRACKS = 400
+"""Slots for tracks: the index of one is the same in all images while it is followed."""
+
+# Tracks start at the best corner of a cell; so many cells lie along the longer side.
+_CELLS_ALONG = 27
+_LEAST_CORNER = 2e-5
+# Empty slots are filled when they are this share of all.
+_REFILL_SHARE = 0.15
+_BORDER_PX = 8
+_LOST_BORDER_PX = 4
+# Followed there and back, a track comes home this close.
+_BACK_PX = 0.7
+_MET_PX = 4
+_LUCAS_KANADE = {
+    'winSize': (17, 17),
+    'maxLevel': 3,
+    'criteria': (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 15, 0.02),
+    'minEigThreshold': 1e-3,
+}
+
+Grey = npt.NDArray[np.uint8]
+
+
+class Tracks:
+    """Pixels (TRACKS, 2) of the newest image, NaN in empty slots."""
+
+    def __init__(self, camera: Camera) -> None:
+        self._camera = camera
+        self.pixels = np.full((TRACKS, 2), np.nan, np.float32)
+        self._grey: Grey | None = None
+
+    @property
+    def rays(self) -> Floats:
+        """Return the directions (TRACKS, 3) with z = 1, NaN in empty slots."""
+        u, v = self.pixels.T.astype(np.float64)
+        x, y = directions_from_pixels(u, v, self._camera)
+        return np.stack([x, y, np.ones_like(x)], axis=1)
+
+    def follow(self, grey: Grey, rotation: Floats) -> Ints:
+        """Follow the tracks into the next image; return the slots that were lost.
+
+        `rotation` (3, 3) from the camera before to this one tells where to look first.
+        """
+        index = np.flatnonzero(np.isfinite(self.pixels[:, 0]))
+        if self._grey is None or not index.size:
+            return index[:0]
+        before = self.pixels[index][:, None]
+        guess = self._turned(self.rays[index] @ rotation.T)[:, None]
+        guess = np.where(np.isfinite(guess), guess, before)
+        flow = partial(cv2.calcOpticalFlowPyrLK, flags=cv2.OPTFLOW_USE_INITIAL_FLOW)
+        after, found, _ = flow(self._grey, grey, before, guess.copy(), **_LUCAS_KANADE)
+        start = before - guess + after
+        back, again, _ = flow(grey, self._grey, after, start, **_LUCAS_KANADE)
+        after, apart = after[:, 0], np.linalg.norm((back - before)[:, 0], axis=1)
+        kept = (found[:, 0] > 0) & (again[:, 0] > 0) & (apart < _BACK_PX)
+        last = np.array(grey.shape[::-1]) - _LOST_BORDER_PX - 1
+        kept &= ((after >= _LOST_BORDER_PX) & (after < last)).all(axis=1)
+        # Of tracks that met, one goes on.
+        place = np.where(kept[:, None], after, 0.0).astype(np.int64) // _MET_PX
+        cell = np.where(kept, place @ (1, grey.shape[1]), -1)
+        kept &= np.isin(np.arange(kept.size), np.unique(cell, return_index=True)[1])
+        self.pixels[index[kept]] = after[kept]
+        self.pixels[index[~kept]] = np.nan
+        return np.asarray(index[~kept])
+
+    def start(self, grey: Grey) -> None:
+        """Start tracks in cells of `grey` without one, and keep it for the next image."""
+        self._grey = grey
+        free = np.flatnonzero(np.isnan(self.pixels[:, 0]))
+        if free.size < _REFILL_SHARE * TRACKS:
+            return
+        height, width = grey.shape
+        side = max(_BORDER_PX, max(height, width) // _CELLS_ALONG)
+        rows, columns = height // side, width // side
+        score = cv2.cornerMinEigenVal(grey, 5)[: rows * side, : columns * side]
+        blocks = score.reshape(rows, side, columns, side).transpose(0, 2, 1, 3)
+        tiles = blocks.reshape(rows * columns, side * side)
+        cell, best = np.arange(rows * columns), tiles.argmax(axis=1)
+        value = tiles[cell, best]
+        u, v = cell % columns * side + best % side, cell // columns * side + best // side
+        taken = self.pixels[np.isfinite(self.pixels[:, 0])].astype(np.int64) // side
+        value[np.minimum(taken, (columns - 1, rows - 1)) @ (1, columns)] = 0.0
+        value[(u < _BORDER_PX) | (v < _BORDER_PX)] = 0.0
+        value[(u >= width - _BORDER_PX) | (v >= height - _BORDER_PX)] = 0.0
+        count = min(free.size, int(np.count_nonzero(value > _LEAST_CORNER)))
+        chosen = np.argsort(-value)[:count]
+        self.pixels[free[:count]] = np.stack([u, v], axis=1)[chosen]
+        self.pixels[~np.isfinite(self.rays[:, 0])] = np.nan
+
+    def _turned(self, rays: Floats) -> npt.NDArray[np.float32]:
+        """Return the pixels (n, 2) of directions (n, 3), NaN where the lens ends."""
+        x, y, z = rays.T.astype(np.float32)
+        with np.errstate(all='ignore'):
+            z = np.where(z > 0.1, z, np.float32('nan'))
+            return np.stack(pixels_from_directions(x / z, y / z, self._camera), axis=1)
