@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from depth_anything_ros.estimator.frame import Frame
     from depth_anything_ros.estimator.model import DepthModel, load
     from depth_anything_ros.estimator.stream import DepthStream
-    from depth_anything_ros.metric.references import DepthImage, Ground, Points, Scan
+    from depth_anything_ros.metric.references import DepthImage, Ground, Odometry, Points, Scan
 
 __version__ = '0.1.0'
 
@@ -38,6 +38,7 @@ __all__ = [
     'Frame',
     'FrameError',
     'Ground',
+    'Odometry',
     'Points',
     'Scan',
     'SettingError',
@@ -55,6 +56,7 @@ _HOMES = {
     'Frame': 'estimator.frame',
     'FrameError': 'core.errors',
     'Ground': 'metric.references',
+    'Odometry': 'metric.references',
     'Points': 'metric.references',
     'Scan': 'metric.references',
     'SettingError': 'core.errors',

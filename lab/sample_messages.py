@@ -116,6 +116,27 @@ class SampleMessages:
             np.zeros(0, np.float32),
         )
 
+    def odometry(self, stamp_ns: int, frame: str, child: str, pose: Transform) -> Any:
+        """Build a nav_msgs/Odometry of `child` in `frame`, without covariance and speed."""
+        place = self._make('geometry_msgs/msg/Point', *map(float, pose.translation))
+        turn = self._make('geometry_msgs/msg/Quaternion', *pose.quaternion)
+        still = self._make('geometry_msgs/msg/Vector3', 0.0, 0.0, 0.0)
+        return self._make(
+            'nav_msgs/msg/Odometry',
+            self.header(stamp_ns, frame),
+            child,
+            self._make(
+                'geometry_msgs/msg/PoseWithCovariance',
+                self._make('geometry_msgs/msg/Pose', place, turn),
+                np.zeros(36),
+            ),
+            self._make(
+                'geometry_msgs/msg/TwistWithCovariance',
+                self._make('geometry_msgs/msg/Twist', still, still),
+                np.zeros(36),
+            ),
+        )
+
     def transforms(self, stamp_ns: int, edges: list[tuple[str, str, Transform]]) -> Any:
         """Build a TFMessage from (parent, child, parent <- child)."""
         return self._make(

@@ -34,15 +34,24 @@ PARAMETERS = {
     'colormap': (str, 'Colormap of ~/relative/image_color (default spectral_r).'),
     'reference_type': (
         str,
-        'Metric reference: depth_image, point_cloud, laser_scan, range, ground_plane, none, or '
-        'auto = by the type of reference_topic (default auto).',
+        'Metric reference: depth_image, point_cloud, laser_scan, ground_plane, odometry, none, '
+        'or auto = by the type of reference_topic (default auto).',
+    ),
+    'fixed_frame': (
+        str,
+        'Odometry frame in tf, like odom: moves the reference to the stamp of the image, and is '
+        'all that reference_type:=odometry needs (default none).',
     ),
     'use_sim_time': (bool, 'Take the time from /clock (default false).'),
     'autostart': (bool, 'False leaves the transitions to a lifecycle manager (default true).'),
 }
 
 # Where an argument and its parameter differ.
-NAMES = {'colormap': 'color.map', 'reference_type': 'reference.type'}
+NAMES = {
+    'colormap': 'color.map',
+    'reference_type': 'reference.type',
+    'fixed_frame': 'reference.fixed_frame',
+}
 
 BESIDE = ('camera_info_topic', 'reference_topic')
 
@@ -58,7 +67,10 @@ OTHERS = {
         '/{camera}/image_raw for cameras with names).',
     ),
     'camera_info_topic': ('', "Topic of the camera_info ('' = camera_info beside the image)."),
-    'reference_topic': ('', 'Topic of the metric reference: depth image, cloud, scan or range.'),
+    'reference_topic': (
+        '',
+        'Topic of the metric reference: depth image, cloud, scan or odometry.',
+    ),
     'params_file': ('', 'YAML file of parameters; the arguments above win over it.'),
     'namespace': ('', 'Namespace of the node.'),
     'log_level': ('info', 'debug, info, warn, error or fatal.'),

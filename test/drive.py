@@ -7,6 +7,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
+from nav_msgs.msg import Odometry
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 
@@ -22,7 +23,7 @@ from lab.world.world import World
 
 IMAGE, INFO = '/camera/image_raw', '/camera/camera_info'
 DEPTH, DEPTH_INFO = '/depth_camera/depth/image_raw', '/depth_camera/depth/camera_info'
-LIDAR, SCAN = '/lidar/points', '/scan'
+LIDAR, SCAN, ODOM = '/lidar/points', '/scan', '/odom'
 
 TF, TF_STATIC = '/tf', '/tf_static'
 
@@ -33,6 +34,7 @@ _CLASSES: dict[str, Any] = {
     DEPTH_INFO: CameraInfo,
     LIDAR: PointCloud2,
     SCAN: LaserScan,
+    ODOM: Odometry,
 }
 try:
     from tf2_msgs.msg import TFMessage
@@ -68,6 +70,24 @@ class Drive:
         return made
 
     @cached_property
+    def odometry(self) -> list[tuple[str, str, Any]]:
+        """Wheel odometry without error at 50 Hz, up to half a second after the last image."""
+        start = self.world.base(0.0)
+        return [
+            (
+                ODOM,
+                'nav_msgs/msg/Odometry',
+                self._make.odometry(
+                    START_NS + time_ns,
+                    'odom',
+                    'base_footprint',
+                    start.inverse() @ self.world.base(min(time_ns * 1e-9, self.world.seconds)),
+                ),
+            )
+            for time_ns in range(0, round((self.world.seconds + 0.5) * 1e9), 20_000_000)
+        ]
+
+    @cached_property
     def truth(self) -> dict[int, np.ndarray]:
         """True depth of each image, by stamp."""
         return {
@@ -98,11 +118,18 @@ class Drive:
             LIDAR: rig.lidar.pose(),
             SCAN: rig.scan.pose(),
             'floor': IDENTITY,
+            ODOM: IDENTITY,
         }
         return extrinsics_text(optical(rig.camera.pose()).inverse() @ bodies[topic])
 
 
 @lru_cache(maxsize=4)
-def drive(family: str, seconds: float = 2.0, rate_hz: float = 10.0, seed: int = 3) -> Drive:
+def drive(
+    family: str,
+    seconds: float = 2.0,
+    rate_hz: float = 10.0,
+    seed: int = 3,
+    size: tuple[int, int] = (160, 120),
+) -> Drive:
     """A drive with small pictures; the same one for every test that asks for it."""
-    return Drive(World(family, seed, seconds, size=(160, 120)), rate_hz)
+    return Drive(World(family, seed, seconds, size=size), rate_hz)

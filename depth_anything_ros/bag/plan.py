@@ -117,7 +117,7 @@ def make_plan(
         CameraPlan(CameraTopics(image, options.camera_info, options.reference), prefix)
         for image, prefix in zip(images, _prefixes(images), strict=True)
     )
-    kinds = [used_topics(reader, x.topics, parameters.reference.type).kind for x in cameras]
+    kinds = [used_topics(reader, x.topics, parameters.reference).kind for x in cameras]
     metric_network = Checkpoint(parameters.checkpoint).max_depth_m is not None
     outputs = _outputs(options.outputs, metric_network or any(kinds))
     written = {camera.output(output) for camera in cameras for output in outputs}
@@ -154,7 +154,7 @@ def _outputs(names: tuple[str, ...], metric: bool) -> tuple[Output, ...]:
             if output.metric:
                 raise SettingError(
                     f"output '{output.name}' needs metres: name a reference topic (--reference), "
-                    'set reference.type to ground_plane, or take a metric checkpoint'
+                    'set reference.type to ground_plane or odometry, or take a metric checkpoint'
                 )
     return outputs
 

@@ -2,8 +2,10 @@
 
 Everything happens in the order in which it was recorded, as for a node that keeps up: an image is
 processed with what had been received by then, so a reference recorded after it is never used,
-however near its stamp. Only the first static transform of each frame is known from the start:
-/tf_static is latched, and a node that joins late receives it at once.
+however near its stamp. Odometry is the exception, as poses are interpolated: what was recorded
+within 0.1 s after an image is known by then, as in a node whose network takes that long. Only the
+first static transform of each frame is known from the start: /tf_static is latched, and a node
+that joins late receives it at once.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from depth_anything_ros.backends.base import DepthBackend, NetworkOutput
@@ -26,7 +29,7 @@ from depth_anything_ros.bag.reading import (
 )
 from depth_anything_ros.core.errors import DepthAnythingError, FrameError, SettingError
 from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
-from depth_anything_ros.core.parameters import Parameters
+from depth_anything_ros.core.parameters import Parameters, ReferenceParameters
 from depth_anything_ros.core.types import ReferenceKind
 from depth_anything_ros.estimator.frame import Frame
 from depth_anything_ros.estimator.stream import DepthStream
@@ -43,6 +46,9 @@ __all__ = ['BagReplay', 'CameraTopics', 'ReplayedImage', 'used_topics']
 
 _TF, _TF_STATIC = '/tf', '/tf_static'
 _TF_TYPE = 'tf2_msgs/msg/TFMessage'
+
+# A live node asks for the pose of an image once the network is done with it.
+_NETWORK_NS = 100_000_000
 
 # A publisher of bad messages may never send the same one twice.
 _MAX_NOTES = 10
@@ -105,7 +111,7 @@ class BagReplay:
         self._reader, self._parameters = reader, parameters
         self._transforms = TransformBuffer()
         self._scene = scene = SceneMessages(self._transforms)
-        used = used_topics(reader, topics, parameters.reference.type)
+        used = used_topics(reader, topics, parameters.reference)
         scene.kind = used.kind
         self._image = used.image
         self._max_pixels = round(parameters.max_image_megapixels * 1e6)
@@ -121,6 +127,10 @@ class BagReplay:
                 if topic:
                     self._listeners[topic].append(listener)
             self._listen_to_tf()
+        odometry = {used.reference or _TF} if used.kind is ReferenceKind.ODOMETRY else set()
+        self._early = frozenset(odometry.intersection(self._listeners))
+        self._ahead = _messages_of(reader.path, self._early)
+        self._next = next(self._ahead, None)
 
     @property
     def topics(self) -> frozenset[str]:
@@ -142,6 +152,11 @@ class BagReplay:
         """Process one message of the bag, of any topic; return the result of an image."""
         if message.topic == self._image:
             return self._process_image(message)
+        if message.topic not in self._early:
+            self._hear(message)
+        return None
+
+    def _hear(self, message: BagMessage) -> None:
         listeners = self._listeners.get(message.topic)
         if listeners:
             try:
@@ -150,7 +165,11 @@ class BagReplay:
                     listener(content)
             except DepthAnythingError as error:
                 self._add_note(str(error))
-        return None
+
+    def _hear_odometry(self, until_ns: int) -> None:
+        while self._next is not None and self._next.receive_ns <= until_ns:
+            self._hear(self._next)
+            self._next = next(self._ahead, None)
 
     def _listen_to_tf(self) -> None:
         for topic in (_TF, _TF_STATIC):
@@ -180,6 +199,7 @@ class BagReplay:
             self._add_note(f'transform on {_TF_STATIC if static else _TF} refused: {error}')
 
     def _process_image(self, message: BagMessage) -> ReplayedImage:
+        self._hear_odometry(message.receive_ns + _NETWORK_NS)
         info = self._scene.camera_info
         header = None
         try:
@@ -199,8 +219,15 @@ class BagReplay:
             self.notes.append(text)
 
 
-def used_topics(reader: BagReader, topics: CameraTopics, asked: str) -> UsedTopics:
-    """Return what BagReplay uses of `topics`, by the parameter reference.type, `asked`.
+def _messages_of(path: Path, topics: frozenset[str]) -> Iterator[BagMessage]:
+    """Read some topics of a bag beside whoever reads it already, perhaps on another thread."""
+    if topics:
+        with BagReader(path) as reader:
+            yield from reader.messages(topics)
+
+
+def used_topics(reader: BagReader, topics: CameraTopics, asked: ReferenceParameters) -> UsedTopics:
+    """Return what BagReplay uses of `topics`, as the reference parameters ask.
 
     SettingError for a topic that the bag lacks, or has with a type of no use.
     """
@@ -211,11 +238,12 @@ def used_topics(reader: BagReader, topics: CameraTopics, asked: str) -> UsedTopi
             f'topic {topics.image} of bag {reader.path} is {found}: name one of type Image or '
             'CompressedImage'
         )
+    by_tf = kind is ReferenceKind.ODOMETRY and asked.fixed_frame
     depth = kind is ReferenceKind.DEPTH_IMAGE
     return UsedTopics(
         topics.image,
         _info_topic(reader, topics.camera_info, topics.image),
-        topics.reference if kind in REFERENCE_TYPES.values() else '',
+        topics.reference if kind in REFERENCE_TYPES.values() and not by_tf else '',
         _info_topic(reader, '', topics.reference) if depth else '',
         kind,
     )
@@ -237,15 +265,25 @@ def _info_topic(reader: BagReader, named: str, image: str) -> str:
     return ''
 
 
-def _reference_kind(reader: BagReader, topic: str, asked: str) -> ReferenceKind | None:
+def _reference_kind(
+    reader: BagReader, topic: str, parameters: ReferenceParameters
+) -> ReferenceKind | None:
     """Return the kind of the reference, by the parameter reference.type and its topic's type."""
+    asked = parameters.type
     if asked == 'none':
         return None
     if asked == ReferenceKind.GROUND_PLANE.value:
         return ReferenceKind.GROUND_PLANE
+    if asked == ReferenceKind.ODOMETRY.value and parameters.fixed_frame:
+        return ReferenceKind.ODOMETRY
     if not topic:
         if asked == 'auto':
             return None
+        if asked == ReferenceKind.ODOMETRY.value:
+            raise SettingError(
+                'reference.type is odometry: set reference.fixed_frame to the odometry frame in '
+                'tf, or name a topic of type nav_msgs/msg/Odometry (--reference)'
+            )
         raise SettingError(
             f'reference.type is {asked}, and no reference topic is named: give --reference'
         )

@@ -63,6 +63,15 @@ class StampedRing(Generic[T]):
                 return None
             return best
 
+    def around(self, stamp_ns: int) -> tuple[Stamped[T] | None, Stamped[T] | None]:
+        """Return the newest value up to a stamp and the oldest from it on, None where none is."""
+        with self._lock:
+            at = self._first_from(stamp_ns)
+            after = self._items[at] if at < len(self._items) else None
+            if after is not None and after.stamp_ns == stamp_ns:
+                return after, after
+            return self._items[at - 1] if at else None, after
+
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:

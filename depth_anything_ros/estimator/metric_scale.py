@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 
+import cv2
 import numpy as np
 
 from depth_anything_ros.backends.base import BackendInfo, NetworkOutput
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.parameters import Parameters
-from depth_anything_ros.core.types import FloatImage, ReferenceKind
+from depth_anything_ros.core.types import (
+    BgrImage,
+    Camera,
+    FloatImage,
+    ReferenceKind,
+    ReferenceSamples,
+)
 from depth_anything_ros.estimator.scene import Scene
 from depth_anything_ros.metric.alignment import (
     Alignment,
@@ -17,6 +25,8 @@ from depth_anything_ros.metric.alignment import (
     LocalError,
     ScaleAligner,
 )
+from depth_anything_ros.metric.odometry import OdometryNoise, OdometryTracker, check_camera_height
+from depth_anything_ros.metric.references import Odometry
 from depth_anything_ros.metric.scale import NO_SCALE, Scale, reason_text
 
 __all__ = ['MetricScale']
@@ -35,6 +45,8 @@ class MetricScale:
         trained_m = info.weights.checkpoint.max_depth_m
         self._least = 0.0 if trained_m is None else 1.0 / (_UNSATURATED * trained_m)
         self._aligner = ScaleAligner()
+        self._tracker: OdometryTracker | None = None
+        self._tracked: tuple[Camera, OdometryNoise] | None = None
         self._used_ns: int | None = None
         self._reason, self._message = '', ''
 
@@ -45,9 +57,14 @@ class MetricScale:
         return np.where(inverse_depth > self._least, inverse_depth, np.float32(0.0))
 
     def update(
-        self, inverse_depth: FloatImage, stamp_ns: int, scene: Scene, parameters: Parameters
+        self,
+        inverse_depth: FloatImage,
+        bgr: BgrImage,
+        stamp_ns: int,
+        scene: Scene,
+        parameters: Parameters,
     ) -> Scale:
-        """Return what the metres of the frame with `inverse_depth` (H, W) rest on."""
+        """Return what the metres of the frame of `bgr` with `inverse_depth` (H, W) rest on."""
         if self._info.weights.random:
             return _without('random_weights')
         kind = scene.kind
@@ -63,13 +80,18 @@ class MetricScale:
             self._aligner = ScaleAligner(config)
         fit = None
         try:
-            fit = self._fit(inverse_depth, stamp_ns, scene, parameters)
+            fit = self._fit(inverse_depth, bgr, stamp_ns, scene, parameters)
         except FrameError as error:
             self._aligner.follow(inverse_depth, stamp_ns)
             self._reason, self._message = error.reason, str(error)
-        usable = self._aligner.current(stamp_ns)
         age_s = float('nan') if self._used_ns is None else (stamp_ns - self._used_ns) * 1e-9
         reason, message = self._reason, self._message
+        usable = self._aligner.current(stamp_ns)
+        if usable is not None and kind is ReferenceKind.ODOMETRY:
+            try:
+                _check_height(inverse_depth, usable, scene, parameters)
+            except FrameError as error:
+                usable, reason, message = None, error.reason, str(error)
         if usable is None:
             reason = reason or 'too_old'
             scale = Scale(None, '', reason, message or reason_text(reason), fit, age_s)
@@ -77,7 +99,12 @@ class MetricScale:
         return Scale(usable, 'reference', reason, message, fit, age_s)
 
     def _fit(
-        self, inverse_depth: FloatImage, stamp_ns: int, scene: Scene, parameters: Parameters
+        self,
+        inverse_depth: FloatImage,
+        bgr: BgrImage,
+        stamp_ns: int,
+        scene: Scene,
+        parameters: Parameters,
     ) -> Alignment | None:
         """Align with the reference of this frame; None where that was used before."""
         height, width = inverse_depth.shape
@@ -87,11 +114,34 @@ class MetricScale:
             self._aligner.follow(inverse_depth, stamp_ns)
             return None
         limits = parameters.reference
-        samples = reference.samples(camera, limits.min_depth_m, limits.max_depth_m)
+        if isinstance(reference, Odometry):
+            samples = self._track(reference, bgr, stamp_ns, camera, parameters)
+        else:
+            samples = reference.samples(camera, limits.min_depth_m, limits.max_depth_m)
         fit = self._aligner.update(inverse_depth, samples, stamp_ns)
         self._used_ns = stamp_ns if reference.stamp_ns is None else reference.stamp_ns
         self._reason, self._message = fit.reason, reason_text(fit.reason)
         return fit
+
+    def _track(
+        self,
+        odometry: Odometry,
+        bgr: BgrImage,
+        stamp_ns: int,
+        camera: Camera,
+        parameters: Parameters,
+    ) -> ReferenceSamples:
+        """Return samples by the motion of the camera; FrameError while there are none."""
+        noise = OdometryNoise(
+            parameters.odometry.latency_s,
+            parameters.odometry.scale_sigma,
+            parameters.odometry.position_sigma_m,
+            math.radians(parameters.odometry.turn_sigma_deg),
+        )
+        if self._tracker is None or self._tracked != (camera, noise):
+            self._tracker, self._tracked = OdometryTracker(camera, noise), (camera, noise)
+        grey = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), np.uint8)
+        return self._tracker.update(grey, stamp_ns, odometry.transform)
 
     def _by_training(self, scale: Scale, stamp_ns: int, parameters: Parameters) -> Scale:
         """Fall back to the metres that a metric checkpoint was trained for, unless refuted."""
@@ -114,6 +164,7 @@ class MetricScale:
 
     def _forget(self) -> None:
         self._aligner.reset()
+        self._tracker = None
         self._used_ns, self._reason, self._message = None, '', ''
 
 
@@ -121,11 +172,29 @@ def _without(reason: str) -> Scale:
     return Scale(None, '', reason, reason_text(reason))
 
 
+def _check_height(
+    inverse_depth: FloatImage, alignment: Alignment, scene: Scene, parameters: Parameters
+) -> None:
+    """Raise FrameError where metres contradict the known height of the camera."""
+    height_m = parameters.reference.camera_height_m
+    if not height_m:
+        return
+    try:
+        height, width = inverse_depth.shape
+        camera, up = scene.camera().scaled(width, height), scene.up()
+    except FrameError:
+        # Without the tilt nothing can be said.
+        return
+    check_camera_height(inverse_depth, alignment, camera, height_m, up)
+
+
 def _config(kind: ReferenceKind, parameters: Parameters) -> AlignmentConfig:
     reference = parameters.reference
+    by_odometry = kind is ReferenceKind.ODOMETRY
     return AlignmentConfig(
         kind,
         min_depth_m=reference.min_depth_m,
         max_depth_m=reference.max_depth_m,
+        scale_sigma=parameters.odometry.scale_sigma if by_odometry else 0.0,
         **asdict(parameters.alignment),
     )

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.geometry.transforms import Transform
-from depth_anything_ros.core.types import Camera, ReferenceKind
+from depth_anything_ros.core.types import Camera, Floats, ReferenceKind
 from depth_anything_ros.metric.references import Reference
 
 __all__ = ['NO_SCENE', 'ArrayScene', 'Scene']
@@ -29,6 +29,13 @@ class Scene(Protocol):
         """Return the reference of this image, None where it is the one stamped `used_ns` again.
 
         FrameError where there is none, or where it cannot be read.
+        """
+        ...
+
+    def up(self) -> Floats:
+        """Return the unit vector (3,) away from the ground in the optical frame.
+
+        FrameError where the tilt of the camera is not known.
         """
         ...
 
@@ -60,6 +67,11 @@ class ArrayScene:
         if used_ns is not None and self.given.stamp_ns == used_ns:
             return None
         return self.given
+
+    def up(self) -> Floats:
+        """Return the direction of z of the level frame; FrameError without one."""
+        up: Floats = self.level_from_camera('').rotation[2]
+        return up
 
     def level_from_camera(self, frame: str) -> Transform:
         """Return the pose that was given for every frame with z up; FrameError without one."""

@@ -112,7 +112,7 @@ class DepthStream:
             bounds = self._normalizer.update(inverse_depth, stamp_ns)
         with times.stage('align'):
             metric = self._scale.unsaturated(inverse_depth)
-            scale = self._scale.update(metric, stamp_ns, scene, parameters)
+            scale = self._scale.update(metric, bgr, stamp_ns, scene, parameters)
         return Frame(
             inverse_depth,
             bgr,

@@ -18,7 +18,7 @@ from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.messages.buffers import bytes_of, stored
 from depth_anything_ros.metric.cloud import Cloud
 
-__all__ = ['CloudWriter', 'points_from_cloud']
+__all__ = ['CloudWriter', 'points_from_cloud', 'sigma_from_cloud']
 
 MAX_POINTS = 50_000_000
 """Points beyond which a cloud is taken for a damaged message."""
@@ -26,6 +26,7 @@ MAX_POINTS = 50_000_000
 # By the constants of sensor_msgs/PointField.
 _TYPES = {1: 'i1', 2: 'u1', 3: 'i2', 4: 'u2', 5: 'i4', 6: 'u4', 7: 'f4', 8: 'f8'}
 _FLOAT32 = 7
+_COVARIANCE = ('cov_xx', 'cov_xy', 'cov_xz', 'cov_yy', 'cov_yz', 'cov_zz')
 
 
 def points_from_cloud(msg: Any) -> npt.NDArray[np.float32]:
@@ -35,6 +36,33 @@ def points_from_cloud(msg: Any) -> npt.NDArray[np.float32]:
     FrameError says what is wrong. The result lies column by column in memory, which is how
     projections read it.
     """
+    return _columns(msg, ('x', 'y', 'z')).T
+
+
+def sigma_from_cloud(
+    msg: Any, points: npt.NDArray[np.float32], origin: npt.NDArray[Any]
+) -> npt.NDArray[np.float32] | None:
+    """Return the standard deviation of each of `points` along its ray from `origin`, in metres.
+
+    By the field `sigma`, or by `cov_xx` to `cov_zz`, the upper half of a covariance; None in a
+    cloud without either, NaN where a value is negative or not finite.
+    """
+    names = {str(field.name) for field in msg.fields}
+    with np.errstate(invalid='ignore', divide='ignore', over='ignore'):
+        if 'sigma' in names:
+            sigma = _columns(msg, ('sigma',))[0]
+        elif names.issuperset(_COVARIANCE):
+            xx, xy, xz, yy, yz, zz = _columns(msg, _COVARIANCE)
+            x, y, z = (points - origin.astype(np.float32)).T
+            variance = x * (x * xx + 2.0 * (y * xy + z * xz)) + y * (y * yy + 2.0 * z * yz)
+            sigma = np.sqrt((variance + z * z * zz) / (x * x + y * y + z * z))
+        else:
+            return None
+        return np.where((sigma >= 0.0) & np.isfinite(sigma), sigma, np.float32(np.nan))
+
+
+def _columns(msg: Any, names: tuple[str, ...]) -> npt.NDArray[np.float32]:
+    """Return some fields of every point, float32 (fields, points)."""
     height, width = int(msg.height), int(msg.width)
     if height * width > MAX_POINTS:
         raise FrameError(
@@ -43,9 +71,9 @@ def points_from_cloud(msg: Any) -> npt.NDArray[np.float32]:
             'for a damaged message',
         )
     point_step, row_step = int(msg.point_step), int(msg.row_step)
-    fields = [_field(msg, name, point_step) for name in ('x', 'y', 'z')]
+    fields = [_field(msg, name, point_step) for name in names]
     if not height * width:
-        return np.empty((0, 3), np.float32)
+        return np.empty((len(names), 0), np.float32)
     if height == 1:
         # Of a single row the length is known, and not every driver says it.
         row_step = width * point_step
@@ -59,12 +87,12 @@ def points_from_cloud(msg: Any) -> npt.NDArray[np.float32]:
             'point_step to match what it sends',
         )
     # Only now, as a damaged message may promise far more points than it has.
-    columns = np.empty((3, height, width), np.float32)
+    columns = np.empty((len(names), height, width), np.float32)
     # A double beyond float32 becomes infinite, and is left out as such; a signalling NaN is a NaN.
     with np.errstate(over='ignore', invalid='ignore'):
         for column, (offset, kind) in zip(columns, fields, strict=True):
             column[:] = np.ndarray((height, width), kind, data, offset, (row_step, point_step))
-    return columns.reshape(3, height * width).T
+    return columns.reshape(len(names), height * width)
 
 
 def _field(msg: Any, name: str, point_step: int) -> tuple[int, str]:

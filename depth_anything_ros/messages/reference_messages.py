@@ -13,7 +13,7 @@ from depth_anything_ros.core.types import Camera, ReferenceKind
 from depth_anything_ros.messages.camera_info import camera_from_info
 from depth_anything_ros.messages.depth_images import depth_from_image
 from depth_anything_ros.messages.laser_scans import scan_from_message
-from depth_anything_ros.messages.point_clouds import points_from_cloud
+from depth_anything_ros.messages.point_clouds import points_from_cloud, sigma_from_cloud
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.metric.references import DepthImage, Points, Reference, Scan
 
@@ -23,6 +23,7 @@ REFERENCE_TYPES = {
     'sensor_msgs/msg/Image': ReferenceKind.DEPTH_IMAGE,
     'sensor_msgs/msg/PointCloud2': ReferenceKind.POINT_CLOUD,
     'sensor_msgs/msg/LaserScan': ReferenceKind.LASER_SCAN,
+    'nav_msgs/msg/Odometry': ReferenceKind.ODOMETRY,
 }
 """What each type of message is as a reference."""
 
@@ -63,8 +64,11 @@ def reference_from_message(
     """
     frame_id, stamp_ns = message.header.frame_id, ns_from_stamp(message.header.stamp)
     if kind is ReferenceKind.POINT_CLOUD:
-        points = points_from_cloud(message)
-        return Points(points, camera_from(frame_id, stamp_ns), stamp_ns=stamp_ns)
+        points, pose = points_from_cloud(message), camera_from(frame_id, stamp_ns)
+        sigma_m = sigma_from_cloud(message, points, pose.inverse().translation)
+        if sigma_m is not None:
+            points[np.isnan(sigma_m)] = np.nan
+        return Points(points, pose, sigma_m, stamp_ns)
     if kind is ReferenceKind.LASER_SCAN:
         scan = scan_from_message(message)
         pose = camera_from(frame_id, stamp_ns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from depth_anything_ros.core.errors import FrameError
@@ -9,13 +10,17 @@ from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer, T
 from depth_anything_ros.core.geometry.transforms import Transform, extrinsics_from_text
 from depth_anything_ros.core.pairing import Stamped, StampedRing
 from depth_anything_ros.core.parameters import Parameters
-from depth_anything_ros.core.types import Camera, ReferenceKind
+from depth_anything_ros.core.types import Camera, Floats, ReferenceKind
 from depth_anything_ros.messages.camera_info import camera_from_info
+from depth_anything_ros.messages.odometry import odometry_at
 from depth_anything_ros.messages.reference_messages import reference_from_message
 from depth_anything_ros.messages.stamps import ns_from_stamp
-from depth_anything_ros.metric.references import Ground, Reference
+from depth_anything_ros.metric.references import Ground, Odometry, Reference
 
 __all__ = ['MessageScene', 'SceneMessages']
+
+# Odometry is interpolated, and comes up to some hundred times in a second.
+_KEPT, _KEPT_ODOMETRY = 10, 1000
 
 
 class SceneMessages:
@@ -32,6 +37,8 @@ class SceneMessages:
         """The last CameraInfo of the image; None before the first."""
         self.reference_info: Any = None
         """The last CameraInfo beside a depth image as reference; None before the first."""
+        self.metres_wanted: Callable[[], bool] = lambda: True
+        """Whether somebody wants metres: where nobody does, odometry is not followed."""
         self._read: tuple[Any, tuple[int, int, bool], Camera] | None = None
 
     @property
@@ -42,10 +49,10 @@ class SceneMessages:
     @kind.setter
     def kind(self, kind: ReferenceKind | None) -> None:
         self._kind = kind
-        self._ring.clear()
+        self._ring = StampedRing(_KEPT_ODOMETRY if kind is ReferenceKind.ODOMETRY else _KEPT)
 
     def add_reference(self, message: Any) -> None:
-        """Keep one message of the reference; the newest ten stay."""
+        """Keep one message of the reference; the newest ten stay, of odometry 1000."""
         self._ring.add(ns_from_stamp(message.header.stamp), (self._kind, message))
 
     def clear(self) -> None:
@@ -75,6 +82,11 @@ class SceneMessages:
     ) -> Stamped[tuple[ReferenceKind | None, Any]] | None:
         """Return kind and message of the reference nearest to a stamp, within tolerance."""
         return self._ring.nearest(stamp_ns, round(tolerance_s * 1e9))
+
+    def around(self, stamp_ns: int) -> tuple[Any, Any]:
+        """Return the messages of the reference up to a stamp and from it on, None without one."""
+        before, after = self._ring.around(stamp_ns)
+        return before and before.value[1], after and after.value[1]
 
 
 class MessageScene:
@@ -111,6 +123,8 @@ class MessageScene:
         """
         if self.kind is ReferenceKind.GROUND_PLANE:
             return self._ground()
+        if self.kind is ReferenceKind.ODOMETRY:
+            return None if self._stamp_ns == used_ns else self._odometry()
         tolerance_s = self._parameters.reference.sync_tolerance_s
         late = self._messages.nearest(self._stamp_ns, tolerance_s)
         pairs = [pair for pair in (self._early, late) if pair is not None]
@@ -127,6 +141,10 @@ class MessageScene:
             kind, message, info, self._frame_id, self.camera(), self._camera_from
         )
 
+    def up(self) -> Floats:
+        """Return the unit vector away from the ground; FrameError where the tilt is unknown."""
+        return self._camera_from_ground().rotation[:, 2]
+
     def level_from_camera(self, frame: str) -> Transform:
         """Return the frame called `frame`, with z up, from the camera; FrameError if unknown."""
         return self._messages.transforms.lookup_through(
@@ -134,12 +152,34 @@ class MessageScene:
         )
 
     def _ground(self) -> Ground:
-        settings = self._parameters.reference
-        camera_from_ground = self._camera_from(settings.ground_frame, self._stamp_ns)
-        height_m = settings.camera_height_m
+        camera_from_ground = self._camera_from_ground()
+        height_m = self._parameters.reference.camera_height_m
         if not height_m:
             height_m = float(camera_from_ground.inverse().translation[2])
         return Ground(height_m, camera_from_ground.rotation[:, 2], self._stamp_ns)
+
+    def _camera_from_ground(self) -> Transform:
+        return self._camera_from(self._parameters.reference.ground_frame, self._stamp_ns)
+
+    def _odometry(self) -> Odometry:
+        """Return the pose of the camera by tf, or by the messages around the image."""
+        if not self._messages.metres_wanted():
+            raise FrameError(
+                'no_subscriber', 'odometry is followed while an output in metres has a subscriber'
+            )
+        settings = self._parameters.reference
+        if settings.fixed_frame:
+            self._require_frames(settings.fixed_frame)
+            odom_from_camera = self._messages.transforms.lookup(
+                settings.fixed_frame, self._frame_id, self._stamp_ns, extrapolate=False
+            )
+            return Odometry(odom_from_camera, self._stamp_ns)
+        if self._messages.nearest(self._stamp_ns, settings.sync_tolerance_s) is None:
+            raise FrameError('no_reference', self._why_unpaired(settings.sync_tolerance_s))
+        before, after = self._messages.around(self._stamp_ns)
+        odom_from_child = odometry_at(before, after, self._stamp_ns)
+        child_from_camera = self._camera_from(before.child_frame_id, self._stamp_ns).inverse()
+        return Odometry(odom_from_child @ child_from_camera, self._stamp_ns)
 
     def _camera_from(self, sensor_frame: str, sensor_ns: int) -> Transform:
         """Return the camera at the stamp of its image from a sensor at that of its message."""
@@ -147,15 +187,18 @@ class MessageScene:
         given = extrinsics_from_text(settings.extrinsics)
         if given is not None:
             return given
+        self._require_frames(sensor_frame)
+        return self._messages.transforms.lookup_through(
+            self._frame_id, self._stamp_ns, sensor_frame, sensor_ns, settings.fixed_frame
+        )
+
+    def _require_frames(self, sensor_frame: str) -> None:
         if not (self._frame_id and sensor_frame):
             which = 'reference' if self._frame_id else 'image'
             raise FrameError(
                 'no_frame_id',
                 f'the {which} has an empty frame_id: fix its driver, or set reference.extrinsics',
             )
-        return self._messages.transforms.lookup_through(
-            self._frame_id, self._stamp_ns, sensor_frame, sensor_ns, settings.fixed_frame
-        )
 
     def _why_unpaired(self, tolerance_s: float) -> str:
         any_time = self._messages.nearest(self._stamp_ns, 1e9)

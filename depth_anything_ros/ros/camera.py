@@ -65,6 +65,7 @@ class NodeCamera:
         self.stream: DepthStream | None = None
         prefix = f'{name}/' if name else ''
         self.outputs = Outputs(node, prefix)
+        self.messages.metres_wanted = self.outputs.metric_wanted
         self.reference = ReferenceInput(node, prefix, self.messages, need_transforms)
         self._node = node
         self._prefix = prefix
@@ -92,7 +93,7 @@ class NodeCamera:
         self._info_input = create_subscription(
             self._node, CameraInfo, f'{self._prefix}camera_info', SENSOR, self._receive_info
         )
-        self.reference.open(self.parameters.reference.type)
+        self.reference.open(self.parameters.reference)
 
     def close_inputs(self) -> None:
         """Unsubscribe; a frame still in the network is not published any more."""

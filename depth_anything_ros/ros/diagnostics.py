@@ -260,7 +260,8 @@ def _metric_verdict(now: Snapshot, camera: NodeCamera) -> Verdict:
         return Verdict(STALE, 'no image to align', values | _without_image(scale))
     why, code = problem or scale.message, problem or scale.reason
     if not scale.valid:
-        level = WARN if kind or problem else OK
+        asked = kind and scale.reason != 'no_subscriber'
+        level = WARN if asked or problem else OK
         return Verdict(level, f'no metric depth: {why}', values, code)
     if scale.reason and (kind or problem):
         kept = 'held' if scale.source == 'reference' else 'by its training alone'

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
+from depth_anything_ros.core.parameters import ReferenceParameters
 from depth_anything_ros.core.types import ReferenceKind
 from depth_anything_ros.messages.reference_messages import (
     REFERENCE_TYPES,
@@ -26,8 +28,13 @@ _MESSAGES = {
     ReferenceKind.DEPTH_IMAGE: Image,
     ReferenceKind.POINT_CLOUD: PointCloud2,
     ReferenceKind.LASER_SCAN: LaserScan,
+    ReferenceKind.ODOMETRY: Odometry,
 }
 _DISCOVERY_PERIOD_S = 0.5
+_NO_ODOMETRY = (
+    'reference.type is odometry: set reference.fixed_frame to the odometry frame in tf, or '
+    'publish nav_msgs/msg/Odometry on '
+)
 
 
 class ReferenceInput:
@@ -50,11 +57,13 @@ class ReferenceInput:
         self._need_transforms = need_transforms
         self._subscriptions: list[Subscription] = []
         self._timer: Any = None
+        self._fixed_frame = ''
         self._unusable: ReferenceKind | None = None
         self._trouble = ''
 
-    def open(self, kind: str) -> None:
-        """Subscribe; `kind` is the parameter reference.type."""
+    def open(self, parameters: ReferenceParameters) -> None:
+        """Subscribe by the parameters reference.type and, for odometry, fixed_frame."""
+        kind, self._fixed_frame = parameters.type, parameters.fixed_frame
         if kind == 'none':
             return
         if kind == 'auto':
@@ -90,6 +99,8 @@ class ReferenceInput:
             return self._trouble or self._undecided(needed)
         if kind is ReferenceKind.GROUND_PLANE:
             return ''
+        if kind is ReferenceKind.ODOMETRY:
+            return self._odometry_problem()
         return input_problem(self._node, self._subscriptions[0])
 
     def _discover(self) -> None:
@@ -112,10 +123,20 @@ class ReferenceInput:
     def _take(self, kind: ReferenceKind) -> None:
         self._need_transforms()
         self._messages.kind = kind
-        if kind in _MESSAGES:
+        by_tf = kind is ReferenceKind.ODOMETRY and self._fixed_frame
+        if kind in _MESSAGES and not by_tf:
             self._subscribe(_MESSAGES[kind], self._name, self._messages.add_reference)
         if kind is ReferenceKind.DEPTH_IMAGE:
             self._subscribe(CameraInfo, self._info_topic(), self._receive_info)
+
+    def _odometry_problem(self) -> str:
+        """Return why no pose of the camera can arrive; '' where tf has it, or something can."""
+        if not self._subscriptions:
+            return ''
+        problem = input_problem(self._node, self._subscriptions[0])
+        if problem and not self._node.count_publishers(self.topic):
+            return _NO_ODOMETRY + self.topic
+        return problem
 
     def _drop(self) -> None:
         self._messages.kind = None

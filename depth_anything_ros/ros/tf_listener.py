@@ -79,8 +79,11 @@ class Tf2Transforms(LiveTransforms):
         """Unsubscribe."""
         self._listener.unregister()
 
-    def lookup(self, target: str, source: str, stamp_ns: int) -> Transform:
+    def lookup(
+        self, target: str, source: str, stamp_ns: int, *, extrapolate: bool = True
+    ) -> Transform:
         """Return target_from_source at `stamp_ns`; see Transforms."""
+        limit_ns = _MAX_EXTRAPOLATION_NS if extrapolate else 0
         target, source = target.lstrip('/'), source.lstrip('/')
         if target == source:
             return IDENTITY
@@ -90,14 +93,14 @@ class Tf2Transforms(LiveTransforms):
             except self._tf2.ExtrapolationException:
                 newest_ns = self._buffer.get_latest_common_time(target, source).nanoseconds
                 late_ns = stamp_ns - newest_ns
-                if late_ns > _MAX_EXTRAPOLATION_NS:
+                if late_ns > limit_ns:
                     raise FrameError(
                         'transform_too_old',
                         f"the newest transforms from '{source}' to '{target}' are "
                         f'{late_ns * 1e-9:.3f} s older than the stamp asked for: is their '
                         'publisher running, and on the same clock?',
                     ) from None
-                if late_ns < -_MAX_EXTRAPOLATION_NS:
+                if late_ns < -limit_ns:
                     raise
                 return self._at(target, source, newest_ns)
         except self._tf2.ExtrapolationException as err:
@@ -123,10 +126,12 @@ class Tf2Transforms(LiveTransforms):
 class NoTransforms(TransformBuffer, LiveTransforms):
     """Without tf2_ros no transform is known, but that a frame is itself."""
 
-    def lookup(self, target: str, source: str, stamp_ns: int) -> Transform:
+    def lookup(
+        self, target: str, source: str, stamp_ns: int, *, extrapolate: bool = True
+    ) -> Transform:
         """Return the identity, or FrameError('no_transform') that says what to install."""
         try:
-            return super().lookup(target, source, stamp_ns)
+            return super().lookup(target, source, stamp_ns, extrapolate=extrapolate)
         except FrameError as err:
             raise FrameError(
                 err.reason,

@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from drive import DEPTH, DEPTH_INFO, IMAGE, INFO, LIDAR, SCAN, drive
+from drive import DEPTH, DEPTH_INFO, IMAGE, INFO, LIDAR, ODOM, SCAN, drive
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -463,4 +463,20 @@ def test_garbage_gives_no_metres(topic: str, value: float) -> None:
 def test_what_is_not_garbage_gives_metres() -> None:
     for topic in (DEPTH, LIDAR, SCAN):
         assert asked(topic, GOOD[topic], GOOD[INFO], GOOD[DEPTH_INFO]).scale.valid
-    assert set(KINDS.values()) == set(ReferenceKind) - {ReferenceKind.GROUND_PLANE}
+    others = {ReferenceKind.GROUND_PLANE, ReferenceKind.ODOMETRY}
+    assert set(KINDS.values()) == set(ReferenceKind) - others
+
+
+@given(data=st.data())
+@many(60)
+def test_no_odometry_costs_the_frame(data: st.DataObject) -> None:
+    messages = SceneMessages(TransformBuffer())
+    messages.kind, messages.camera_info = ReferenceKind.ODOMETRY, GOOD[INFO]
+    for *_, message in drive('room').odometry[:3]:
+        messages.add_reference(data.draw(st.just(message) | spoilt(message)))
+    parameters = parameters_from_flat({'reference.extrinsics': drive('room').extrinsics(ODOM)})
+    stamp_ns = ns_from_stamp(GOOD[IMAGE].header.stamp)
+    scene = MessageScene(messages, LENS, stamp_ns, (BGR.shape[1], BGR.shape[0]), parameters)
+    frame = DepthStream(BACKEND, parameters).process(BGR, stamp_ns, scene)
+    assert frame.depth_m is None
+    assert frame.scale.reason

@@ -21,9 +21,12 @@ class Transforms(ABC):
     """Whatever knows the transform between two frames."""
 
     @abstractmethod
-    def lookup(self, target: str, source: str, stamp_ns: int) -> Transform:
+    def lookup(
+        self, target: str, source: str, stamp_ns: int, *, extrapolate: bool = True
+    ) -> Transform:
         """Return target_from_source at `stamp_ns`.
 
+        Without `extrapolate` the nearest transform does not hold for 50 ms beyond the last one.
         FrameError: 'no_transform' where no chain joins the two, 'transform_too_old' or
         'transform_too_new' where one of its transforms is not known at that stamp.
         """
@@ -64,14 +67,14 @@ class _Track:
         expired = bisect.bisect_left(self.stamps, self.stamps[-1] - _KEEP_NS)
         del self.stamps[:expired], self.values[:expired]
 
-    def at(self, child: str, stamp_ns: int) -> Transform:
-        """Return parent_from_child at a stamp; FrameError too far beyond the first or last."""
+    def at(self, child: str, stamp_ns: int, limit_ns: int) -> Transform:
+        """Return parent_from_child; FrameError more than `limit_ns` beyond the first or last."""
         if self.static:
             return self.values[0]
         after = bisect.bisect_left(self.stamps, stamp_ns)
         if after == len(self.stamps):
             late_ns = stamp_ns - self.stamps[-1]
-            if late_ns > _MAX_EXTRAPOLATION_NS:
+            if late_ns > limit_ns:
                 raise FrameError(
                     'transform_too_old',
                     f"the newest transform from '{child}' to '{self.parent}' is "
@@ -81,7 +84,7 @@ class _Track:
             return self.values[-1]
         if after == 0:
             early_ns = self.stamps[0] - stamp_ns
-            if early_ns > _MAX_EXTRAPOLATION_NS:
+            if early_ns > limit_ns:
                 raise FrameError(
                     'transform_too_new',
                     f"the oldest transform from '{child}' to '{self.parent}' is "
@@ -142,8 +145,11 @@ class TransformBuffer(Transforms):
         with self._lock:
             self._forget_timed()
 
-    def lookup(self, target: str, source: str, stamp_ns: int) -> Transform:
+    def lookup(
+        self, target: str, source: str, stamp_ns: int, *, extrapolate: bool = True
+    ) -> Transform:
         """Return target_from_source at `stamp_ns`; see Transforms."""
+        limit_ns = _MAX_EXTRAPOLATION_NS if extrapolate else 0
         target, source = _name(target), _name(source)
         if target == source:
             return IDENTITY
@@ -152,8 +158,8 @@ class TransformBuffer(Transforms):
             shared = next((frame for frame in from_target if frame in from_source), None)
             if shared is None:
                 raise FrameError('no_transform', self._unconnected(target, source))
-            up = self._climb(from_target, shared, stamp_ns)
-            return up.inverse() @ self._climb(from_source, shared, stamp_ns)
+            up = self._climb(from_target, shared, stamp_ns, limit_ns)
+            return up.inverse() @ self._climb(from_source, shared, stamp_ns, limit_ns)
 
     def _chain(self, frame: str) -> list[str]:
         """Return `frame` and every frame above it."""
@@ -162,11 +168,11 @@ class TransformBuffer(Transforms):
             chain.append(track.parent)
         return chain
 
-    def _climb(self, chain: list[str], top: str, stamp_ns: int) -> Transform:
+    def _climb(self, chain: list[str], top: str, stamp_ns: int, limit_ns: int) -> Transform:
         """Return top_from_frame of the first frame in `chain`."""
         result = IDENTITY
         for frame in chain[: chain.index(top)]:
-            result = self._tracks[frame].at(frame, stamp_ns) @ result
+            result = self._tracks[frame].at(frame, stamp_ns, limit_ns) @ result
         return result
 
     def _forget_timed(self) -> None:

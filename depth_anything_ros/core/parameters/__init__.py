@@ -8,6 +8,7 @@ from depth_anything_ros.core.parameters.entries import Change, Entry, Value, fla
 from depth_anything_ros.core.parameters.metric import (
     AlignmentParameters,
     CloudParameters,
+    OdometryParameters,
     ReferenceParameters,
     ScanParameters,
 )
@@ -25,6 +26,7 @@ __all__ = [
     'CloudParameters',
     'DiagnosticsParameters',
     'Entry',
+    'OdometryParameters',
     'OverloadParameters',
     'Parameters',
     'ReferenceParameters',

@@ -12,6 +12,7 @@ __all__ = [
     'AlignmentParameters',
     'CloudParameters',
     'MetricParameters',
+    'OdometryParameters',
     'ReferenceParameters',
     'ScanParameters',
 ]
@@ -24,7 +25,8 @@ class ReferenceParameters:
     type: str = param(
         'auto',
         'What measures metric depth: auto takes the type of the topic reference; none publishes '
-        'relative depth only; ground_plane needs no topic, but the height of the camera.',
+        'relative depth only; ground_plane needs no topic, but the height of the camera; odometry '
+        'takes the motion of the camera, from tf where fixed_frame is set, else from the topic.',
         Change.INACTIVE,
         choices=('auto', 'none', *(kind.value for kind in ReferenceKind)),
     )
@@ -36,7 +38,8 @@ class ReferenceParameters:
     fixed_frame: str = param(
         '',
         'Frame at rest, like odom, through which the reference is moved from its stamp to the '
-        "image's; '' takes sensor and camera as rigidly mounted to each other.",
+        "image's; '' takes sensor and camera as rigidly mounted to each other. For odometry: the "
+        "frame in which tf has the camera's motion; '' takes it from the topic.",
     )
     min_depth_m: float = param(
         0.1, 'Metric depth and references below are unknown.', between=(0.001, 1000.0)
@@ -46,12 +49,14 @@ class ReferenceParameters:
     )
     camera_height_m: float = param(
         0.0,
-        'Height of the camera over the ground, for ground_plane; 0 takes that from tf.',
+        'Height of the camera over the ground, for ground_plane, where 0 takes that from tf; with '
+        'odometry it checks the metres, where 0 checks nothing.',
         between=(0.0, 100.0),
     )
     ground_frame: str = param(
         'base_footprint',
-        'Frame on the ground with z up, for ground_plane: gives the tilt of the camera.',
+        'Frame on the ground with z up, for ground_plane and camera_height_m: gives the tilt of '
+        'the camera.',
     )
     extrinsics: str = param(
         '',
@@ -126,6 +131,28 @@ class MetricParameters:
         0.2,
         'Standard deviation over depth of a metric checkpoint that no reference has corrected.',
         between=(0.001, 10.0),
+    )
+
+
+@dataclass(frozen=True)
+class OdometryParameters:
+    """How good the robot's odometry is, as a metric reference; standard deviations."""
+
+    latency_s: float = param(
+        0.05,
+        'Of the time between the stamps of image and odometry.',
+        between=(0.0, 1.0),
+    )
+    scale_sigma: float = param(
+        0.02,
+        'Of the lengths of odometry, as a share: common to all samples, so that none reduces it.',
+        between=(0.0, 0.5),
+    )
+    position_sigma_m: float = param(
+        0.005, 'Of a position, against one of a second before.', between=(0.0001, 1.0)
+    )
+    turn_sigma_deg: float = param(
+        0.4, 'Of a turn, in degrees, between frames half a second apart.', between=(0.01, 30.0)
     )
 
 

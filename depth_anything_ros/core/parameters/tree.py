@@ -12,6 +12,7 @@ from depth_anything_ros.core.parameters.metric import (
     AlignmentParameters,
     CloudParameters,
     MetricParameters,
+    OdometryParameters,
     ReferenceParameters,
     ScanParameters,
 )
@@ -229,6 +230,7 @@ class Parameters:
     reference: ReferenceParameters = field(default_factory=ReferenceParameters)
     alignment: AlignmentParameters = field(default_factory=AlignmentParameters)
     metric: MetricParameters = field(default_factory=MetricParameters)
+    odometry: OdometryParameters = field(default_factory=OdometryParameters)
     cloud: CloudParameters = field(default_factory=CloudParameters)
     scan: ScanParameters = field(default_factory=ScanParameters)
     overload: OverloadParameters = field(default_factory=OverloadParameters)
