@@ -26,6 +26,17 @@ def test_nearest_within_tolerance() -> None:
     assert ring.nearest(900 * MS, 100 * MS) is None
 
 
+def test_around_a_stamp_are_the_values_on_both_sides() -> None:
+    ring: StampedRing[str] = StampedRing(10)
+    assert ring.around(0) == (None, None)
+    for stamp, name in ((100, 'b'), (0, 'a'), (200, 'c')):
+        ring.add(stamp, name)
+    assert ring.around(150) == ((100, 'b'), (200, 'c'))
+    assert ring.around(100) == ((100, 'b'), (100, 'b'))
+    assert ring.around(-1) == (None, (0, 'a'))
+    assert ring.around(201) == ((200, 'c'), None)
+
+
 def test_the_oldest_go_and_equal_stamps_replace() -> None:
     ring: StampedRing[int] = StampedRing(3)
     for stamp in (5, 1, 4, 2, 3):

@@ -15,7 +15,11 @@ from hypothesis import strategies as st
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.parameters import CloudParameters
 from depth_anything_ros.core.types import Camera
-from depth_anything_ros.messages.point_clouds import CloudWriter, points_from_cloud
+from depth_anything_ros.messages.point_clouds import (
+    CloudWriter,
+    points_from_cloud,
+    sigma_from_cloud,
+)
 from depth_anything_ros.metric.cloud import Cloud, cloud_from_depth, compacted
 from lab.sample_messages import SampleMessages
 from lab.world.world import World
@@ -123,6 +127,42 @@ def test_every_layout(
     assert points.dtype == np.float32
     assert points.shape == (6, 3)
     assert np.array_equal(points, XYZ)
+
+
+def of_fields(**columns: list[float]) -> BagCloud:
+    """A cloud with these fields, float32."""
+    data = np.array([*columns.values()], np.float32).T
+    return BagCloud(
+        height=1,
+        width=len(data),
+        fields=[BagField(name, 4 * place, 7, 1) for place, name in enumerate(columns)],
+        point_step=4 * len(columns),
+        data=np.ascontiguousarray(data).view(np.uint8).ravel(),
+    )
+
+
+def sigma_of(cloud: BagCloud, origin: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> Any:
+    return sigma_from_cloud(cloud, points_from_cloud(cloud), np.array(origin))
+
+
+def test_sigma_is_a_field_of_its_own() -> None:
+    at = {'x': [1.0, 2.0, 3.0, 4.0], 'y': [0.0] * 4, 'z': [0.0] * 4}
+    found = sigma_of(of_fields(**at, sigma=[0.1, 0.0, -1.0, np.inf]))
+    assert np.allclose(found, [0.1, 0.0, np.nan, np.nan], equal_nan=True)
+    assert sigma_of(of_fields(**at)) is None
+    assert sigma_of(of_fields(**at, cov_xx=[1.0] * 4)) is None
+
+
+def test_a_covariance_counts_along_the_ray() -> None:
+    points = {'x': [3.0, 1.0], 'y': [4.0, 0.0], 'z': [0.0, 2.0]}
+    half = {'cov_xx': 0.04, 'cov_xy': 0.01, 'cov_xz': 0.0, 'cov_yy': 0.09, 'cov_yz': 0.02}
+    cloud = of_fields(**points, **{name: [v, v] for name, v in half.items()}, cov_zz=[0.25, 0.25])
+    whole = np.array([[0.04, 0.01, 0.0], [0.01, 0.09, 0.02], [0.0, 0.02, 0.25]])
+    for origin in ((0.0, 0.0, 0.0), (1.0, 1.0, -1.0)):
+        ray = np.array([[3.0, 4.0, 0.0], [1.0, 0.0, 2.0]]) - origin
+        ray /= np.linalg.norm(ray, axis=1, keepdims=True)
+        expected = np.sqrt(np.einsum('ni,ij,nj->n', ray, whole, ray))
+        assert np.allclose(sigma_of(cloud, origin), expected)
 
 
 def test_unknown_points_stay_in_their_place() -> None:

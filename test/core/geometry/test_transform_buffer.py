@@ -59,6 +59,17 @@ def test_beyond_the_ends_the_nearest_holds_for_the_bound_only() -> None:
     assert reason(buffer, 'odom', 'base', -50_000_001) == 'transform_too_new'
 
 
+def test_no_pose_is_guessed_where_none_may_be() -> None:
+    buffer = driving()
+    for stamp, x in ((0, 0.5), (2 * S + 1, 2.5), (5 * S, 5.5)):
+        found = buffer.lookup('odom', 'camera', stamp, extrapolate=False)
+        assert np.allclose(found.translation, [x, 0, 0])
+    for stamp, why in ((-1, 'transform_too_new'), (5 * S + 1, 'transform_too_old')):
+        with pytest.raises(FrameError) as caught:
+            buffer.lookup('odom', 'camera', stamp, extrapolate=False)
+        assert caught.value.reason == why
+
+
 def test_unconnected_and_unknown_frames_say_which() -> None:
     buffer = driving()
     buffer.put('island', 'palm', shift(1), static=True)
