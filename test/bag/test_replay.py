@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drive import DEPTH, DEPTH_INFO, IMAGE, INFO, LIDAR, SCAN, TRUTH, Drive, drive
+from drive import DEPTH, DEPTH_INFO, IMAGE, INFO, LIDAR, ODOM, SCAN, TRUTH, Drive, drive
 from written_bag import MAKE, write_bag
 
 from depth_anything_ros.bag.reading import BagReader
@@ -121,6 +121,61 @@ def test_the_same_again(bag: Path, room: Drive) -> None:
             assert (one_value is None) == (other_value is None)
             if one_value is not None:
                 assert one_value.tobytes() == other_value.tobytes()
+
+
+@pytest.fixture(scope='module')
+def road() -> Drive:
+    """1.2 s, of which odometry needs half a second to begin."""
+    return drive('road', 1.2, size=(320, 240))
+
+
+@pytest.fixture(scope='module')
+def driven(road: Drive, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bag with /odom as well, as late as a robot's."""
+    odometry = [(topic, stamp_of(each) + 5_000_000, each) for topic, _, each in road.odometry]
+    messages = sorted(recorded(road) + odometry, key=lambda item: item[1])
+    return write_bag(tmp_path_factory.mktemp('bags') / 'road', messages)
+
+
+@pytest.mark.parametrize('by', ['topic', 'auto', 'tf'])
+def test_odometry_gives_metres(driven: Path, road: Drive, by: str) -> None:
+    found = answers(
+        driven,
+        CameraTopics(IMAGE, reference='' if by == 'tf' else ODOM),
+        road.backend(),
+        reference__type='auto' if by == 'auto' else 'odometry',
+        reference__fixed_frame='odom' if by == 'tf' else '',
+    )
+    metric = [each for each in found if each.frame and each.frame.depth_m is not None]
+    assert len(metric) >= 4
+    assert np.median([error(each, road.truth) for each in metric]) < 0.12
+    first = found[0].frame
+    assert first is not None
+    assert first.reason == 'no_earlier_frame'
+
+
+@pytest.mark.parametrize('fixed_frame', ['', 'odom'])
+def test_odometry_by_tf_reads_no_topic(driven: Path, road: Drive, fixed_frame: str) -> None:
+    parameters = parameters_from_flat(
+        {'reference.type': 'odometry', 'reference.fixed_frame': fixed_frame}
+    )
+    with BagReader(driven) as reader:
+        replay = BagReplay(reader, CameraTopics(IMAGE, reference=ODOM), road.backend(), parameters)
+        assert replay.kind is ReferenceKind.ODOMETRY
+        heard = {IMAGE, INFO, '/tf', '/tf_static'}
+        assert replay.topics == heard | (set() if fixed_frame else {ODOM})
+
+
+def test_odometry_that_is_recorded_too_late_is_not_used(
+    tmp_path: Path, road: Drive, driven: Path
+) -> None:
+    with BagReader(driven) as reader:
+        messages = [(each.topic, each.receive_ns, each.read()) for each in reader.messages()]
+    late = write_bag(tmp_path / 'late', moved(messages, ODOM, 200_000_000))
+    topics = CameraTopics(IMAGE, reference=ODOM)
+    for each in answers(late, topics, road.backend()):
+        assert each.frame is not None
+        assert each.frame.reason in ('no_reference', 'transform_too_old')
 
 
 def moved(messages: Iterable[tuple[str, int, Any]], topic: str, late_ns: int) -> Messages:
@@ -258,6 +313,8 @@ def test_a_transform_that_is_refused_is_noted_once(room: Drive, tmp_path: Path) 
             'is a laser_scan .*: set reference.type',
         ),
         (CameraTopics(IMAGE), 'point_cloud', 'no reference topic is named: give --reference'),
+        (CameraTopics(IMAGE), 'odometry', 'set reference.fixed_frame to the odometry frame'),
+        (CameraTopics(IMAGE, reference=SCAN), 'odometry', 'is a laser_scan .*: set reference'),
     ],
 )
 def test_topics_that_cannot_be_used_are_named(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -56,6 +57,25 @@ def test_each_type_is_read_where_and_when_it_was_measured(topic: str, value: typ
     assert found.camera_from_sensor is IDENTITY
     assert found.stamp_ns == ns_from_stamp(message.header.stamp)
     assert asked == [(message.header.frame_id, found.stamp_ns)]
+
+
+def test_a_cloud_with_sigma_keeps_it_and_loses_points_without() -> None:
+    kind, message = first(LIDAR)
+    # Its intensity, float32, in the place of sigma.
+    fields = [deepcopy(each) for each in message.fields]
+    intensity = next(each for each in fields if each.name == 'intensity')
+    intensity.name = 'sigma'
+    data = message.data.copy()
+    at = intensity.offset
+    data[at : at + 4] = np.frombuffer(np.float32(np.nan).tobytes(), np.uint8)
+    found = read(kind, replace(message, fields=fields, data=data), None)
+    assert isinstance(found, Points)
+    assert found.sigma_m is not None
+    assert np.isnan(found.xyz[0]).all()
+    assert np.isfinite(found.xyz[1:]).all()
+    plain = read(kind, message, None)
+    assert isinstance(plain, Points)
+    assert plain.sigma_m is None
 
 
 def test_a_range_is_no_reference_and_the_message_says_what_is() -> None:

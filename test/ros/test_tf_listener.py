@@ -144,6 +144,18 @@ def test_moving_frames_are_interpolated(node: Node) -> None:
         assert at(robot, 'camera', 'lidar', 999 * S) == [-0.7, 0.3, 0]
 
 
+def test_no_pose_is_guessed_where_none_may_be(node: Node) -> None:
+    with heard_by(node) as robot:
+        tell_a_drive(robot)
+        lookup = robot.transforms.lookup
+        found = lookup('odom', 'camera', 101_330_000_000, extrapolate=False)
+        assert found.translation == pytest.approx([1.83, 0, 0])
+        assert lookup('odom', 'camera', 102_040_000_000).translation[0] == pytest.approx(2.5)
+        with pytest.raises(FrameError) as caught:
+            lookup('odom', 'camera', 102_040_000_000, extrapolate=False)
+        assert caught.value.reason == 'transform_too_old'
+
+
 def test_a_fixed_frame_makes_up_for_motion(node: Node) -> None:
     with heard_by(node) as robot:
         tell_a_drive(robot)
