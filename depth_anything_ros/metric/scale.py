@@ -36,10 +36,10 @@ _REASONS = {
     'one: drive on, and check that odometry is published and moves',
     'too_little_parallax': 'the image hardly changes beside the rotation: drive past nearer '
     'things; if the robot does move, check the units of odometry',
-    'tracks_disagree': 'the points in the image do not move as a still world does: wait for '
-    'traffic to pass, and check the intrinsics, distortion and shutter of the camera',
-    'odometry_disagrees': 'the image moves in another direction than odometry: check the '
-    'extrinsics of the camera, the stamps, odometry.latency_s and slipping wheels',
+    'tracks_disagree': 'the points in the image do not move as a still world does along the way '
+    'of odometry: wait for traffic to pass; check intrinsics, distortion and extrinsics',
+    'odometry_disagrees': 'the image turns or moves otherwise than odometry: check the stamps, '
+    'odometry.latency_s, odometry.turn_sigma_deg and the extrinsics of the camera',
     'views_disagree': 'earlier images lead to different depths, as under slip or stamps apart: '
     'check the wheels, the clocks and odometry.latency_s',
     'pose_unsure': 'the turn between images is too uncertain for their baseline, as when turning '

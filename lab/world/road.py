@@ -9,7 +9,7 @@ import numpy as np
 from lab.world.geometry import Array, Cylinder, Sphere, box, frustum
 from lab.world.scene import Light, Material, Pattern, Scene, Solid, pick, rgb, times
 
-__all__ = ['LanePath', 'road']
+__all__ = ['LanePath', 'lorry_ahead', 'road']
 
 _SPEED_M_S = 4.0
 _LANE_Y_M = -1.6
@@ -50,6 +50,12 @@ def road(seed: int, seconds: float = 6.0) -> Scene:
     solids += _traffic(random, drive_m)
     light = _daylight(random)
     return Scene('road', seed, tuple(solids), light, path, grain=0.010)
+
+
+def lorry_ahead(seed: int) -> list[Solid]:
+    """Return a lorry close ahead of the base, at its speed."""
+    random = np.random.default_rng([seed, 4])
+    return _lorry(random, np.array([random.uniform(8.5, 10.0), _LANE_Y_M, 0.0]), 0.0, _SPEED_M_S)
 
 
 def _daylight(random: np.random.Generator) -> Light:

@@ -192,18 +192,20 @@ class ScaleAligner:
         self._shift_sigma, self._bias = shift_sigma, bias
         found = replace(_with_state(found, unbiased, config), accepted=True)
         seen = fit.at_state(state.mean, gated)
-        refinement = None
+        refinement = local = None
         if config.refines:
             refinement = refine(
-                gated, seen, state.covariance, _ends(seen, stats, config), bias.factor
+                gated, seen, state.covariance, _ends(seen, stats, config), config.scale_sigma
             )
+        else:
+            local = observed_error(gated, seen, config.rules.trust, config.scale_sigma)
         self._accepted = replace(
             found,
             held_out_abs_rel=self._held_out.measure(
                 gated, fit, prior, _ends(fit, stats, config) if config.refines else None
             ),
             warning=warning,
-            local=observed_error(gated, seen, config.rules.trust) if refinement is None else None,
+            local=local,
             refinement=refinement,
         )
         return self._accepted

@@ -42,11 +42,14 @@ class LocalError:
     depth_variance: FloatImage = field(default_factory=lambda: np.zeros((1, 1), np.float32))
 
 
-def observed_error(samples: GatedSamples, fit: AffineFit, trust: float) -> LocalError:
+def observed_error(
+    samples: GatedSamples, fit: AffineFit, trust: float, shared: float = 0.0
+) -> LocalError:
     """Return the mean square log error by the inliers nearby, of which there is at least one.
 
     A Gaussian process through up to 64 of them (`correlation_at`, deviation `fit.sigma`) gets a
     share of `trust` (0 to 1), the global error the rest: alone it is overconfident beside samples.
+    `shared`: relative error of all samples, which none of them shows.
     """
     inlier = np.flatnonzero(fit.weight > 0.0)
     chosen = np.linspace(0, inlier.size - 1, min(inlier.size, _MOST_SAMPLES))
@@ -62,7 +65,7 @@ def observed_error(samples: GatedSamples, fit: AffineFit, trust: float) -> Local
     away = 1.0 - np.sum(share * reaching, axis=0)
     elsewhere = fit.sigma**2 * (1.0 - _ADAPTED * (1.0 - away))
     shown = np.square(fit.log_error[inlier] @ share) + fit.sigma**2 * away
-    variance = elsewhere + trust * (shown - elsewhere)
+    variance = elsewhere + trust * (shown - elsewhere) + (1.0 - away) * shared**2
     return LocalError(
         variance.reshape(rows, columns).astype(np.float32),
         away.reshape(rows, columns).astype(np.float32),

@@ -21,7 +21,7 @@ __all__ = ['Motion', 'OdometryNoise', 'View', 'angle_of', 'refined_motion']
 DIRECTION_SIGMA = float(np.radians(1.5))
 """Of the direction of a translation, by the extrinsics and by wheels that slip sideways."""
 
-LEAST_PX, MOST_PX = 0.25, 1.0
+LEAST_PX, MOST_PX = 0.25, 1.5
 """Least standard deviation of a track, and the one from which tracks disagree."""
 
 # The rotation between views t seconds apart errs by turn_sigma * sqrt(1 + t / 0.5).

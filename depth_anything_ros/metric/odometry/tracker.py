@@ -41,6 +41,7 @@ _LEAST_BASELINE_M = 0.04
 _SURE_BASELINE = 8.0
 # A quarter of the tracks move more than this, rotation taken out.
 _LEAST_PARALLAX_PX = 6.0
+_LEADING_UP = '', 'no_motion', 'too_few_tracks', 'too_little_parallax'
 _INLIER_SHARE = 0.6
 _MOST_DEVIATION = 4.0
 
@@ -152,29 +153,26 @@ class OdometryTracker:
 
     def _chosen(self, now: View) -> tuple[list[View], str]:
         """Return earlier views with a baseline, spread over all, and why there are not more."""
-        usable, reason = [], 'no_earlier_frame'
-        for view in self._views:
-            refused = self._refused(view, now)
-            if refused:
-                reason = refused
-            else:
-                usable.append(view)
+        refused = [self._refused(view, now) for view in self._views]
+        usable = [view for view, reason in zip(self._views, refused, strict=True) if not reason]
+        # Of several reasons, that of the view which came closest.
+        reason = max(refused, key=_LEADING_UP.index, default='no_earlier_frame')
         if len(usable) < _LEAST_USED:
-            return [], reason
+            return [], reason or 'no_motion'
         index = np.unique(np.linspace(0, len(usable) - 1, _USED).astype(int))
         return [usable[i] for i in index], reason
 
     def _refused(self, view: View, now: View) -> str:
         """Return why depths cannot be triangulated from this view, '' if they can."""
-        both = view.both(now)
-        if both.sum() < _LEAST_COMMON:
-            return 'too_few_tracks'
         motion = view.then_from(now)
         length = float(np.linalg.norm(motion.translation))
         late_m = self._noise.latency_s * max(view.speed, now.speed)
         doubt_m = float(np.hypot(self._noise.position_sigma_m, late_m))
         if length < max(_LEAST_BASELINE_M, _SURE_BASELINE * doubt_m):
             return 'no_motion'
+        both = view.both(now)
+        if both.sum() < _LEAST_COMMON:
+            return 'too_few_tracks'
         if _parallax(motion.rotation, view.rays[both], now.rays[both]) < (
             _LEAST_PARALLAX_PX / self._camera.fx
         ):
