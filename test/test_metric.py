@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from drive import DEPTH, DEPTH_INFO, IMAGE, INFO, LIDAR, SCAN, TF, TF_STATIC, Drive, drive
+from drive import DEPTH, DEPTH_INFO, IMAGE, INFO, LIDAR, ODOM, SCAN, TF, TF_STATIC, Drive, drive
 from lifecycle_msgs.msg import Transition
 from rclpy.qos import QoSProfile
 from rig import Rig, values_of
@@ -32,9 +32,9 @@ REFERENCE = '/sensor/data'
 NODE = '/depth_anything/'
 DEPTH_OUT, STATS = NODE + 'depth/image', NODE + 'frame_stats'
 RELATIVE = NODE + 'relative/image'
-TYPES = {DEPTH: 'depth_image', LIDAR: 'point_cloud', SCAN: 'laser_scan'}
+TYPES = {DEPTH: 'depth_image', LIDAR: 'point_cloud', SCAN: 'laser_scan', ODOM: 'odometry'}
 # Mean |error| / depth that the network's own errors leave.
-BOUNDS = {DEPTH: 0.09, LIDAR: 0.09, SCAN: 0.11, 'floor': 0.12}
+BOUNDS = {DEPTH: 0.09, LIDAR: 0.09, SCAN: 0.11, 'floor': 0.12, ODOM: 0.12}
 
 RELIABLE = QoSProfile(depth=100)
 
@@ -52,6 +52,7 @@ class Replay:
         rig.listen(DiagnosticArray, STATS)
         rig.until_state('active')
         self._around = rig.node._cameras[''].messages
+        self._sent = what.messages + (what.odometry if reference == ODOM else [])
 
     def run(self, change: Change | None = None, until: int = 10**9) -> None:
         """Send what is left up to image number `until`; `change(image, reference)` alters it.
@@ -75,8 +76,15 @@ class Replay:
 
     def _rest(self) -> Iterator[tuple[str, str, Any]]:
         if not hasattr(self, '_messages'):
-            self._messages = iter(self.drive.messages)
+            self._messages = iter(sorted(self._sent, key=self._sent_ns))
         return self._messages
+
+    def _sent_ns(self, item: tuple[str, str, Any]) -> int:
+        topic, _, message = item
+        first = message if hasattr(message, 'header') else message.transforms[0]
+        # The pose after an image is there before the network is done with it.
+        early = topic == ODOM or (topic == TF and len(self._sent) > len(self.drive.messages))
+        return ns_from_stamp(first.header.stamp) - early * 50_000_000
 
     def _inform(self, to: str, info: CameraInfo) -> None:
         """Send a camera_info until it is there; it says the same all the time."""
@@ -161,7 +169,8 @@ def replay(
     **parameters: Any,
 ) -> Iterator[Replay]:
     """A node with the erring network of a drive, and the drive to send."""
-    what = drive(family)
+    # Odometry needs half a second to begin, and more pixels to follow than a reference.
+    what = drive('road', 1.2, size=(320, 240)) if reference == ODOM else drive(family)
     backend = what.backend()
     monkeypatch.setattr('depth_anything_ros.node.load_backend', lambda _: backend)
     given: dict[str, Any] = {
@@ -204,6 +213,66 @@ def test_each_reference_gives_metric_depth(
         assert last['metric_source'] == 'reference'
         assert float(last['scale']) > 0.0
         run.rig.until(lambda: values_of(run.rig.status())['metric_valid'] == 'True')
+
+
+@pytest.mark.parametrize('kind', ['odometry', 'auto'])
+def test_odometry_gives_metres_while_somebody_wants_them(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    with replay(monkeypatch, ODOM, **{'reference.type': kind}) as run:
+        rig = run.rig
+        run.run()
+        got = depths(rig)
+        assert len(got) >= 4
+        errors = [abs_rel(depth, run.drive.truth[stamp]) for stamp, depth in got.items()]
+        assert np.median(errors) < BOUNDS[ODOM], errors
+        assert run.all_stats[0]['metric_reason'] == 'no_earlier_frame'
+        told = rig.received[NODE + 'status']
+        rig.until(lambda: any(values_of(each)['metric_valid'] == 'True' for each in told))
+
+
+def test_odometry_is_not_followed_where_nobody_wants_metres(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with replay(monkeypatch, ODOM) as run:
+        rig = run.rig
+        for each in [*rig.peer.subscriptions]:
+            if each.topic_name == DEPTH_OUT:
+                rig.peer.destroy_subscription(each)
+        rig.until(lambda: not rig.node._cameras[''].outputs.metric_wanted())
+        run.run(until=4)
+        assert {each['metric_reason'] for each in run.all_stats} == {'no_subscriber'}
+        rig.until(lambda: 'an output in metres' in alignment(rig).message)
+        assert alignment(rig).level == DiagnosticStatus.OK
+
+
+@pytest.mark.parametrize('fixed_frame', ['', 'odom'])
+def test_odometry_that_nobody_publishes_is_named_in_one_line(fixed_frame: str) -> None:
+    given = {'reference.type': 'odometry', 'reference.fixed_frame': fixed_frame}
+    with Rig(given, ['-r', f'reference:={REFERENCE}']) as rig:
+        rig.listen(Image, DEPTH_OUT)
+        rig.until_state('active')
+        subscribed = rig.node.count_subscribers(REFERENCE)
+        if fixed_frame:
+            # By tf alone no topic is subscribed to.
+            assert not subscribed
+            assert rig.node._cameras[''].reference.problem(needed=True) == ''
+        else:
+            assert subscribed == 1
+            rig.until(lambda: 'set reference.fixed_frame' in rig.status().message)
+            assert REFERENCE in rig.status().message
+
+
+def test_odometry_through_tf_gives_metres(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip('tf2_msgs', reason='tf2_msgs is not installed')
+    given = {'reference.extrinsics': '', 'reference.fixed_frame': 'odom'}
+    with replay(monkeypatch, ODOM, **given) as run:
+        run.reference = ''
+        run.run()
+        got = depths(run.rig)
+        assert len(got) >= 4
+        errors = [abs_rel(depth, run.drive.truth[stamp]) for stamp, depth in got.items()]
+        assert np.median(errors) < BOUNDS[ODOM], errors
 
 
 def test_every_metric_output_agrees_in_stamp_frame_size_and_geometry(
