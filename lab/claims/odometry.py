@@ -108,13 +108,17 @@ CASES = (
 
 @dataclass(frozen=True, eq=False)
 class DriveFrame:
-    """One image with what the network, odometry and the lidar say of it."""
+    """One image with what the network, odometry and the lidar say of it.
+
+    `up` (3,): away from the ground in the optical frame, by the extrinsics that odometry uses.
+    """
 
     stamp_ns: int
     grey: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
     depth_m: FloatImage
     inverse_depth: FloatImage
     odom_from_camera: Transform
+    up: Floats
     lidar: ReferenceSamples
 
 
@@ -122,10 +126,11 @@ class DriveFrame:
 class DriveRow:
     """One case over all its drives.
 
-    `metres`, `wrong`: shares of the frames. `abs_rel`, `with_lidar`, `oracle`: means over the
-    frames with metres. `worst`: the greatest ratio of AbsRel to that with the lidar of one drive.
-    `bias`: of depth. `within_1_sigma`, `within_2_sigma`: shares of the pixels. `reasons`: frames
-    without a sample by reason.
+    `metres`, `wrong`: shares of the frames. `abs_rel`, `with_lidar`, `lidar_unrefined` (by scale
+    and shift alone), `oracle` (the best of those): means over the frames with metres. `worst`: the
+    greatest ratio of AbsRel to that with the lidar of one drive. `bias`: of depth.
+    `within_1_sigma`, `within_2_sigma`: shares of the pixels. `ms_median`, `ms_p95`: of the
+    tracker. `reasons`: frames whose odometry was not used, by reason.
     """
 
     name: str
@@ -134,6 +139,7 @@ class DriveRow:
     metres: float
     abs_rel: float
     with_lidar: float
+    lidar_unrefined: float
     oracle: float
     worst: float
     bias: float
@@ -179,6 +185,7 @@ def drive_frames(case: Case, seed: int) -> Iterator[DriveFrame]:
             depth_m,
             degraded(depth_m, seed=seed, frame=number, objects=objects),
             odom @ base_from_camera,
+            base_from_camera.rotation.T @ np.array([0.0, 0.0, 1.0]),
             Points(xyz, camera_from_lidar).samples(camera, MIN_M, MAX_M),
         )
 
@@ -190,7 +197,7 @@ class _Drive:
     ms: list[float] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
     figures: list[tuple[float, ...]] = field(default_factory=list)
-    """AbsRel, that with the lidar, the oracle's, bias, shares within 1 and 2 sigma."""
+    """AbsRel, with the lidar, refined and not, the oracle's; bias; shares within 1 and 2 sigma."""
 
 
 def measured(case: Case, seed: int, frames: Iterator[DriveFrame]) -> _Drive:
@@ -201,7 +208,7 @@ def measured(case: Case, seed: int, frames: Iterator[DriveFrame]) -> _Drive:
     lidar = AlignmentConfig(ReferenceKind.POINT_CLOUD, min_depth_m=MIN_M, max_depth_m=MAX_M)
     odometry = replace(lidar, kind=ReferenceKind.ODOMETRY, scale_sigma=noise.scale_sigma)
     aligner, by_lidar = ScaleAligner(odometry), ScaleAligner(lidar)
-    up = (optical(world.rig.camera.pose()).rotation.T @ np.array([0.0, 0.0, 1.0])).astype(float)
+    plain = ScaleAligner(replace(lidar, refinement=False))
     done = _Drive()
     for frame in frames:
         # Of this thread alone: what else runs here does not count.
@@ -219,19 +226,21 @@ def measured(case: Case, seed: int, frames: Iterator[DriveFrame]) -> _Drive:
         if used is not None and case.height:
             try:
                 height_m = world.rig.camera.z_m
-                check_camera_height(frame.inverse_depth, used, world.camera, height_m, up)
+                check_camera_height(frame.inverse_depth, used, world.camera, height_m, frame.up)
             except FrameError as error:
                 reason, used = error.reason, None
-                aligner.reset()
         if reason:
             done.reasons[reason] += 1
-        by_lidar.update(frame.inverse_depth, frame.lidar, frame.stamp_ns)
+        beside = [
+            each.update(frame.inverse_depth, frame.lidar, frame.stamp_ns)
+            for each in (by_lidar, plain)
+        ]
         if used is not None:
-            done.figures.append(_figures(frame, used, by_lidar.current(frame.stamp_ns)))
+            done.figures.append(_figures(frame, used, beside))
     return done
 
 
-def _figures(frame: DriveFrame, used: Alignment, lidar: Alignment | None) -> tuple[float, ...]:
+def _figures(frame: DriveFrame, used: Alignment, beside: Sequence[Alignment]) -> tuple[float, ...]:
     with np.errstate(invalid='ignore'):
         judged = (frame.depth_m > MIN_M) & (frame.depth_m < MAX_M) & (frame.inverse_depth > 0.0)
     every = np.zeros_like(judged)
@@ -246,12 +255,9 @@ def _figures(frame: DriveFrame, used: Alignment, lidar: Alignment | None) -> tup
     with np.errstate(all='ignore'):
         best = 1.0 / (scale * frame.inverse_depth[judged] + shift)
         best = np.where((best > MIN_M) & (best < MAX_M), best, np.nan)
-    beside = float('nan')
-    if lidar is not None:
-        beside = _abs_rel(lidar.metric_depth(frame.inverse_depth)[judged], true)
     return (
         _abs_rel(depth, true),
-        beside,
+        *(_abs_rel(each.metric_depth(frame.inverse_depth)[judged], true) for each in beside),
         _abs_rel(best, true),
         float(np.median(depth[known] / true[known])),
         float(np.mean(off < 1.0)),
@@ -260,7 +266,14 @@ def _figures(frame: DriveFrame, used: Alignment, lidar: Alignment | None) -> tup
 
 
 def _abs_rel(depth: Floats | FloatImage, true: Floats) -> float:
-    return float(np.nanmean(np.abs(depth - true) / true))
+    relative = np.abs(depth - true) / true
+    return _mean(relative)
+
+
+def _mean(values: Floats) -> float:
+    """Return the mean of the finite values, NaN where there is none."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else float('nan')
 
 
 def run(
@@ -290,10 +303,10 @@ def _row(case: Case, drives: Sequence[_Drive]) -> DriveRow:
     times = [ms for drive in drives for ms in drive.ms]
     reasons = sum((drive.reasons for drive in drives), Counter[str]())
     all_of_them = [each for drive in drives for each in drive.figures]
-    figures = np.array(all_of_them or [(np.nan,) * 6])
-    means = [np.array(drive.figures).mean(axis=0) for drive in drives if drive.figures]
-    abs_rel, lidar, oracle, bias, one, two = (float(each) for each in figures.mean(axis=0))
-    wrong = (figures[:, 0] > _WRONG) & (figures[:, 0] > _WRONG_OVER_ORACLE * figures[:, 2])
+    figures = np.array(all_of_them or [(np.nan,) * 7])
+    means = [[*map(_mean, np.array(drive.figures).T)] for drive in drives if drive.figures]
+    abs_rel, lidar, plain, oracle, bias, one, two = map(_mean, figures.T)
+    wrong = (figures[:, 0] > _WRONG) & (figures[:, 0] > _WRONG_OVER_ORACLE * figures[:, 3])
     return DriveRow(
         case.name,
         len(drives),
@@ -301,6 +314,7 @@ def _row(case: Case, drives: Sequence[_Drive]) -> DriveRow:
         len(all_of_them) / frames,
         abs_rel,
         lidar,
+        plain,
         oracle,
         max((float(mean[0] / mean[1]) for mean in means), default=float('nan')),
         bias,

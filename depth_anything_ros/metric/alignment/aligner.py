@@ -195,10 +195,10 @@ class ScaleAligner:
         refinement = local = None
         if config.refines:
             refinement = refine(
-                gated, seen, state.covariance, _ends(seen, stats, config), config.scale_sigma
+                gated, seen, state.covariance, _ends(seen, stats, config), config.unseen_sigma
             )
         else:
-            local = observed_error(gated, seen, config.rules.trust, config.scale_sigma)
+            local = observed_error(gated, seen, config.rules.trust, config.unseen_sigma)
         self._accepted = replace(
             found,
             held_out_abs_rel=self._held_out.measure(

@@ -21,7 +21,8 @@ class KindRules:
     what the camera sees, so that local errors of the network can be corrected there. `trust`:
     that of `observed_error`; beside a row of samples little else is known. `visible`: it measures
     in many places what the camera sees, so that a region of outliers is a fault (on a ground
-    plane it is an object).
+    plane it is an object). `alike`: relative error that neighbouring samples share, which their
+    residuals do not show.
     """
 
     samples: int
@@ -30,6 +31,7 @@ class KindRules:
     covers_area: bool = False
     trust: float = 0.1
     visible: bool = False
+    alike: float = 0.0
 
 
 KIND_RULES: dict[ReferenceKind, KindRules] = {
@@ -37,7 +39,7 @@ KIND_RULES: dict[ReferenceKind, KindRules] = {
     ReferenceKind.POINT_CLOUD: KindRules(12, 8, parallax=True, covers_area=True, visible=True),
     ReferenceKind.LASER_SCAN: KindRules(6, 5, parallax=True, trust=0.65, visible=True),
     ReferenceKind.GROUND_PLANE: KindRules(12, 8),
-    ReferenceKind.ODOMETRY: KindRules(24, 16, covers_area=True, visible=True),
+    ReferenceKind.ODOMETRY: KindRules(24, 16, covers_area=True, visible=True, alike=0.03),
 }
 
 
@@ -72,6 +74,11 @@ class AlignmentConfig(AlignmentParameters):
     def rules(self) -> KindRules:
         """The rules of this kind of reference."""
         return KIND_RULES[self.kind]
+
+    @property
+    def unseen_sigma(self) -> float:
+        """Relative error of the samples that residuals do not show."""
+        return math.hypot(self.scale_sigma, self.rules.alike)
 
     @property
     def refines(self) -> bool:

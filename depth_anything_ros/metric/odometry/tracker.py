@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.geometry.transforms import Transform
+from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
 from depth_anything_ros.core.types import Camera, Floats, Mask, ReferenceSamples
 from depth_anything_ros.metric.odometry.motion import (
     MOST_PX,
@@ -38,7 +38,9 @@ _USED, _LEAST_USED = 4, 2
 _LEAST_COMMON = 40
 _LEAST_BASELINE_M = 0.04
 # Standard deviations that a baseline is long: an error of it is one of all depths.
-_SURE_BASELINE = 8.0
+_SURE_BASELINE = 14.0
+# Share of the speed that is taken to change within the latency; intervals that tell more.
+_UNEVEN, _INTERVALS = 0.3, 3
 # A quarter of the tracks move more than this, rotation taken out.
 _LEAST_PARALLAX_PX = 6.0
 _LEADING_UP = '', 'no_motion', 'too_few_tracks', 'too_little_parallax'
@@ -65,6 +67,7 @@ class OdometryTracker:
     def reset(self) -> None:
         """Forget all images."""
         self._views: deque[View] = deque(maxlen=_VIEWS)
+        self._velocities: deque[Floats] = deque(maxlen=_INTERVALS)
         self._tracks = Tracks(self._camera)
         self._newest: View | None = None
         self._given_at: Transform | None = None
@@ -84,15 +87,16 @@ class OdometryTracker:
         size = self._camera.width, self._camera.height
         if grey.shape[::-1] != size:
             grey = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
-        speed = 0.0
+        moved = IDENTITY
         if last is not None:
             moved = odom_from_camera.inverse() @ last.odom_from_camera
-            speed = float(np.linalg.norm(moved.translation)) / elapsed_s
-            lost = self._tracks.follow(grey, moved.rotation)
-            for view in self._views:
-                view.rays[lost] = np.nan
-        self._tracks.start(grey)
-        now = View(stamp_ns, speed, odom_from_camera, self._tracks.rays)
+            way = odom_from_camera.translation - last.odom_from_camera.translation
+            self._velocities.append(way / elapsed_s)
+        lost = self._tracks.follow(grey, moved.rotation)
+        for view in self._views:
+            view.rays[lost] = np.nan
+        velocities = np.array(self._velocities or [np.zeros(3)])
+        now = View(stamp_ns, velocities, odom_from_camera, self._tracks.rays)
         self._newest = now
         while self._views and (stamp_ns - self._views[0].stamp_ns) * 1e-9 > _MOST_AGE_S:
             self._views.popleft()
@@ -166,7 +170,7 @@ class OdometryTracker:
         """Return why depths cannot be triangulated from this view, '' if they can."""
         motion = view.then_from(now)
         length = float(np.linalg.norm(motion.translation))
-        late_m = self._noise.latency_s * max(view.speed, now.speed)
+        late_m = self._noise.latency_s * _change(view.velocities, now.velocities)
         doubt_m = float(np.hypot(self._noise.position_sigma_m, late_m))
         if length < max(_LEAST_BASELINE_M, _SURE_BASELINE * doubt_m):
             return 'no_motion'
@@ -187,11 +191,19 @@ def _apart(first: Transform, second: Transform) -> bool:
     return far or angle_of(moved.rotation) > _STEP_RAD
 
 
+def _change(then: Floats, now: Floats) -> float:
+    """Return how much the velocity may have changed: at an even one latency does not matter."""
+    change = np.linalg.norm(now[:, None] - then, axis=-1).max()
+    speed = np.linalg.norm(np.concatenate([then, now]), axis=-1).max()
+    return float(max(change, _UNEVEN * speed))
+
+
 def _parallax(rotation: Floats, then: Floats, now: Floats) -> float:
     """Return what a quarter of the rays move at least, rotation taken out."""
     turned = now @ rotation.T
     moved = turned[:, :2] / turned[:, 2:] - then[:, :2]
-    return float(np.percentile(np.hypot(*moved.T), 75))
+    least = int(0.75 * len(moved))
+    return float(np.partition(np.hypot(*moved.T), least)[least])
 
 
 def _check(found: Triangulation, kept: Mask) -> None:

@@ -21,10 +21,11 @@ TRACKS = 400
 
 # Tracks start at the best corner of a cell; so many cells lie along the longer side.
 _CELLS_ALONG = 27
+_LEAST_SIDE = 4
 _LEAST_CORNER = 2e-5
 # Empty slots are filled when they are this share of all.
 _REFILL_SHARE = 0.15
-_BORDER_PX = 8
+_BORDER_PX = 4
 _LOST_BORDER_PX = 4
 # Followed there and back, a track comes home this close.
 _BACK_PX = 0.7
@@ -55,24 +56,30 @@ class Tracks:
         return np.stack([x, y, np.ones_like(x)], axis=1)
 
     def follow(self, grey: Grey, rotation: Floats) -> Ints:
-        """Follow the tracks into the next image; return the slots that were lost.
+        """Follow the tracks into the next image, start others, return the slots that were lost.
 
         `rotation` (3, 3) from the camera before to this one tells where to look first.
         """
+        lost = self._follow(grey, rotation)
+        self._start(grey)
+        return lost
+
+    def _follow(self, grey: Grey, rotation: Floats) -> Ints:
         index = np.flatnonzero(np.isfinite(self.pixels[:, 0]))
-        if self._grey is None or not index.size:
+        last, self._grey = self._grey, grey
+        if last is None or not index.size:
             return index[:0]
         before = self.pixels[index][:, None]
         guess = self._turned(self.rays[index] @ rotation.T)[:, None]
         guess = np.where(np.isfinite(guess), guess, before)
         flow = partial(cv2.calcOpticalFlowPyrLK, flags=cv2.OPTFLOW_USE_INITIAL_FLOW)
-        after, found, _ = flow(self._grey, grey, before, guess.copy(), **_LUCAS_KANADE)
+        after, found, _ = flow(last, grey, before, guess.copy(), **_LUCAS_KANADE)
         start = before - guess + after
-        back, again, _ = flow(grey, self._grey, after, start, **_LUCAS_KANADE)
+        back, again, _ = flow(grey, last, after, start, **_LUCAS_KANADE)
         after, apart = after[:, 0], np.linalg.norm((back - before)[:, 0], axis=1)
         kept = (found[:, 0] > 0) & (again[:, 0] > 0) & (apart < _BACK_PX)
-        last = np.array(grey.shape[::-1]) - _LOST_BORDER_PX - 1
-        kept &= ((after >= _LOST_BORDER_PX) & (after < last)).all(axis=1)
+        end = np.array(grey.shape[::-1]) - _LOST_BORDER_PX - 1
+        kept &= ((after >= _LOST_BORDER_PX) & (after < end)).all(axis=1)
         # Of tracks that met, one goes on.
         place = np.where(kept[:, None], after, 0.0).astype(np.int64) // _MET_PX
         cell = np.where(kept, place @ (1, grey.shape[1]), -1)
@@ -81,28 +88,29 @@ class Tracks:
         self.pixels[index[~kept]] = np.nan
         return np.asarray(index[~kept])
 
-    def start(self, grey: Grey) -> None:
-        """Start tracks in cells of `grey` without one, and keep it for the next image."""
-        self._grey = grey
+    def _start(self, grey: Grey) -> None:
+        """Start tracks in cells of `grey` that have none."""
         free = np.flatnonzero(np.isnan(self.pixels[:, 0]))
         if free.size < _REFILL_SHARE * TRACKS:
             return
-        height, width = grey.shape
-        side = max(_BORDER_PX, max(height, width) // _CELLS_ALONG)
+        # At half the size: a track need not start at the pixel of the corner.
+        half = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        height, width = half.shape
+        side = max(_LEAST_SIDE, max(height, width) // _CELLS_ALONG)
         rows, columns = height // side, width // side
-        score = cv2.cornerMinEigenVal(grey, 5)[: rows * side, : columns * side]
+        score = cv2.cornerMinEigenVal(half, 3)[: rows * side, : columns * side]
         blocks = score.reshape(rows, side, columns, side).transpose(0, 2, 1, 3)
         tiles = blocks.reshape(rows * columns, side * side)
         cell, best = np.arange(rows * columns), tiles.argmax(axis=1)
         value = tiles[cell, best]
         u, v = cell % columns * side + best % side, cell // columns * side + best // side
-        taken = self.pixels[np.isfinite(self.pixels[:, 0])].astype(np.int64) // side
+        taken = self.pixels[np.isfinite(self.pixels[:, 0])].astype(np.int64) // (2 * side)
         value[np.minimum(taken, (columns - 1, rows - 1)) @ (1, columns)] = 0.0
         value[(u < _BORDER_PX) | (v < _BORDER_PX)] = 0.0
         value[(u >= width - _BORDER_PX) | (v >= height - _BORDER_PX)] = 0.0
         count = min(free.size, int(np.count_nonzero(value > _LEAST_CORNER)))
         chosen = np.argsort(-value)[:count]
-        self.pixels[free[:count]] = np.stack([u, v], axis=1)[chosen]
+        self.pixels[free[:count]] = 2.0 * np.stack([u, v], axis=1)[chosen] + 0.5
         self.pixels[~np.isfinite(self.rays[:, 0])] = np.nan
 
     def _turned(self, rays: Floats) -> npt.NDArray[np.float32]:
