@@ -1,7 +1,8 @@
 """The one list of parameters: names, types, defaults, ranges, descriptions, what may change when.
 
 ROS descriptors, config/depth.yaml and docs/parameters.md all come from the fields of
-`Parameters`. Units are part of a name: `_s` seconds, `_m` metres, `_rad` radians.
+`Parameters`. Units are part of a name: `_s` seconds, `_m` metres, `_rad` radians,
+`_deg` degrees.
 """
 
 from depth_anything_ros.core.parameters.entries import Change, Entry, Value, flatten
