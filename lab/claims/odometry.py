@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -22,7 +23,14 @@ from depth_anything_ros.cli.options import require_some
 from depth_anything_ros.cli.terminal import print_rows, progress
 from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
-from depth_anything_ros.core.types import FloatImage, Floats, ReferenceKind, ReferenceSamples
+from depth_anything_ros.core.types import (
+    BgrImage,
+    FloatImage,
+    Floats,
+    ReferenceKind,
+    ReferenceSamples,
+)
+from depth_anything_ros.estimator.model import load
 from depth_anything_ros.metric.alignment import Alignment, AlignmentConfig, ScaleAligner
 from depth_anything_ros.metric.odometry import OdometryNoise, OdometryTracker, check_camera_height
 from depth_anything_ros.metric.references import Points
@@ -50,6 +58,10 @@ _STEP = 4
 _WRONG, _WRONG_OVER_ORACLE = 0.15, 2.0
 
 _TURN = np.radians(40.0)
+
+
+Infer: TypeAlias = Callable[[BgrImage], FloatImage]
+"""From a picture to the inverse depth of a network."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +163,11 @@ class DriveRow:
     reasons: str
 
 
-def drive_frames(case: Case, seed: int) -> Iterator[DriveFrame]:
-    """Simulate one drive at 10 Hz; `seed` draws scene, errors and noise."""
+def drive_frames(case: Case, seed: int, infer: Infer | None = None) -> Iterator[DriveFrame]:
+    """Simulate one drive at 10 Hz; `seed` draws scene, errors and noise.
+
+    `infer`: a network to run on the pictures instead of simulating its errors.
+    """
     world = DriveWorld(case.drive.family, seed, drive=case.drive)
     camera, rig = world.camera, world.rig
     lidar_from_base = rig.lidar.pose().inverse()
@@ -176,14 +191,19 @@ def drive_frames(case: Case, seed: int) -> Iterator[DriveFrame]:
         view = view_of(scene, camera, world.camera_pose(at_s))
         depth_m = depth_image(view)
         objects = view.hits.solid.reshape(depth_m.shape).astype(np.int16)
+        bgr = render(scene, view, number)
+        if infer is None:
+            inverse_depth = degraded(depth_m, seed=seed, frame=number, objects=objects)
+        else:
+            inverse_depth = infer(bgr)
         points = world.cloud(at_s)
         xyz = np.stack([points['x'], points['y'], points['z']], axis=1)
         camera_from_lidar = (lidar_from_base @ optical(rig.camera.pose())).inverse()
         yield DriveFrame(
             round((100.0 + at_s) * 1e9),
-            np.asarray(cv2.cvtColor(render(scene, view, number), cv2.COLOR_BGR2GRAY), np.uint8),
+            np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), np.uint8),
             depth_m,
-            degraded(depth_m, seed=seed, frame=number, objects=objects),
+            inverse_depth,
             odom @ base_from_camera,
             base_from_camera.rotation.T @ np.array([0.0, 0.0, 1.0]),
             Points(xyz, camera_from_lidar).samples(camera, MIN_M, MAX_M),
@@ -279,9 +299,10 @@ def _mean(values: Floats) -> float:
 def run(
     cases: Sequence[Case] = CASES,
     seeds: Sequence[int] = range(FIRST_SEED, FIRST_SEED + 2),
+    infer: Infer | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[DriveRow]:
-    """Measure every case on a drive of each seed, on one thread."""
+    """Measure every case on a drive of each seed, on one thread; `infer` as for drive_frames."""
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     rows = []
@@ -289,7 +310,7 @@ def run(
         for number, case in enumerate(cases):
             drives = []
             for done, seed in enumerate(seeds, 1):
-                drives.append(measured(case, seed, drive_frames(case, seed)))
+                drives.append(measured(case, seed, drive_frames(case, seed, infer)))
                 if on_progress:
                     on_progress(number * len(seeds) + done, len(cases) * len(seeds))
             rows.append(_row(case, drives))
@@ -336,6 +357,9 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument(
         '--drives', default='', metavar='TEXT', help='only the cases whose names contain TEXT'
     )
+    parser.add_argument(
+        '--demo', action='store_true', help='the demo network instead of simulated errors'
+    )
     command.add_json(parser)
     return command.run(parser, args, _print)
 
@@ -346,8 +370,13 @@ def _print(options: argparse.Namespace) -> int:
     if not cases:
         names = ', '.join(case.name for case in CASES)
         raise SettingError(f"no drive is called '{options.drives}': choose one of {names}")
+    seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
     with progress('drive') as show:
-        rows = run(cases, range(FIRST_SEED, FIRST_SEED + options.seeds), show)
+        if options.demo:
+            with load('demo', threads=1) as model:
+                rows = run(cases, seeds, model.backend.infer, show)
+        else:
+            rows = run(cases, seeds, on_progress=show)
     return print_rows(rows, options.json)
 
 

@@ -129,6 +129,25 @@ def test_standing_after_a_drive_keeps_depths_and_marks_them_as_repeated() -> Non
     )
 
 
+def test_standing_keeps_depths_for_30_s_while_their_sigma_grows() -> None:
+    tracker = OdometryTracker(world(STRAIGHT).camera, OdometryNoise())
+    taken = frames(STRAIGHT)
+    relative, ended = [], ''
+    for number, frame in enumerate(taken + 40 * taken[-1:]):
+        extra = max(0, number - len(taken) + 1)
+        try:
+            given = tracker.update(frame.grey, (number + 8 * extra) * PERIOD_NS, frame.pose)
+        except FrameError as error:
+            ended = error.reason
+            continue
+        if extra:
+            assert given.sigma_m is not None
+            relative.append(float(np.median(given.sigma_m / given.depth_m)))
+    assert len(relative) * 0.9 == pytest.approx(30.0, abs=3.0)
+    assert ended == 'no_motion'
+    assert relative[0] < relative[-1] < 2.0 * relative[0]
+
+
 def test_turning_on_the_spot_gives_none() -> None:
     assert len(reasons(TURNING, frames(TURNING))) == len(frames(TURNING))
     assert 'pose_unsure' in reasons(TURNING, frames(TURNING))

@@ -28,6 +28,8 @@ LEAST_PX, MOST_PX = 0.25, 1.5
 _TURN_S = 0.5
 # Independent errors in all tracks: lens and picture bend neighbours alike.
 _WORTH = 20.0
+# Tracks creep by this in the square root of a second, even where nothing moves.
+_CREEP_PX = 0.1
 _ITERATIONS = 6
 _CONVERGED = 1e-5
 _INLIER = 3.0
@@ -130,7 +132,7 @@ def refined_motion(then: View, now: View, noise: OdometryNoise, focal_px: float)
         if np.abs(step).max() < _CONVERGED:
             break
     error = _epipolar_error(rotation, unit, x, y)[0] * focal_px
-    px = _spread(error)
+    px = float(np.hypot(_spread(error), _CREEP_PX * np.sqrt(elapsed_s)))
     good = np.zeros(len(now.rays), np.bool_)
     good[both] = np.abs(error) < _INLIER * px
     turned = angle_of(odometry.rotation.T @ rotation) / turn_sigma
