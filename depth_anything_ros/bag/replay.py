@@ -282,7 +282,8 @@ def _reference_kind(
         if asked == ReferenceKind.ODOMETRY.value:
             raise SettingError(
                 'reference.type is odometry: set reference.fixed_frame to the odometry frame in '
-                'tf, or name a topic of type nav_msgs/msg/Odometry (--reference)'
+                'tf (--set reference.fixed_frame=odom), or name a topic of type '
+                'nav_msgs/msg/Odometry (--reference)'
             )
         raise SettingError(
             f'reference.type is {asked}, and no reference topic is named: give --reference'

@@ -69,7 +69,7 @@ def add(bags: Verbs) -> None:
         '--jobs', type=int, default=1, help='bags at a time, each on --threads (default: 1)'
     )
     process.add_argument('--json', action='store_true', help='print the summary as JSON')
-    add_layered_parameters(process, (*NETWORK, 'reference.type', 'reference.fixed_frame'))
+    add_layered_parameters(process, (*NETWORK, 'reference.type'))
     process.set_defaults(verb=_process)
 
 
