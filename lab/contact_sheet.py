@@ -35,8 +35,8 @@ _LABEL_HEIGHT = 26
 _PAPER = 255
 
 
-def contact_sheet(bags: Mapping[Path, Path], columns: int, colormap: str) -> BgrImage:
-    """Draw `columns` moments of each bag that were processed, evenly spread.
+def contact_sheet(bags: Mapping[Path, Path], columns: int, colormap: str) -> BgrImage | None:
+    """Draw `columns` moments of each bag that were processed, evenly spread; None without any.
 
     `bags` maps a bag that was replayed to the one with the node's outputs. Metric and true depth
     are drawn as inverse depth between the same bounds, so equal colours are equal metres.
@@ -63,7 +63,7 @@ def contact_sheet(bags: Mapping[Path, Path], columns: int, colormap: str) -> Bgr
             ]
             for image, color, depth, truth in zip(*read, strict=True)
         ]
-    return _laid_out(tiles)
+    return _laid_out(tiles) if tiles else None
 
 
 def _times_ns(bag: Path, topic: str) -> set[int]:

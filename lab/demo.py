@@ -51,7 +51,8 @@ def drive(
 def show(out: Path, parameters: Parameters, rate_hz: float) -> int:
     """Replay the drives to the node and write a contact sheet of its outputs.
 
-    Return 0, or 1 if no depth came back. Raises DepthAnythingError if the node does not start.
+    Return 0, or 1 if no depth came back, or none in metres. Raises DepthAnythingError if the
+    node does not start.
     """
     pairs, path = _pairs(out), out / 'demo.png'
     result = replay(pairs, parameters)
@@ -60,6 +61,11 @@ def show(out: Path, parameters: Parameters, rate_hz: float) -> int:
         print('no depth came back', file=sys.stderr)
         return 1
     sheet = contact_sheet(pairs, _COLUMNS_PER_SCENE, parameters.color.map)
+    if sheet is None:
+        print(
+            'no metric depth came back: the machine is busy, give a lower --rate', file=sys.stderr
+        )
+        return 1
     if not cv2.imwrite(str(path), sheet):
         raise SettingError(f'{path} cannot be written: is the disk full?')
     print(f'\nlook at          {path}')

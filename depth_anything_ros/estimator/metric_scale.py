@@ -73,7 +73,7 @@ class MetricScale:
             return self._by_training(NO_SCALE, stamp_ns, parameters)
         if stamp_ns == 0:
             return self._by_training(_without('no_stamp'), stamp_ns, parameters)
-        config = _config(kind, parameters)
+        config = self._config(kind, parameters)
         if self.reset_requested or config != self._aligner.config:
             self.reset_requested = False
             self._forget()
@@ -162,6 +162,18 @@ class MetricScale:
         )
         return Scale(alignment, 'checkpoint', scale.reason, scale.message, scale.fit)
 
+    def _config(self, kind: ReferenceKind, parameters: Parameters) -> AlignmentConfig:
+        reference = parameters.reference
+        by_odometry = kind is ReferenceKind.ODOMETRY
+        return AlignmentConfig(
+            kind,
+            min_depth_m=reference.min_depth_m,
+            max_depth_m=reference.max_depth_m,
+            scale_sigma=parameters.odometry.scale_sigma if by_odometry else 0.0,
+            zero_is_infinite=self._info.output is NetworkOutput.METRES,
+            **asdict(parameters.alignment),
+        )
+
     def _forget(self) -> None:
         self._aligner.reset()
         self._tracker = None
@@ -186,15 +198,3 @@ def _check_height(
         # Without the tilt nothing can be said.
         return
     check_camera_height(inverse_depth, alignment, camera, height_m, up)
-
-
-def _config(kind: ReferenceKind, parameters: Parameters) -> AlignmentConfig:
-    reference = parameters.reference
-    by_odometry = kind is ReferenceKind.ODOMETRY
-    return AlignmentConfig(
-        kind,
-        min_depth_m=reference.min_depth_m,
-        max_depth_m=reference.max_depth_m,
-        scale_sigma=parameters.odometry.scale_sigma if by_odometry else 0.0,
-        **asdict(parameters.alignment),
-    )

@@ -285,10 +285,10 @@ def test_any_message_gives_its_value_or_a_frame_error(name: str, data: st.DataOb
     assert time.thread_time() - start_s < MOST_S
 
 
-@given(picture=st.sampled_from([each.tobytes() for each in PICTURES]), data=st.data())
+@given(data=st.sampled_from([each.tobytes() for each in PICTURES]).flatmap(bytes_like))
 @many(200)
-def test_any_picture_is_decoded_or_refused(picture: bytes, data: st.DataObject) -> None:
-    message = replace(COMPRESSED, format='', data=data.draw(bytes_like(picture)))
+def test_any_picture_is_decoded_or_refused(data: Any) -> None:
+    message = replace(COMPRESSED, format='', data=data)
     header = read_header(bytes(message.data))
     start_s = time.thread_time()
     try:

@@ -134,7 +134,7 @@ class ScaleAligner:
             frame_map = fit_frame_map(self._grid, grid)
             scale = float(self._state.mean[0]) * (frame_map.gain if frame_map.certain else 1.0)
             level = float(self._state.mean @ np.array([_level_at(stats), 1.0]))
-            of_shift = _shift_prior(scale, level, stats, self.config.shift_share)
+            of_shift = _shift_prior(scale, level, stats, self.config)
             self._shift_sigma = float(of_shift.sigma(self._state.mean[1]))
             self._state = self._state.predict(
                 frame_map,
@@ -166,7 +166,7 @@ class ScaleAligner:
             return self._refused('polarity_unobserved', stamp_ns)
         level = 1.0 / middle(gated.depth_m)
         scale = level / middle(np.abs(gated.inverse_depth))
-        of_shift = _shift_prior(scale, level, stats, config.shift_share)
+        of_shift = _shift_prior(scale, level, stats, config)
         prior = Prior(of_shift.widened(bias.shift), config.network_sigma)
         predicted = None if self._state is None else self._state.mean
         fit, reason = fit_affine(gated, stats, prior, predicted)
@@ -183,10 +183,11 @@ class ScaleAligner:
         if unbiased.relative_sigma(stats.p75) > config.max_relative_sigma:
             return replace(found, reason='unobservable_slope')
         warning = warning_about(gated, fit, prior, config.rules.visible)
-        if warning:
+        if warning and stats.sky:
+            # Without a sky a shift of 0 is no likelier than others.
             state = state.with_shift_doubted(_level_at(stats))
             unbiased = state.without(bias, shift_sigma)
-        elif not self._ordering.known:
+        elif not (warning or self._ordering.known):
             warning = 'polarity_assumed'
         self._state, self._jumps = state, 0
         self._shift_sigma, self._bias = shift_sigma, bias
@@ -277,18 +278,19 @@ def _with_state(alignment: Alignment, state: ScaleState, config: AlignmentConfig
 
 
 def _shift_prior(
-    scale: float, typical: float, stats: InverseDepthStats, share: float
+    scale: float, typical: float, stats: InverseDepthStats, config: AlignmentConfig
 ) -> ShiftPrior:
     """Return what is known of the shift before any sample; `typical`: an inverse depth, 1/m.
 
     Below 0 it is bounded by the far end, whose inverse depth is positive. Above 0 a sky bounds
-    it, which is 0 and infinitely far. Without one nothing ties 0 to a depth: indoors it lies just
-    behind the far wall.
+    it, which is 0 and infinitely far, and so does a network that was trained in metres. Without
+    them nothing ties 0 to a depth: indoors it lies just behind the far wall.
     """
     level = abs(scale) * _level_at(stats)
     low, high = _SHIFT_BOUNDS
-    sigma = float(np.clip(share * abs(scale) * stats.p1, low * level, high * level))
-    if stats.sky:
+    share = config.shift_share * abs(scale) * stats.p1
+    sigma = float(np.clip(share, low * level, high * level))
+    if stats.sky or config.zero_is_infinite:
         return ShiftPrior(sigma, sigma)
     return ShiftPrior(sigma, max(sigma, _NO_SKY_SHARE * abs(typical)))
 

@@ -70,10 +70,11 @@ class BilateralGrid:
     def image(self, values: FloatImage, inverse: FloatImage) -> FloatImage:
         """Return `values` (levels, rows, columns) at each pixel of an inverse depth (H, W), 1/m.
 
-        Beyond the first and the last level their values hold.
+        It may have another size than `shape`, of the same view. Beyond the first and the last
+        level their values hold.
         """
         levels, rows, columns = self.size
-        x, y = _nodes_of(self.shape, self.spacing_px)
+        x, y = _nodes_of(self.shape, self.spacing_px, inverse.shape)
         with np.errstate(all='ignore'):
             # fmax turns NaN, like what is not above 0, into the farthest.
             level = np.log(np.fmax(inverse[::_REDUCED, ::_REDUCED], np.float32(1e-6)))
@@ -140,8 +141,13 @@ def doubled(grid: Floats, size: tuple[int, int, int]) -> Floats:
 
 
 @lru_cache(maxsize=8)
-def _nodes_of(shape: tuple[int, int], spacing_px: int) -> tuple[FloatImage, FloatImage]:
-    """Return column and row, in nodes, of every pixel that `image` looks up."""
-    y, x = np.mgrid[0 : shape[0] : _REDUCED, 0 : shape[1] : _REDUCED].astype(np.float32)
-    x, y = ((each + np.float32(0.5)) / np.float32(spacing_px) for each in (x, y))
-    return x, y
+def _nodes_of(
+    shape: tuple[int, int], spacing_px: int, looked_up: tuple[int, int]
+) -> tuple[FloatImage, FloatImage]:
+    """Return column and row, in nodes, of every pixel of an image that `image` looks up."""
+    x, y = (
+        ((np.arange(0, has, _REDUCED) + 0.5) * (side / (has * spacing_px))).astype(np.float32)
+        for side, has in zip(shape[::-1], looked_up[::-1], strict=True)
+    )
+    columns, rows = np.meshgrid(x, y)
+    return columns, rows

@@ -48,13 +48,15 @@ class AlignmentConfig(AlignmentParameters):
     """The parameters of the alignment for samples of one `kind`.
 
     Samples and aligned depth outside `min_depth_m` to `max_depth_m` are unknown. `scale_sigma`:
-    relative error that the depths of all samples of all frames share.
+    relative error that the depths of all samples of all frames share. `zero_is_infinite`: an
+    output of 0 is infinitely far, as of a metric checkpoint.
     """
 
     kind: ReferenceKind = ReferenceKind.POINT_CLOUD
     min_depth_m: float = 0.1
     max_depth_m: float = 80.0
     scale_sigma: float = 0.0
+    zero_is_infinite: bool = False
 
     def __post_init__(self) -> None:
         """Raise SettingError for values that no alignment could satisfy."""

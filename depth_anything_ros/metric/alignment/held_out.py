@@ -6,7 +6,7 @@ from collections import deque
 
 import numpy as np
 
-from depth_anything_ros.metric.alignment.refinement import refine
+from depth_anything_ros.metric.alignment.refinement import corrections_at
 from depth_anything_ros.metric.alignment.robust_fit import AffineFit, Prior, refit
 from depth_anything_ros.metric.alignment.sample_gate import BLOCKS_ALONG, GatedSamples
 
@@ -53,12 +53,10 @@ class HeldOutError:
             trained = refit(rest, fit.state, prior, _ITERATIONS)
             asked = samples.chosen(held)
             inverse = trained.scale * asked.inverse_depth + trained.shift
-            inverse = np.maximum(inverse, 1e-6)
-            error = np.log(inverse * asked.depth_m)
+            error = np.log(np.maximum(inverse * asked.depth_m, 1e-6))
             inlier = np.abs(error) < trained.cut
             if ends is not None:
-                refinement = refine(rest, trained, trained.covariance, ends)
-                error = error - refinement.correction_at(asked.u, asked.v, inverse)
+                error = error - corrections_at(rest, trained, ends, asked)
             relative = np.abs(np.expm1(-error[inlier]))
             self._sums.append((float(relative.sum()), int(relative.size)))
         total = sum(count for _, count in self._sums)

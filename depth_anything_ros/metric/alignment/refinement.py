@@ -14,12 +14,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from depth_anything_ros.core.types import FloatImage, Floats, Ints
+from depth_anything_ros.core.types import FloatImage, Floats
 from depth_anything_ros.metric.alignment.bilateral_grid import BilateralGrid, Placed, doubled
 from depth_anything_ros.metric.alignment.robust_fit import MAD, TUKEY, AffineFit, middle
 from depth_anything_ros.metric.alignment.sample_gate import GatedSamples, cell_px
 
-__all__ = ['Refinement', 'refine']
+__all__ = ['Refinement', 'corrections_at', 'refine']
 
 _LEVEL_STEP = 0.2
 """Log inverse depth from node to node: errors at depths further apart have little in common."""
@@ -82,14 +82,26 @@ class Refinement:
         """Return the correction (H, W) at an inverse depth (H, W) by scale and shift, 1/m."""
         return self.grid.image(self.correction, inverse)
 
-    def correction_at(self, u: Ints, v: Ints, inverse: Floats) -> Floats:
-        """Return the same at pixels (n,)."""
-        return self.grid.place(u, v, np.log(inverse)).at(self.correction.astype(np.float64))
-
     def variance_of(self, depth: FloatImage) -> FloatImage:
         """Return the variance (H, W) of the log of a depth (H, W) in metres."""
         with np.errstate(all='ignore'):
             return self.grid.image(self.variance, np.reciprocal(depth))
+
+
+@dataclass(frozen=True, eq=False)
+class _Smoothed:
+    """Residuals after smoothing: on `grids` from coarse to fine, at samples in their `places`.
+
+    `correction` on the finest grid; `reach` (0 to 1) on the coarsest, in the correction already.
+    `held_out` (n,): what is left at each sample by the others. `weight` (n,): 0 for outliers.
+    """
+
+    grids: list[BilateralGrid]
+    places: list[Placed]
+    correction: Floats
+    reach: Floats
+    held_out: Floats
+    weight: Floats
 
 
 def refine(
@@ -104,6 +116,30 @@ def refine(
     `covariance` (2, 2): of scale and shift. `ends`: the least and the greatest inverse depth of
     the image, 1/m, both above 0. `shared`: relative error of all samples, which no residual shows.
     """
+    smoothed = _smoothed(samples, fit, ends)
+    grids = smoothed.grids
+    near = smoothed.places[0].spread(smoothed.weight)
+    known = _to_finest(smoothed.reach * near / (near + _UNKNOWN * _SHRINK), grids)
+    elsewhere = fit.sigma**2 + _variance_by(fit, covariance, np.exp(grids[0].level_of_nodes))
+    variance = known * _variance_nearby(smoothed, samples.variance)
+    variance += (1.0 - known) * elsewhere[:, None, None]
+    return Refinement(
+        grids[-1],
+        smoothed.correction.astype(np.float32),
+        (np.maximum(variance, _LEAST_VARIANCE) + shared**2).astype(np.float32),
+    )
+
+
+def corrections_at(
+    samples: GatedSamples, fit: AffineFit, ends: tuple[float, float], asked: GatedSamples
+) -> Floats:
+    """Return the correction (n,) of `refine` at other samples, which it does not see."""
+    smoothed = _smoothed(samples, fit, ends)
+    inverse = np.maximum(fit.scale * asked.inverse_depth + fit.shift, 1e-6)
+    return smoothed.grids[-1].place(asked.u, asked.v, np.log(inverse)).at(smoothed.correction)
+
+
+def _smoothed(samples: GatedSamples, fit: AffineFit, ends: tuple[float, float]) -> _Smoothed:
     level = fit.log_error - np.log(samples.depth_m)
     grids = _grids(samples.shape, ends)
     places = [grid.place(samples.u, samples.v, level) for grid in grids]
@@ -125,17 +161,8 @@ def refine(
             left, held_out = left - gain * seen, held_out - gain * others
             weight = trusted * _tukey(held_out, _cut(np.abs(held_out), trusted, fit.cut))
     reach = _reach(grids[0], places[0], samples.depth_m, level, trusted)
-    near = places[0].spread(weight)
-    known = _doubled_to_finest(reach * near / (near + _UNKNOWN * _SHRINK), grids)
-    nearby = _variance_nearby(places, grids, held_out, weight, samples.variance)
-    elsewhere = fit.sigma**2 + _variance_by(fit, covariance, np.exp(grids[0].level_of_nodes))
-    variance = known * nearby + (1.0 - known) * elsewhere[:, None, None]
-    correction *= _doubled_to_finest(reach, grids)
-    return Refinement(
-        grids[-1],
-        np.clip(correction, -_GREATEST, _GREATEST).astype(np.float32),
-        (np.maximum(variance, _LEAST_VARIANCE) + shared**2).astype(np.float32),
-    )
+    correction = np.clip(correction * _to_finest(reach, grids), -_GREATEST, _GREATEST)
+    return _Smoothed(grids, places, correction, reach, held_out, weight)
 
 
 def _grids(shape: tuple[int, int], ends: tuple[float, float]) -> list[BilateralGrid]:
@@ -208,26 +235,21 @@ def _reach(
     return np.asarray(1.0 - np.square(1.0 - np.exp(-0.5 * np.square(distance))))
 
 
-def _variance_nearby(
-    places: Sequence[Placed],
-    grids: Sequence[BilateralGrid],
-    held_out: Floats,
-    weight: Floats,
-    own: Floats,
-) -> Floats:
-    """Return the variance that the residuals nearby show, without the samples' own."""
-    used = (weight > 0.0).astype(np.float64)
-    total = max(float(used.sum()), 1.0)
-    scale = min(1, len(grids) - 1)
-    near = places[scale].spread(used) + _ASSUMED
-    shown = np.square(_SIGMA_OVER_MEAN * _mean(places[scale], used, np.abs(held_out), near, total))
-    stated = _mean(places[scale], used, own, near, total)
-    return _doubled_to_finest(np.maximum(shown - stated, _LEAST_SHARE * shown), grids[scale:])
+def _variance_nearby(smoothed: _Smoothed, own: Floats) -> Floats:
+    """Return the variance that the residuals nearby show, without the samples' `own` (n,)."""
+    used = (smoothed.weight > 0.0).astype(np.float64)
+    scale = min(1, len(smoothed.grids) - 1)
+    place = smoothed.places[scale]
+    shown = np.square(_SIGMA_OVER_MEAN * _mean(place, used, np.abs(smoothed.held_out)))
+    explained = np.minimum(_mean(place, used, own), (1.0 - _LEAST_SHARE) * shown)
+    return _to_finest(shown - explained, smoothed.grids[scale:])
 
 
-def _mean(place: Placed, used: Floats, values: Floats, near: Floats, total: float) -> Floats:
-    everywhere = float(used @ values) / total
-    return np.asarray((place.spread(used * values) + _ASSUMED * everywhere) / near)
+def _mean(place: Placed, used: Floats, values: Floats) -> Floats:
+    """Return the mean of the used values (n,) around each node."""
+    everywhere = float(used @ values) / max(float(used.sum()), 1.0)
+    summed = place.spread(used * values) + _ASSUMED * everywhere
+    return np.asarray(summed / (place.spread(used) + _ASSUMED))
 
 
 def _variance_by(fit: AffineFit, covariance: Floats, inverse: Floats) -> Floats:
@@ -236,7 +258,7 @@ def _variance_by(fit: AffineFit, covariance: Floats, inverse: Floats) -> Floats:
     return np.asarray(np.einsum('in,ij,jn->n', rows, covariance, rows))
 
 
-def _doubled_to_finest(values: Floats, grids: Sequence[BilateralGrid]) -> Floats:
+def _to_finest(values: Floats, grids: Sequence[BilateralGrid]) -> Floats:
     for grid in grids[1:]:
         values = doubled(values, grid.size)
     return values

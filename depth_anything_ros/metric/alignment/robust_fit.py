@@ -168,12 +168,14 @@ def refit(
     information, gradient = _normal_equations(scale, shift, error, weight, inverse_y)
     factor, sigma = _information_per_sample(samples, weight > 0.0, seen, prior)
     back = np.array([unit_q / unit_y, 1.0 / unit_y])
+    # Just below 0 the shift may as well lie above it, where less is known.
+    beside = 1e-9 if shift > -unit_prior.below else shift
     return AffineFit(
         scale * unit_y / unit_q,
         shift * unit_y,
         information * factor * np.outer(back, back),
         gradient * factor * back,
-        np.diag([0.0, _prior_precision_at(unit_prior, shift) / unit_y**2]),
+        np.diag([0.0, _prior_precision_at(unit_prior, max(shift, beside)) / unit_y**2]),
         error,
         weight,
         cut,

@@ -371,6 +371,20 @@ def test_a_shift_of_half_the_level_is_found_indoors(kind: ReferenceKind) -> None
     assert abs_rel(found.metric_depth(inverse_depth), ROOM) < 0.05
 
 
+def test_a_network_trained_in_metres_knows_its_shift_before_a_wall() -> None:
+    """Samples at one depth say nothing of the shift; the training of the network does."""
+    true = (1.0 / np.maximum(ROOM, 2.0)).astype(np.float32)
+    v, u = (each.astype(np.float32) for each in np.nonzero(ROOM < 2.0))
+    flat = ReferenceSamples(u, v, np.full(u.size, 2.0, np.float32))
+    config = AlignmentConfig(trust_polarity=True, max_relative_sigma=10.0)
+    known, unknown = (
+        ScaleAligner(replace(config, zero_is_infinite=each)).update(true, flat, 0)
+        for each in (True, False)
+    )
+    assert known.covariance is not None and unknown.covariance is not None
+    assert known.covariance[1, 1] < 0.2 * unknown.covariance[1, 1]
+
+
 def test_sky_ties_the_shift_to_zero_and_a_cut_off_far_end_does_not() -> None:
     sky = inverse_depth_stats(degraded(ROAD, seed=1))
     assert sky is not None and sky.sky

@@ -59,3 +59,10 @@ def test_one_level_is_an_image() -> None:
     assert grid.image(values, np.ones((120, 160), np.float32)) == pytest.approx(3.0)
     placed = grid.place(np.array([3]), np.array([5]), np.array([7.0]))
     assert placed.at(values.astype(np.float64)) == pytest.approx(3.0)
+
+
+def test_an_image_of_another_size_shows_the_same_view() -> None:
+    values = plane_on(GRID).astype(np.float32)
+    whole = GRID.image(values, np.full((120, 160), np.exp(-1.0), np.float32))
+    half = GRID.image(values, np.full((60, 80), np.exp(-1.0), np.float32))
+    assert half == pytest.approx(whole.reshape(60, 2, 80, 2).mean(axis=(1, 3)), abs=0.05)
