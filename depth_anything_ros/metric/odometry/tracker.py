@@ -151,12 +151,18 @@ class OdometryTracker:
                 reason = 'odometry_disagrees'
             else:
                 motions.append(motion)
+            if len(motions) == _USED:
+                break
         if len(motions) < _LEAST_USED:
             raise _refusal(reason)
         return motions
 
     def _chosen(self, now: View) -> tuple[list[View], str]:
-        """Return earlier views with a baseline, spread over all, and why there are not more."""
+        """Return earlier views with a baseline, and why there are not more.
+
+        The first are spread over all. The last are the newest, in reserve: what is left of the
+        tracks of an old view may be the cars that drive ahead.
+        """
         refused = [self._refused(view, now) for view in self._views]
         usable = [view for view, reason in zip(self._views, refused, strict=True) if not reason]
         # Of several reasons, that of the view which came closest.
@@ -164,7 +170,9 @@ class OdometryTracker:
         if len(usable) < _LEAST_USED:
             return [], reason or 'no_motion'
         index = np.unique(np.linspace(0, len(usable) - 1, _USED).astype(int))
-        return [usable[i] for i in index], reason
+        spread = [usable[i] for i in index]
+        newest = [view for view in usable[-_USED:] if view not in spread]
+        return [*spread, *newest[::-1]], reason
 
     def _refused(self, view: View, now: View) -> str:
         """Return why depths cannot be triangulated from this view, '' if they can."""
