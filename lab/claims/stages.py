@@ -146,7 +146,7 @@ def _run(
     on_progress: Callable[[int, int], None],
 ) -> list[StageCost]:
     world = World('room', size=size)
-    moments_s = [world.seconds * index / _VIEWS for index in range(_VIEWS)]
+    moments_s = [index * _PERIOD_NS * 1e-9 for index in range(_VIEWS)]
     pictures = [world.picture(moment_s) for moment_s in moments_s]
     views = [
         _view(world, moment_s, bgr) for moment_s, (bgr, _) in zip(moments_s, pictures, strict=True)
@@ -164,7 +164,9 @@ def _run(
     }
     taken: dict[str, list[dict[str, float]]] = {name: [] for name in cameras}
     # The first frames fill what is kept for the later ones.
-    for number, view in enumerate(islice(cycle(views), rounds + 2)):
+    # There and back: a robot that leaps has no scale.
+    way = cycle([*views, *views[-2:0:-1]])
+    for number, view in enumerate(islice(way, rounds + 2)):
         for name, camera in cameras.items():
             taken[name].append(camera.answer(view, (number + 1) * _PERIOD_NS))
         on_progress(number + 1, rounds + 2)
