@@ -1,0 +1,112 @@
+"""Frames of films, with the times at which they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.error import FFmpegError
+
+from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.core.types import BgrImage
+
+__all__ = ['SUFFIXES', 'Film', 'open_film']
+
+SUFFIXES = {
+    *('.3gp', '.asf', '.avi', '.flv', '.m2ts', '.m4v', '.mjpeg', '.mkv', '.mov', '.mp4', '.mpeg'),
+    *('.mpg', '.mts', '.mxf', '.ogv', '.ts', '.vob', '.webm', '.wmv', '.y4m'),
+}
+"""Endings of the files that are taken for films."""
+
+_START_TICKS = 1_000_000
+"""A container's start and duration are in microseconds."""
+
+
+@dataclass
+class Film:
+    """A film file. `length` is the number of frames that it promises, 0 where it does not.
+
+    `fault` says, once `frames` has ended, what could not be read; '' while that is nothing.
+    """
+
+    path: Path
+    rate_hz: float
+    length: int
+    pixel_aspect: Fraction
+    fault: str = ''
+
+    def frames(self) -> Iterator[tuple[int, BgrImage]]:
+        """Return each frame that can be decoded, with its time in nanoseconds."""
+        decoded = packets = broken = 0
+        newest_ns = -1
+        with av.open(str(self.path)) as container:
+            stream = container.streams.video[0]
+            stream.thread_type = 'AUTO'
+            start = Fraction(container.start_time or 0, _START_TICKS)
+            try:
+                for packet in container.demux(stream):
+                    packets += packet.size > 0
+                    try:
+                        frames = packet.decode()
+                    except FFmpegError:
+                        broken += 1
+                        continue
+                    for frame in frames:
+                        stamp_ns = newest_ns + round(1e9 / self.rate_hz)
+                        if frame.pts is not None and frame.time_base is not None:
+                            stamp_ns = round((frame.pts * frame.time_base - start) * 10**9)
+                        # A time that does not advance cannot be shown.
+                        newest_ns = max(stamp_ns, newest_ns + 1)
+                        decoded += 1
+                        yield newest_ns, _bgr(frame)
+            except FFmpegError:
+                broken += 1
+            end_s = Fraction(newest_ns, 10**9) + 2 / Fraction(self.rate_hz)
+            cut = packets < self.length if stream.frames else end_s < _duration(container, stream)
+        if broken or cut:
+            about = '' if stream.frames else 'about '
+            of = f'of {about}{self.length} ' if self.length else ''
+            self.fault = f'{decoded} {of}frames could be read: the file is cut off or damaged'
+
+
+def open_film(path: Path) -> Film:
+    """Open a film and read its header; SettingError where there is no film in it."""
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise SettingError(f'{path} has no pictures, only sound: name a film')
+            stream = container.streams.video[0]
+            rate_hz = float(stream.average_rate or stream.guessed_rate or 30)
+            length = stream.frames or round(float(_duration(container, stream)) * rate_hz)
+            aspect = stream.sample_aspect_ratio or Fraction(1)
+            return Film(path, rate_hz, length, aspect if aspect > 0 else Fraction(1))
+    except FFmpegError as error:
+        why = error.strerror or type(error).__name__
+        raise SettingError(f'{path} cannot be opened ({why}): is the video whole?') from error
+
+
+def _duration(container: Any, stream: Any) -> Fraction:
+    """Return the seconds that the header promises for the pictures, 0 where it does not."""
+    if stream.duration:
+        return Fraction(stream.duration * stream.time_base)
+    hours, _, rest = stream.metadata.get('DURATION', '').partition(':')
+    minutes, _, seconds = rest.partition(':')
+    try:
+        return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
+    except ValueError:
+        pass
+    # That of the container is the longest of its streams.
+    alone = len(container.streams) == 1
+    return Fraction(container.duration or 0, _START_TICKS) if alone else Fraction(0)
+
+
+def _bgr(frame: Any) -> BgrImage:
+    """Return a frame as it is to be shown: phones turn their films by a note in the file."""
+    bgr = frame.to_ndarray(format='bgr24')
+    turns = round(frame.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(bgr, turns)) if turns else bgr
