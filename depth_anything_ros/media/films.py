@@ -43,7 +43,7 @@ class Film:
     def frames(self) -> Iterator[tuple[int, BgrImage]]:
         """Return each frame that can be decoded, with its time in nanoseconds."""
         decoded = packets = broken = 0
-        newest_ns = -1
+        newest_ns, gap_ns = -1, round(1e9 / self.rate_hz)
         with av.open(str(self.path)) as container:
             stream = container.streams.video[0]
             stream.thread_type = 'AUTO'
@@ -61,15 +61,20 @@ class Film:
                         if frame.pts is not None and frame.time_base is not None:
                             stamp_ns = round((frame.pts * frame.time_base - start) * 10**9)
                         # A time that does not advance cannot be shown.
-                        newest_ns = max(stamp_ns, newest_ns + 1)
+                        stamp_ns = max(stamp_ns, newest_ns + 1)
+                        gap_ns = max(gap_ns, stamp_ns - newest_ns)
+                        newest_ns = stamp_ns
                         decoded += 1
                         yield newest_ns, _bgr(frame)
             except FFmpegError:
                 broken += 1
-            end_s = Fraction(newest_ns, 10**9) + 2 / Fraction(self.rate_hz)
-            cut = packets < self.length if stream.frames else end_s < _duration(container, stream)
+            if _counts(container):
+                cut = packets < stream.frames
+            else:
+                # How long the last frame is to stay is not always told.
+                cut = Fraction(newest_ns + 2 * gap_ns, 10**9) < _duration(container, stream)
+            about = '' if _counts(container) else 'about '
         if broken or cut:
-            about = '' if stream.frames else 'about '
             of = f'of {about}{self.length} ' if self.length else ''
             self.fault = f'{decoded} {of}frames could be read: the file is cut off or damaged'
 
@@ -82,12 +87,18 @@ def open_film(path: Path) -> Film:
                 raise SettingError(f'{path} has no pictures, only sound: name a film')
             stream = container.streams.video[0]
             rate_hz = float(stream.average_rate or stream.guessed_rate or 30)
-            length = stream.frames or round(float(_duration(container, stream)) * rate_hz)
+            length = stream.frames if _counts(container) else 0
+            length = length or round(float(_duration(container, stream)) * rate_hz)
             aspect = stream.sample_aspect_ratio or Fraction(1)
             return Film(path, rate_hz, length, aspect if aspect > 0 else Fraction(1))
     except FFmpegError as error:
         why = error.strerror or type(error).__name__
         raise SettingError(f'{path} cannot be opened ({why}): is the video whole?') from error
+
+
+def _counts(container: Any) -> bool:
+    """Return whether the header counts frames; that of an AVI counts empty ones, too."""
+    return 'mp4' in container.format.name and bool(container.streams.video[0].frames)
 
 
 def _duration(container: Any, stream: Any) -> Fraction:
