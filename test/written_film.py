@@ -10,8 +10,6 @@ from typing import Any
 import av
 import numpy as np
 
-TICKS = Fraction(1, 1000)
-
 
 def write_film(
     path: Path,
@@ -24,18 +22,20 @@ def write_film(
 ) -> Path:
     """Write BGR pictures, at 10 Hz or at their times, with a sound of the same length."""
     times = list(times_ms or range(0, 100 * len(pictures), 100))
+    # An AVI has a place for a frame at each tick.
+    ticks_ms = 1 if times_ms else 100
     with av.open(str(path), 'w', options=options or {}) as film:
         stream = film.add_stream(codec, rate=10)
         stream.height, stream.width = pictures[0].shape[:2]
         even = stream.height % 2 == stream.width % 2 == 0
         stream.pix_fmt = 'yuv420p' if even else 'yuv444p'
-        stream.codec_context.time_base = TICKS
+        stream.codec_context.time_base = Fraction(ticks_ms, 1000)
         if codec == 'libx264':
             stream.options = {'bf': '0', 'crf': '12'}
         tone = film.add_stream(sound, rate=48000) if sound else None
         for picture, time_ms in zip(pictures, times, strict=True):
             frame = av.VideoFrame.from_ndarray(picture, format='bgr24')
-            frame.pts, frame.time_base = time_ms, TICKS
+            frame.pts, frame.time_base = time_ms // ticks_ms, Fraction(ticks_ms, 1000)
             film.mux(stream.encode(frame))
         film.mux(stream.encode())
         if tone is not None:

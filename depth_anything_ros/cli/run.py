@@ -88,17 +88,15 @@ def _run(options: argparse.Namespace) -> int:
     steady = {} if source.moving else {'relative.smoothing_s': 0.0}
     parameters = parameters_of(options, **steady)
     outputs = open_outputs(source, options.output, formats, parameters.output.max_side)
-    with (
-        stop_signals() as stopped,
-        tqdm(total=source.length or None, unit='frame', disable=None) as bar,
-    ):
-        backend = load(parameters)
-        metric = sorted(METRIC.intersection(formats))
-        if metric and backend.info.output is not NetworkOutput.METRES:
-            raise SettingError(
-                f'--save {metric[0]} is in metres, and this checkpoint gives relative depth: add '
-                '--checkpoint metric_indoor or metric_outdoor'
-            )
+    backend = load(parameters)
+    metric = sorted(METRIC.intersection(formats))
+    if metric and backend.info.output is not NetworkOutput.METRES:
+        raise SettingError(
+            f'--save {metric[0]} is in metres, and this checkpoint gives relative depth: add '
+            '--checkpoint metric_indoor or metric_outdoor'
+        )
+    bar = tqdm(total=source.length or None, unit='frame', disable=None)
+    with stop_signals() as stopped, bar:
         summary = run(
             source,
             DepthStream(backend, parameters),

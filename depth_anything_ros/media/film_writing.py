@@ -29,7 +29,7 @@ _SOUND = {
 }
 """What players expect in them."""
 
-_TICKS = Fraction(1, 90_000)
+_TICKS = {'.mp4': Fraction(1, 90_000), '.mkv': Fraction(1, 1000)}
 _MOST_PX = 16_384
 """H.264 of libx264 takes no longer side."""
 
@@ -57,7 +57,7 @@ class FilmWriter:
         self._stream: Any = None
         self._sound: _Sound | None = None
         self._size = (0, 0)
-        self._ticks = -1
+        self._tick, self._ticks = _TICKS[out.suffix.lower()], -1
         self._pictures = 0
         self.remarks: list[str] = []
         """What the film is not, in whole lines."""
@@ -89,11 +89,10 @@ class FilmWriter:
 
     def discard(self) -> None:
         """Remove what was written."""
-        if self._container is not None:
-            # What it would say has been said.
-            with suppress(OSError):
-                self._container.close()
-            self._partial.unlink(missing_ok=True)
+        # What closing would say has been said.
+        with suppress(OSError):
+            self._close()
+        self._partial.unlink(missing_ok=True)
 
     def _open(self, picture: npt.NDArray[Any]) -> None:
         height, width = picture.shape[:2]
@@ -110,7 +109,7 @@ class FilmWriter:
         self._container = av.open(
             str(self._partial), 'w', format=SUFFIXES[suffix], options=options
         )
-        rate = Fraction(self._rate_hz).limit_denominator(1001)
+        rate = max(Fraction(1, 1000), Fraction(self._rate_hz).limit_denominator(1001))
         if lossless:
             stream = self._container.add_stream('ffv1', rate=rate)
             stream.width, stream.height, stream.pix_fmt = width, height, 'gray16le'
@@ -127,7 +126,7 @@ class FilmWriter:
                     f'{width} x {height} is padded to {stream.width} x {stream.height}: H.264 as '
                     'players take it has even sides'
                 )
-        stream.codec_context.time_base = _TICKS
+        stream.codec_context.time_base = self._tick
         stream.codec_context.sample_aspect_ratio = self._pixel_aspect
         self._stream = stream
         if self._sound_of is not None:
@@ -144,13 +143,13 @@ class FilmWriter:
                 picture = cv2.copyMakeBorder(picture, *padding, cv2.BORDER_REPLICATE)
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format='bgr24')
             frame = frame.reformat(format='yuv420p', dst_colorspace='ITU709')
-        self._ticks = max(round(stamp_ns * 1e-9 / _TICKS), self._ticks + 1)
-        frame.pts, frame.time_base = self._ticks, _TICKS
+        self._ticks = max(round(Fraction(stamp_ns, 10**9) / self._tick), self._ticks + 1)
+        frame.pts, frame.time_base = self._ticks, self._tick
         self._mux(self._stream.encode(frame))
 
     def _mux(self, packets: list[Any]) -> None:
         for packet in packets:
-            packet.duration = round(1 / self._rate_hz / _TICKS)
+            packet.duration = max(1, round(1 / Fraction(self._rate_hz) / self._tick))
             if self._sound is not None and packet.pts is not None:
                 self._sound.copy_until(packet.pts * packet.time_base)
             self._container.mux(packet)
@@ -158,9 +157,15 @@ class FilmWriter:
     def _finish(self) -> None:
         self._mux(self._stream.encode())
         if self._sound is not None:
-            self._sound.copy_until(self._ticks * _TICKS + 1 / Fraction(self._rate_hz))
+            self._sound.copy_until(self._ticks * self._tick + 1 / Fraction(self._rate_hz))
             self._sound.close()
-        self._container.close()
+        self._close()
+
+    def _close(self) -> None:
+        # Once only: a trailer that does not fit is not tried again, which would end Python.
+        container, self._container = self._container, None
+        if container is not None:
+            container.close()
 
     def _count(self) -> int:
         with av.open(str(self._partial)) as film:

@@ -314,3 +314,52 @@ def test_what_was_done_before_a_signal_plays(tmp_path: Path, number: signal.Sign
     assert 20 <= count < 60
     by = 'Ctrl-C' if number == signal.SIGINT else 'SIGTERM'
     assert done.stdout == f'{count} frames in {out}, stopped by {by}\n'
+
+
+def test_pictures_of_another_size_are_resized_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = tmp_path / 'images'
+    images.mkdir()
+    for index, width in enumerate((64, 80, 64)):
+        cv2.imwrite(str(images / f'{index}.png'), picture(width, 48, index))
+    out = tmp_path / 'depth.mp4'
+    assert run(images, out, '--sequence', '5') == 0
+    assert {image.shape for _, image in frames_of(out)} == {(48, 64, 3)}
+    error = capsys.readouterr().err
+    assert error.count('pictures of another size are resized to 64 x 48') == 1
+
+
+@pytest.mark.parametrize('ending', ['.mp4', '.mkv'])
+def test_wherever_the_disk_gets_full_it_is_one_line(tmp_path: Path, ending: str) -> None:
+    # In a process of its own: a second try to end such a film would end Python.
+    program = (
+        'import resource, sys\n'
+        'from pathlib import Path\n'
+        'from depth_anything_ros.core.errors import SettingError\n'
+        'from depth_anything_ros.media.film_writing import FilmWriter\n'
+        'import numpy as np\n'
+        'noise = np.random.default_rng(0).integers(0, 255, (6, 48, 64, 3), np.uint8)\n'
+        'out = Path(sys.argv[1])\n'
+        'results = []\n'
+        'for limit in range(1000, 40000, 500):\n'
+        '    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))\n'
+        '    writer = FilmWriter(out, 10.0)\n'
+        '    try:\n'
+        '        for index, each in enumerate(noise):\n'
+        '            writer.write(each, index * 100_000_000)\n'
+        '        writer.close()\n'
+        '    except SettingError as error:\n'
+        '        results.append(str(error).count("cannot be written: File too large"))\n'
+        '        assert not list(out.parent.iterdir()), limit\n'
+        '    else:\n'
+        '        results.append(2)\n'
+        '        out.unlink()\n'
+        'print(*results)\n'
+    )
+    command = [sys.executable, '-c', program, str(tmp_path / f'out{ending}')]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    results = done.stdout.split()
+    assert set(results) == {'1', '2'}
+    assert results == sorted(results)
