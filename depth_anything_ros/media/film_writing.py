@@ -54,6 +54,7 @@ class FilmWriter:
         self._partial = out.with_name(out.name + '.writing')
         self._rate_hz, self._pixel_aspect, self._sound_of = rate_hz, pixel_aspect, sound_of
         self._container: Any = None
+        self._discarded = False
         self._stream: Any = None
         self._sound: _Sound | None = None
         self._size = (0, 0)
@@ -63,7 +64,12 @@ class FilmWriter:
         """What the film is not, in whole lines."""
 
     def write(self, picture: npt.NDArray[Any], stamp_ns: int) -> None:
-        """Append one picture, shown from `stamp_ns` on; SettingError where it cannot be."""
+        """Append one picture, shown from `stamp_ns` on; SettingError where it cannot be.
+
+        What comes after such an error is discarded, too.
+        """
+        if self._discarded:
+            return
         if self._container is None:
             self._attempt(lambda: self._open(picture))
         width, height = self._size
@@ -89,6 +95,7 @@ class FilmWriter:
 
     def discard(self) -> None:
         """Remove what was written."""
+        self._discarded = True
         # What closing would say has been said.
         with suppress(OSError):
             self._close()
@@ -162,7 +169,7 @@ class FilmWriter:
         self._close()
 
     def _close(self) -> None:
-        # Once only: a trailer that does not fit is not tried again, which would end Python.
+        # Once only: FFmpeg that ends a film on a full disk a second time ends Python.
         container, self._container = self._container, None
         if container is not None:
             container.close()

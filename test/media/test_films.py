@@ -332,17 +332,18 @@ def test_pictures_of_another_size_are_resized_and_said(
 
 @pytest.mark.parametrize('ending', ['.mp4', '.mkv'])
 def test_wherever_the_disk_gets_full_it_is_one_line(tmp_path: Path, ending: str) -> None:
-    # In a process of its own: a second try to end such a film would end Python.
+    # In a process of its own: FFmpeg that goes on with such a film ends Python.
+    # Pictures that wait when the disk is full come after the error.
     program = (
         'import resource, sys\n'
         'from pathlib import Path\n'
         'from depth_anything_ros.core.errors import SettingError\n'
         'from depth_anything_ros.media.film_writing import FilmWriter\n'
         'import numpy as np\n'
-        'noise = np.random.default_rng(0).integers(0, 255, (6, 48, 64, 3), np.uint8)\n'
+        'noise = np.random.default_rng(0).integers(0, 255, (60, 96, 128, 3), np.uint8)\n'
         'out = Path(sys.argv[1])\n'
         'results = []\n'
-        'for limit in range(1000, 40000, 500):\n'
+        'for limit in range(5000, 900000, 75000):\n'
         '    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))\n'
         '    writer = FilmWriter(out, 10.0)\n'
         '    try:\n'
@@ -350,6 +351,8 @@ def test_wherever_the_disk_gets_full_it_is_one_line(tmp_path: Path, ending: str)
         '            writer.write(each, index * 100_000_000)\n'
         '        writer.close()\n'
         '    except SettingError as error:\n'
+        '        writer.write(noise[0], 10**12)\n'
+        '        writer.discard()\n'
         '        results.append(str(error).count("cannot be written: File too large"))\n'
         '        assert not list(out.parent.iterdir()), limit\n'
         '    else:\n'
