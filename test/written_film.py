@@ -19,6 +19,7 @@ def write_film(
     codec: str = 'libx264',
     sound: str = '',
     options: dict[str, str] | None = None,
+    pixel_aspect: Fraction = Fraction(1),
 ) -> Path:
     """Write BGR pictures, at 10 Hz or at their times, with a sound of the same length."""
     times = list(times_ms or range(0, 100 * len(pictures), 100))
@@ -30,6 +31,7 @@ def write_film(
         even = stream.height % 2 == stream.width % 2 == 0
         stream.pix_fmt = 'yuv420p' if even else 'yuv444p'
         stream.codec_context.time_base = Fraction(ticks_ms, 1000)
+        stream.codec_context.sample_aspect_ratio = pixel_aspect
         if codec == 'libx264':
             stream.options = {'bf': '0', 'crf': '12'}
         tone = film.add_stream(sound, rate=48000) if sound else None

@@ -39,10 +39,12 @@ def open_outputs(source: Source, out: Path, formats: tuple[str, ...], max_side: 
     SettingError where it cannot, or is what is read.
     """
     suffix = out.suffix.lower()
-    filmed = source.moving and suffix in film_writing.SUFFIXES
+    folder = out.is_dir() or not suffix
+    one_file = not folder and bool(one_of(suffix))
+    filmed = one_file and source.moving and suffix in film_writing.SUFFIXES
     still = source.length == 1 and not source.moving
-    single = still and bool(one_of(suffix)) and suffix not in film_writing.SUFFIXES
-    if suffix and not out.is_dir() and not (single or filmed):
+    single = one_file and still and suffix not in film_writing.SUFFIXES
+    if not (folder or single or filmed):
         if source.moving:
             content = 'a film: name a folder, or a file ending in .mp4'
         elif source.length == 1:
@@ -50,7 +52,6 @@ def open_outputs(source: Source, out: Path, formats: tuple[str, ...], max_side: 
         else:
             content = f'{source.length} pictures: name a folder'
         raise SettingError(f'{out} cannot hold {content}')
-    one_file = single or filmed
     if one_file and (len(formats) != 1 or formats[0] not in one_of(suffix)):
         *others, last = (f"'{each}'" for each in one_of(suffix))
         choice = f'{", ".join(others)} or {last}' if others else last

@@ -213,6 +213,7 @@ def _webcam(device: str | int, text: str) -> Source:
     if not capture.isOpened():
         raise SettingError(f'{text} cannot be opened: is the camera there, the video whole?')
     rate_hz = capture.get(cv2.CAP_PROP_FPS) or DEFAULT_RATE_HZ
+    source = Source(iter(()), 0, moving=True, live=True, rate_hz=rate_hz)
 
     def shots() -> Iterator[Shot]:
         index, start_ns = 0, time.monotonic_ns()
@@ -220,6 +221,7 @@ def _webcam(device: str | int, text: str) -> Source:
             while True:
                 there, image = capture.read()
                 if not there:
+                    source.fault = f'the camera gives no more images after {index}: is it there?'
                     return
                 # A webcam gives what the network leaves it time for, not its nominal rate.
                 stamp_ns = time.monotonic_ns() - start_ns
@@ -228,4 +230,5 @@ def _webcam(device: str | int, text: str) -> Source:
         finally:
             capture.release()
 
-    return Source(shots(), 0, moving=True, live=True, rate_hz=rate_hz)
+    source.shots = shots()
+    return source

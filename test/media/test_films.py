@@ -8,8 +8,10 @@ import shutil
 import signal
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -215,8 +217,6 @@ def test_levels_in_a_film_are_lossless(tmp_path: Path) -> None:
     for index, each in enumerate(levels):
         writer.write(each, index * 100_000_000)
     writer.close()
-    import av
-
     with av.open(str(tmp_path / 'levels.mkv')) as film:
         found = [frame.to_ndarray() for frame in film.decode(video=0)]
     assert (np.stack(found) == levels).all()
@@ -366,3 +366,58 @@ def test_wherever_the_disk_gets_full_it_is_one_line(tmp_path: Path, ending: str)
     results = done.stdout.split()
     assert set(results) == {'1', '2'}
     assert results == sorted(results)
+
+
+def test_a_film_has_the_colours_of_its_pictures(tmp_path: Path) -> None:
+    colors = np.array([[[0, 0, 220], [0, 200, 0]], [[220, 0, 0], [30, 200, 220]]], np.uint8)
+    exact = cv2.resize(colors, (128, 96), interpolation=cv2.INTER_NEAREST)
+    writer = FilmWriter(tmp_path / 'film.mp4', 10.0)
+    writer.write(exact, 0)
+    writer.close()
+    with av.open(str(tmp_path / 'film.mp4')) as film:
+        (frame,) = film.decode(video=0)
+        assert (frame.colorspace, frame.color_range) == (1, 1)  # as the file says: BT.709
+        found = frame.to_ndarray(format='bgr24', src_colorspace='ITU709')
+    for row, column in ((24, 32), (24, 96), (72, 32), (72, 96)):
+        assert found[row, column].astype(int) == pytest.approx(exact[row, column], abs=4)
+
+
+def test_the_shape_of_pixels_is_kept(tmp_path: Path) -> None:
+    film = write_film(tmp_path / 'film.mkv', pictures(2), pixel_aspect=Fraction(4, 3))
+    assert run(film, tmp_path / 'depth.mp4') == 0
+    with av.open(str(tmp_path / 'depth.mp4')) as written:
+        assert written.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
+
+
+def test_a_folder_may_have_the_name_of_a_film(tmp_path: Path) -> None:
+    film = write_film(tmp_path / 'film.mkv', pictures(2))
+    (tmp_path / 'out.mp4').mkdir()
+    assert run(film, tmp_path / 'out.mp4') == 0
+    assert len(list((tmp_path / 'out.mp4').iterdir())) == 2
+
+
+def test_a_camera_that_goes_is_a_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Camera:
+        """Two images, then unplugged."""
+
+        def __init__(self, device: object) -> None:
+            self.left = pictures(2)
+
+        def isOpened(self) -> bool:  # noqa: N802
+            return True
+
+        def get(self, what: int) -> float:
+            return 10.0
+
+        def read(self) -> tuple[bool, object]:
+            return (True, self.left.pop()) if self.left else (False, None)
+
+        def release(self) -> None:
+            self.left = []
+
+    monkeypatch.setattr(cv2, 'VideoCapture', Camera)
+    assert run('webcam', tmp_path / 'depth.mkv') == 1
+    assert 'the camera gives no more images after 2' in capsys.readouterr().err
+    assert len(frames_of(tmp_path / 'depth.mkv')) == 2
