@@ -21,6 +21,7 @@ from depth_anything_ros.messages.images import MAX_PIXELS
 
 __all__ = [
     'HEIF',
+    'Levels',
     'Picture',
     'animation_length',
     'picture_suffixes',
@@ -40,6 +41,8 @@ _MAX_BYTES = 1 << 30
 _WIDE = 65535 / 2
 """A picture of more than 8 bits whose levels span less is stretched to them."""
 
+_EVERY_LEVEL = 0.0, 65535.0
+
 _DEFAULT_FRAME_MS = 100
 
 _ORIENTATION = 0x0112
@@ -57,6 +60,13 @@ class Picture:
     changes: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass
+class Levels:
+    """The levels that become 0 and 255; where pictures share it, those of the first."""
+
+    bounds: tuple[float, float] | None = None
+
+
 @cache
 def picture_suffixes() -> frozenset[str]:
     """Return the endings of the files that are taken for pictures, in lower case."""
@@ -69,8 +79,10 @@ def picture_suffixes() -> frozenset[str]:
     }
 
 
-def read_picture(path: Path) -> Picture:
+def read_picture(path: Path, levels: Levels | None = None) -> Picture:
     """Return the first picture of a file, turned as its orientation says.
+
+    Pictures that share `levels` are stretched alike.
 
     FrameError for what the node would refuse, too: cut files, and more pixels than its limit.
     """
@@ -79,7 +91,7 @@ def read_picture(path: Path) -> Picture:
     if getattr(image, 'n_frames', 1) > 1 and image.format != 'MPO':
         text = f'has {image.n_frames} pictures, of which the first is used'  # type: ignore[attr-defined]
         changes.append(('first_of_several', text))
-    return _decoded(path, image, data, changes)
+    return _decoded(path, image, data, changes, levels or Levels())
 
 
 def animation_length(path: Path) -> int:
@@ -98,12 +110,13 @@ def read_animation(path: Path) -> Iterator[tuple[int, Picture]]:
     FrameError where the file ends in the middle of a frame.
     """
     _, image = _open(path)
+    levels = Levels()
     for index in range(int(getattr(image, 'n_frames', 1))):
         try:
             image.seek(index)
         except Exception as error:  # Pillow raises whatever its parsers do
             raise _undecodable(path, error) from error
-        picture = _decoded(path, image, b'', [])
+        picture = _decoded(path, image, b'', [], levels)
         yield int(image.info.get('duration') or _DEFAULT_FRAME_MS), picture
 
 
@@ -142,13 +155,17 @@ def _open(path: Path) -> tuple[bytes, Image.Image]:
 
 
 def _decoded(
-    path: Path, image: Image.Image, data: bytes, changes: list[tuple[str, str]]
+    path: Path,
+    image: Image.Image,
+    data: bytes,
+    changes: list[tuple[str, str]],
+    levels: Levels,
 ) -> Picture:
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
         deep = _deep_levels(image, data)
         if deep is not None:
-            image = Image.fromarray(_eight_bits(deep, changes))
+            image = Image.fromarray(_eight_bits(deep, levels, changes))
             image.getexif()[_ORIENTATION] = orientation
         image = ImageOps.exif_transpose(image)
         if image.has_transparency_data:
@@ -183,22 +200,26 @@ def _deep_levels(image: Image.Image, data: bytes) -> npt.NDArray[Any] | None:
     return np.asarray(cv2.cvtColor(levels, code))
 
 
-def _eight_bits(levels: npt.NDArray[Any], changes: list[tuple[str, str]]) -> npt.NDArray[np.uint8]:
+def _eight_bits(
+    deep: npt.NDArray[Any], levels: Levels, changes: list[tuple[str, str]]
+) -> npt.NDArray[np.uint8]:
     """Return uint8, stretched where the picture uses a small part of its range."""
-    colors = levels[..., :3]
-    finite = colors[np.isfinite(colors)]
-    if not finite.size:
-        raise FrameError('unreadable', 'the picture has no finite value: export it again')
-    low, high = (float(each) for each in np.percentile(finite, (0.1, 99.9)))
-    if levels.dtype == np.uint16 and high - low >= _WIDE:
-        return (levels >> 8).astype(np.uint8)
-    text = f'levels {low:g} to {high:g} are stretched to 8 bits'
-    changes.append(('stretched', text))
+    if levels.bounds is None:
+        colors = deep[..., :3]
+        finite = colors[np.isfinite(colors)]
+        if not finite.size:
+            raise FrameError('unreadable', 'the picture has no finite value: export it again')
+        low, high = (float(each) for each in np.percentile(finite, (0.1, 99.9)))
+        whole = deep.dtype == np.uint16 and high - low >= _WIDE
+        levels.bounds = _EVERY_LEVEL if whole else (low, high)
+    low, high = levels.bounds
+    if (low, high) != _EVERY_LEVEL:
+        changes.append(('stretched', f'levels {low:g} to {high:g} are stretched to 8 bits'))
     scale = 255.0 / max(high - low, 1e-9)
-    stretched = np.nan_to_num((levels.astype(np.float32) - low) * scale)
+    stretched = np.nan_to_num((deep.astype(np.float32) - low) * scale)
     eight: npt.NDArray[np.uint8] = np.clip(np.round(stretched), 0, 255).astype(np.uint8)
-    if levels.ndim == 3 and levels.shape[2] == 4:
-        eight[..., 3] = levels[..., 3] >> 8
+    if deep.ndim == 3 and deep.shape[2] == 4:
+        eight[..., 3] = deep[..., 3] >> 8
     return eight
 
 

@@ -14,6 +14,7 @@ import cv2
 from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.media import films
 from depth_anything_ros.media.pictures import (
+    Levels,
     Picture,
     animation_length,
     picture_suffixes,
@@ -111,8 +112,10 @@ def _folder(folder: Path, recursive: bool, sequence_hz: float | None, out: Path 
         raise SettingError(f'{folder} holds no image{left}: put {kinds} there, or name a file')
     moving = sequence_hz is not None
     rate_hz = sequence_hz or DEFAULT_RATE_HZ
+    # Frames of a film are stretched alike, stills each by itself.
+    levels = Levels() if moving else None
     shots = (
-        Shot(name, round(index / rate_hz * 1e9), lambda path=path: read_picture(path))  # type: ignore[misc]
+        Shot(name, round(index / rate_hz * 1e9), lambda path=path: read_picture(path, levels))  # type: ignore[misc]
         for index, (name, path) in enumerate(zip(_names(folder, files), files, strict=True))
     )
     return Source(

@@ -16,6 +16,7 @@ from rig import picture
 
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.media.pictures import picture_suffixes, read_animation, read_picture
+from depth_anything_ros.media.sources import open_source
 
 BGR = picture(64, 48, seed=1)
 RGB = Image.fromarray(BGR[..., ::-1].copy())
@@ -222,3 +223,17 @@ def test_a_phone_picture_without_the_plugin_names_it(
     monkeypatch.setattr(Image, 'ID', [each for each in Image.ID if each != 'HEIF'])
     with pytest.raises(FrameError, match='pip install pillow-heif'):
         read_picture(tmp_path / 'a.heic')
+
+
+def test_deep_frames_of_a_film_are_stretched_alike(tmp_path: Path) -> None:
+    images = tmp_path / 'images'
+    images.mkdir()
+    scene = 7000 + 4 * BGR[..., 0].astype(np.uint16)
+    cv2.imwrite(str(images / '0.png'), scene)
+    hot = scene.copy()
+    hot[:10, :10] = 12000
+    cv2.imwrite(str(images / '1.png'), hot)
+    first, second = (shot.read().bgr for shot in open_source(str(images), sequence_hz=9).shots)
+    assert (second[10:] == first[10:]).all()
+    first, second = (shot.read().bgr for shot in open_source(str(images)).shots)
+    assert (second[10:] < first[10:] - 20.0).any()
