@@ -51,7 +51,8 @@ class FilmWriter:
     ) -> None:
         """`rate_hz` is nominal: each picture has a time. `sound_of` is the film to copy from."""
         self._out = out
-        self._partial = out.with_name(out.name + '.writing')
+        # From the root: FFmpeg takes what stands before a colon for a protocol.
+        self._partial = out.absolute().with_name(out.name + '.writing')
         self._rate_hz, self._pixel_aspect, self._sound_of = rate_hz, pixel_aspect, sound_of
         self._container: Any = None
         self._discarded = False
@@ -210,11 +211,11 @@ class _Sound:
     def __init__(self, source: Path, into: Any, codecs: set[str]) -> None:
         self.remarks: list[str] = []
         self._into = into
-        self._film: Any = av.open(str(source))
+        self._film: Any = av.open(str(source.absolute()))
         self._start = Fraction(self._film.start_time or 0, 1_000_000)
         self._copies: dict[int, Any] = {}
         for stream in self._film.streams.audio:
-            codec = stream.codec_context.name
+            codec = stream.codec_context.codec.canonical_name
             if codec in codecs:
                 self._copies[stream.index] = into.add_stream_from_template(stream)
             else:

@@ -44,7 +44,7 @@ class Film:
         """Return each frame that can be decoded, with its time in nanoseconds."""
         decoded = packets = broken = 0
         newest_ns, gap_ns = -1, round(1e9 / self.rate_hz)
-        with av.open(str(self.path)) as container:
+        with av.open(str(self.path.absolute())) as container:
             stream = container.streams.video[0]
             stream.thread_type = 'AUTO'
             start = Fraction(container.start_time or 0, _START_TICKS)
@@ -82,7 +82,7 @@ class Film:
 def open_film(path: Path) -> Film:
     """Open a film and read its header; SettingError where there is no film in it."""
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path.absolute())) as container:
             if not container.streams.video:
                 raise SettingError(f'{path} has no pictures, only sound: name a film')
             stream = container.streams.video[0]

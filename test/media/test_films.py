@@ -96,6 +96,19 @@ def test_times_and_sound_of_the_input_are_kept(tmp_path: Path, ending: str) -> N
     assert streams['sound_seconds'] == pytest.approx(2.0, abs=0.05)
 
 
+@pytest.mark.parametrize(
+    ('ending', 'sound', 'name'),
+    [('.avi', 'libmp3lame', 'mp3'), ('.ts', 'aac', 'aac'), ('.webm', 'libopus', 'opus')],
+)
+def test_sound_of_other_containers(tmp_path: Path, ending: str, sound: str, name: str) -> None:
+    codec = 'libvpx-vp9' if ending == '.webm' else 'mpeg4' if ending == '.avi' else 'libx264'
+    film = write_film(tmp_path / f'film{ending}', pictures(8), codec=codec, sound=sound)
+    assert run(film, tmp_path / 'depth.mp4') == 0
+    streams = streams_of(tmp_path / 'depth.mp4')
+    assert streams['sound'].startswith(name)
+    assert streams['sound_seconds'] == pytest.approx(0.8, abs=0.1)
+
+
 def test_sound_that_mp4_does_not_hold_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -421,3 +434,10 @@ def test_a_camera_that_goes_is_a_fault(
     assert run('webcam', tmp_path / 'depth.mkv') == 1
     assert 'the camera gives no more images after 2' in capsys.readouterr().err
     assert len(frames_of(tmp_path / 'depth.mkv')) == 2
+
+
+def test_a_name_with_a_colon_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_film(tmp_path / '12:30.mkv', pictures(3), sound='aac')
+    assert run('12:30.mkv', 'a:b.mp4') == 0
+    assert len(frames_of(tmp_path / 'a:b.mp4')) == 3
