@@ -125,6 +125,10 @@ def _run(options: argparse.Namespace) -> int:
             text += f', {summary.held} of them with the depth of the frame before'
         if summary.blank:
             text += f', {summary.blank} of them blank'
+        if summary.refused and not source.moving:
+            text += f', {len(summary.refused)} left out'
+        if summary.skipped:
+            text += f', {len(summary.skipped)} skipped'
         by = {'SIGINT': 'Ctrl-C'}.get(summary.interrupted, summary.interrupted)
         print(text + (f', stopped by {by}' if by else ''))
     # Ctrl-C is how a webcam ends.

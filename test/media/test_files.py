@@ -202,6 +202,8 @@ def test_what_a_folder_holds_besides_is_counted_and_named(
     }
     assert summary['skipped'] == expected
     assert 'skipped: inner: a folder is searched with --recursive' in said.err
+    assert run(str(folder), str(out)) == 0
+    assert capsys.readouterr().out == f'4 frames in {out}, 4 skipped\n'
     assert run(str(folder), str(out), '--json', '--recursive') == 0
     summary = json.loads(capsys.readouterr().out)
     # The output is not input.
@@ -241,7 +243,7 @@ def test_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
         ]
         done = subprocess.run(command, capture_output=True, check=False, env=environment)
         assert done.returncode == 1, done.stderr
-        assert done.stdout.endswith(b'out\\udcff' + utf8.encode() + b'\n')
+        assert done.stdout.endswith(b'out\\udcff' + utf8.encode() + b', 1 left out\n')
         assert b'left out: black\\udcfe: the image varies' in done.stderr
         written = {os.fsencode(path.name) for path in Path(os.fsdecode(out)).iterdir()}
         assert written == {b'\xff_depth.png', 'ä_depth.png'.encode()}
