@@ -184,6 +184,7 @@ def test_one_file_takes_one_format(
 def test_what_a_folder_holds_besides_is_counted_and_named(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    pytest.importorskip('pillow_heif').register_heif_opener()
     (folder / 'inner').mkdir()
     cv2.imwrite(str(folder / 'inner' / 'b.png'), picture(64, 48, seed=4))
     Image.fromarray(picture(64, 48, 5)).save(folder / 'c.heic')

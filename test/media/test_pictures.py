@@ -216,7 +216,7 @@ def test_a_phone_picture_without_the_plugin_names_it(
 ) -> None:
     from depth_anything_ros.media import pictures
 
-    pytest.importorskip('pillow_heif')
+    pytest.importorskip('pillow_heif').register_heif_opener()
     RGB.save(tmp_path / 'a.heic')
     monkeypatch.setattr(pictures, '_register_heif', lambda: False)
     monkeypatch.setattr(Image, 'OPEN', {k: v for k, v in Image.OPEN.items() if k != 'HEIF'})
