@@ -47,10 +47,12 @@ setup(
     # rclpy and the messages come with ROS; the Makefile adds wheels of them where there is none.
     # The lower bounds are what Ubuntu 24.04, the home of Jazzy, brings.
     install_requires=[
+        'av>=14.2',
         'filelock>=3.13',
         'huggingface_hub>=1.1',
         'numpy>=1.26',
         'opencv-python-headless>=4.6',
+        'pillow>=10.2',
         'PyYAML>=6.0',
         'safetensors>=0.4.3',
         'torch>=2.4',
@@ -59,6 +61,8 @@ setup(
     extras_require={
         # Older rosbags lose the QoS profiles of MCAP files; older mcap takes any length as true.
         'bag': ['mcap>=1.2.2', 'rosbags>=0.11.6', 'zstandard>=0.19'],
+        # Pictures of phones (.heic) in `depth_anything run`.
+        'heif': ['pillow-heif>=1.0'],
         # Faster than torch on a CPU; `backend: auto` takes it where it is installed.
         'openvino': ['openvino>=2025.0'],
         'onnxruntime': ['onnx>=1.16', 'onnxruntime>=1.17'],
@@ -74,6 +78,7 @@ setup(
             'onnx>=1.16',
             'onnxruntime>=1.17',
             'packaging',
+            'pillow-heif>=1.0',
             'pytest>=7.4',
             'pytest-xdist>=3.4',
             'rosbags>=0.11.6',

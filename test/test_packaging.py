@@ -24,6 +24,7 @@ PROVIDERS = {
     'cv2': {'python3-opencv', 'opencv-python-headless'},
     'depth_anything_v2': {'jkp-depth-anything-v2'},
     'numpy': {'python3-numpy', 'numpy'},
+    'PIL': {'python3-pil', 'pillow'},
     'tf2_ros': {'tf2_ros_py'},
     'tqdm': {'python3-tqdm', 'tqdm'},
     'yaml': {'python3-yaml', 'pyyaml'},

@@ -18,7 +18,8 @@ def exit_status(program: str, command: Callable[[], int]) -> int:
     """Return the status of `command`; what it raises is one line on stderr."""
     try:
         status = command()
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return status
     except DepthAnythingError as error:
         print(f'{program}: {error}', file=sys.stderr)
@@ -33,9 +34,29 @@ def exit_status(program: str, command: Callable[[], int]) -> int:
         print(f'{program}: interrupted', file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader, head say, has gone; Python would complain once more on exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader, head say, has gone.
+        _silence_stdout()
         return 0
+    except OSError as error:
+        if not _stdout_fails():
+            raise
+        _silence_stdout()
+        print(f'{program}: standard output cannot be written: {error.strerror}', file=sys.stderr)
+        return 2
+
+
+def _stdout_fails() -> bool:
+    """Return whether nothing can be printed, since the disk behind it is full say."""
+    try:
+        print(flush=True)
+    except OSError:
+        return True
+    return False
+
+
+def _silence_stdout() -> None:
+    """Let nothing more be written, of which Python would complain on exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _advice(package: str, error: ImportError) -> str:

@@ -62,7 +62,7 @@ class Frame:
         self.times = times
         self.missing: dict[str, FrameError] = {}
         self.parameters = parameters
-        self._bounds = bounds
+        self.bounds = bounds
         self._scene = scene
         self._metric = inverse_depth if metric_inverse_depth is None else metric_inverse_depth
         self._random = random_weights
@@ -88,7 +88,7 @@ class Frame:
     def normalized(self) -> FloatImage:
         """Relative depth, float32 (H, W) in [0, 1], 1 = nearest."""
         with self.times.stage('postprocess'):
-            return normalized_between(self.inverse_depth, *self._bounds)
+            return normalized_between(self.inverse_depth, *self.bounds)
 
     def color(self, colormap: str = '') -> BgrImage:
         """Return `normalized` as a picture, uint8 (H, W, 3) BGR; SettingError for an unknown map.

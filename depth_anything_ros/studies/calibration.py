@@ -9,7 +9,7 @@ import numpy as np
 
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.types import BgrImage
-from depth_anything_ros.media.files import open_source
+from depth_anything_ros.media.sources import open_source
 
 __all__ = ['NO_PICTURES', 'calibration_images']
 
@@ -39,7 +39,11 @@ def calibration_images(source: str) -> list[BgrImage]:
         opened = open_source(source)
         if not opened.length:
             raise SettingError(f'{source} has no end to it: give a bag, a folder or a video')
-        found = _spread((read for _, _, read in opened.frames), opened.length)
+        reads: _Reads = (
+            lambda shot=shot: shot.read().bgr  # type: ignore[misc]
+            for shot in opened.shots
+        )
+        found = _spread(reads, opened.length)
     if not found:
         raise DepthAnythingError(f'none of the images in {source} can be decoded: give others')
     return found

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from functools import partial
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from rig import picture
+from written_film import frames_of, write_film
 
 from depth_anything_ros import cli
-from depth_anything_ros.backends.loading import load_backend
-from depth_anything_ros.core.parameters import parameters_from_flat
-from depth_anything_ros.estimator.stream import DepthStream
-from depth_anything_ros.media import files
 
 FAST = ['--weights', 'random', '--device', 'cpu', '--variant', 'demo']
 
@@ -24,13 +24,7 @@ def run(*arguments: str) -> int:
     return cli.main(['run', *arguments, *FAST])
 
 
-def write_film(path: Path, code: str) -> Path:
-    """Write five frames at 10 Hz."""
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*code), 10.0, (64, 48))
-    for seed in range(5):
-        writer.write(picture(64, 48, seed))
-    writer.release()
-    return path
+FIVE = [picture(64, 48, seed) for seed in range(5)]
 
 
 @pytest.fixture
@@ -78,29 +72,13 @@ def test_stills_do_not_depend_on_each_other(folder: Path, tmp_path: Path) -> Non
 
 
 def test_a_video_becomes_a_video(tmp_path: Path) -> None:
-    film = write_film(tmp_path / 'film.avi', 'MJPG')
+    film = write_film(tmp_path / 'film.avi', FIVE, codec='mpeg4')
     out = tmp_path / 'depth.mp4'
     assert run(str(film), str(out)) == 0
     capture = cv2.VideoCapture(str(out))
     assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 5
     assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(10.0)
     assert capture.read()[1].shape == (48, 64, 3)
-
-
-def test_a_webcam_film_lasts_as_long_as_it_was_filmed(tmp_path: Path) -> None:
-    # Four frames of a nominal 10 Hz that the network had time for at 2 Hz.
-    frames = [
-        (f'frame_{index}', index * 500_000_000, partial(picture, 64, 48, index))
-        for index in range(4)
-    ]
-    source = files.Source(iter(frames), 0, moving=True, live=True, rate_hz=10.0)
-    parameters = parameters_from_flat({'variant': 'demo', 'weights': 'random', 'device': 'cpu'})
-    pipeline = DepthStream(load_backend(parameters), parameters)
-    summary = files.run(source, pipeline, tmp_path / 'depth.mp4', ('color',))
-    assert summary.written == 4
-    capture = cv2.VideoCapture(str(tmp_path / 'depth.mp4'))
-    # 1.5 s at 10 Hz, and the last picture.
-    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 16
 
 
 def test_an_unusable_image_is_named_and_the_rest_goes_on(
@@ -144,7 +122,7 @@ def test_bad_input_is_one_line_and_status_2(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'empty').mkdir()
-    write_film(tmp_path / 'film.mp4', 'mp4v')
+    write_film(tmp_path / 'film.mp4', FIVE)
     assert run(source, out) == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if 'depth_anything:' in line]
     assert len(errors) == 1
@@ -173,7 +151,7 @@ def test_what_is_read_is_never_written(
     out: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_film(tmp_path / 'film.mp4', 'mp4v')
+    write_film(tmp_path / 'film.mp4', FIVE)
     (tmp_path / 'symbolic.png').symlink_to(folder / 'b.png')
     (tmp_path / 'hard.png').hardlink_to(folder / 'b.png')
     (tmp_path / 'one').mkdir()
@@ -194,10 +172,235 @@ def test_the_folder_of_what_is_read_may_take_the_output(folder: Path) -> None:
     assert run(str(folder), str(folder / 'depth')) == 0
 
 
-@pytest.mark.parametrize(('source', 'out'), [('images/b.png', 'out.png'), ('film.mp4', 'out.mp4')])
+@pytest.mark.parametrize(('source', 'out'), [('images/b.png', 'out.png'), ('film.mp4', 'out.mkv')])
 def test_one_file_takes_one_format(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], source: str, out: str
 ) -> None:
-    write_film(tmp_path / 'film.mp4', 'mp4v')
+    write_film(tmp_path / 'film.mp4', FIVE)
     assert run(str(tmp_path / source), str(tmp_path / out), '--save', 'color', 'npy') == 2
-    assert f"{out} is one file: save one of 'color' or 'side_by_side'" in capsys.readouterr().err
+    assert f"{out} is one file: save one of 'color', 'side_by_side'" in capsys.readouterr().err
+
+
+def test_what_a_folder_holds_besides_is_counted_and_named(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip('pillow_heif').register_heif_opener()
+    (folder / 'inner').mkdir()
+    cv2.imwrite(str(folder / 'inner' / 'b.png'), picture(64, 48, seed=4))
+    Image.fromarray(picture(64, 48, 5)).save(folder / 'c.heic')
+    (folder / 'drive.mp4').write_bytes(b'')
+    os.mkfifo(folder / 'pipe.png')
+    out = folder / 'out'
+    assert run(str(folder), str(out), '--json') == 0
+    said = capsys.readouterr()
+    summary = json.loads(said.out)
+    assert summary['written'] == 4
+    expected = {
+        'folder': ['inner'],
+        'film': ['drive.mp4'],
+        'no_file': ['pipe.png'],
+        'no_picture': ['notes.txt'],
+    }
+    assert summary['skipped'] == expected
+    assert 'skipped: inner: a folder is searched with --recursive' in said.err
+    assert run(str(folder), str(out)) == 0
+    assert capsys.readouterr().out == f'4 frames in {out}, 4 skipped\n'
+    assert run(str(folder), str(out), '--json', '--recursive') == 0
+    summary = json.loads(capsys.readouterr().out)
+    # The output is not input.
+    assert summary['written'] == 5 and 'folder' not in summary['skipped']
+    assert cv2.imread(str(out / 'inner' / 'b_depth.png')).shape == (48, 64, 3)
+
+
+def test_names_of_output_are_different(tmp_path: Path) -> None:
+    images = tmp_path / 'images'
+    images.mkdir()
+    for name in ('a.png', 'a.bmp', 'a_png.png'):
+        cv2.imwrite(str(images / name), picture(64, 48))
+    assert run(str(images), str(tmp_path / 'out')) == 0
+    assert len(list((tmp_path / 'out').iterdir())) == 3
+
+
+def test_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
+    images = tmp_path / 'images'
+    images.mkdir()
+    for name in (b'\xff.png', 'ä.png'.encode()):
+        content = cv2.imencode('.png', picture(64, 48))[1].tobytes()
+        Path(os.fsdecode(bytes(images) + b'/' + name)).write_bytes(content)
+    (images / os.fsdecode(b'black\xfe.png')).write_bytes(
+        cv2.imencode('.png', np.zeros((48, 64, 3), np.uint8))[1].tobytes()
+    )
+    for utf8 in ('0', '1'):
+        environment = {**os.environ, 'LC_ALL': 'C', 'PYTHONUTF8': utf8}
+        out = os.fsencode(tmp_path) + b'/out\xff' + utf8.encode()
+        command = [
+            sys.executable,
+            '-m',
+            'depth_anything_ros.cli',
+            'run',
+            bytes(images),
+            out,
+            *FAST,
+        ]
+        done = subprocess.run(command, capture_output=True, check=False, env=environment)
+        assert done.returncode == 1, done.stderr
+        assert done.stdout.endswith(b'out\\udcff' + utf8.encode() + b', 1 left out\n')
+        assert b'left out: black\\udcfe: the image varies' in done.stderr
+        written = {os.fsencode(path.name) for path in Path(os.fsdecode(out)).iterdir()}
+        assert written == {b'\xff_depth.png', 'ä_depth.png'.encode()}
+
+
+def test_a_name_that_is_not_utf_8_may_be_a_film(tmp_path: Path) -> None:
+    film = write_film(tmp_path / 'film.mp4', [picture(64, 48, seed) for seed in range(3)])
+    odd = film.rename(tmp_path / os.fsdecode(b'\xff.mp4'))
+    out = tmp_path / os.fsdecode(b'\xfe.mp4')
+    assert run(str(odd), str(out)) == 0
+    assert len(frames_of(out)) == 3
+
+
+def test_the_batch_goes_on_past_what_is_too_large(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = tmp_path / 'images'
+    images.mkdir()
+    for name in ('a.png', 'c.png'):
+        cv2.imwrite(str(images / name), picture(64, 48))
+    content = cv2.imencode('.png', np.zeros((1, 1), np.uint8))[1].tobytes()
+    promised = (40000).to_bytes(4, 'big') + (28000).to_bytes(4, 'big')
+    (images / 'b.png').write_bytes(content[:16] + promised + content[24:])
+    assert run(str(images), str(tmp_path / 'out'), '--json') == 1
+    summary = json.loads(capsys.readouterr().out)
+    assert summary['written'] == 2
+    assert summary['refused'] == {'image_too_large': ['b']}
+
+
+def test_an_animation_is_a_film(tmp_path: Path) -> None:
+    images = [Image.fromarray(picture(64, 48, seed)) for seed in range(3)]
+    path = tmp_path / 'a.gif'
+    images[0].save(path, save_all=True, append_images=images[1:], duration=[40, 120, 300])
+    assert run(str(path), str(tmp_path / 'depth.mp4')) == 0
+    times = [seconds for seconds, _ in frames_of(tmp_path / 'depth.mp4')]
+    assert times == pytest.approx([0, 0.04, 0.16])
+
+
+@pytest.fixture
+def sequence(tmp_path: Path) -> Path:
+    """Twelve frames whose names sort otherwise than their numbers; the fifth is broken."""
+    images = tmp_path / 'sequence'
+    images.mkdir()
+    for index in range(12):
+        cv2.imwrite(str(images / f'f{index}.png'), picture(64, 48, index))
+    (images / 'f4.png').write_bytes(b'broken')
+    return images
+
+
+def test_a_sequence_is_a_film(sequence: Path, tmp_path: Path) -> None:
+    assert run(str(sequence), str(tmp_path / 'depth.mp4'), '--sequence', '10') == 1
+    frames = frames_of(tmp_path / 'depth.mp4')
+    assert [seconds for seconds, _ in frames] == pytest.approx(np.arange(12) / 10)
+    assert run(str(sequence), str(tmp_path / 'out'), '--sequence') == 1
+    assert len(list((tmp_path / 'out').iterdir())) == 12
+
+
+def test_a_sequence_is_normalised_over_time_and_stills_are_not(
+    sequence: Path, tmp_path: Path
+) -> None:
+    for out, more in (('stills', ()), ('film', ('--sequence', '25'))):
+        run(str(sequence), str(tmp_path / out), '--save', 'png16', *more)
+
+    def bounds(out: str) -> list[float]:
+        """Return what becomes 0 in each frame, in the order of the film."""
+        return [
+            float(Image.open(tmp_path / out / f'f{index}_depth16.png').text['offset'])  # type: ignore[attr-defined]
+            for index in (0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11)
+        ]
+
+    stills, film = bounds('stills'), bounds('film')
+    assert film[0] == stills[0]
+    assert np.abs(np.diff(film)).mean() < 0.5 * np.abs(np.diff(stills)).mean()
+
+
+def test_existing_output_is_not_made_again(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / 'out'
+    run(str(folder), str(out), '--save', 'color', 'npy')
+    (out / 'b_inverse_depth.npy').unlink()
+    (out / 'a_png_depth.png').write_bytes(b'mine')
+    capsys.readouterr()
+    options = ('--save', 'color', 'npy', '--skip-existing', '--json')
+    assert run(str(folder), str(out), *options) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary['written'] == 1
+    assert sorted(summary['skipped']['existing']) == ['a_jpg', 'a_png']
+    assert (out / 'b_inverse_depth.npy').exists()
+    assert (out / 'a_png_depth.png').read_bytes() == b'mine'
+
+
+@pytest.mark.parametrize(
+    ('words', 'said'),
+    [
+        ('images/b.png out --recursive', '--recursive is for a folder, and images/b.png is none'),
+        ('film.mp4 out --sequence', '--sequence is for a folder, and film.mp4 is none'),
+        ('film.mp4 out --skip-existing', '--skip-existing is for a folder of separate pictures'),
+        ('images out --sequence --skip-existing', '--skip-existing is for a folder of separate'),
+        ('pipe.png out', 'pipe.png is a pipe or a device: copy it to a file first'),
+        ('images/b.png out.npy --save color', "save one of 'npy' or 'depth_m' there"),
+        ('images/b.png out --save depth_mm', 'is in metres, and this checkpoint gives relative'),
+        ('broken.mp4 out', 'broken.mp4 cannot be opened'),
+    ],
+)
+def test_what_does_not_go_together_is_one_line(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: str,
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_film(tmp_path / 'film.mp4', [picture(64, 48)])
+    (tmp_path / 'broken.mp4').write_bytes(b'no film')
+    os.mkfifo(tmp_path / 'pipe.png')
+    assert run(*words.split()) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if 'depth_anything:' in line]
+    assert said in line
+
+
+@pytest.mark.parametrize(('redirection', 'status'), [('>&-', 0), ('>/dev/full', 2)])
+def test_an_output_that_takes_nothing_is_no_traceback(
+    folder: Path, tmp_path: Path, redirection: str, status: int
+) -> None:
+    words = ['run', str(folder / 'b.png'), str(tmp_path / 'out'), *FAST]
+    command = f'exec {sys.executable} -m depth_anything_ros.cli "$@" {redirection}'
+    done = subprocess.run(
+        ['bash', '-c', command, 'bash', *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == status
+    assert 'Traceback' not in done.stderr and 'Exception' not in done.stderr
+    said = 'depth_anything: standard output cannot be written: No space left on device'
+    assert (said in done.stderr) == (status == 2)
+    assert (tmp_path / 'out' / 'b_depth.png').exists()
+
+
+def test_a_full_disk_is_one_line_and_no_half_file(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / 'out'
+    out.mkdir()
+    (out / 'b_depth.png.writing').symlink_to('/dev/full')
+    assert run(str(folder), str(out)) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if 'depth_anything:' in line]
+    assert 'b_depth.png cannot be written: No space left on device' in line
+    assert {path.name for path in out.iterdir()} == {'a_png_depth.png', 'a_jpg_depth.png'}
+
+
+def test_the_summary_says_where_the_time_went(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(str(folder), str(tmp_path / 'out'), '--json') == 0
+    summary = json.loads(capsys.readouterr().out)
+    times = [summary[f'{each}_s'] for each in ('decoding', 'network', 'encoding')]
+    assert all(0 < each < summary['total_s'] for each in times)
+    assert summary['network_share'] == pytest.approx(summary['network_s'] / summary['total_s'])
+    assert summary['rate_hz'] == pytest.approx(3 / summary['total_s'])

@@ -1,0 +1,168 @@
+"""What is written for a frame: pictures, levels and floats, each saying what it holds."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.core.errors import FrameError, SettingError
+from depth_anything_ros.core.types import BgrImage, FloatImage
+from depth_anything_ros.estimator.frame import Frame
+
+__all__ = ['METRIC', 'SUFFIXES', 'encoded', 'film_picture', 'one_of']
+
+SUFFIXES = {
+    'color': 'depth.png',
+    'side_by_side': 'side_by_side.png',
+    'png16': 'depth16.png',
+    'npy': 'inverse_depth.npy',
+    'exr': 'inverse_depth.exr',
+    'depth_mm': 'depth_mm.png',
+    'depth_m': 'depth_m.npy',
+    'depth_exr': 'depth_m.exr',
+}
+"""End of the name of the file of each format in a folder."""
+
+METRIC = frozenset(('depth_mm', 'depth_m', 'depth_exr'))
+"""Formats in metres."""
+
+_PICTURES = ('color', 'side_by_side')
+_LEVELS = ('png16', 'depth_mm')
+_IN_ONE_FILE = {
+    '.png': _PICTURES + _LEVELS,
+    '.npy': ('npy', 'depth_m'),
+    '.exr': ('exr', 'depth_exr'),
+    '.mp4': _PICTURES,
+    '.mkv': _PICTURES + _LEVELS,
+    **dict.fromkeys(('.bmp', '.jpeg', '.jpg', '.ppm', '.tif', '.tiff', '.webp'), _PICTURES),
+}
+
+_RELATIVE_TEXT = (
+    'relative inverse depth, larger = nearer; inverse depth = offset + scale * level, '
+    'clipped below level 0 and above 65535'
+)
+_MILLIMETRES_TEXT = 'depth along Z in millimetres; 0 = unknown or beyond 65.535 m'
+
+
+def one_of(suffix: str) -> tuple[str, ...]:
+    """Return the formats of which a single file with this ending holds one, in lower case."""
+    return _IN_ONE_FILE.get(suffix, ())
+
+
+def film_picture(
+    format_: str, bgr: BgrImage, frame: Frame | None, max_side: int
+) -> npt.NDArray[Any]:
+    """Return the picture, uint8 BGR, or the levels, uint16, of one frame of a film.
+
+    Without `frame` there is no depth: it is black, or 0.
+    """
+    if format_ == 'png16':
+        if frame is None:
+            return np.zeros(_size(bgr, max_side), np.uint16)
+        return np.round(frame.normalized * 65535).astype(np.uint16)
+    if format_ == 'depth_mm':
+        depth_m = _depth_m(bgr, frame, max_side) * 1000.0
+        known = np.isfinite(depth_m) & (depth_m < 65535.5)
+        return np.round(np.where(known, depth_m, 0.0)).astype(np.uint16)
+    color = np.zeros((*_size(bgr, max_side), 3), np.uint8) if frame is None else frame.color()
+    if format_ == 'color':
+        return color
+    size = color.shape[1], color.shape[0]
+    return np.hstack([cv2.resize(bgr, size, interpolation=cv2.INTER_AREA), color])
+
+
+def encoded(format_: str, suffix: str, bgr: BgrImage, frame: Frame | None, max_side: int) -> bytes:
+    """Return the content of a file that ends in `suffix`.
+
+    Without `frame` there is no depth: floats are NaN. FrameError where there are no metres.
+    """
+    if format_ in ('npy', 'depth_m', 'exr', 'depth_exr'):
+        metric = format_ in METRIC
+        if metric:
+            values = _depth_m(bgr, frame, max_side)
+        elif frame is None:
+            values = np.full(_size(bgr, max_side), np.nan, np.float32)
+        else:
+            values = frame.inverse_depth
+        return _exr(values, metric) if 'exr' in format_ else _npy(values)
+    picture = film_picture(format_, bgr, frame, max_side)
+    try:
+        _, content = cv2.imencode(suffix, picture)
+    except cv2.error as error:
+        raise SettingError(
+            f'{picture.shape[1]} x {picture.shape[0]} pixels do not fit {suffix}: use .png'
+        ) from error
+    png = content.tobytes()
+    if format_ == 'depth_mm':
+        return _with_text(png, {'Description': _MILLIMETRES_TEXT})
+    if format_ == 'png16' and frame is not None:
+        low, high = frame.bounds
+        scale = {'offset': f'{low:.9g}', 'scale': f'{(high - low) / 65535:.9g}'}
+        return _with_text(png, {'Description': _RELATIVE_TEXT, **scale})
+    return png
+
+
+def _size(bgr: BgrImage, max_side: int) -> tuple[int, int]:
+    """Return (height, width) of the depth of an image."""
+    height, width = bgr.shape[:2]
+    scale = max_side / max(height, width)
+    if max_side == 0 or scale >= 1:
+        return height, width
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _depth_m(bgr: BgrImage, frame: Frame | None, max_side: int) -> FloatImage:
+    if frame is None:
+        return np.full(_size(bgr, max_side), np.nan, np.float32)
+    if frame.depth_m is None:
+        raise FrameError(frame.reason, frame.message)
+    return frame.depth_m
+
+
+def _npy(values: FloatImage) -> bytes:
+    file = io.BytesIO()
+    np.save(file, values)
+    return file.getvalue()
+
+
+def _with_text(png: bytes, texts: dict[str, str]) -> bytes:
+    """Return a PNG with Latin-1 text chunks behind its header (PNG specification, 11.3.4.3)."""
+    chunks = b''
+    for key, text in texts.items():
+        content = b'tEXt' + key.encode('latin-1') + b'\0' + text.encode('latin-1')
+        chunks += struct.pack('>I', len(content) - 4) + content
+        chunks += struct.pack('>I', zlib.crc32(content))
+    return png[:33] + chunks + png[33:]
+
+
+def _exr(values: FloatImage, metric: bool) -> bytes:
+    """Return an OpenEXR file of one float32 channel, uncompressed: Z in metres, or Y."""
+    height, width = values.shape
+    channel, text = (b'Z', b'metres') if metric else (b'Y', b'inverse depth, larger = nearer')
+    window = struct.pack('<4i', 0, 0, width - 1, height - 1)
+    attributes = (
+        (b'channels', b'chlist', channel + b'\0' + struct.pack('<iB3xii', 2, 0, 1, 1) + b'\0'),
+        (b'comments', b'string', text),
+        (b'compression', b'compression', b'\0'),
+        (b'dataWindow', b'box2i', window),
+        (b'displayWindow', b'box2i', window),
+        (b'lineOrder', b'lineOrder', b'\0'),
+        (b'pixelAspectRatio', b'float', struct.pack('<f', 1.0)),
+        (b'screenWindowCenter', b'v2f', struct.pack('<2f', 0.0, 0.0)),
+        (b'screenWindowWidth', b'float', struct.pack('<f', 1.0)),
+    )
+    header = struct.pack('<2i', 20000630, 2)
+    for name, kind, value in attributes:
+        header += name + b'\0' + kind + b'\0' + struct.pack('<i', len(value)) + value
+    header += b'\0'
+    rows = np.zeros(height, [('y', '<i4'), ('bytes', '<i4'), ('values', '<f4', (width,))])
+    rows['y'], rows['bytes'], rows['values'] = np.arange(height), 4 * width, values
+    first = len(header) + 8 * height
+    offsets = (first + rows.itemsize * np.arange(height)).astype('<u8')
+    return b''.join((header, offsets.tobytes(), rows.tobytes()))

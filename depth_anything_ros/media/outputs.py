@@ -1,0 +1,140 @@
+"""Where depth goes: a folder, one picture, or a film. Nothing half done has a final name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.core.types import BgrImage
+from depth_anything_ros.estimator.frame import Frame
+from depth_anything_ros.media import film_writing
+from depth_anything_ros.media.formats import SUFFIXES, encoded, film_picture, one_of
+from depth_anything_ros.media.sources import Source
+
+__all__ = ['Outputs', 'open_outputs']
+
+
+class Outputs(Protocol):
+    """What takes the frames of a run. Without a frame, an image has no depth and is blank."""
+
+    remarks: list[str]
+
+    def exist(self, name: str) -> bool:
+        """Return whether everything that `write` would write under this name is there."""
+
+    def write(self, name: str, stamp_ns: int, bgr: BgrImage, frame: Frame | None) -> None:
+        """Write one frame; SettingError where that cannot be."""
+
+    def close(self) -> None:
+        """Finish; SettingError where that cannot be."""
+
+    def discard(self) -> None:
+        """Remove what is not finished."""
+
+
+def open_outputs(source: Source, out: Path, formats: tuple[str, ...], max_side: int) -> Outputs:
+    """Check that `out`, a file or a folder, can hold `formats` of what `source` gives.
+
+    SettingError where it cannot, or is what is read.
+    """
+    suffix = out.suffix.lower()
+    folder = out.is_dir() or not suffix
+    one_file = not folder and bool(one_of(suffix))
+    filmed = one_file and source.moving and suffix in film_writing.SUFFIXES
+    still = source.length == 1 and not source.moving
+    single = one_file and still and suffix not in film_writing.SUFFIXES
+    if not (folder or single or filmed):
+        if source.moving:
+            content = 'a film: name a folder, or a file ending in .mp4'
+        elif source.length == 1:
+            content = 'a picture: name a folder, or a file ending in .png'
+        else:
+            content = f'{source.length} pictures: name a folder'
+        raise SettingError(f'{out} cannot hold {content}')
+    if one_file and (len(formats) != 1 or formats[0] not in one_of(suffix)):
+        *others, last = (f"'{each}'" for each in one_of(suffix))
+        choice = f'{", ".join(others)} or {last}' if others else last
+        raise SettingError(f'{out} is one file: save one of {choice} there, or name a folder')
+    try:
+        # By file, not by name: links lead to the input, too.
+        if out.exists() and any(path.exists() and out.samefile(path) for path in source.reads):
+            raise SettingError(f'{out} is what is read: name an output beside it')
+        (out.parent if one_file else out).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingError(f'{out} cannot be written ({error.strerror}): name another') from error
+    if not filmed:
+        return _Files(out, formats, max_side, single)
+    film = source.film
+    writer = film_writing.FilmWriter(
+        out,
+        source.rate_hz,
+        *((film.pixel_aspect, film.path) if film is not None else ()),
+    )
+    return _Film(writer, formats[0], max_side)
+
+
+class _Files:
+    """A file for each frame and format in a folder, or one file."""
+
+    def __init__(self, out: Path, formats: tuple[str, ...], max_side: int, single: bool) -> None:
+        self.remarks: list[str] = []
+        self._out, self._formats, self._max_side, self._single = out, formats, max_side, single
+
+    def exist(self, name: str) -> bool:
+        return all(self._path(name, each).exists() for each in self._formats)
+
+    def write(self, name: str, stamp_ns: int, bgr: BgrImage, frame: Frame | None) -> None:
+        contents = {}
+        for format_ in self._formats:
+            path = self._path(name, format_)
+            suffix = path.suffix.lower()
+            contents[path] = encoded(format_, suffix, bgr, frame, self._max_side)
+        # Together, and only once there is each of them.
+        for path, content in contents.items():
+            _write(path, content)
+
+    def close(self) -> None:
+        """Each file is whole already."""
+
+    def discard(self) -> None:
+        """Each file is whole already."""
+
+    def _path(self, name: str, format_: str) -> Path:
+        return self._out if self._single else self._out / f'{name}_{SUFFIXES[format_]}'
+
+
+class _Film:
+    """One film."""
+
+    def __init__(self, writer: film_writing.FilmWriter, format_: str, max_side: int) -> None:
+        self._writer, self._format, self._max_side = writer, format_, max_side
+        self.remarks = writer.remarks
+
+    def exist(self, name: str) -> bool:
+        return False
+
+    def write(self, name: str, stamp_ns: int, bgr: BgrImage, frame: Frame | None) -> None:
+        self._writer.write(film_picture(self._format, bgr, frame, self._max_side), stamp_ns)
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def discard(self) -> None:
+        self._writer.discard()
+
+
+def _write(path: Path, content: bytes) -> None:
+    partial = path.with_name(path.name + '.writing')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            partial.write_bytes(content)
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise SettingError(
+            f'{path} cannot be written: {error.strerror}. Free some space, or name another place'
+        ) from error

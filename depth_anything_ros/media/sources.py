@@ -1,0 +1,237 @@
+"""What a run reads: a picture, a folder, an animation, a film or a webcam."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+
+from depth_anything_ros.core.errors import FrameError, SettingError
+from depth_anything_ros.media import films
+from depth_anything_ros.media.pictures import (
+    Levels,
+    Picture,
+    animation_length,
+    picture_suffixes,
+    read_animation,
+    read_picture,
+)
+from depth_anything_ros.media.tally import Tally
+
+__all__ = ['Shot', 'Source', 'open_source']
+
+DEFAULT_RATE_HZ = 30.0
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One image to come: its name, its time in nanoseconds, and how to read it."""
+
+    name: str
+    stamp_ns: int
+    read: Callable[[], Picture]
+
+
+@dataclass
+class Source:
+    """Where images come from.
+
+    `moving` tells frames that belong together from separate stills, `live` a webcam from a film;
+    `length` is 0 where unknown. `reads` names the files and the folder that they are, which no
+    output replaces. `skipped` are the files of a folder that are no pictures. `fault` says, at
+    the end, what of a film could not be read. `single` tells one picture from a folder with one.
+    """
+
+    shots: Iterator[Shot]
+    length: int
+    moving: bool
+    live: bool = False
+    single: bool = False
+    rate_hz: float = DEFAULT_RATE_HZ
+    reads: tuple[Path, ...] = ()
+    skipped: Tally = field(default_factory=Tally)
+    film: films.Film | None = None
+    fault: str = ''
+
+
+def open_source(
+    text: str,
+    *,
+    recursive: bool = False,
+    sequence_hz: float | None = None,
+    out: Path | None = None,
+) -> Source:
+    """Open a picture, a folder, an animation, a film, or a webcam ('webcam' or 'webcam:1').
+
+    `sequence_hz` makes the pictures of a folder the frames of a film. `out` is the output, which
+    is not searched for input. Raises SettingError where there is nothing of the kind.
+    """
+    webcam = re.fullmatch(r'webcam(?::(\d+))?', text)
+    path = Path(text).expanduser()
+    folder = not webcam and path.is_dir()
+    for option, given in (('--recursive', recursive), ('--sequence', sequence_hz is not None)):
+        if given and not folder:
+            raise SettingError(f'{option} is for a folder, and {path} is none: leave it out')
+    if webcam:
+        return _webcam(int(webcam.group(1) or 0), text)
+    if folder:
+        return _folder(path, recursive, sequence_hz, out)
+    if not path.exists():
+        raise SettingError(f"{path} does not exist: give an image, a folder, a video, or 'webcam'")
+    if str(path).startswith('/dev/video'):
+        return _webcam(str(path), text)
+    if not path.is_file():
+        raise SettingError(f'{path} is a pipe or a device: copy it to a file first')
+    suffix = path.suffix.lower()
+    if suffix in picture_suffixes():
+        frames = animation_length(path)
+        return _animation(path, frames) if frames else _one_picture(path)
+    if suffix in films.SUFFIXES:
+        return _film(path)
+    kinds = ' '.join(sorted(picture_suffixes() | films.SUFFIXES))
+    raise SettingError(f'{path} is neither image nor video by its name: use one of {kinds}')
+
+
+def _one_picture(path: Path) -> Source:
+    shots = iter([Shot(path.stem, 0, lambda: read_picture(path))])
+    return Source(shots, 1, moving=False, single=True, reads=(path,))
+
+
+def _folder(folder: Path, recursive: bool, sequence_hz: float | None, out: Path | None) -> Source:
+    files: list[Path] = []
+    skipped = Tally()
+    _search(folder, folder, recursive, out, files, skipped)
+    if not files:
+        kinds = ' '.join(sorted(picture_suffixes()))
+        left = f' ({len(skipped)} other files or folders)' if skipped else ''
+        raise SettingError(f'{folder} holds no image{left}: put {kinds} there, or name a file')
+    moving = sequence_hz is not None
+    rate_hz = sequence_hz or DEFAULT_RATE_HZ
+    # Frames of a film are stretched alike, stills each by itself.
+    levels = Levels() if moving else None
+    shots = (
+        Shot(name, round(index / rate_hz * 1e9), lambda path=path: read_picture(path, levels))  # type: ignore[misc]
+        for index, (name, path) in enumerate(zip(_names(folder, files), files, strict=True))
+    )
+    return Source(
+        shots, len(files), moving, rate_hz=rate_hz, reads=(folder, *files), skipped=skipped
+    )
+
+
+def _search(
+    root: Path, folder: Path, recursive: bool, out: Path | None, files: list[Path], skipped: Tally
+) -> None:
+    """Add the pictures in `folder` to `files`, and everything else to `skipped`."""
+    try:
+        entries = sorted(folder.iterdir(), key=lambda path: _natural(path.name))
+    except OSError as error:
+        if folder == root:
+            raise SettingError(f'{folder} cannot be read: {error.strerror}') from error
+        skipped.add('unreadable', str(folder.relative_to(root)), f'{error.strerror}')
+        return
+    for path in entries:
+        name, suffix = str(path.relative_to(root)), path.suffix.lower()
+        if path.is_dir():
+            if out is not None and out.exists() and path.samefile(out):
+                continue
+            if not recursive:
+                skipped.add('folder', name, 'a folder is searched with --recursive')
+            elif path.is_symlink():
+                skipped.add('link', name, 'links to folders are not followed')
+            else:
+                _search(root, path, recursive, out, files, skipped)
+        elif not path.is_file():
+            skipped.add('no_file', name, 'it is a pipe, a device or a link to nothing')
+        elif suffix in picture_suffixes():
+            files.append(path)
+        elif suffix in films.SUFFIXES:
+            skipped.add('film', name, 'a film is a run of its own')
+        else:
+            skipped.add('no_picture', name, 'it is no picture by its name')
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts 'b10' behind 'b9'."""
+    parts = re.findall(r'[0-9]+|[^0-9]+', name)
+    return [(int(part), part) if part[0] in '0123456789' else (-1, part) for part in parts]
+
+
+def _names(folder: Path, files: list[Path]) -> list[str]:
+    """Return a name for the output of each file, relative to `folder`, each once."""
+    stems = [path.relative_to(folder).with_suffix('') for path in files]
+    count = Counter(stems)
+    taken: set[str] = set()
+    names = []
+    for path, stem in zip(files, stems, strict=True):
+        # Two files that differ in the ending only must not write to one.
+        name = str(stem)
+        if count[stem] > 1:
+            name = str(stem.with_name(path.name.replace('.', '_')))
+        while name in taken:
+            name += '_'
+        taken.add(name)
+        names.append(name)
+    return names
+
+
+def _animation(path: Path, length: int) -> Source:
+    source = Source(iter(()), length, moving=True, reads=(path,))
+
+    def shots() -> Iterator[Shot]:
+        time_ms = index = 0
+        try:
+            for duration_ms, picture in read_animation(path):
+                name = f'frame_{index:06d}'
+                yield Shot(name, time_ms * 1_000_000, lambda picture=picture: picture)  # type: ignore[misc]
+                time_ms, index = time_ms + duration_ms, index + 1
+        except FrameError as error:
+            source.fault = f'{index} of {length} frames could be read: {error}'
+
+    source.shots = shots()
+    return source
+
+
+def _film(path: Path) -> Source:
+    film = films.open_film(path)
+    source = Source(
+        iter(()), film.length, moving=True, rate_hz=film.rate_hz, reads=(path,), film=film
+    )
+
+    def shots() -> Iterator[Shot]:
+        for index, (stamp_ns, bgr) in enumerate(film.frames()):
+            yield Shot(f'frame_{index:06d}', stamp_ns, lambda bgr=bgr: Picture(bgr))  # type: ignore[misc]
+        source.fault = film.fault
+
+    source.shots = shots()
+    return source
+
+
+def _webcam(device: str | int, text: str) -> Source:
+    capture = cv2.VideoCapture(device)
+    if not capture.isOpened():
+        raise SettingError(f'{text} cannot be opened: is the camera there, the video whole?')
+    rate_hz = capture.get(cv2.CAP_PROP_FPS) or DEFAULT_RATE_HZ
+    source = Source(iter(()), 0, moving=True, live=True, rate_hz=rate_hz)
+
+    def shots() -> Iterator[Shot]:
+        index, start_ns = 0, time.monotonic_ns()
+        try:
+            while True:
+                there, image = capture.read()
+                if not there:
+                    source.fault = f'the camera gives no more images after {index}: is it there?'
+                    return
+                # A webcam gives what the network leaves it time for, not its nominal rate.
+                stamp_ns = time.monotonic_ns() - start_ns
+                yield Shot(f'frame_{index:06d}', stamp_ns, lambda image=image: Picture(image))  # type: ignore[misc]
+                index += 1
+        finally:
+            capture.release()
+
+    source.shots = shots()
+    return source

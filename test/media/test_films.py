@@ -1,0 +1,443 @@
+"""Films in and out: one output for every frame, at its time, whole or not there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from rig import picture
+from written_film import frames_of, streams_of, write_film
+
+from depth_anything_ros import cli
+from depth_anything_ros.backends.loading import load_backend
+from depth_anything_ros.core.errors import FrameError, SettingError
+from depth_anything_ros.core.parameters import parameters_from_flat
+from depth_anything_ros.estimator.stream import DepthStream
+from depth_anything_ros.media.film_writing import FilmWriter
+from depth_anything_ros.media.job import run as run_job
+from depth_anything_ros.media.outputs import open_outputs
+from depth_anything_ros.media.pictures import Picture
+from depth_anything_ros.media.sources import Shot, Source
+
+FAST = ['--weights', 'random', '--device', 'cpu', '--variant', 'demo', '--backend', 'torch']
+BLACK = np.zeros((48, 64, 3), np.uint8)
+
+
+def run(*arguments: object) -> int:
+    return cli.main(['run', *map(str, arguments), *FAST])
+
+
+def pictures(count: int, width: int = 64, height: int = 48) -> list[np.ndarray]:
+    return [picture(width, height, seed) for seed in range(count)]
+
+
+@pytest.fixture
+def dark_ends(tmp_path: Path) -> Path:
+    """Four black frames, four pictures, four black ones."""
+    return write_film(tmp_path / 'film.mp4', [BLACK] * 4 + pictures(4) + [BLACK] * 4)
+
+
+def test_every_frame_has_its_place_in_the_film(
+    dark_ends: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / 'depth.mp4'
+    assert run(dark_ends, out, '--json') == 1
+    said = capsys.readouterr()
+    frames = frames_of(out)
+    assert [seconds for seconds, _ in frames] == pytest.approx(np.arange(12) / 10)
+    shown = [image.astype(int) for _, image in frames]
+    assert all(image.max() < 12 for image in shown[:4])  # blank
+    assert all(image.std() > 12 for image in shown[4:])
+    assert all(np.abs(image - shown[7]).mean() < 2 for image in shown[8:])  # held
+    assert np.abs(shown[7] - shown[6]).mean() > 2
+    summary = json.loads(said.out)
+    assert (summary['written'], summary['held'], summary['blank']) == (12, 4, 4)
+    dark = [f'frame_{index:06d}' for index in (0, 1, 2, 3, 8, 9, 10, 11)]
+    assert summary['refused'] == {'covered_lens': dark}
+    (line,) = [line for line in said.err.splitlines() if line.startswith('no depth of its own')]
+    assert '8 (frame_000000 to frame_000003, frame_000008 to frame_000011)' in line
+    assert 'uncover the lens' in line
+
+
+def test_every_frame_has_its_files_in_a_folder(dark_ends: Path, tmp_path: Path) -> None:
+    out = tmp_path / 'out'
+    assert run(dark_ends, out, '--save', 'color', 'npy', 'png16') == 1
+    for ending in ('depth.png', 'inverse_depth.npy', 'depth16.png'):
+        names = sorted(path.name for path in out.glob(f'*_{ending}'))
+        assert names == [f'frame_{index:06d}_{ending}' for index in range(12)]
+    assert np.isnan(np.load(out / 'frame_000000_inverse_depth.npy')).all()
+    held = [np.load(out / f'frame_{index:06d}_inverse_depth.npy') for index in (7, 8, 11)]
+    assert (held[0] == held[1]).all() and (held[0] == held[2]).all()
+
+
+@pytest.mark.parametrize('ending', ['.mp4', '.mkv'])
+def test_times_and_sound_of_the_input_are_kept(tmp_path: Path, ending: str) -> None:
+    times_ms = [0, 33, 150, 500, 520, 1900]
+    film = write_film(tmp_path / 'film.mkv', pictures(6), times_ms, sound='aac')
+    out = tmp_path / f'depth{ending}'
+    assert run(film, out) == 0
+    assert [each for each, _ in frames_of(out)] == pytest.approx(
+        np.divide(times_ms, 1e3), abs=2e-3
+    )
+    streams = streams_of(out)
+    assert (streams['picture'], streams['pixels']) == ('h264', 'yuv420p')
+    # Copied, not encoded again: to the packet.
+    assert streams['sound'] == 'aac'
+    assert streams['sound_seconds'] == pytest.approx(2.0, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ('ending', 'sound', 'name'),
+    [('.avi', 'libmp3lame', 'mp3'), ('.ts', 'aac', 'aac'), ('.webm', 'libopus', 'opus')],
+)
+def test_sound_of_other_containers(tmp_path: Path, ending: str, sound: str, name: str) -> None:
+    codec = 'libvpx-vp9' if ending == '.webm' else 'mpeg4' if ending == '.avi' else 'libx264'
+    film = write_film(tmp_path / f'film{ending}', pictures(8), codec=codec, sound=sound)
+    assert run(film, tmp_path / 'depth.mp4') == 0
+    streams = streams_of(tmp_path / 'depth.mp4')
+    assert streams['sound'].startswith(name)
+    assert streams['sound_seconds'] == pytest.approx(0.8, abs=0.1)
+
+
+def test_sound_that_mp4_does_not_hold_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    film = write_film(tmp_path / 'film.mkv', pictures(3), sound='pcm_s16le')
+    assert run(film, tmp_path / 'depth.mp4') == 0
+    assert 'the sound (pcm_s16le) is not copied: name an .mkv file' in capsys.readouterr().err
+    assert run(film, tmp_path / 'depth.mkv') == 0
+    assert streams_of(tmp_path / 'depth.mkv')['sound'] == 'pcm_s16le'
+
+
+def test_smoothing_follows_the_times(tmp_path: Path) -> None:
+    # Two frames far apart: the second is not drawn towards the bounds of the first.
+    still, other = pictures(2)
+    for name, times in (('near', [0, 40]), ('far', [0, 60_000])):
+        film = write_film(tmp_path / f'{name}.mkv', [still, other], times)
+        assert run(film, tmp_path / name, '--save', 'png16') == 0
+    far, near = (
+        cv2.imread(str(tmp_path / name / 'frame_000001_depth16.png'), cv2.IMREAD_UNCHANGED)
+        for name in ('far', 'near')
+    )
+    assert (far != near).any()
+
+
+@pytest.mark.parametrize('ending', ['.mkv', '.mp4'])
+def test_half_a_film_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: str
+) -> None:
+    options = {'movflags': '+faststart'} if ending == '.mp4' else {}
+    whole = write_film(tmp_path / f'whole{ending}', pictures(40), options=options)
+    half = tmp_path / f'half{ending}'
+    half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    out = tmp_path / 'depth.mp4'
+    assert run(half, out, '--json') == 1
+    said = capsys.readouterr()
+    fault = json.loads(said.out)['fault']
+    count = len(frames_of(out))
+    assert 10 < count < 30
+    assert fault.startswith(f'{count} of ') and '40 frames could be read' in fault
+    assert fault in said.err
+    assert run(whole, out) == 0
+
+
+def test_odd_sizes_are_padded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    film = write_film(tmp_path / 'film.mkv', pictures(3, 65, 49), codec='ffv1')
+    out = tmp_path / 'depth.mp4'
+    assert run(film, out) == 0
+    assert '65 x 49 is padded to 66 x 50' in capsys.readouterr().err
+    assert frames_of(out)[0][1].shape == (50, 66, 3)
+
+
+def test_wide_films(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wide = [picture(8200, 64, seed) for seed in range(2)]
+    film = write_film(tmp_path / 'film.mkv', wide, codec='ffv1')
+    assert run(film, tmp_path / 'depth.mp4') == 0
+    assert frames_of(tmp_path / 'depth.mp4')[0][1].shape == (64, 8200, 3)
+    assert run(film, tmp_path / 'both.mp4', '--save', 'side_by_side') == 2
+    error = capsys.readouterr().err
+    assert '16400 x 64 pixels, and H.264 holds 16384' in error and '--output-max-side' in error
+    assert not list(tmp_path.glob('both*'))
+
+
+def test_a_phone_film_is_turned(tmp_path: Path) -> None:
+    from depth_anything_ros.media.films import open_film
+
+    upright = write_film(tmp_path / 'upright.mp4', pictures(1))
+    content = upright.read_bytes()
+    # The matrix of the track header, ISO/IEC 14496-12, 8.3.2: a quarter clockwise.
+    at = content.index(b'tkhd') + 4 + 40
+    one = (1 << 16).to_bytes(4, 'big')
+    none, minus = bytes(4), (-1 << 16).to_bytes(4, 'big', signed=True)
+    assert content[at : at + 4] == one
+    matrix = none + one + none + minus + none + none
+    turned = tmp_path / 'turned.mp4'
+    turned.write_bytes(content[:at] + matrix + content[at + len(matrix) :])
+    ((_, straight),) = open_film(upright).frames()
+    ((_, bgr),) = open_film(turned).frames()
+    assert (bgr == np.rot90(straight, -1)).all()
+
+
+def test_a_film_that_does_not_fit_is_one_line_and_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    film = write_film(tmp_path / 'film.mp4', pictures(3))
+    out = tmp_path / 'depth.mp4'
+    out.write_bytes(b'an older one')
+    # The folder of /dev/full: FFmpeg gets ENOSPC from a real device.
+    (tmp_path / 'depth.mp4.writing').symlink_to('/dev/full')
+    assert run(film, out) == 2
+    error = capsys.readouterr().err
+    assert len([line for line in error.splitlines() if line.startswith('depth_anything:')]) == 1
+    assert f'{out} cannot be written: No space left on device' in error
+    assert not (tmp_path / 'depth.mp4.writing').exists()
+    assert out.read_bytes() == b'an older one'
+
+
+def test_a_film_is_counted_before_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = FilmWriter(tmp_path / 'depth.mp4', 10.0)
+    for index, each in enumerate(pictures(5)):
+        writer.write(each, index * 100_000_000)
+    finish = writer._finish
+
+    def cut() -> None:
+        finish()
+        shutil.copy(
+            write_film(tmp_path / 'short.mp4', pictures(2)), tmp_path / 'depth.mp4.writing'
+        )
+
+    monkeypatch.setattr(writer, '_finish', cut)
+    with pytest.raises(SettingError, match='2 of its 5 pictures'):
+        writer.close()
+    assert {path.name for path in tmp_path.iterdir()} == {'short.mp4'}
+
+
+def test_levels_in_a_film_are_lossless(tmp_path: Path) -> None:
+    levels = np.random.default_rng(0).integers(0, 65536, (3, 47, 63), np.uint16)
+    writer = FilmWriter(tmp_path / 'levels.mkv', 10.0)
+    for index, each in enumerate(levels):
+        writer.write(each, index * 100_000_000)
+    writer.close()
+    with av.open(str(tmp_path / 'levels.mkv')) as film:
+        found = [frame.to_ndarray() for frame in film.decode(video=0)]
+    assert (np.stack(found) == levels).all()
+
+
+def source_of(*shots: Shot, live: bool = False) -> Source:
+    return Source(iter(shots), 0, moving=True, live=live, rate_hz=10.0)
+
+
+def stream() -> DepthStream:
+    parameters = parameters_from_flat({'variant': 'demo', 'weights': 'random', 'device': 'cpu'})
+    return DepthStream(load_backend(parameters), parameters)
+
+
+def test_a_webcam_film_lasts_as_long_as_it_was_filmed(tmp_path: Path) -> None:
+    # Four frames of a nominal 10 Hz that the network had time for at 2 Hz.
+    source = source_of(
+        *(
+            Shot(
+                f'frame_{index}',
+                index * 500_000_000,
+                lambda index=index: Picture(picture(64, 48, index)),
+            )
+            for index in range(4)
+        ),
+        live=True,
+    )
+    out = tmp_path / 'depth.mp4'
+    summary = run_job(source, stream(), open_outputs(source, out, ('color',), 0))
+    assert summary.written == 4
+    assert [seconds for seconds, _ in frames_of(out)] == pytest.approx([0, 0.5, 1.0, 1.5])
+    assert streams_of(out)['seconds'] == pytest.approx(1.6)
+
+
+def test_unreadable_frames_before_the_first_are_blank(tmp_path: Path) -> None:
+    def broken() -> Picture:
+        raise FrameError('unreadable', 'broken')
+
+    source = source_of(
+        Shot('a', 0, broken),
+        Shot('b', 100_000_000, lambda: Picture(picture(64, 48))),
+        Shot('c', 200_000_000, broken),
+    )
+    out = tmp_path / 'depth.mp4'
+    summary = run_job(source, stream(), open_outputs(source, out, ('color',), 0))
+    assert (summary.written, summary.held, summary.blank) == (3, 1, 1)
+    assert len(frames_of(out)) == 3
+
+
+def test_a_network_slower_than_the_film_does_not_pile_up_frames(tmp_path: Path) -> None:
+    read: list[int] = []
+    done: list[str] = []
+
+    def shots():
+        for index in range(30):
+            read.append(index)
+            yield Shot(f'{index}', index * 100_000_000, lambda: Picture(picture(64, 48)))
+
+    source = Source(shots(), 30, moving=True)
+    outputs = open_outputs(source, tmp_path / 'out', ('color',), 0)
+    most = 0
+
+    def on_frame(name: str) -> None:
+        nonlocal most
+        done.append(name)
+        most = max(most, len(read) - len(done))
+
+    run_job(source, stream(), outputs, on_frame=on_frame)
+    assert len(done) == 30 and most <= 3
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_what_was_done_before_a_signal_plays(tmp_path: Path, number: signal.Signals) -> None:
+    film = write_film(tmp_path / 'film.mkv', pictures(3000, 64, 48), codec='mpeg4')
+    out = tmp_path / 'depth.mp4'
+    # The signal comes from the run itself, at its twentieth frame.
+    program = (
+        'import os, sys\n'
+        'from depth_anything_ros import cli\n'
+        'from depth_anything_ros.media import film_writing\n'
+        'write, seen = film_writing.FilmWriter.write, []\n'
+        'def counted(self, *given):\n'
+        '    write(self, *given)\n'
+        '    seen.append(0)\n'
+        '    if len(seen) == 20:\n'
+        '        os.kill(os.getpid(), int(sys.argv.pop()))\n'
+        'film_writing.FilmWriter.write = counted\n'
+        'number = sys.argv[-1]\n'
+        'sys.exit(cli.main(sys.argv[1:-1]))\n'
+    )
+    command = [sys.executable, '-c', program, 'run', str(film), str(out), *FAST, str(int(number))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
+    assert done.returncode == 1, done.stderr
+    count = len(frames_of(out))
+    assert 20 <= count < 60
+    by = 'Ctrl-C' if number == signal.SIGINT else 'SIGTERM'
+    assert done.stdout == f'{count} frames in {out}, stopped by {by}\n'
+
+
+def test_pictures_of_another_size_are_resized_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = tmp_path / 'images'
+    images.mkdir()
+    for index, width in enumerate((64, 80, 64)):
+        cv2.imwrite(str(images / f'{index}.png'), picture(width, 48, index))
+    out = tmp_path / 'depth.mp4'
+    assert run(images, out, '--sequence', '5') == 0
+    assert {image.shape for _, image in frames_of(out)} == {(48, 64, 3)}
+    error = capsys.readouterr().err
+    assert error.count('pictures of another size are resized to 64 x 48') == 1
+
+
+@pytest.mark.parametrize('ending', ['.mp4', '.mkv'])
+def test_wherever_the_disk_gets_full_it_is_one_line(tmp_path: Path, ending: str) -> None:
+    # In a process of its own: FFmpeg that goes on with such a film ends Python.
+    # Pictures that wait when the disk is full come after the error.
+    program = (
+        'import resource, sys\n'
+        'from pathlib import Path\n'
+        'from depth_anything_ros.core.errors import SettingError\n'
+        'from depth_anything_ros.media.film_writing import FilmWriter\n'
+        'import numpy as np\n'
+        'noise = np.random.default_rng(0).integers(0, 255, (60, 96, 128, 3), np.uint8)\n'
+        'out = Path(sys.argv[1])\n'
+        'results = []\n'
+        'for limit in range(5000, 900000, 75000):\n'
+        '    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))\n'
+        '    writer = FilmWriter(out, 10.0)\n'
+        '    try:\n'
+        '        for index, each in enumerate(noise):\n'
+        '            writer.write(each, index * 100_000_000)\n'
+        '        writer.close()\n'
+        '    except SettingError as error:\n'
+        '        writer.write(noise[0], 10**12)\n'
+        '        writer.discard()\n'
+        '        results.append(str(error).count("cannot be written: File too large"))\n'
+        '        assert not list(out.parent.iterdir()), limit\n'
+        '    else:\n'
+        '        results.append(2)\n'
+        '        out.unlink()\n'
+        'print(*results)\n'
+    )
+    command = [sys.executable, '-c', program, str(tmp_path / f'out{ending}')]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    results = done.stdout.split()
+    assert set(results) == {'1', '2'}
+    assert results == sorted(results)
+
+
+def test_a_film_has_the_colours_of_its_pictures(tmp_path: Path) -> None:
+    colors = np.array([[[0, 0, 220], [0, 200, 0]], [[220, 0, 0], [30, 200, 220]]], np.uint8)
+    exact = cv2.resize(colors, (128, 96), interpolation=cv2.INTER_NEAREST)
+    writer = FilmWriter(tmp_path / 'film.mp4', 10.0)
+    writer.write(exact, 0)
+    writer.close()
+    with av.open(str(tmp_path / 'film.mp4')) as film:
+        (frame,) = film.decode(video=0)
+        assert (frame.colorspace, frame.color_range) == (1, 1)  # as the file says: BT.709
+        found = frame.to_ndarray(format='bgr24', src_colorspace='ITU709')
+    for row, column in ((24, 32), (24, 96), (72, 32), (72, 96)):
+        assert found[row, column].astype(int) == pytest.approx(exact[row, column], abs=4)
+
+
+def test_the_shape_of_pixels_is_kept(tmp_path: Path) -> None:
+    film = write_film(tmp_path / 'film.mkv', pictures(2), pixel_aspect=Fraction(4, 3))
+    assert run(film, tmp_path / 'depth.mp4') == 0
+    with av.open(str(tmp_path / 'depth.mp4')) as written:
+        assert written.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
+
+
+def test_a_folder_may_have_the_name_of_a_film(tmp_path: Path) -> None:
+    film = write_film(tmp_path / 'film.mkv', pictures(2))
+    (tmp_path / 'out.mp4').mkdir()
+    assert run(film, tmp_path / 'out.mp4') == 0
+    assert len(list((tmp_path / 'out.mp4').iterdir())) == 2
+
+
+def test_a_camera_that_goes_is_a_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Camera:
+        """Two images, then unplugged."""
+
+        def __init__(self, device: object) -> None:
+            self.left = pictures(2)
+
+        def isOpened(self) -> bool:  # noqa: N802
+            return True
+
+        def get(self, what: int) -> float:
+            return 10.0
+
+        def read(self) -> tuple[bool, object]:
+            return (True, self.left.pop()) if self.left else (False, None)
+
+        def release(self) -> None:
+            self.left = []
+
+    monkeypatch.setattr(cv2, 'VideoCapture', Camera)
+    assert run('webcam', tmp_path / 'depth.mkv') == 1
+    assert 'the camera gives no more images after 2' in capsys.readouterr().err
+    assert len(frames_of(tmp_path / 'depth.mkv')) == 2
+
+
+def test_a_name_with_a_colon_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_film(tmp_path / '12:30.mkv', pictures(3), sound='aac')
+    assert run('12:30.mkv', 'a:b.mp4') == 0
+    assert len(frames_of(tmp_path / 'a:b.mp4')) == 3
