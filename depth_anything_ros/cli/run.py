@@ -120,7 +120,8 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         print(plain_json(summary.plain()))
     else:
-        text = f'{summary.written} frames in {printable(str(options.output))}'
+        frames = 'frame' if summary.written == 1 else 'frames'
+        text = f'{summary.written} {frames} in {printable(str(options.output))}'
         if summary.held:
             text += f', {summary.held} of them with the depth of the frame before'
         if summary.blank:
