@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 
 import cv2
@@ -10,7 +9,7 @@ import numpy as np
 
 from depth_anything_ros.backends.base import BackendInfo, NetworkOutput
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.parameters import Parameters
+from depth_anything_ros.core.parameters import OdometryParameters, Parameters
 from depth_anything_ros.core.types import (
     BgrImage,
     Camera,
@@ -25,7 +24,7 @@ from depth_anything_ros.metric.alignment import (
     LocalError,
     ScaleAligner,
 )
-from depth_anything_ros.metric.odometry import OdometryNoise, OdometryTracker, check_camera_height
+from depth_anything_ros.metric.odometry import OdometryTracker, check_camera_height
 from depth_anything_ros.metric.references import Odometry
 from depth_anything_ros.metric.scale import NO_SCALE, Scale, reason_text
 
@@ -46,7 +45,7 @@ class MetricScale:
         self._least = 0.0 if trained_m is None else 1.0 / (_UNSATURATED * trained_m)
         self._aligner = ScaleAligner()
         self._tracker: OdometryTracker | None = None
-        self._tracked: tuple[Camera, OdometryNoise] | None = None
+        self._tracked: tuple[Camera, OdometryParameters] | None = None
         self._used_ns: int | None = None
         self._reason, self._message = '', ''
 
@@ -132,12 +131,7 @@ class MetricScale:
         parameters: Parameters,
     ) -> ReferenceSamples:
         """Return samples by the motion of the camera; FrameError while there are none."""
-        noise = OdometryNoise(
-            parameters.odometry.latency_s,
-            parameters.odometry.scale_sigma,
-            parameters.odometry.position_sigma_m,
-            math.radians(parameters.odometry.turn_sigma_deg),
-        )
+        noise = parameters.odometry
         if self._tracker is None or self._tracked != (camera, noise):
             self._tracker, self._tracked = OdometryTracker(camera, noise), (camera, noise)
         grey = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), np.uint8)

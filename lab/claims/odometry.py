@@ -23,6 +23,7 @@ from depth_anything_ros.cli.options import require_some
 from depth_anything_ros.cli.terminal import print_rows, progress
 from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
+from depth_anything_ros.core.parameters import OdometryParameters
 from depth_anything_ros.core.types import (
     BgrImage,
     FloatImage,
@@ -32,10 +33,11 @@ from depth_anything_ros.core.types import (
 )
 from depth_anything_ros.estimator.model import load
 from depth_anything_ros.metric.alignment import Alignment, AlignmentConfig, ScaleAligner
-from depth_anything_ros.metric.odometry import OdometryNoise, OdometryTracker, check_camera_height
+from depth_anything_ros.metric.odometry import OdometryTracker, check_camera_height
 from depth_anything_ros.metric.references import Points
 from lab import command
 from lab.claims.alignment_baselines import huber_oracle
+from lab.claims.alignment_score import MAX_M, MIN_M
 from lab.world.camera import depth_image, render, view_of
 from lab.world.degradation import degraded
 from lab.world.drives import Drive, Driven, DriveWorld, Leg
@@ -46,9 +48,6 @@ __all__ = ['CASES', 'Case', 'DriveFrame', 'DriveRow', 'drive_frames', 'main', 'm
 
 FIRST_SEED = 8000
 """Seed of the first drive reported: none of those that constants were chosen on."""
-
-MIN_M, MAX_M = 0.1, 80.0
-"""Depths that are judged."""
 
 _PERIOD_S = 0.1
 _SCALE = 1.02
@@ -223,7 +222,7 @@ class _Drive:
 def measured(case: Case, seed: int, frames: Iterator[DriveFrame]) -> _Drive:
     """Follow one drive by odometry and, beside it, by lidar."""
     world = DriveWorld(case.drive.family, seed, drive=case.drive)
-    noise = OdometryNoise()
+    noise = OdometryParameters()
     tracker = OdometryTracker(world.camera, noise)
     lidar = AlignmentConfig(ReferenceKind.POINT_CLOUD, min_depth_m=MIN_M, max_depth_m=MAX_M)
     odometry = replace(lidar, kind=ReferenceKind.ODOMETRY, scale_sigma=noise.scale_sigma)

@@ -11,9 +11,10 @@ import pytest
 
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
+from depth_anything_ros.core.parameters import OdometryParameters
 from depth_anything_ros.core.types import Camera, FloatImage, ReferenceKind, ReferenceSamples
 from depth_anything_ros.metric.alignment import AlignmentConfig, ScaleAligner
-from depth_anything_ros.metric.odometry import OdometryNoise, OdometryTracker, check_camera_height
+from depth_anything_ros.metric.odometry import OdometryTracker, check_camera_height
 from depth_anything_ros.metric.scale import reason_text
 from lab.world.camera import depth_image, render, view_of
 from lab.world.degradation import degraded, sampled_reference
@@ -51,7 +52,7 @@ def outcomes(
     drive: Drive, frames: list[Frame], camera: Camera | None = None
 ) -> Iterator[ReferenceSamples | str]:
     """Yield the samples of each frame, or the reason why there are none."""
-    tracker = OdometryTracker(camera or world(drive).camera, OdometryNoise())
+    tracker = OdometryTracker(camera or world(drive).camera, OdometryParameters())
     for number, frame in enumerate(frames):
         try:
             yield tracker.update(frame.grey, (number + 1) * PERIOD_NS, frame.pose)
@@ -130,7 +131,7 @@ def test_standing_after_a_drive_keeps_depths_and_marks_them_as_repeated() -> Non
 
 
 def test_standing_keeps_depths_for_30_s_while_their_sigma_grows() -> None:
-    tracker = OdometryTracker(world(STRAIGHT).camera, OdometryNoise())
+    tracker = OdometryTracker(world(STRAIGHT).camera, OdometryParameters())
     taken = frames(STRAIGHT)
     relative, ended = [], ''
     for number, frame in enumerate(taken + 40 * taken[-1:]):
@@ -220,7 +221,7 @@ def test_slip_makes_views_disagree() -> None:
 
 
 def test_time_that_goes_back_or_stops_starts_anew() -> None:
-    tracker = OdometryTracker(world(STRAIGHT).camera, OdometryNoise())
+    tracker = OdometryTracker(world(STRAIGHT).camera, OdometryParameters())
     taken = frames(STRAIGHT)
     for number, frame in enumerate(taken):
         stamp_ns = (number + 1) * PERIOD_NS

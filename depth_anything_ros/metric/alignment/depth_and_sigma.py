@@ -80,21 +80,25 @@ class Alignment:
         """Return the same for a `metric_depth` (H, W) computed before."""
         if self.refinement is not None:
             variance = self.refinement.variance_of(depth)
-            variance += texture_variance(depth, self.max_depth_m)
-            return np.asarray(depth * np.sqrt(variance, out=variance), np.float32)
-        if self.covariance is None or self.local is None:
+        elif self.covariance is not None and self.local is not None:
+            variance = self._variance_of(depth, self.local)
+        else:
             return np.full(depth.shape, np.nan, np.float32)
-        constant, linear, square = self._variance_in_depth(self.local)
+        variance += texture_variance(depth, self.max_depth_m)
+        sigma: FloatImage = np.sqrt(variance, out=variance)
+        sigma *= depth
+        return sigma
+
+    def _variance_of(self, depth: FloatImage, local: LocalError) -> FloatImage:
+        """Return the variance (H, W) of the log of depth without a refinement."""
+        constant, linear, square = self._variance_in_depth(local)
         variance = depth * np.float32(square)
         variance += _stretched(linear, depth.shape)
         variance *= depth
         variance += _stretched(constant, depth.shape)
         # Not less than the samples nearby show.
-        np.maximum(variance, _stretched(self.local.variance, depth.shape), out=variance)
-        variance += texture_variance(depth, self.max_depth_m)
-        sigma: FloatImage = np.sqrt(variance, out=variance)
-        sigma *= depth
-        return sigma
+        np.maximum(variance, _stretched(local.variance, depth.shape), out=variance)
+        return variance
 
     def _variance_in_depth(self, local: LocalError) -> tuple[FloatImage, FloatImage, float]:
         """Return c0 (rows, columns), c1 (rows, columns), c2 of the variance c0 + c1 z + c2 z^2.

@@ -16,7 +16,14 @@ import numpy as np
 
 from depth_anything_ros.core.types import FloatImage, Floats
 from depth_anything_ros.metric.alignment.bilateral_grid import BilateralGrid, Placed, doubled
-from depth_anything_ros.metric.alignment.robust_fit import MAD, TUKEY, AffineFit, middle
+from depth_anything_ros.metric.alignment.robust_fit import (
+    MAD,
+    TUKEY,
+    AffineFit,
+    middle,
+    tukey,
+    weights,
+)
 from depth_anything_ros.metric.alignment.sample_gate import GatedSamples, cell_px
 
 __all__ = ['Refinement', 'corrections_at', 'refine']
@@ -159,7 +166,7 @@ def _smoothed(samples: GatedSamples, fit: AffineFit, ends: tuple[float, float]) 
             gain = min(max(gain, 0.0), 1.0)
             correction = correction + gain * smooth
             left, held_out = left - gain * seen, held_out - gain * others
-            weight = trusted * _tukey(held_out, _cut(np.abs(held_out), trusted, fit.cut))
+            weight = trusted * tukey(held_out, _cut(np.abs(held_out), trusted, fit.cut))
     reach = _reach(grids[0], places[0], samples.depth_m, level, trusted)
     correction = np.clip(correction * _to_finest(reach, grids), -_GREATEST, _GREATEST)
     return _Smoothed(grids, places, correction, reach, held_out, weight)
@@ -182,7 +189,7 @@ def _trusted(samples: GatedSamples, fit: AffineFit) -> Floats:
 
     What still fits amid outliers that lie side by side fits by chance.
     """
-    weight = _tukey(fit.log_error, fit.cut)
+    weight = weights(fit.log_error, fit.cut, samples.variance)
     longer = max(samples.shape)
     plane = BilateralGrid(samples.shape, max(1, round(_NEARBY * longer)), 0.0, 1.0, 1)
     place = plane.place(samples.u, samples.v, np.zeros(samples.count))
@@ -191,13 +198,7 @@ def _trusted(samples: GatedSamples, fit: AffineFit) -> Floats:
         for each in ((weight > 0.0).astype(np.float64), np.ones(samples.count))
     )
     low, high = _FITTING
-    own = (fit.cut / TUKEY) ** 2
-    weight *= np.clip((fitting / all_of_them - low) / (high - low), 0.0, 1.0)
-    return np.asarray(weight * own / (own + samples.variance))
-
-
-def _tukey(error: Floats, cut: float) -> Floats:
-    return np.asarray(np.square(np.maximum(1.0 - np.square(error / cut), 0.0)))
+    return np.asarray(weight * np.clip((fitting / all_of_them - low) / (high - low), 0.0, 1.0))
 
 
 def _cut(size: Floats, weight: Floats, most: float) -> float:
@@ -240,16 +241,16 @@ def _variance_nearby(smoothed: _Smoothed, own: Floats) -> Floats:
     used = (smoothed.weight > 0.0).astype(np.float64)
     scale = min(1, len(smoothed.grids) - 1)
     place = smoothed.places[scale]
-    shown = np.square(_SIGMA_OVER_MEAN * _mean(place, used, np.abs(smoothed.held_out)))
-    explained = np.minimum(_mean(place, used, own), (1.0 - _LEAST_SHARE) * shown)
+    near = place.spread(used) + _ASSUMED
+    shown = np.square(_SIGMA_OVER_MEAN * _mean(place, near, used, np.abs(smoothed.held_out)))
+    explained = np.minimum(_mean(place, near, used, own), (1.0 - _LEAST_SHARE) * shown)
     return _to_finest(shown - explained, smoothed.grids[scale:])
 
 
-def _mean(place: Placed, used: Floats, values: Floats) -> Floats:
-    """Return the mean of the used values (n,) around each node."""
+def _mean(place: Placed, near: Floats, used: Floats, values: Floats) -> Floats:
+    """Return the mean of the used values (n,) around each node, whose weights sum to `near`."""
     everywhere = float(used @ values) / max(float(used.sum()), 1.0)
-    summed = place.spread(used * values) + _ASSUMED * everywhere
-    return np.asarray(summed / (place.spread(used) + _ASSUMED))
+    return np.asarray((place.spread(used * values) + _ASSUMED * everywhere) / near)
 
 
 def _variance_by(fit: AffineFit, covariance: Floats, inverse: Floats) -> Floats:

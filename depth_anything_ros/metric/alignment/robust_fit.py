@@ -31,6 +31,8 @@ __all__ = [
     'middle',
     'occupied_blocks',
     'refit',
+    'tukey',
+    'weights',
 ]
 
 
@@ -149,7 +151,7 @@ def refit(
     for _ in range(iterations):
         error, seen, cut = _errors(scale, shift, q, y, reach)
         reach = cut
-        weight = _weights(error, cut, samples.variance)
+        weight = weights(error, cut, samples.variance)
         information, gradient = _normal_equations(scale, shift, error, weight, inverse_y)
         factor, _ = _information_per_sample(samples, np.abs(error) < cut, seen, prior)
         at_prior = _prior_precision_at(unit_prior, shift)
@@ -163,7 +165,7 @@ def refit(
         shift += (b * g0 - a * g1) / determinant
         scale = _bounded(scale, scale + step)
     error, seen, cut = _errors(scale, shift, q, y, reach)
-    weight = _weights(error, cut, samples.variance)
+    weight = weights(error, cut, samples.variance)
     seen = deviation(np.abs(error[weight > 0.0])) if weight.any() else seen
     information, gradient = _normal_equations(scale, shift, error, weight, inverse_y)
     factor, sigma = _information_per_sample(samples, weight > 0.0, seen, prior)
@@ -211,11 +213,15 @@ def _errors(
     return error, seen, TUKEY * max(seen, LEAST_SIGMA)
 
 
-def _weights(error: Floats, cut: float, variance: Floats) -> Floats:
+def tukey(error: Floats, cut: float) -> Floats:
+    """Return Tukey's weights: 1 without an error, 0 from `cut` on."""
+    return np.asarray(np.square(np.maximum(1.0 - np.square(error / cut), 0.0)))
+
+
+def weights(error: Floats, cut: float, variance: Floats) -> Floats:
     """Return Tukey's weights, reduced by the sensor's own variance of each sample."""
-    tukey = np.square(np.maximum(1.0 - np.square(error / cut), 0.0))
     own = (cut / TUKEY) ** 2
-    return np.asarray(tukey * (own / (own + variance)))
+    return np.asarray(tukey(error, cut) * (own / (own + variance)))
 
 
 def occupied_blocks(samples: GatedSamples, inlier: Mask) -> int:

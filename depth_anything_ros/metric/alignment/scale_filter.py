@@ -20,6 +20,7 @@ from depth_anything_ros.metric.alignment.robust_fit import (
     ShiftPrior,
     inverse_2x2,
     middle,
+    tukey,
 )
 
 __all__ = ['Bias', 'FrameMap', 'ScaleState', 'coarse', 'fit_frame_map', 'normalized_innovation']
@@ -202,7 +203,7 @@ def fit_frame_map(before: Floats, now: Floats) -> FrameMap:
     for _ in range(_MAP_ITERATIONS):
         error = y - gain * x - offset
         seen = max(MAD * middle(np.abs(error)), 1e-6 * extent)
-        weight = np.square(np.maximum(1.0 - np.square(error / (TUKEY * seen)), 0.0))
+        weight = tukey(error, TUKEY * seen)
         total = max(float(weight.sum()), 1e-12)
         mean_x, mean_y = float(weight @ x) / total, float(weight @ y) / total
         var_x, var_y = float(weight @ (x - mean_x) ** 2), float(weight @ (y - mean_y) ** 2)

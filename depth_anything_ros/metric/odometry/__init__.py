@@ -4,7 +4,6 @@ The length of a baseline is odometry's; rotation and direction are refined on th
 """
 
 from depth_anything_ros.metric.odometry.camera_height import check_camera_height
-from depth_anything_ros.metric.odometry.motion import OdometryNoise
 from depth_anything_ros.metric.odometry.tracker import OdometryTracker
 
-__all__ = ['OdometryNoise', 'OdometryTracker', 'check_camera_height']
+__all__ = ['OdometryTracker', 'check_camera_height']

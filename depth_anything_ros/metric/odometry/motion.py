@@ -14,9 +14,11 @@ import cv2
 import numpy as np
 
 from depth_anything_ros.core.geometry.transforms import Transform
+from depth_anything_ros.core.parameters import OdometryParameters
 from depth_anything_ros.core.types import Floats, Mask
+from depth_anything_ros.metric.alignment.robust_fit import MAD
 
-__all__ = ['Motion', 'OdometryNoise', 'View', 'angle_of', 'refined_motion']
+__all__ = ['Motion', 'View', 'angle_of', 'refined_motion']
 
 DIRECTION_SIGMA = float(np.radians(1.5))
 """Of the direction of a translation, by the extrinsics and by wheels that slip sideways."""
@@ -33,22 +35,6 @@ _CREEP_PX = 0.1
 _ITERATIONS = 6
 _CONVERGED = 1e-5
 _INLIER = 3.0
-_MAD = 1.4826
-
-
-@dataclass(frozen=True)
-class OdometryNoise:
-    """How odometry errs: standard deviations.
-
-    `latency_s`: of the time between the stamps of camera and odometry. `scale_sigma`: relative,
-    of all lengths alike. `position_sigma_m`, `turn_sigma_rad`: of the motion between two frames,
-    the turn of frames half a second apart.
-    """
-
-    latency_s: float = 0.05
-    scale_sigma: float = 0.02
-    position_sigma_m: float = 0.005
-    turn_sigma_rad: float = float(np.radians(0.4))
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +83,7 @@ def angle_of(rotation: Floats) -> float:
     return float(np.linalg.norm(cv2.Rodrigues(rotation)[0]))
 
 
-def refined_motion(then: View, now: View, noise: OdometryNoise, focal_px: float) -> Motion:
+def refined_motion(then: View, now: View, noise: OdometryParameters, focal_px: float) -> Motion:
     """Return the most probable motion: reweighted Gauss-Newton on the epipolar errors."""
     both = np.flatnonzero(then.both(now))
     x, y = now.rays[both], then.rays[both]
@@ -105,7 +91,7 @@ def refined_motion(then: View, now: View, noise: OdometryNoise, focal_px: float)
     length = float(np.linalg.norm(odometry.translation))
     rotation, unit = odometry.rotation, odometry.translation / length
     elapsed_s = (now.stamp_ns - then.stamp_ns) * 1e-9
-    turn_sigma = noise.turn_sigma_rad * np.sqrt(1.0 + elapsed_s / _TURN_S)
+    turn_sigma = np.radians(noise.turn_sigma_deg) * np.sqrt(1.0 + elapsed_s / _TURN_S)
     aim_sigma = np.hypot(DIRECTION_SIGMA, noise.position_sigma_m / length)
     prior = np.array([1.0 / turn_sigma**2] * 3 + [1.0 / aim_sigma**2] * 2)
     for _ in range(_ITERATIONS):
@@ -149,7 +135,7 @@ def refined_motion(then: View, now: View, noise: OdometryNoise, focal_px: float)
 
 
 def _spread(error: Floats) -> float:
-    return max(_MAD * float(np.median(np.abs(error))), LEAST_PX)
+    return max(MAD * float(np.median(np.abs(error))), LEAST_PX)
 
 
 def _across(unit: Floats) -> Floats:

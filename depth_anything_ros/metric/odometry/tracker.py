@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
+from depth_anything_ros.core.parameters import OdometryParameters
 from depth_anything_ros.core.types import Camera, Floats, Mask, ReferenceSamples
 from depth_anything_ros.metric.odometry.motion import (
     MOST_PX,
     Motion,
-    OdometryNoise,
     View,
     angle_of,
     refined_motion,
@@ -58,7 +58,7 @@ _MOST_UNSURE = 0.08
 class OdometryTracker:
     """Triangulates tracks of one camera over odometry. Not for several threads at once."""
 
-    def __init__(self, camera: Camera, noise: OdometryNoise) -> None:
+    def __init__(self, camera: Camera, noise: OdometryParameters) -> None:
         self._full, self._noise = camera, noise
         share = min(1.0, _LONGER_PX / max(camera.width, camera.height))
         self._camera = camera.scaled(round(share * camera.width), round(share * camera.height))

@@ -43,11 +43,12 @@ def triangulated(rays: Floats, motions: Sequence[Motion], focal_px: float) -> Tr
     with np.errstate(all='ignore'):
         inverse, information, chi2, parts = _solved(rays, motions, weights)
         each, by_pose = [], np.zeros(len(rays))
+        turns = [np.cross(axis, rays) for axis in np.eye(3)]
         for motion, weight, part in zip(motions, weights, parts, strict=True):
             sure = weight * part.own * np.square(inverse) > 1.0 / _SURE**2
             each.append(np.where(sure, inverse + part.toward / part.own, np.nan))
             rotation = motion.then_from_now.rotation
-            moves = [np.cross(axis, rays) @ rotation.T for axis in np.eye(3)]
+            moves = [turn @ rotation.T for turn in turns]
             moves += [inverse[:, None] * axis for axis in motion.side]
             pulls = [(part.slope * (m[:, :2] - part.seen * m[:, 2:])).sum(axis=1) for m in moves]
             pull = np.nan_to_num(np.stack(pulls, 1) * (weight / information)[:, None] / part.z)
