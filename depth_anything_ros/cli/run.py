@@ -64,7 +64,7 @@ def _run(options: argparse.Namespace) -> int:
     from depth_anything_ros.backends.base import NetworkOutput
     from depth_anything_ros.bag.signals import stop_signals
     from depth_anything_ros.estimator.stream import DepthStream
-    from depth_anything_ros.media.formats import METRIC
+    from depth_anything_ros.media.formats import METRIC, one_of
     from depth_anything_ros.media.job import run
     from depth_anything_ros.media.outputs import open_outputs
     from depth_anything_ros.media.sources import open_source
@@ -81,9 +81,8 @@ def _run(options: argparse.Namespace) -> int:
             '--skip-existing is for a folder of separate pictures: leave it out for '
             f'{options.input}'
         )
-    ending = options.output.suffix.lower()
-    by_ending = {'.npy': 'npy', '.exr': 'exr'}.get(ending, 'color')
-    formats = tuple(dict.fromkeys(options.save or [by_ending]))
+    by_ending = one_of(options.output.suffix.lower()) or _FORMATS
+    formats = tuple(dict.fromkeys(options.save or by_ending[:1]))
     # Stills have nothing to do with each other: each is normalised by itself.
     steady = {} if source.moving else {'relative.smoothing_s': 0.0}
     parameters = parameters_of(options, **steady)

@@ -20,7 +20,7 @@ from depth_anything_ros.estimator.metric_scale import MetricScale
 from depth_anything_ros.estimator.scene import NO_SCENE, ArrayScene, Scene
 from depth_anything_ros.metric.references import Reference
 
-__all__ = ['DepthStream']
+__all__ = ['DepthStream', 'bounded_size']
 
 
 class DepthStream:
@@ -135,10 +135,18 @@ def _normalizer(parameters: Parameters) -> Normalizer:
     return Normalizer(parameters.relative.normalization, parameters.relative.smoothing_s)
 
 
-def _bounded(image: FloatImage, max_side: int) -> FloatImage:
-    height, width = image.shape
+def bounded_size(height: int, width: int, max_side: int) -> tuple[int, int]:
+    """Return (height, width) of the depth of an image, by the parameter output.max_side."""
     scale = max_side / max(height, width)
     if max_side == 0 or scale >= 1:
+        return height, width
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _bounded(image: FloatImage, max_side: int) -> FloatImage:
+    height, width = image.shape
+    size = bounded_size(height, width, max_side)
+    if size == image.shape:
         return image
-    size = max(1, round(width * scale)), max(1, round(height * scale))
+    size = size[::-1]
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)

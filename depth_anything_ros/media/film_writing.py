@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -16,6 +15,7 @@ import numpy.typing as npt
 from av.error import FFmpegError
 
 from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.media.films import START_TICKS
 
 __all__ = ['SUFFIXES', 'FilmWriter']
 
@@ -212,7 +212,7 @@ class _Sound:
         self.remarks: list[str] = []
         self._into = into
         self._film: Any = av.open(str(source.absolute()))
-        self._start = Fraction(self._film.start_time or 0, 1_000_000)
+        self._start = Fraction(self._film.start_time or 0, START_TICKS)
         self._copies: dict[int, Any] = {}
         for stream in self._film.streams.audio:
             codec = stream.codec_context.codec.canonical_name
@@ -223,25 +223,20 @@ class _Sound:
         self._packets: Iterator[Any] = iter(())
         if self._copies:
             self._packets = self._film.demux([self._film.streams[each] for each in self._copies])
-        self._waiting: deque[Any] = deque(maxlen=1)
+        self._waiting: Any = self._next()
 
     def copy_until(self, end_s: Fraction) -> None:
         """Copy what is heard before `end_s`."""
-        while True:
-            if not self._waiting:
-                packet = self._next()
-                if packet is None:
-                    return
-                self._waiting.append(packet)
-            packet = self._waiting[0]
+        while self._waiting is not None:
+            packet = self._waiting
             if packet.pts * packet.time_base - self._start >= end_s:
                 return
-            self._waiting.clear()
             shift = round(self._start / packet.time_base)
             packet.pts -= shift
             packet.dts = packet.pts
             packet.stream = self._copies[packet.stream_index]
             self._into.mux(packet)
+            self._waiting = self._next()
 
     def _next(self) -> Any:
         """Return the next packet with a time, None at the end or where the rest is damaged."""

@@ -15,7 +15,7 @@ from av.error import FFmpegError
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.types import BgrImage
 
-__all__ = ['SUFFIXES', 'Film', 'open_film']
+__all__ = ['START_TICKS', 'SUFFIXES', 'Film', 'open_film']
 
 SUFFIXES = {
     *('.3gp', '.asf', '.avi', '.flv', '.m2ts', '.m4v', '.mjpeg', '.mkv', '.mov', '.mp4', '.mpeg'),
@@ -23,7 +23,7 @@ SUFFIXES = {
 }
 """Endings of the files that are taken for films."""
 
-_START_TICKS = 1_000_000
+START_TICKS = 1_000_000
 """A container's start and duration are in microseconds."""
 
 
@@ -43,11 +43,12 @@ class Film:
     def frames(self) -> Iterator[tuple[int, BgrImage]]:
         """Return each frame that can be decoded, with its time in nanoseconds."""
         decoded = packets = broken = 0
-        newest_ns, gap_ns = -1, round(1e9 / self.rate_hz)
+        period_ns = round(1e9 / self.rate_hz)
+        newest_ns, gap_ns = -1, period_ns
         with av.open(str(self.path.absolute())) as container:
             stream = container.streams.video[0]
             stream.thread_type = 'AUTO'
-            start = Fraction(container.start_time or 0, _START_TICKS)
+            start = Fraction(container.start_time or 0, START_TICKS)
             try:
                 for packet in container.demux(stream):
                     packets += packet.size > 0
@@ -57,7 +58,7 @@ class Film:
                         broken += 1
                         continue
                     for frame in frames:
-                        stamp_ns = newest_ns + round(1e9 / self.rate_hz)
+                        stamp_ns = newest_ns + period_ns
                         if frame.pts is not None and frame.time_base is not None:
                             stamp_ns = round((frame.pts * frame.time_base - start) * 10**9)
                         # A time that does not advance cannot be shown.
@@ -113,7 +114,7 @@ def _duration(container: Any, stream: Any) -> Fraction:
         pass
     # That of the container is the longest of its streams.
     alone = len(container.streams) == 1
-    return Fraction(container.duration or 0, _START_TICKS) if alone else Fraction(0)
+    return Fraction(container.duration or 0, START_TICKS) if alone else Fraction(0)
 
 
 def _bgr(frame: Any) -> BgrImage:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.estimator.frame import Frame
+from depth_anything_ros.estimator.stream import bounded_size
 
 __all__ = ['METRIC', 'SUFFIXES', 'encoded', 'film_picture', 'one_of']
 
@@ -51,7 +52,10 @@ _MILLIMETRES_TEXT = 'depth along Z in millimetres; 0 = unknown or beyond 65.535 
 
 
 def one_of(suffix: str) -> tuple[str, ...]:
-    """Return the formats of which a single file with this ending holds one, in lower case."""
+    """Return the formats of which a single file with this ending holds one, the usual one first.
+
+    `suffix` in lower case.
+    """
     return _IN_ONE_FILE.get(suffix, ())
 
 
@@ -109,12 +113,8 @@ def encoded(format_: str, suffix: str, bgr: BgrImage, frame: Frame | None, max_s
 
 
 def _size(bgr: BgrImage, max_side: int) -> tuple[int, int]:
-    """Return (height, width) of the depth of an image."""
     height, width = bgr.shape[:2]
-    scale = max_side / max(height, width)
-    if max_side == 0 or scale >= 1:
-        return height, width
-    return max(1, round(height * scale)), max(1, round(width * scale))
+    return bounded_size(height, width, max_side)
 
 
 def _depth_m(bgr: BgrImage, frame: Frame | None, max_side: int) -> FloatImage:

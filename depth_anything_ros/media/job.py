@@ -162,7 +162,7 @@ def run(
 
 
 class _Places:
-    """Gives every frame of a film an output; stills without depth get none."""
+    """Every frame of a film gets an output; stills without depth get none."""
 
     def __init__(self, outputs: Outputs, summary: Summary, moving: bool) -> None:
         self._outputs, self._summary, self._moving = outputs, summary, moving
