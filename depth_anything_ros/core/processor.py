@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 from pathlib import Path
 
-__all__ = ['default_threads', 'multiplies_bfloat16', 'process_status']
+__all__ = [
+    'default_threads',
+    'instructions',
+    'multiplies_bfloat16',
+    'process_status',
+    'processor_name',
+]
 
 _BFLOAT16 = {'avx512_bf16', 'amx_bf16'}
 _INFO = Path('/proc/cpuinfo')
@@ -23,14 +30,19 @@ def default_threads() -> int:
     return cores - 1 if cores > 2 else cores
 
 
+def processor_name() -> str:
+    """Return the name of the model, or the architecture where there is none, as on aarch64."""
+    return _info('model name') or platform.machine()
+
+
+def instructions() -> frozenset[str]:
+    """Return the flags of the processor, 'avx2' for instance; none where they are not known."""
+    return frozenset(_info('flags').split())
+
+
 def multiplies_bfloat16() -> bool:
     """Whether the processor has instructions for it; emulated it is slower than float32."""
-    try:
-        text = _INFO.read_text(encoding='utf-8', errors='replace')
-    except OSError:
-        return False
-    flags = re.search(r'^flags\s*:(.*)$', text, re.MULTILINE)
-    return flags is not None and not _BFLOAT16.isdisjoint(flags[1].split())
+    return not _BFLOAT16.isdisjoint(instructions())
 
 
 def process_status(pid: int | str = 'self') -> dict[str, int]:
@@ -42,6 +54,16 @@ def process_status(pid: int | str = 'self') -> dict[str, int]:
     lines = Path(f'/proc/{pid}/status').read_text().splitlines()
     words = {key: value.split() for key, _, value in (line.partition(':') for line in lines)}
     return {key: int(value[0]) for key, value in words.items() if value and value[0].isdecimal()}
+
+
+def _info(key: str) -> str:
+    """Return the first value of this name in /proc/cpuinfo, '' without one."""
+    try:
+        text = _INFO.read_text(encoding='utf-8', errors='replace')
+    except OSError:
+        return ''
+    found = re.search(rf'^{key}\s*:(.*)$', text, re.MULTILINE)
+    return found[1].strip() if found else ''
 
 
 def _siblings(cpu: int) -> str:

@@ -16,7 +16,7 @@ from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.types import Camera
 from depth_anything_ros.messages.buffers import stored
 
-__all__ = ['camera_from_info', 'fill_camera_info']
+__all__ = ['camera_from_info', 'distortion_doubt', 'fill_camera_info']
 
 # Numbers of coefficients that cv2.projectPoints and cv2.fisheye take, by the names in
 # sensor_msgs/distortion_models.hpp.
@@ -70,6 +70,16 @@ def camera_from_info(info: Any, width: int, height: int, rectified: bool) -> Cam
     # image_geometry divides the principal point by the binning; a superpixel's centre lies on
     # a whole number only if half pixels are counted, as scaled() does.
     return shown.scaled(width, height)
+
+
+def distortion_doubt(info: Any, image_topic: str) -> str:
+    """Return why an image taken as rectified looks as if it were not; '' if it does not."""
+    if 'image_raw' not in image_topic or not any(info.d):
+        return ''
+    return (
+        f'{image_topic} looks raw and its camera_info has distortion, but rectified is true: set '
+        'rectified to false, or take the rectified image'
+    )
 
 
 def fill_camera_info(out: Any, info: Any, width: int, height: int) -> None:

@@ -15,6 +15,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.estimator.stream import DepthStream
+from depth_anything_ros.messages.camera_info import distortion_doubt
 from depth_anything_ros.messages.scene_messages import SceneMessages
 from depth_anything_ros.ros.publishers import Outputs
 from depth_anything_ros.ros.qos import SENSOR, create_subscription, input_problem, is_remapped
@@ -127,7 +128,8 @@ class NodeCamera:
         rectified = self.parameters.rectified
         try:
             self.messages.camera(width, height, rectified)
-            self._info_problem = self._distortion_doubt() if rectified else ''
+            info = self.messages.camera_info
+            self._info_problem = distortion_doubt(info, self.image_topic()) if rectified else ''
         except FrameError as error:
             self._info_problem = str(error)
 
@@ -178,13 +180,3 @@ class NodeCamera:
         if is_remapped(self._node, own):
             return own
         return self._node.resolve_topic_name(topic) + '/compressed'
-
-    def _distortion_doubt(self) -> str:
-        """Return why an image taken as rectified looks as if it were not; '' if it does not."""
-        topic = self.image_topic()
-        if 'image_raw' not in topic or not any(self.messages.camera_info.d):
-            return ''
-        return (
-            f'{topic} looks raw and its camera_info has distortion, but rectified is true: set '
-            'rectified to false, or take the rectified image'
-        )

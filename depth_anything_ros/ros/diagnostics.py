@@ -14,7 +14,7 @@ from depth_anything_ros.core.processor import process_status
 from depth_anything_ros.messages.outputs import key_values
 from depth_anything_ros.metric.scale import Scale
 from depth_anything_ros.ros.camera import NodeCamera
-from depth_anything_ros.ros.telemetry import CLOCKS_DISAGREE_S, Outcome
+from depth_anything_ros.ros.telemetry import Outcome, clock_problem
 
 __all__ = [
     'Snapshot',
@@ -230,14 +230,8 @@ def _latency_verdict(camera: NodeCamera) -> Verdict:
     if math.isnan(median_ms):
         return Verdict(OK, 'no frame yet', values)
     offset_s = camera.telemetry.clock_offset_s()
-    if abs(offset_s) > CLOCKS_DISAGREE_S:
-        side = 'behind' if offset_s > 0 else 'ahead of'
-        return Verdict(
-            WARN,
-            f'image stamps are {abs(offset_s):.0f} s {side} the clock of this node: for a bag '
-            'play /clock and set use_sim_time, else synchronise the clocks',
-            values,
-        )
+    if problem := clock_problem(offset_s):
+        return Verdict(WARN, problem, values)
     message = f'{median_ms:.0f} ms from receipt, {values["age_p50_ms"]:.0f} ms from stamp'
     if median_ms > camera.parameters.diagnostics.max_latency_s * 1e3:
         fix = 'lower input_size or take a smaller variant'

@@ -41,6 +41,7 @@ __all__ = [
     'input_problem',
     'is_remapped',
     'output_problem',
+    'pair_problem',
     'type_name',
 ]
 
@@ -169,6 +170,18 @@ def output_problem(node: Node, topic: str) -> str:
                 f'subscriber {_name(subscriber)} of {topic} asks for more than is offered '
                 f'({why}): change qos_overrides.{topic}.publisher'
             )
+    return ''
+
+
+def pair_problem(node: Node, topic: str) -> str:
+    """Return which subscriber of `topic` gets nothing of a publisher, any node's; '' if none."""
+    for publisher in node.get_publishers_info_by_topic(topic):
+        for subscriber in node.get_subscriptions_info_by_topic(topic):
+            if why := _mismatch(publisher, subscriber):
+                return (
+                    f'subscriber {_name(subscriber)} gets nothing of publisher '
+                    f'{_name(publisher)} on {topic} ({why})'
+                )
     return ''
 
 

@@ -55,7 +55,8 @@ class ReferenceInput:
         self._name = f'{prefix}reference'
         self._messages = messages
         self._need_transforms = need_transforms
-        self._subscriptions: list[Subscription] = []
+        self.subscriptions: list[Subscription] = []
+        """Those that are open."""
         self._timer: Any = None
         self._fixed_frame = ''
         self._unusable: ReferenceKind | None = None
@@ -101,7 +102,7 @@ class ReferenceInput:
             return ''
         if kind is ReferenceKind.ODOMETRY:
             return self._odometry_problem()
-        return input_problem(self._node, self._subscriptions[0])
+        return input_problem(self._node, self.subscriptions[0])
 
     def _discover(self) -> None:
         """Follow the type of what is published; a type that is gone stays until another comes."""
@@ -131,22 +132,22 @@ class ReferenceInput:
 
     def _odometry_problem(self) -> str:
         """Return why no pose of the camera can arrive; '' where tf has it, or something can."""
-        if not self._subscriptions:
+        if not self.subscriptions:
             return ''
-        problem = input_problem(self._node, self._subscriptions[0])
+        problem = input_problem(self._node, self.subscriptions[0])
         if problem and not self._node.count_publishers(self.topic):
             return _NO_ODOMETRY + self.topic
         return problem
 
     def _drop(self) -> None:
         self._messages.kind = None
-        subscriptions, self._subscriptions = self._subscriptions, []
+        subscriptions, self.subscriptions = self.subscriptions, []
         for subscription in subscriptions:
             self._node.destroy_subscription(subscription)
 
     def _subscribe(self, message_type: type, topic: str, callback: Callable[[Any], None]) -> None:
         profile = SENSOR if message_type is CameraInfo else REFERENCE
-        self._subscriptions.append(
+        self.subscriptions.append(
             create_filter(self._node, message_type, topic, profile, callback)
         )
 

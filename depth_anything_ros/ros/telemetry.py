@@ -12,7 +12,7 @@ from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.timing import Jitter, Rate, Window, time_went_back
 from depth_anything_ros.metric.scale import NO_SCALE, Scale
 
-__all__ = ['CLOCKS_DISAGREE_S', 'Outcome', 'SequenceNumbers', 'Telemetry']
+__all__ = ['CLOCKS_DISAGREE_S', 'Outcome', 'SequenceNumbers', 'Telemetry', 'clock_problem']
 
 CLOCKS_DISAGREE_S = 10.0
 """An image this much older or newer than the node's clock means that the clocks disagree."""
@@ -36,6 +36,17 @@ class Outcome(Enum):
     IDLE = auto()
     TOO_OLD = auto()
     INVALID = auto()
+
+
+def clock_problem(offset_s: float) -> str:
+    """Return that stamps `offset_s` seconds behind the clock are not of this clock; '' if near."""
+    if abs(offset_s) <= CLOCKS_DISAGREE_S:
+        return ''
+    side = 'behind' if offset_s > 0 else 'ahead of'
+    return (
+        f'image stamps are {abs(offset_s):.0f} s {side} the clock of this node: for a bag play '
+        '/clock and set use_sim_time, else synchronise the clocks'
+    )
 
 
 class SequenceNumbers:

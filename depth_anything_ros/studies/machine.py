@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+
+from depth_anything_ros.core.processor import processor_name
 
 __all__ = ['machine_line']
 
@@ -15,7 +16,7 @@ _LIBRARIES = ('torch', 'openvino', 'onnxruntime', 'tensorrt')
 def machine_line() -> str:
     """Return the CPU, its cores, the GPU, the libraries and the load average."""
     libraries = [f'{name} {found}' for name in _LIBRARIES if (found := _version(name))]
-    cpus = f'{_cpu_name()}, {len(os.sched_getaffinity(0))} CPUs'
+    cpus = f'{processor_name()}, {len(os.sched_getaffinity(0))} CPUs'
     versions = ', '.join([f'Python {platform.python_version()}', *libraries])
     return f'{cpus}; {_gpu_name()}; {versions}; load average {os.getloadavg()[0]:.1f}'
 
@@ -25,15 +26,6 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return ''
-
-
-def _cpu_name() -> str:
-    for line in Path('/proc/cpuinfo').read_text().splitlines():
-        name, _, value = line.partition(':')
-        # On aarch64 there is no name, only numbers of the maker and the part.
-        if name.strip() == 'model name':
-            return value.strip()
-    return platform.machine()
 
 
 def _gpu_name() -> str:

@@ -20,6 +20,7 @@ import cv2
 from depth_anything_ros.backends.base import INT8, DepthBackend
 from depth_anything_ros.backends.export_files import quantize_export
 from depth_anything_ros.backends.registry import choose_backend, format_of, load, prepare
+from depth_anything_ros.backends.self_check import cached_float32_output, disagreement
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.processor import process_status
 from depth_anything_ros.core.timing import StageTimes
@@ -84,6 +85,12 @@ class NetworkWorker:
         """Return the inverse depth (H, W) of each image."""
         assert self._backend is not None
         return [self._backend.infer(image) for image in images]
+
+    def disagreement(self, configuration: Configuration) -> str:
+        """Return how the loaded network disagrees with float32; '' where it agrees."""
+        assert self._backend is not None
+        settings = choose_backend(configuration.parameters()).settings
+        return disagreement(self._backend, cached_float32_output(settings))
 
     def profile(self, configuration: Configuration, image: BgrImage, calls: int) -> Profile:
         """Load a network by OpenVINO, and count its operations on `image`, uint8 (H, W, 3)."""

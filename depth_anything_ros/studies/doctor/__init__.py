@@ -1,0 +1,1 @@
+"""What keeps the package from working on this machine, and how to fix it."""

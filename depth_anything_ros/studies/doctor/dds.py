@@ -1,0 +1,213 @@
+"""Checks of ROS and of its middleware: a camera's images through shared memory, counted.
+
+`python -m depth_anything_ros.studies.doctor.dds TOPIC` is the camera, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from depth_anything_ros.studies.doctor.check import Check, fail, guarded, ok, warn
+
+__all__ = ['dds_checks', 'listening', 'profile_path']
+
+_IMAGES = 60
+_RATE_HZ = 30.0
+_START_S = 15.0
+_SEGMENT_MB = 16
+_SHARED = Path('/dev/shm')
+_BUFFER = Path('/proc/sys/net/core/rmem_max')
+_BUFFER_BYTES = 2**20
+_PROFILES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
+
+
+def dds_checks() -> Iterator[Check]:
+    """Yield the checks of ROS; the loop of images takes about three seconds."""
+    try:
+        import rclpy  # noqa: F401
+    except ImportError as error:
+        fix = 'source /opt/ros/$ROS_DISTRO/setup.bash'
+        yield fail('ros', f'rclpy cannot be imported: {error}', fix)
+        return
+    yield guarded('ros', _ros)
+    yield guarded('profile', _profile)
+    yield guarded('shared_memory', _shared_memory)
+    yield guarded('socket_buffers', _socket_buffers)
+    yield guarded('transport', _transport)
+
+
+def profile_path() -> Path:
+    """Return the Fast DDS profile of this package, installed or in a checkout."""
+    checkout = Path(__file__).resolve().parents[3] / 'config' / 'fastdds.xml'
+    if checkout.is_file():
+        return checkout
+    from ament_index_python.packages import get_package_share_directory
+
+    return Path(get_package_share_directory('depth_anything_ros')) / 'config' / 'fastdds.xml'
+
+
+@contextmanager
+def listening(name: str, *arguments: str) -> Iterator[tuple[Any, Callable[[float], None]]]:
+    """Yield a node with these ROS arguments, and what spins it for so many seconds."""
+    import rclpy
+    from rclpy.context import Context
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.node import Node
+
+    context = Context()
+    rclpy.init(context=context)
+    executor = SingleThreadedExecutor(context=context)
+    try:
+        node = Node(
+            name,
+            context=context,
+            cli_args=['--ros-args', *arguments],
+            start_parameter_services=False,
+        )
+        executor.add_node(node)
+
+        def spin(seconds: float) -> None:
+            end_s = time.monotonic() + seconds
+            while (left_s := end_s - time.monotonic()) > 0:
+                executor.spin_once(timeout_sec=left_s)
+
+        yield node, spin
+        node.destroy_node()  # type: ignore[no-untyped-call]
+    finally:
+        executor.shutdown()
+        context.try_shutdown()
+
+
+def _ros() -> Check:
+    from rclpy.utilities import get_rmw_implementation_identifier
+
+    text = (
+        f'{os.environ.get("ROS_DISTRO", "without ROS_DISTRO")}, '
+        f'{get_rmw_implementation_identifier()}, domain {os.environ.get("ROS_DOMAIN_ID", "0")}'
+    )
+    if os.environ.get('ROS_AUTOMATIC_DISCOVERY_RANGE') == 'OFF':
+        return fail(
+            'ros',
+            f'{text}; ROS_AUTOMATIC_DISCOVERY_RANGE=OFF, so no node finds another',
+            'unset it, or set it to LOCALHOST or SUBNET',
+        )
+    return ok('ros', text)
+
+
+def _profile() -> Check:
+    if not _fast_dds():
+        return ok('profile', 'Fast DDS is not in use')
+    own = f'export FASTRTPS_DEFAULT_PROFILES_FILE={profile_path()}'
+    for variable in _PROFILES:
+        name = os.environ.get(variable)
+        if name and not Path(name).is_file():
+            return fail('profile', f'{variable}: {name} does not exist', own)
+        if name:
+            return ok('profile', name)
+    return warn(
+        'profile',
+        'no Fast DDS profile is set: shared memory of 512 KiB loses images',
+        f'{own}, for camera drivers too',
+    )
+
+
+def _shared_memory() -> Check:
+    free_mb = shutil.disk_usage(_SHARED).free / 2**20
+    text = f'{_SHARED} has {free_mb:.3g} MB left'
+    if free_mb < _SEGMENT_MB:
+        return fail(
+            'shared_memory',
+            f'{text}; each process with the profile takes {_SEGMENT_MB}',
+            'docker run --shm-size=512m (or --ipc=host); else remove old files fastrtps_* there',
+        )
+    return ok('shared_memory', text)
+
+
+def _socket_buffers() -> Check:
+    there = int(_BUFFER.read_text())
+    text = f'net.core.rmem_max is {there} bytes'
+    if there < _BUFFER_BYTES:
+        return warn(
+            'socket_buffers',
+            f'{text}: images from other machines may be lost',
+            'sudo sysctl -w net.core.rmem_max=2147483647; on one machine only, ignore this',
+        )
+    return ok('socket_buffers', text)
+
+
+def _transport() -> Check:
+    """Receive VGA images at 30 Hz from another process, and count those that are lost."""
+    from sensor_msgs.msg import Image
+
+    from depth_anything_ros.ros.qos import SENSOR
+
+    topic = f'/depth_anything_doctor_{os.getpid()}'
+    received: list[Image] = []
+    with listening('depth_anything_doctor') as (node, spin):
+        node.create_subscription(Image, topic, received.append, SENSOR)
+        command = [sys.executable, '-m', __spec__.name, topic]
+        camera = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            end_s = time.monotonic() + _START_S + _IMAGES / _RATE_HZ
+            while camera.poll() is None and time.monotonic() < end_s:
+                spin(0.1)
+            # What is under way when the camera ends.
+            spin(0.2)
+        finally:
+            camera.kill()
+            _, errors = camera.communicate()
+    if not received:
+        last = (errors.decode(errors='replace').strip().splitlines() or [''])[-1]
+        return fail(
+            'transport',
+            f'no image of another process on this machine arrives {last}'.rstrip(),
+            'look at the lines above; firewall, ROS_DOMAIN_ID and RMW_IMPLEMENTATION',
+        )
+    lost = max(0, _IMAGES - len(received))
+    text = f'{lost} of {_IMAGES} VGA images lost at {_RATE_HZ:.0f} Hz'
+    fix = 'see profile and shared_memory above; else this machine is too busy'
+    if lost > _IMAGES // 2:
+        return fail('transport', text, fix)
+    return warn('transport', text, fix) if lost else ok('transport', text)
+
+
+def _fast_dds() -> bool:
+    from rclpy.utilities import get_rmw_implementation_identifier
+
+    return 'fastrtps' in get_rmw_implementation_identifier()
+
+
+def _send(topic: str) -> None:
+    """Send the images once somebody listens."""
+    import numpy as np
+    from sensor_msgs.msg import Image
+
+    from depth_anything_ros.messages.images import fill_image
+    from depth_anything_ros.ros.qos import SENSOR
+
+    with listening('depth_anything_doctor_camera') as (node, spin):
+        publisher = node.create_publisher(Image, topic, SENSOR)
+        message = Image()
+        fill_image(message, np.zeros((480, 640, 3), np.uint8), 'bgr8')
+        end_s = time.monotonic() + _START_S
+        while not publisher.get_subscription_count():
+            if time.monotonic() > end_s:
+                raise SystemExit('no subscriber was found')
+            spin(0.05)
+        # Discovery is one-sided: the other end may not know this one yet.
+        spin(0.5)
+        for _ in range(_IMAGES):
+            publisher.publish(message)
+            spin(1.0 / _RATE_HZ)
+
+
+if __name__ == '__main__':
+    _send(sys.argv[1])
