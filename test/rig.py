@@ -136,11 +136,17 @@ class Rig:
         return None
 
     def image(self, pixels: np.ndarray | None = None, encoding: str = 'bgr8') -> Image:
-        """An image message with a stamp of its own, later than any before."""
+        """An image message with a stamp of its own, later than any before.
+
+        Without `pixels` it differs from the one before, as those of a camera do.
+        """
         message = Image(header=self.header())
+        if pixels is None:
+            pixels = picture()
+            pixels[0, 0] = self._stamp % 256
         fill_image(
             message,
-            picture() if pixels is None else pixels,
+            pixels,
             'bgr8' if encoding == 'rgb8' else encoding,
         )
         message.encoding = encoding

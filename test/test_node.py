@@ -54,6 +54,36 @@ def test_an_image_gives_every_subscribed_output_with_its_stamp_and_frame() -> No
         assert bgr_from_compressed(same[2]).shape == (120, 160, 3)
 
 
+def test_a_frozen_camera_costs_no_network_time_and_is_told() -> None:
+    with Rig() as rig:
+        rig.listen(Image, RAW)
+        rig.until_state('active')
+        rig.until_answered(RAW, rig.image)
+        backend = rig.node._frames.network.backend
+        ran, infer = [], backend.infer
+
+        def counted(*arguments: object) -> np.ndarray:
+            ran.append(arguments[0].copy())
+            return infer(*arguments)
+
+        backend.infer = counted
+        pixels = picture(seed=1)
+        for _ in range(20):
+            rig.until_answered(RAW, lambda: rig.image(pixels))
+        first, *others = (floats(message) for message in rig.received[RAW][-20:])
+        assert sum(np.array_equal(image, pixels) for image in ran) == 1
+        assert all(np.array_equal(first, other) for other in others)
+        assert len({message.header.stamp.sec for message in rig.received[RAW][-20:]}) == 20
+        status = rig.until(
+            lambda: s if (s := rig.status()) and 'one image again and again' in s.message else None
+        )
+        assert status.level == DiagnosticStatus.WARN
+        throughput = rig.until(lambda: rig.diagnostics('throughput'))
+        assert int(values_of(throughput)['unhealthy_frozen']) > 7
+        rig.until_answered(RAW, lambda: rig.image(picture(seed=2)))
+        assert np.array_equal(ran[-1], picture(seed=2))
+
+
 def test_it_idles_and_says_so_while_nobody_subscribes() -> None:
     with Rig() as rig:
         rig.until_state('active')

@@ -12,8 +12,10 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from depth_anything_ros.core.camera_health import CameraHealth
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.parameters import Parameters
+from depth_anything_ros.core.types import FloatImage
 from depth_anything_ros.estimator.stream import DepthStream
 from depth_anything_ros.messages.camera_info import distortion_doubt
 from depth_anything_ros.messages.scene_messages import SceneMessages
@@ -62,6 +64,9 @@ class NodeCamera:
         self.parameters = parameters
         """Those in force; whoever changes them changes those of `stream` too."""
         self.telemetry = Telemetry()
+        self.health = CameraHealth()
+        self.last_output: FloatImage | None = None
+        """The network's output for the last image; None where there was none."""
         self.messages = SceneMessages()
         self.stream: DepthStream | None = None
         prefix = f'{name}/' if name else ''
@@ -80,6 +85,7 @@ class NodeCamera:
         """Subscribe, with nothing remembered from an earlier activation."""
         self.stream = stream
         self.telemetry = Telemetry()
+        self.health, self.last_output = CameraHealth(), None
         self.messages.clear()
         self._numbers = SequenceNumbers()
         self._info_problem = ''

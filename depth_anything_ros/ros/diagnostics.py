@@ -155,6 +155,8 @@ def status_verdict(now: Snapshot, camera: NodeCamera, problem: str) -> Verdict:
     if now.backend is not None and now.backend.weights.random:
         warnings['random weights'] = 'random weights: the output means nothing'
     warnings['degraded'] = now.degraded
+    health = '' if idle else camera.health.problem()
+    warnings[health] = health
     if metric.level == WARN and not idle:
         warnings[f'metric: {metric.code}'] = metric.message
     if values['metric_valid'] and values['camera_info'] != 'ok':
@@ -205,7 +207,9 @@ def _stream_trouble(camera: NodeCamera, problem: str) -> Verdict:
 
 def _throughput_verdict(camera: NodeCamera, problem: str) -> Verdict:
     telemetry, limits = camera.telemetry, camera.parameters.diagnostics
-    values = telemetry.throughput()
+    values = telemetry.throughput() | {
+        f'unhealthy_{cause}': count for cause, count in sorted(camera.health.counts.items())
+    }
     silent_s = telemetry.silent_s()
     if silent_s > limits.stale_after_s:
         text = f'no image for {silent_s:.1f} s on {camera.image_topic()}: {problem or _SILENT}'

@@ -37,6 +37,8 @@ class _Taken:
     stamp_ns: int
     scene: MessageScene
     times: StageTimes
+    output: FloatImage | None
+    """That of the network, where the image before was equal."""
 
 
 class FrameLoop:
@@ -68,9 +70,12 @@ class FrameLoop:
         taken = [each for image in images.values() if (each := self._take(image)) is not None]
         if not taken:
             return
-        outputs = network.infer([each.bgr for each in taken], [each.times for each in taken])
-        for each, output in zip(taken, outputs, strict=True):
-            self._publish(each, output)
+        new = [each for each in taken if each.output is None]
+        outputs = iter(network.infer([each.bgr for each in new], [each.times for each in new]))
+        for each in taken:
+            self._publish(each, next(outputs) if each.output is None else each.output)
+        if not new:
+            return
         input_hz = max(each.image.camera.telemetry.input_hz() for each in taken)
         network.processed(time.monotonic() - start_s, input_hz, self.overload)
 
@@ -94,13 +99,16 @@ class FrameLoop:
             height, width = bgr.shape[:2]
             camera.check_camera_info(width, height)
             image.stream.check(bgr, times)
+            with times.stage('health'):
+                repeated = camera.health.update(bgr, parameters.health)
         except Exception as error:  # noqa: BLE001  it concerns this image alone
             camera.refuse(image, error)
             return None
         scene = MessageScene(
             camera.messages, header.frame_id, stamp_ns, (width, height), parameters
         )
-        return _Taken(image, bgr, stamp_ns, scene, times)
+        output = camera.last_output if repeated else None
+        return _Taken(image, bgr, stamp_ns, scene, times, output)
 
     def _publish(self, taken: _Taken, output: FloatImage | Exception) -> None:
         """Publish what follows from the network's output, or refuse the image for its error."""
@@ -108,6 +116,7 @@ class FrameLoop:
         camera = image.camera
         if not image.is_current():
             return
+        camera.last_output = None if isinstance(output, Exception) else output
         try:
             if isinstance(output, Exception):
                 raise output

@@ -17,6 +17,7 @@ from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.backends.loading import load_backend
 from depth_anything_ros.cli.options import add_size, require_some
 from depth_anything_ros.cli.terminal import print_rows, progress
+from depth_anything_ros.core.camera_health import CameraHealth
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import StageTimes
@@ -38,7 +39,7 @@ __all__ = ['StageCost', 'bench_stages', 'main']
 
 _VIEWS = 8
 _PERIOD_NS = 33_000_000
-_STAGES = ('convert', 'preprocess', 'infer', 'postprocess', 'align', 'cloud', 'publish')
+_STAGES = ('convert', 'health', 'preprocess', 'infer', 'postprocess', 'align', 'cloud', 'publish')
 _RELATIVE = ('relative/image', 'relative/image_color')
 _METRIC = (*_RELATIVE, 'depth/image', 'depth/camera_info', 'depth/sigma', 'points')
 
@@ -93,7 +94,7 @@ class _Camera:
         self._messages = SceneMessages()
         self._messages.camera_info = info
         self._messages.kind = ReferenceKind.POINT_CLOUD if metric else None
-        self._parameters = parameters
+        self._parameters, self._health = parameters, CameraHealth()
         self._stream = DepthStream(backend, parameters)
         self._writer = OutputWriter(TYPES, 'bench')
         names = _METRIC if metric else _RELATIVE
@@ -109,6 +110,8 @@ class _Camera:
         start_s = time.perf_counter()
         with times.stage('convert'):
             bgr = bgr_from_image(view.image)
+        with times.stage('health'):
+            self._health.update(bgr, self._parameters.health)
         header = view.image.header
         size = bgr.shape[1], bgr.shape[0]
         scene = MessageScene(self._messages, header.frame_id, stamp_ns, size, self._parameters)

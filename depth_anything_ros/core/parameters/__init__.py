@@ -15,6 +15,7 @@ from depth_anything_ros.core.parameters.metric import (
 )
 from depth_anything_ros.core.parameters.tree import (
     DiagnosticsParameters,
+    HealthParameters,
     OverloadParameters,
     Parameters,
     entries,
@@ -27,6 +28,7 @@ __all__ = [
     'CloudParameters',
     'DiagnosticsParameters',
     'Entry',
+    'HealthParameters',
     'OdometryParameters',
     'OverloadParameters',
     'Parameters',

@@ -20,6 +20,7 @@ from depth_anything_ros.core.types import COLORMAP_NAMES, Normalization
 
 __all__ = [
     'DiagnosticsParameters',
+    'HealthParameters',
     'OverloadParameters',
     'Parameters',
     'entries',
@@ -124,6 +125,28 @@ class DiagnosticsParameters:
         'Frames per second below which throughput is a warning while more images arrive; 0 '
         'disables that.',
         between=(0.0, 1000.0),
+    )
+
+
+@dataclass(frozen=True)
+class HealthParameters:
+    """When ~/status warns of the images themselves; see core/camera_health.py."""
+
+    enabled: bool = param(
+        True,
+        'Count dark, blown out, blurred and frozen images. An image that is equal to the one '
+        'before gets the depth of that, without the network.',
+    )
+    dark_below: float = param(
+        20.0, 'Median level of a dark image, 0 to 255.', between=(0.0, 255.0)
+    )
+    blown_out_above: float = param(
+        0.4, 'Share of saturated pixels in an image that is blown out.', between=(0.0, 1.0)
+    )
+    blurred_below: float = param(
+        0.4,
+        'Sharpness of edges in a blurred image, as a share of the usual; 0 disables that.',
+        between=(0.0, 1.0),
     )
 
 
@@ -235,6 +258,7 @@ class Parameters:
     scan: ScanParameters = field(default_factory=ScanParameters)
     overload: OverloadParameters = field(default_factory=OverloadParameters)
     diagnostics: DiagnosticsParameters = field(default_factory=DiagnosticsParameters)
+    health: HealthParameters = field(default_factory=HealthParameters)
 
 
 def entries() -> tuple[Entry, ...]:

@@ -11,7 +11,7 @@ from depth_anything_ros.core.parameters import parameters_from_flat
 from lab.claims.stages import bench_stages, main
 
 FIXED = {'variant': 'demo', 'device': 'cpu', 'threads': 1}
-RELATIVE = ['convert', 'preprocess', 'infer', 'postprocess', 'align', 'publish']
+RELATIVE = ['convert', 'health', 'preprocess', 'infer', 'postprocess', 'align', 'publish']
 
 
 def test_every_stage_is_timed_and_the_network_left_out_of_the_sum() -> None:
