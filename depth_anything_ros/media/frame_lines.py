@@ -62,6 +62,7 @@ def frame_content(frame: Frame) -> dict[str, Any]:
             'median': float(np.median(inverse)),
             'max': float(inverse.max()),
         },
+        'bounds': frame.bounds,
         **frame.scale.values(),
         'metric_message': frame.scale.message,
         'ms': dict(frame.times.ms),
