@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,6 +12,7 @@ import numpy as np
 from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.geometry.transforms import Transform
+from depth_anything_ros.core.levels import Levels
 from depth_anything_ros.core.normalization import Normalizer, check_image
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.preprocess import check_bgr
@@ -43,6 +46,8 @@ class DepthStream:
         """
         self.backend = backend
         self.parameters = parameters
+        self.levels = Levels()
+        """Of the camera's images, for whoever decodes them."""
         self._camera, self._level = camera, level_from_camera
         self._normalizer = _normalizer(parameters)
         self._normalizer_of = parameters.relative
@@ -125,6 +130,23 @@ class DepthStream:
             metric_inverse_depth=metric,
             random_weights=self.backend.info.weights.random,
         )
+
+    def restart(self) -> None:
+        """Forget bounds and metric scale before the next frame: it is another scene."""
+        self._normalizer.forget()
+        self.reset_scale()
+
+    def fix_bounds(self, bounds: tuple[float, float]) -> None:
+        """Let `bounds` of inverse depth become 0 and 1 in every frame to come."""
+        self._normalizer.fixed = bounds
+
+    def state(self) -> dict[str, Any]:
+        """Return what normalisation remembers, for JSON; the scale of references is not in it."""
+        return self._normalizer.state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where another stream with these parameters returned `state`."""
+        self._normalizer.restore(state)
 
     def reset_scale(self) -> None:
         """Forget the metric scale before the next frame; any thread may ask."""

@@ -1,20 +1,23 @@
-"""What a run reads: a picture, a folder, an animation, a film or a webcam."""
+"""What a run reads: a picture, a folder, a list, an animation, a film, a stream or a webcam."""
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 
 from depth_anything_ros.core.errors import FrameError, SettingError
-from depth_anything_ros.media import films
+from depth_anything_ros.core.levels import Levels
+from depth_anything_ros.media import films, streams
 from depth_anything_ros.media.pictures import (
-    Levels,
     Picture,
     animation_length,
     picture_suffixes,
@@ -30,21 +33,26 @@ DEFAULT_RATE_HZ = 30.0
 
 @dataclass(frozen=True)
 class Shot:
-    """One image to come: its name, its time in nanoseconds, and how to read it."""
+    """One image to come: its name, its time in nanoseconds, and how to read it.
+
+    `position` is that of a film behind it.
+    """
 
     name: str
     stamp_ns: int
     read: Callable[[], Picture]
+    position: films.Position | None = None
 
 
 @dataclass
 class Source:
     """Where images come from.
 
-    `moving` tells frames that belong together from separate stills, `live` a webcam from a film;
+    `moving` tells frames that belong together from separate stills, `live` a camera from a film;
     `length` is 0 where unknown. `reads` names the files and the folder that they are, which no
     output replaces. `skipped` are the files of a folder that are no pictures. `fault` says, at
     the end, what of a film could not be read. `single` tells one picture from a folder with one.
+    `levels` are those that the frames of a sequence share. `stream` is set for a live one.
     """
 
     shots: Iterator[Shot]
@@ -56,7 +64,37 @@ class Source:
     reads: tuple[Path, ...] = ()
     skipped: Tally = field(default_factory=Tally)
     film: films.Film | None = None
+    stream: streams.LiveStream | None = None
+    levels: Levels | None = None
     fault: str = ''
+
+    @property
+    def dropped(self) -> int:
+        """How many images of a live stream were not taken."""
+        return self.stream.dropped if self.stream is not None else 0
+
+    def close(self) -> None:
+        """Close what is read, which may not be at its end."""
+        if isinstance(self.shots, Generator):
+            self.shots.close()
+
+    def position(self, shot: Shot) -> dict[str, Any]:
+        """Return what `go_on` needs to begin behind `shot`, for JSON."""
+        levels = self.levels.bounds if self.levels else None
+        return {'film': asdict(shot.position) if shot.position else None, 'levels': levels}
+
+    def go_on(self, count: int, position: Mapping[str, Any]) -> None:
+        """Leave out the first `count` shots, the last of which was at `position`."""
+        if self.levels is not None and position['levels']:
+            low, high = position['levels']
+            self.levels.bounds = low, high
+        if self.film is not None:
+            key = position['film']['key']
+            self.film.after = films.Position(
+                **{**position['film'], 'key': None if key is None else tuple(key)}
+            )
+        else:
+            self.shots = islice(self.shots, count, None)
 
 
 def open_source(
@@ -66,33 +104,47 @@ def open_source(
     sequence_hz: float | None = None,
     out: Path | None = None,
 ) -> Source:
-    """Open a picture, a folder, an animation, a film, or a webcam ('webcam' or 'webcam:1').
+    """Open a picture, a folder, a list, an animation, a film, a URL, or a webcam ('webcam:1').
 
-    `sequence_hz` makes the pictures of a folder the frames of a film. `out` is the output, which
-    is not searched for input. Raises SettingError where there is nothing of the kind.
+    `sequence_hz` makes the pictures of a folder or a list the frames of a film. `out` is the
+    output, which is not searched for input. Raises SettingError where there is nothing of that
+    kind.
     """
     webcam = re.fullmatch(r'webcam(?::(\d+))?', text)
     path = Path(text).expanduser()
-    folder = not webcam and path.is_dir()
-    for option, given in (('--recursive', recursive), ('--sequence', sequence_hz is not None)):
-        if given and not folder:
-            raise SettingError(f'{option} is for a folder, and {path} is none: leave it out')
+    url = streams.is_url(text)
+    folder = not webcam and not url and path.is_dir()
+    listed = not webcam and not url and not folder and path.suffix.lower() == '.txt'
+    shown = streams.without_secrets(text) if url else path
+    if recursive and not folder:
+        raise SettingError(f'--recursive is for a folder, and {shown} is none: leave it out')
+    if sequence_hz is not None and not (folder or listed):
+        raise SettingError(
+            f'--sequence is for a folder or a list, and {shown} is none: leave it out'
+        )
     if webcam:
         return _webcam(int(webcam.group(1) or 0), text)
+    if url:
+        opened = streams.open_url(text)
+        return _film(opened) if isinstance(opened, films.Film) else _live(opened)
     if folder:
         return _folder(path, recursive, sequence_hz, out)
     if not path.exists():
-        raise SettingError(f"{path} does not exist: give an image, a folder, a video, or 'webcam'")
+        raise SettingError(
+            f"{path} does not exist: give an image, a folder, a list, a video, or 'webcam'"
+        )
     if str(path).startswith('/dev/video'):
         return _webcam(str(path), text)
     if not path.is_file():
         raise SettingError(f'{path} is a pipe or a device: copy it to a file first')
     suffix = path.suffix.lower()
+    if listed:
+        return _list(path, sequence_hz)
     if suffix in picture_suffixes():
         frames = animation_length(path)
         return _animation(path, frames) if frames else _one_picture(path)
     if suffix in films.SUFFIXES:
-        return _film(path)
+        return _film(films.open_film(path), path)
     kinds = ' '.join(sorted(picture_suffixes() | films.SUFFIXES))
     raise SettingError(f'{path} is neither image nor video by its name: use one of {kinds}')
 
@@ -110,6 +162,38 @@ def _folder(folder: Path, recursive: bool, sequence_hz: float | None, out: Path 
         kinds = ' '.join(sorted(picture_suffixes()))
         left = f' ({len(skipped)} other files or folders)' if skipped else ''
         raise SettingError(f'{folder} holds no image{left}: put {kinds} there, or name a file')
+    return _pictures(folder, files, sequence_hz, (folder, *files), skipped)
+
+
+def _list(path: Path, sequence_hz: float | None) -> Source:
+    """Return the pictures that a file names, a line each, relative to its folder."""
+    folder, files, skipped = path.parent, [], Tally()
+    try:
+        lines = path.read_bytes().removeprefix(b'\xef\xbb\xbf').splitlines()
+    except OSError as error:
+        raise SettingError(f'{path} cannot be read: {error.strerror}') from error
+    for line in lines:
+        # A name is any bytes; what does not exist is left out when its turn comes.
+        name = os.fsdecode(line.strip())
+        if not name or name.startswith('#'):
+            continue
+        file = Path(os.path.normpath(folder / name))
+        if file.suffix.lower() in picture_suffixes() and not file.is_dir():
+            files.append(file)
+        else:
+            skipped.add('no_picture', name, 'it is no picture by its name')
+    if not files:
+        raise SettingError(f'{path} names no picture: write one path on each line')
+    return _pictures(Path(os.path.normpath(folder)), files, sequence_hz, (path, *files), skipped)
+
+
+def _pictures(
+    folder: Path,
+    files: list[Path],
+    sequence_hz: float | None,
+    reads: tuple[Path, ...],
+    skipped: Tally,
+) -> Source:
     moving = sequence_hz is not None
     rate_hz = sequence_hz or DEFAULT_RATE_HZ
     # Frames of a film are stretched alike, stills each by itself.
@@ -119,7 +203,13 @@ def _folder(folder: Path, recursive: bool, sequence_hz: float | None, out: Path 
         for index, (name, path) in enumerate(zip(_names(folder, files), files, strict=True))
     )
     return Source(
-        shots, len(files), moving, rate_hz=rate_hz, reads=(folder, *files), skipped=skipped
+        shots,
+        len(files),
+        moving,
+        rate_hz=rate_hz,
+        reads=reads,
+        skipped=skipped,
+        levels=levels,
     )
 
 
@@ -162,8 +252,16 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 def _names(folder: Path, files: list[Path]) -> list[str]:
-    """Return a name for the output of each file, relative to `folder`, each once."""
-    stems = [path.relative_to(folder).with_suffix('') for path in files]
+    """Return a name for the output of each file, relative to `folder`, each once.
+
+    What lies elsewhere is written beside them.
+    """
+    stems = [
+        (path.relative_to(folder) if path.is_relative_to(folder) else Path(path.name)).with_suffix(
+            ''
+        )
+        for path in files
+    ]
     count = Counter(stems)
     taken: set[str] = set()
     names = []
@@ -196,16 +294,29 @@ def _animation(path: Path, length: int) -> Source:
     return source
 
 
-def _film(path: Path) -> Source:
-    film = films.open_film(path)
+def _film(film: films.Film, *reads: Path) -> Source:
     source = Source(
-        iter(()), film.length, moving=True, rate_hz=film.rate_hz, reads=(path,), film=film
+        iter(()), film.length, moving=True, rate_hz=film.rate_hz, reads=reads, film=film
     )
 
     def shots() -> Iterator[Shot]:
-        for index, (stamp_ns, bgr) in enumerate(film.frames()):
-            yield Shot(f'frame_{index:06d}', stamp_ns, lambda bgr=bgr: Picture(bgr))  # type: ignore[misc]
+        for at, frame in film.frames():
+            name = f'frame_{at.frames - 1:06d}'
+            yield Shot(name, at.newest_ns, lambda frame=frame: Picture(films.bgr_of(frame)), at)  # type: ignore[misc]
         source.fault = film.fault
+
+    source.shots = shots()
+    return source
+
+
+def _live(stream: streams.LiveStream) -> Source:
+    source = Source(iter(()), 0, moving=True, live=True, rate_hz=stream.rate_hz, stream=stream)
+
+    def shots() -> Iterator[Shot]:
+        for index, (stamp_ns, frame) in enumerate(stream.frames()):
+            name = f'frame_{index:06d}'
+            yield Shot(name, stamp_ns, lambda frame=frame: Picture(films.bgr_of(frame)))  # type: ignore[misc]
+        source.fault = stream.fault
 
     source.shots = shots()
     return source
