@@ -73,6 +73,7 @@ class Summary:
             'blank': self.blank,
             'dropped': self.dropped,
             'resumed': self.resumed,
+            'kept': self.kept,
             'failed': self.refused.texts(),
             'refused': self.refused.names(),
             'without_metres': self.without_metres.names(),
