@@ -31,6 +31,8 @@ def whole_robot(weights: Path) -> Iterator[Robot]:
         'reference.extrinsics': what.extrinsics(LIDAR),
         'diagnostics.period_s': 0.1,
         'diagnostics.stale_after_s': 600.0,
+        # One moment is sent again and again, which is no fault here.
+        'health.enabled': False,
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(node_module, 'load_backend', lambda p: TruthOrNetwork(what, load(p)))
