@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +61,16 @@ def add_network(
     add_parameters(parser.add_argument_group('network'), names, defaults or {})
 
 
-def add_parameters(parser: Options, names: tuple[str, ...], defaults: dict[str, Any]) -> None:
+def add_parameters(
+    parser: Options,
+    names: tuple[str, ...],
+    defaults: dict[str, Any],
+    shorter: Mapping[str, str] | None = None,
+) -> None:
     """Add parameters of the node as options, `output.max_side` as --output-max-side.
 
-    `defaults` take precedence over those of the node; None stands for any value.
+    `defaults` take precedence over those of the node; None stands for any value. `shorter` are
+    further names of options.
     """
     for entry in entries():
         if entry.name not in names:
@@ -82,8 +89,11 @@ def add_parameters(parser: Options, names: tuple[str, ...], defaults: dict[str, 
             if sum(map(len, entry.choices)) > _LONGEST_CHOICES:
                 kind['metavar'] = 'NAME'
                 one_of = f' One of {", ".join(entry.choices)}.'
+        flags = ['--' + entry.name.replace('.', '-').replace('_', '-')]
+        if shorter and entry.name in shorter:
+            flags.insert(0, shorter[entry.name])
         parser.add_argument(
-            '--' + entry.name.replace('.', '-').replace('_', '-'),
+            *flags,
             dest=entry.name,
             default=default,
             help=f'{entry.description}{one_of} Default: {text}.'.replace('%', '%%'),

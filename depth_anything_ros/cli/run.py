@@ -10,11 +10,14 @@ from tqdm import tqdm
 
 from depth_anything_ros.cli.options import add_network, add_parameters, parameters_of, positive
 from depth_anything_ros.cli.parser import Parser
-from depth_anything_ros.cli.terminal import load
+from depth_anything_ros.cli.terminal import load, progress
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.reports.text import plain_json
 
 __all__ = ['declare']
+
+# Of a shorter film, loading is part of what an hour of it would seem to take.
+_LEAST_FILM_S = 10.0
 
 _FORMATS = (
     'color',
@@ -30,7 +33,9 @@ _FORMATS = (
 
 def declare(run: Parser) -> None:
     """Declare the options."""
-    run.add_argument('input', metavar='IN', help="image, folder, video, 'webcam' or 'webcam:N'")
+    run.add_argument(
+        'input', metavar='IN', help="image, folder, video, URL, 'webcam' or 'webcam:N'"
+    )
     run.add_argument(
         'output', metavar='OUT', type=Path, help='folder, or a .png, .npy, .exr, .mp4 or .mkv'
     )
@@ -54,8 +59,22 @@ def declare(run: Parser) -> None:
     run.add_argument(
         '--skip-existing', action='store_true', help='leave out pictures whose output is there'
     )
+    run.add_argument(
+        '--resume',
+        action='store_true',
+        help='go on with a run that was interrupted: behind the last part of a film, or with the '
+        'pictures of a folder whose output is not there (as --skip-existing)',
+    )
+    run.add_argument(
+        '--normalization',
+        choices=('frame', 'film'),
+        default='frame',
+        help='bounds that follow the scene, or the same for the whole film, which is read twice '
+        '(default: frame)',
+    )
     run.add_argument('--json', action='store_true', help='print the summary as JSON')
-    add_parameters(run, ('output.max_side', 'relative.normalization', 'color.map'), {})
+    names = 'output.max_side', 'relative.normalization', 'relative.smoothing_s', 'color.map'
+    add_parameters(run, names, {}, {'relative.smoothing_s': '--smoothing'})
     add_network(run)
     run.set_defaults(verb=_run)
 
@@ -64,29 +83,47 @@ def _run(options: argparse.Namespace) -> int:
     from depth_anything_ros.backends.base import NetworkOutput
     from depth_anything_ros.bag.signals import stop_signals
     from depth_anything_ros.estimator.stream import DepthStream
+    from depth_anything_ros.media.checkpoints import identity
+    from depth_anything_ros.media.film_scale import film_bounds
     from depth_anything_ros.media.formats import METRIC, one_of
     from depth_anything_ros.media.job import run
     from depth_anything_ros.media.outputs import open_outputs
-    from depth_anything_ros.media.sources import open_source
+    from depth_anything_ros.media.sources import Source, open_source
+    from depth_anything_ros.media.streams import without_secrets
     from depth_anything_ros.media.tally import printable
 
-    source = open_source(
-        options.input,
-        recursive=options.recursive,
-        sequence_hz=options.sequence,
-        out=options.output,
-    )
+    def opened() -> Source:
+        return open_source(
+            options.input,
+            recursive=options.recursive,
+            sequence_hz=options.sequence,
+            out=options.output,
+        )
+
+    source = opened()
     if options.skip_existing and (source.moving or source.single):
         raise SettingError(
             '--skip-existing is for a folder of separate pictures: leave it out for '
             f'{options.input}'
+        )
+    if options.resume and source.live:
+        raise SettingError(
+            '--resume is for what can be read again, and a live source cannot: leave it out; '
+            f'what an interrupted run left in {options.output.name}.parts plays'
+        )
+    of_film = options.normalization == 'film'
+    if of_film and (source.live or not source.moving):
+        raise SettingError(
+            '--normalization film is for a film that can be read twice: leave it out'
         )
     by_ending = one_of(options.output.suffix.lower()) or _FORMATS
     formats = tuple(dict.fromkeys(options.save or by_ending[:1]))
     # Stills have nothing to do with each other: each is normalised by itself.
     steady = {} if source.moving else {'relative.smoothing_s': 0.0}
     parameters = parameters_of(options, **steady)
-    outputs = open_outputs(source, options.output, formats, parameters.output.max_side)
+    outputs = open_outputs(
+        source, options.output, formats, parameters.output.max_side, resume=options.resume
+    )
     backend = load(parameters)
     metric = sorted(METRIC.intersection(formats))
     if metric and backend.info.output is not NetworkOutput.METRES:
@@ -94,16 +131,35 @@ def _run(options: argparse.Namespace) -> int:
             f'--save {metric[0]} is in metres, and this checkpoint gives relative depth: add '
             '--checkpoint metric_indoor or metric_outdoor'
         )
-    bar = tqdm(total=source.length or None, unit='frame', disable=None)
-    with stop_signals() as stopped, bar:
-        summary = run(
-            source,
-            DepthStream(backend, parameters),
-            outputs,
-            skip_existing=options.skip_existing,
-            on_frame=lambda _: bar.update(),
-            stopped=stopped,
-        )
+    stream = DepthStream(backend, parameters)
+    with stop_signals() as stopped:
+        if of_film and not outputs.resumes:
+            with progress('frame of the first pass') as show:
+                stream.fix_bounds(film_bounds(opened(), stream, on_frame=show, stopped=stopped))
+        with tqdm(total=source.length or None, unit='frame', disable=None) as bar:
+
+            def on_resume(frames: int) -> None:
+                # They tell nothing of the rate of this run.
+                bar.initial = bar.n = frames
+
+            summary = run(
+                source,
+                stream,
+                outputs,
+                skip_existing=options.skip_existing or (options.resume and not source.moving),
+                identity=identity(
+                    source,
+                    without_secrets(options.input),
+                    parameters,
+                    backend.info,
+                    save=list(formats),
+                    sequence_hz=options.sequence,
+                    normalization=options.normalization,
+                ),
+                on_resume=on_resume,
+                on_frame=lambda _: bar.update(),
+                stopped=stopped,
+            )
     backend.close()
     for title, tally in (
         ('skipped', summary.skipped),
@@ -115,7 +171,7 @@ def _run(options: argparse.Namespace) -> int:
     for remark in summary.remarks:
         print(f'note: {printable(remark)}', file=sys.stderr)
     if summary.fault:
-        print(f'{printable(options.input)}: {summary.fault}', file=sys.stderr)
+        print(f'{printable(without_secrets(options.input))}: {summary.fault}', file=sys.stderr)
     if options.json:
         print(plain_json(summary.plain()))
     else:
@@ -129,8 +185,21 @@ def _run(options: argparse.Namespace) -> int:
             text += f', {len(summary.refused)} left out'
         if summary.skipped:
             text += f', {len(summary.skipped)} skipped'
+        if summary.dropped:
+            text += f', {summary.dropped} dropped that the network had no time for'
+        if summary.cuts:
+            text += f', {len(summary.cuts) + 1} scenes'
         by = {'SIGINT': 'Ctrl-C'}.get(summary.interrupted, summary.interrupted)
-        print(text + (f', stopped by {by}' if by else ''))
-    # Ctrl-C is how a webcam ends.
+        text += f', stopped by {by}' if by else ''
+        if summary.kept:
+            text += f'; --resume goes on behind frame {summary.kept}'
+        print(text)
+        if summary.median_flicker is not None:
+            print(
+                f'flicker {summary.median_flicker:.2%} over {len(summary.flicker)} pairs of frames'
+            )
+        if summary.hours_per_film_hour is not None and summary.film_s >= _LEAST_FILM_S:
+            print(f'{summary.hours_per_film_hour:.2g} hours for an hour of film')
+    # Ctrl-C is how a live source ends.
     cut_short = summary.interrupted and not source.live
     return 1 if summary.refused or summary.fault or cut_short else 0

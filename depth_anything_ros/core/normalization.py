@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -13,7 +14,7 @@ from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.timing import interval_s, time_went_back
 from depth_anything_ros.core.types import BgrImage, FloatImage, Normalization
 
-__all__ = ['Normalizer', 'check_image', 'normalized_between']
+__all__ = ['Normalizer', 'bounds_of_samples', 'check_image', 'normalized_between', 'sampled']
 
 LEAST_RANGE = 1e-6
 """Least difference between the greatest and the least inverse depth; below, it is constant."""
@@ -57,8 +58,31 @@ class Normalizer:
         self._smoothing_s = smoothing_s
         self.bounds: tuple[float, float] | None = None
         """Inverse depth that became 0 and 1 in the last frame; None before the first."""
+        self.fixed: tuple[float, float] | None = None
+        """Bounds of every frame to come, where they are known beforehand."""
         self._newest_ns = 0
         self._shape: tuple[int, ...] = ()
+
+    def forget(self) -> None:
+        """Let the next frame have its own bounds: it is another scene."""
+        self.bounds = None
+
+    def state(self) -> dict[str, Any]:
+        """Return what the bounds of the next frame depend on, for JSON."""
+        return {
+            'bounds': self.bounds,
+            'fixed': self.fixed,
+            'newest_ns': self._newest_ns,
+            'shape': self._shape,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where another one returned `state`."""
+        self.bounds, self.fixed = (
+            (state[name][0], state[name][1]) if state[name] else None
+            for name in ('bounds', 'fixed')
+        )
+        self._newest_ns, self._shape = state['newest_ns'], tuple(state['shape'])
 
     def update(self, inverse_depth: FloatImage, stamp_ns: int) -> tuple[float, float]:
         """Return the bounds for a frame (H, W) stamped `stamp_ns`: what becomes 0 and 1.
@@ -78,15 +102,14 @@ class Normalizer:
                 kept * before[1] + (1.0 - kept) * bounds[1],
             )
         self._newest_ns = max(stamp_ns, self._newest_ns)
-        self.bounds, self._shape = bounds, inverse_depth.shape
-        return bounds
+        self.bounds, self._shape = self.fixed or bounds, inverse_depth.shape
+        return self.bounds
 
     def _measure(self, inverse_depth: FloatImage) -> tuple[float, float]:
         """Return the bounds of this frame alone, LEAST_RANGE apart or more."""
         lowest, highest = _checked_range(inverse_depth)
         if self._method is Normalization.PERCENTILE:
-            sample = _sampled(inverse_depth)
-            low, high = (float(value) for value in np.percentile(sample, _PERCENTS))
+            low, high = bounds_of_samples([sampled(inverse_depth)])
             # A small object before an empty sky: only the extremes differ.
             if high - low >= LEAST_RANGE:
                 return low, high
@@ -107,7 +130,7 @@ def check_image(bgr: BgrImage) -> None:
     'covered_lens' where it is dark, 'constant_image' where it is not. The spread is that of each
     channel by itself: a red wall is as blank as a grey one.
     """
-    mean, std = _spread(_sampled(bgr))
+    mean, std = _spread(sampled(bgr))
     if std >= LEAST_IMAGE_STD:
         return
     # A pattern as regular as the sampling looks flat to it: check every pixel before refusing.
@@ -144,7 +167,14 @@ def _checked_range(inverse_depth: FloatImage) -> tuple[float, float]:
     return lowest, highest
 
 
-def _sampled(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def bounds_of_samples(samples: Sequence[npt.NDArray[Any]]) -> tuple[float, float]:
+    """Return the 2nd and 98th percentile of what `sampled` returned of one frame or of many."""
+    values = np.concatenate([each.ravel() for each in samples])
+    low, high = np.percentile(values, _PERCENTS)
+    return float(low), float(high)
+
+
+def sampled(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return a contiguous grid of pixels out of `image`, 64 to 127 along a long side."""
     rows = max(1, image.shape[0] // _SAMPLED_SIDE)
     columns = max(1, image.shape[1] // _SAMPLED_SIDE)

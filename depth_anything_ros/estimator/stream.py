@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import cv2
 import numpy as np
@@ -125,6 +127,23 @@ class DepthStream:
             metric_inverse_depth=metric,
             random_weights=self.backend.info.weights.random,
         )
+
+    def restart(self) -> None:
+        """Forget bounds and metric scale before the next frame: it is another scene."""
+        self._normalizer.forget()
+        self.reset_scale()
+
+    def fix_bounds(self, bounds: tuple[float, float]) -> None:
+        """Let `bounds` of inverse depth become 0 and 1 in every frame to come."""
+        self._normalizer.fixed = bounds
+
+    def state(self) -> dict[str, Any]:
+        """Return what normalisation remembers, for JSON; the scale of references is not in it."""
+        return self._normalizer.state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where another stream with these parameters returned `state`."""
+        self._normalizer.restore(state)
 
     def reset_scale(self) -> None:
         """Forget the metric scale before the next frame; any thread may ask."""

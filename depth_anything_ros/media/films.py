@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from av.error import FFmpegError
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.types import BgrImage
 
-__all__ = ['START_TICKS', 'SUFFIXES', 'Film', 'open_film']
+__all__ = ['START_TICKS', 'SUFFIXES', 'Film', 'Position', 'bgr_of', 'film_of', 'open_film']
 
 SUFFIXES = {
     *('.3gp', '.asf', '.avi', '.flv', '.m2ts', '.m4v', '.mjpeg', '.mkv', '.mov', '.mp4', '.mpeg'),
@@ -26,75 +27,142 @@ SUFFIXES = {
 START_TICKS = 1_000_000
 """A container's start and duration are in microseconds."""
 
+# Key frames whose pictures may still be inside the decoder.
+_KEYS_IN_DECODER = 64
+
+
+@dataclass(frozen=True)
+class Position:
+    """Behind `frames` frames of a film, the last of them at `newest_ns`.
+
+    `key` is the last key frame among them: its index, time stamp and place in the file.
+    `broken` counts what could not be decoded so far, `gap_ns` is the longest time of a frame.
+    """
+
+    frames: int = 0
+    newest_ns: int = -1
+    gap_ns: int = 0
+    broken: int = 0
+    key: tuple[int, int, int | None] | None = None
+
 
 @dataclass
 class Film:
-    """A film file. `length` is the number of frames that it promises, 0 where it does not.
+    """A film. `length` is the number of frames that it promises, 0 where it does not.
 
+    `url` is what FFmpeg opens, `timeout_s` how long it may take. `after` is where to begin.
     `fault` says, once `frames` has ended, what could not be read; '' while that is nothing.
     """
 
-    path: Path
+    url: str
     rate_hz: float
     length: int
     pixel_aspect: Fraction
+    timeout_s: float | None = None
+    after: Position = field(default_factory=Position)
     fault: str = ''
 
-    def frames(self) -> Iterator[tuple[int, BgrImage]]:
-        """Return each frame that can be decoded, with its time in nanoseconds."""
-        decoded = packets = broken = 0
+    def frames(self) -> Iterator[tuple[Position, Any]]:
+        """Return each frame behind `after` that can be decoded, with the position behind it.
+
+        Up to the last key frame nothing is decoded.
+        """
+        try:
+            yield from self._frames(self.after)
+        except LookupError:
+            yield from self._frames(replace(self.after, key=None))
+
+    def _frames(self, after: Position) -> Iterator[tuple[Position, Any]]:
+        """Return the frames behind `after`; LookupError where its key frame is not found."""
+        skipped, key_ticks, key_place = after.key or (0, None, None)
         period_ns = round(1e9 / self.rate_hz)
-        newest_ns, gap_ns = -1, period_ns
-        with av.open(str(self.path.absolute())) as container:
+        # What is decoded again has been judged.
+        at = replace(after, frames=skipped, gap_ns=max(after.gap_ns, period_ns))
+        packets = 0
+        places: deque[tuple[int, int | None]] = deque(maxlen=_KEYS_IN_DECODER)
+        decoding, there = after.key is None, after.key is None
+        with av.open(self.url, timeout=self.timeout_s) as container:
             stream = container.streams.video[0]
             stream.thread_type = 'AUTO'
             start = Fraction(container.start_time or 0, START_TICKS)
             try:
                 for packet in container.demux(stream):
                     packets += packet.size > 0
+                    decoding |= packet.pts == key_ticks and packet.pos == key_place
+                    if not decoding:
+                        continue
+                    if packet.is_keyframe and packet.pts is not None:
+                        places.append((packet.pts, packet.pos))
                     try:
                         frames = packet.decode()
                     except FFmpegError:
-                        broken += 1
+                        if at.frames >= after.frames:
+                            at = replace(at, broken=at.broken + 1)
                         continue
                     for frame in frames:
-                        stamp_ns = newest_ns + period_ns
+                        # Before a key frame there may be some that need those before it.
+                        there |= frame.pts == key_ticks
+                        if not there:
+                            continue
+                        at = replace(at, frames=at.frames + 1)
+                        if frame.key_frame and frame.pts in dict(places):
+                            key = at.frames - 1, frame.pts, dict(places)[frame.pts]
+                            at = replace(at, key=key)
+                        if at.frames <= after.frames:
+                            continue
+                        stamp_ns = at.newest_ns + period_ns
                         if frame.pts is not None and frame.time_base is not None:
                             stamp_ns = round((frame.pts * frame.time_base - start) * 10**9)
                         # A time that does not advance cannot be shown.
-                        stamp_ns = max(stamp_ns, newest_ns + 1)
-                        gap_ns = max(gap_ns, stamp_ns - newest_ns)
-                        newest_ns = stamp_ns
-                        decoded += 1
-                        yield newest_ns, _bgr(frame)
+                        stamp_ns = max(stamp_ns, at.newest_ns + 1)
+                        gap_ns = max(at.gap_ns, stamp_ns - at.newest_ns)
+                        at = replace(at, newest_ns=stamp_ns, gap_ns=gap_ns)
+                        yield at, frame
             except FFmpegError:
-                broken += 1
+                at = replace(at, broken=at.broken + 1)
+            if not there:
+                raise LookupError
             if _counts(container):
                 cut = packets < stream.frames
             else:
                 # How long the last frame is to stay is not always told.
-                cut = Fraction(newest_ns + 2 * gap_ns, 10**9) < _duration(container, stream)
+                end_s = Fraction(at.newest_ns + 2 * at.gap_ns, 10**9)
+                cut = end_s < _duration(container, stream)
             about = '' if _counts(container) else 'about '
-        if broken or cut:
+        if at.broken or cut:
             of = f'of {about}{self.length} ' if self.length else ''
-            self.fault = f'{decoded} {of}frames could be read: the file is cut off or damaged'
+            self.fault = f'{at.frames} {of}frames could be read: the file is cut off or damaged'
 
 
 def open_film(path: Path) -> Film:
     """Open a film and read its header; SettingError where there is no film in it."""
+    # From the root: FFmpeg takes what stands before a colon for a protocol.
+    url = str(path.absolute())
     try:
-        with av.open(str(path.absolute())) as container:
-            if not container.streams.video:
-                raise SettingError(f'{path} has no pictures, only sound: name a film')
-            stream = container.streams.video[0]
-            rate_hz = float(stream.average_rate or stream.guessed_rate or 30)
-            length = stream.frames if _counts(container) else 0
-            length = length or round(float(_duration(container, stream)) * rate_hz)
-            aspect = stream.sample_aspect_ratio or Fraction(1)
-            return Film(path, rate_hz, length, aspect if aspect > 0 else Fraction(1))
+        with av.open(url) as container:
+            return film_of(container, url, str(path))
     except FFmpegError as error:
         why = error.strerror or type(error).__name__
         raise SettingError(f'{path} cannot be opened ({why}): is the video whole?') from error
+
+
+def film_of(container: Any, url: str, shown: str, timeout_s: float | None = None) -> Film:
+    """Return the film in an open container; SettingError, which says `shown`, where none is."""
+    if not container.streams.video:
+        raise SettingError(f'{shown} has no pictures, only sound: name a film')
+    stream = container.streams.video[0]
+    rate_hz = float(stream.average_rate or stream.guessed_rate or 30)
+    length = stream.frames if _counts(container) else 0
+    length = length or round(float(_duration(container, stream)) * rate_hz)
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    return Film(url, rate_hz, length, aspect if aspect > 0 else Fraction(1), timeout_s)
+
+
+def bgr_of(frame: Any) -> BgrImage:
+    """Return a frame as it is to be shown: phones turn their films by a note in the file."""
+    bgr = frame.to_ndarray(format='bgr24')
+    turns = round(frame.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(bgr, turns)) if turns else bgr
 
 
 def _counts(container: Any) -> bool:
@@ -115,10 +183,3 @@ def _duration(container: Any, stream: Any) -> Fraction:
     # That of the container is the longest of its streams.
     alone = len(container.streams) == 1
     return Fraction(container.duration or 0, START_TICKS) if alone else Fraction(0)
-
-
-def _bgr(frame: Any) -> BgrImage:
-    """Return a frame as it is to be shown: phones turn their films by a note in the file."""
-    bgr = frame.to_ndarray(format='bgr24')
-    turns = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(bgr, turns)) if turns else bgr

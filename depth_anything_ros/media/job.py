@@ -1,87 +1,33 @@
 """A run: every image of a source through the network, its depth to the outputs.
 
-Decoding, the network and encoding each have a thread, so that the slowest alone decides.
+Decoding, the network and what becomes of its output each have a thread, so that the slowest alone
+decides: beside the network, its own thread does nothing but wait.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import replace
 
+from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.types import BgrImage
-from depth_anything_ros.estimator.frame import Frame
+from depth_anything_ros.core.timing import StageTimes
+from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.estimator.stream import DepthStream
 from depth_anything_ros.media.outputs import Outputs
-from depth_anything_ros.media.pictures import Picture
-from depth_anything_ros.media.sources import Shot, Source
-from depth_anything_ros.media.tally import Tally
+from depth_anything_ros.media.places import Places, Taken
+from depth_anything_ros.media.sources import Source
+from depth_anything_ros.media.summary import Summary
 
 __all__ = ['Summary', 'run']
 
 # Images that wait on either side of the network: a hundred million pixels each at worst.
 _WAITING = 2
-
-
-@dataclass
-class Summary:
-    """What a run did.
-
-    `written` counts outputs, `held` and `blank` those of them that show the depth of the frame
-    before, or none. `refused` names the images without depth of their own, `skipped` what was
-    not tried, `changed` what was read otherwise than it is. `fault` says what could not be read.
-    """
-
-    written: int = 0
-    held: int = 0
-    blank: int = 0
-    refused: Tally = field(default_factory=Tally)
-    skipped: Tally = field(default_factory=Tally)
-    changed: Tally = field(default_factory=Tally)
-    remarks: list[str] = field(default_factory=list)
-    fault: str = ''
-    interrupted: str = ''
-    decoding_s: float = 0.0
-    network_s: float = 0.0
-    encoding_s: float = 0.0
-    total_s: float = 0.0
-
-    @property
-    def network_share(self) -> float:
-        """Frames per second, of those that the network alone would do."""
-        return self.network_s / self.total_s if self.total_s else 0.0
-
-    def plain(self) -> dict[str, Any]:
-        """Return everything, for JSON."""
-        return {
-            'written': self.written,
-            'held': self.held,
-            'blank': self.blank,
-            'failed': self.refused.texts(),
-            'refused': self.refused.names(),
-            'skipped': self.skipped.names(),
-            'changed': self.changed.names(),
-            'remarks': self.remarks,
-            'fault': self.fault,
-            'interrupted': bool(self.interrupted),
-            'decoding_s': self.decoding_s,
-            'network_s': self.network_s,
-            'encoding_s': self.encoding_s,
-            'total_s': self.total_s,
-            'network_share': self.network_share,
-            'rate_hz': self.written / self.total_s if self.total_s else None,
-        }
-
-
-@dataclass(frozen=True)
-class _Read:
-    shot: Shot
-    picture: Picture | None
-    error: FrameError | None
+# Parts of films are multiples of it. On a CPU a batch gains nothing: docs/benchmarks.md.
+_CUDA_BATCH = 4
 
 
 def run(
@@ -90,6 +36,8 @@ def run(
     outputs: Outputs,
     *,
     skip_existing: bool = False,
+    identity: Mapping[str, object] | None = None,
+    on_resume: Callable[[int], object] = lambda frames: None,
     on_frame: Callable[[str], object] = lambda name: None,
     stopped: Callable[[], str] = lambda: '',
 ) -> Summary:
@@ -97,58 +45,61 @@ def run(
 
     An image that cannot be used is noted and the others go on; among frames that belong together
     its place is held by the depth before it. `stopped` returns what ends the run early, if
-    anything: what was done is finished then. SettingError where an output cannot be written.
+    anything: what was done is finished then. An earlier run of the same `identity` is gone on
+    with. SettingError where an output cannot be written.
     """
     summary = Summary(skipped=source.skipped, remarks=outputs.remarks)
-    ahead: deque[Future[_Read | None]] = deque()
+    ahead: deque[Future[Taken | None]] = deque()
     behind: deque[Future[None]] = deque()
-    places = _Places(outputs, summary, source.moving)
-    start_s = time.perf_counter()
+    places = Places(source, stream, outputs, summary)
+    on_resume(places.begin(identity or {}))
+    on_cuda = stream.backend.info.device.startswith('cuda')
+    batch = _CUDA_BATCH if on_cuda and not source.live else 1
+    # Of a live source the newest is wanted.
+    waiting = 1 if source.live else max(_WAITING, batch)
 
-    def read() -> _Read | None:
+    def read() -> Taken | None:
         begin_s = time.perf_counter()
         try:
             for shot in source.shots:
                 if skip_existing and outputs.exist(shot.name):
                     summary.skipped.add('existing', shot.name, 'its output is there')
                     continue
+                picture = None
                 try:
-                    return _Read(shot, shot.read(), None)
+                    picture = shot.read()
+                    stream.check(picture.bgr, StageTimes())
                 except FrameError as error:
-                    return _Read(shot, None, error)
+                    return Taken(shot, picture, error=error)
+                return Taken(shot, picture)
             return None
         finally:
             summary.decoding_s += time.perf_counter() - begin_s
 
     reading, writing = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
     try:
-        index = 0
         while not (interrupted := stopped()):
-            while len(ahead) < _WAITING:
-                ahead.append(reading.submit(read))
-            item = ahead.popleft().result()
-            if item is None:
+            items: list[Taken] = []
+            while len(items) < batch:
+                while len(ahead) < waiting:
+                    ahead.append(reading.submit(read))
+                item = ahead.popleft().result()
+                if item is None:
+                    break
+                items.append(item)
+            if not items:
                 break
-            frame, error = None, item.error
-            if item.picture is not None:
-                for kind, text in item.picture.changes:
-                    summary.changed.add(kind, item.shot.name, text, index)
-                begin_s = time.perf_counter()
-                try:
-                    frame = stream.process(item.picture.bgr, item.shot.stamp_ns)
-                except FrameError as refused:
-                    error = refused
-                taken_s = time.perf_counter() - begin_s
-                summary.network_s += frame.times.ms.get('infer', 0.0) * 1e-3 if frame else taken_s
-            behind.append(writing.submit(places.take, index, item, frame, error))
-            while len(behind) > _WAITING:
+            for taken in _through(stream.backend, items, summary):
+                behind.append(writing.submit(places.take, taken))
+                on_frame(taken.shot.name)
+            while len(behind) > waiting:
                 behind.popleft().result()
-            on_frame(item.shot.name)
-            index += 1
         for each in behind:
             each.result()
         summary.interrupted = interrupted
-        writing.submit(outputs.close).result()
+        # Ctrl-C is how a live source ends.
+        finished = not interrupted or source.live
+        writing.submit(lambda: places.close(finished=finished)).result()
     except BaseException:
         writing.shutdown(cancel_futures=True)
         outputs.discard()
@@ -156,55 +107,40 @@ def run(
     finally:
         reading.shutdown(cancel_futures=True)
         writing.shutdown()
+        source.close()
     summary.fault = '' if interrupted else source.fault
-    summary.total_s = time.perf_counter() - start_s
+    summary.dropped = source.dropped
     return summary
 
 
-class _Places:
-    """Every frame of a film gets an output; stills without depth get none."""
-
-    def __init__(self, outputs: Outputs, summary: Summary, moving: bool) -> None:
-        self._outputs, self._summary, self._moving = outputs, summary, moving
-        self._bgr: BgrImage | None = None
-        self._frame: Frame | None = None
-        self._sizeless: list[Shot] = []
-
-    def take(self, index: int, item: _Read, frame: Frame | None, error: FrameError | None) -> None:
-        """Write what stands in the place of one image."""
-        begin_s = time.perf_counter()
-        shot = item.shot
-        if error is None and item.picture is not None:
-            try:
-                self._write(shot, item.picture.bgr, frame)
-            except FrameError as refused:  # no metres
-                error = refused
-            else:
-                self._bgr, self._frame = item.picture.bgr, frame
-        if error is not None:
-            self._summary.refused.add(error.reason, shot.name, str(error), index)
-            if self._moving:
-                self._hold(shot, item.picture)
-        self._summary.encoding_s += time.perf_counter() - begin_s
-
-    def _hold(self, shot: Shot, picture: Picture | None) -> None:
-        if picture is not None:
-            self._bgr = picture.bgr
-        if self._bgr is None:
-            # Unreadable, and nothing before it tells a size.
-            self._sizeless.append(shot)
-            return
-        self._write(shot, self._bgr, self._frame)
-        if self._frame is None:
-            self._summary.blank += 1
+def _through(backend: DepthBackend, items: Sequence[Taken], summary: Summary) -> list[Taken]:
+    """Return the items with what the network makes of those that can be used."""
+    times = StageTimes()
+    images = [item.picture.bgr for item in items if item.picture and not item.error]
+    depths = iter(_inverse_depths(backend, images, times))
+    summary.network_s += times.ms.get('infer', 0.0) * 1e-3
+    done = []
+    for item in items:
+        found = None if item.error else next(depths)
+        if isinstance(found, FrameError):
+            done.append(replace(item, error=found))
         else:
-            self._summary.held += 1
+            done.append(replace(item, inverse_depth=found, times=times))
+    return done
 
-    def _write(self, shot: Shot, bgr: BgrImage, frame: Frame | None) -> None:
-        for earlier in self._sizeless:
-            self._outputs.write(earlier.name, earlier.stamp_ns, bgr, None)
-            self._summary.written += 1
-            self._summary.blank += 1
-        self._sizeless.clear()
-        self._outputs.write(shot.name, shot.stamp_ns, bgr, frame)
-        self._summary.written += 1
+
+def _inverse_depths(
+    backend: DepthBackend, images: Sequence[BgrImage], times: StageTimes
+) -> list[FloatImage | FrameError]:
+    if len(images) > 1:
+        try:
+            return [*backend.infer_batch(images, times)]
+        except FrameError:
+            pass  # of which one, is found out one by one
+    found: list[FloatImage | FrameError] = []
+    for image in images:
+        try:
+            found.append(backend.infer(image, times))
+        except FrameError as error:
+            found.append(error)
+    return found

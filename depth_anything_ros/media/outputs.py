@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.estimator.frame import Frame
 from depth_anything_ros.media import film_writing
+from depth_anything_ros.media.checkpoints import Arrays, Checkpoints, write_whole
 from depth_anything_ros.media.formats import SUFFIXES, encoded, film_picture, one_of
 from depth_anything_ros.media.sources import Source
 
@@ -19,6 +22,14 @@ class Outputs(Protocol):
     """What takes the frames of a run. Without a frame, an image has no depth and is blank."""
 
     remarks: list[str]
+    resumes: bool
+    """Whether an earlier run is there to go on with."""
+
+    def begin(self, run: Mapping[str, object]) -> tuple[list[dict[str, Any]], Arrays]:
+        """Return what `save` was given by an earlier `run`, and the last arrays; none without.
+
+        SettingError where another run is not finished.
+        """
 
     def exist(self, name: str) -> bool:
         """Return whether everything that `write` would write under this name is there."""
@@ -26,17 +37,26 @@ class Outputs(Protocol):
     def write(self, name: str, stamp_ns: int, bgr: BgrImage, frame: Frame | None) -> None:
         """Write one frame; SettingError where that cannot be."""
 
-    def close(self) -> None:
-        """Finish; SettingError where that cannot be."""
+    def save(self, state: Mapping[str, Any], arrays: Arrays) -> None:
+        """Keep what was written so far, with what is needed to go on from there."""
+
+    def close(self, *, finished: bool) -> None:
+        """End with a whole output; SettingError where that cannot be.
+
+        Where it is not `finished`, what `save` kept stays.
+        """
 
     def discard(self) -> None:
         """Remove what is not finished."""
 
 
-def open_outputs(source: Source, out: Path, formats: tuple[str, ...], max_side: int) -> Outputs:
+def open_outputs(
+    source: Source, out: Path, formats: tuple[str, ...], max_side: int, *, resume: bool = False
+) -> Outputs:
     """Check that `out`, a file or a folder, can hold `formats` of what `source` gives.
 
-    SettingError where it cannot, or is what is read.
+    SettingError where it cannot, is what is read, or a run into it is not finished and should
+    not be resumed.
     """
     suffix = out.suffix.lower()
     folder = out.is_dir() or not suffix
@@ -63,13 +83,17 @@ def open_outputs(source: Source, out: Path, formats: tuple[str, ...], max_side: 
         (out.parent if one_file else out).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingError(f'{out} cannot be written ({error.strerror}): name another') from error
+    lasting = source.moving and (filmed or not source.live)
+    checkpoints = Checkpoints(out, resume=resume) if lasting else None
     if not filmed:
-        return _Files(out, formats, max_side, single)
+        return _Files(out, formats, max_side, single, checkpoints)
     film = source.film
     writer = film_writing.FilmWriter(
         out,
         source.rate_hz,
-        *((film.pixel_aspect, film.path) if film is not None else ()),
+        film.pixel_aspect if film is not None else Fraction(1),
+        film.url if film is not None else None,
+        checkpoints,
     )
     return _Film(writer, formats[0], max_side)
 
@@ -77,9 +101,25 @@ def open_outputs(source: Source, out: Path, formats: tuple[str, ...], max_side: 
 class _Files:
     """A file for each frame and format in a folder, or one file."""
 
-    def __init__(self, out: Path, formats: tuple[str, ...], max_side: int, single: bool) -> None:
+    def __init__(
+        self,
+        out: Path,
+        formats: tuple[str, ...],
+        max_side: int,
+        single: bool,
+        checkpoints: Checkpoints | None,
+    ) -> None:
         self.remarks: list[str] = []
         self._out, self._formats, self._max_side, self._single = out, formats, max_side, single
+        self._checkpoints = checkpoints
+        self.resumes = checkpoints is not None and checkpoints.count > 0
+
+    def begin(self, run: Mapping[str, object]) -> tuple[list[dict[str, Any]], Arrays]:
+        return self._checkpoints.begin(run) if self._checkpoints is not None else ([], {})
+
+    def save(self, state: Mapping[str, Any], arrays: Arrays) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.save(state, arrays)
 
     def exist(self, name: str) -> bool:
         return all(self._path(name, each).exists() for each in self._formats)
@@ -94,11 +134,14 @@ class _Files:
         for path, content in contents.items():
             _write(path, content)
 
-    def close(self) -> None:
+    def close(self, *, finished: bool) -> None:
         """Each file is whole already."""
+        if self._checkpoints is not None:
+            self._checkpoints.end(finished=finished)
 
     def discard(self) -> None:
         """Each file is whole already."""
+        self.close(finished=False)
 
     def _path(self, name: str, format_: str) -> Path:
         return self._out if self._single else self._out / f'{name}_{SUFFIXES[format_]}'
@@ -109,7 +152,10 @@ class _Film:
 
     def __init__(self, writer: film_writing.FilmWriter, format_: str, max_side: int) -> None:
         self._writer, self._format, self._max_side = writer, format_, max_side
-        self.remarks = writer.remarks
+        self.remarks, self.resumes = writer.remarks, writer.resumes
+
+    def begin(self, run: Mapping[str, object]) -> tuple[list[dict[str, Any]], Arrays]:
+        return self._writer.begin(run)
 
     def exist(self, name: str) -> bool:
         return False
@@ -117,23 +163,20 @@ class _Film:
     def write(self, name: str, stamp_ns: int, bgr: BgrImage, frame: Frame | None) -> None:
         self._writer.write(film_picture(self._format, bgr, frame, self._max_side), stamp_ns)
 
-    def close(self) -> None:
-        self._writer.close()
+    def save(self, state: Mapping[str, Any], arrays: Arrays) -> None:
+        self._writer.save(state, arrays)
+
+    def close(self, *, finished: bool) -> None:
+        self._writer.close(finished=finished)
 
     def discard(self) -> None:
         self._writer.discard()
 
 
 def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(path.name + '.writing')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_bytes(content)
-            partial.replace(path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+        write_whole(path, content)
     except OSError as error:
         raise SettingError(
             f'{path} cannot be written: {error.strerror}. Free some space, or name another place'

@@ -1,18 +1,20 @@
-"""What a run reads: a picture, a folder, an animation, a film or a webcam."""
+"""What a run reads: a picture, a folder, an animation, a film, a stream or a webcam."""
 
 from __future__ import annotations
 
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 
 from depth_anything_ros.core.errors import FrameError, SettingError
-from depth_anything_ros.media import films
+from depth_anything_ros.media import films, streams
 from depth_anything_ros.media.pictures import (
     Levels,
     Picture,
@@ -30,21 +32,26 @@ DEFAULT_RATE_HZ = 30.0
 
 @dataclass(frozen=True)
 class Shot:
-    """One image to come: its name, its time in nanoseconds, and how to read it."""
+    """One image to come: its name, its time in nanoseconds, and how to read it.
+
+    `position` is that of a film behind it.
+    """
 
     name: str
     stamp_ns: int
     read: Callable[[], Picture]
+    position: films.Position | None = None
 
 
 @dataclass
 class Source:
     """Where images come from.
 
-    `moving` tells frames that belong together from separate stills, `live` a webcam from a film;
+    `moving` tells frames that belong together from separate stills, `live` a camera from a film;
     `length` is 0 where unknown. `reads` names the files and the folder that they are, which no
     output replaces. `skipped` are the files of a folder that are no pictures. `fault` says, at
     the end, what of a film could not be read. `single` tells one picture from a folder with one.
+    `levels` are those that the frames of a sequence share. `stream` is set for a live one.
     """
 
     shots: Iterator[Shot]
@@ -56,7 +63,37 @@ class Source:
     reads: tuple[Path, ...] = ()
     skipped: Tally = field(default_factory=Tally)
     film: films.Film | None = None
+    stream: streams.LiveStream | None = None
+    levels: Levels | None = None
     fault: str = ''
+
+    @property
+    def dropped(self) -> int:
+        """How many images of a live stream were not taken."""
+        return self.stream.dropped if self.stream is not None else 0
+
+    def close(self) -> None:
+        """Close what is read, which may not be at its end."""
+        if isinstance(self.shots, Generator):
+            self.shots.close()
+
+    def position(self, shot: Shot) -> dict[str, Any]:
+        """Return what `go_on` needs to begin behind `shot`, for JSON."""
+        levels = self.levels.bounds if self.levels else None
+        return {'film': asdict(shot.position) if shot.position else None, 'levels': levels}
+
+    def go_on(self, count: int, position: Mapping[str, Any]) -> None:
+        """Leave out the first `count` shots, the last of which was at `position`."""
+        if self.levels is not None and position['levels']:
+            low, high = position['levels']
+            self.levels.bounds = low, high
+        if self.film is not None:
+            key = position['film']['key']
+            self.film.after = films.Position(
+                **{**position['film'], 'key': None if key is None else tuple(key)}
+            )
+        else:
+            self.shots = islice(self.shots, count, None)
 
 
 def open_source(
@@ -66,19 +103,24 @@ def open_source(
     sequence_hz: float | None = None,
     out: Path | None = None,
 ) -> Source:
-    """Open a picture, a folder, an animation, a film, or a webcam ('webcam' or 'webcam:1').
+    """Open a picture, a folder, an animation, a film, a URL, or a webcam ('webcam', 'webcam:1').
 
     `sequence_hz` makes the pictures of a folder the frames of a film. `out` is the output, which
     is not searched for input. Raises SettingError where there is nothing of the kind.
     """
     webcam = re.fullmatch(r'webcam(?::(\d+))?', text)
     path = Path(text).expanduser()
-    folder = not webcam and path.is_dir()
+    url = streams.is_url(text)
+    folder = not webcam and not url and path.is_dir()
     for option, given in (('--recursive', recursive), ('--sequence', sequence_hz is not None)):
         if given and not folder:
-            raise SettingError(f'{option} is for a folder, and {path} is none: leave it out')
+            shown = streams.without_secrets(text) if url else path
+            raise SettingError(f'{option} is for a folder, and {shown} is none: leave it out')
     if webcam:
         return _webcam(int(webcam.group(1) or 0), text)
+    if url:
+        opened = streams.open_url(text)
+        return _film(opened) if isinstance(opened, films.Film) else _live(opened)
     if folder:
         return _folder(path, recursive, sequence_hz, out)
     if not path.exists():
@@ -92,7 +134,7 @@ def open_source(
         frames = animation_length(path)
         return _animation(path, frames) if frames else _one_picture(path)
     if suffix in films.SUFFIXES:
-        return _film(path)
+        return _film(films.open_film(path), path)
     kinds = ' '.join(sorted(picture_suffixes() | films.SUFFIXES))
     raise SettingError(f'{path} is neither image nor video by its name: use one of {kinds}')
 
@@ -119,7 +161,13 @@ def _folder(folder: Path, recursive: bool, sequence_hz: float | None, out: Path 
         for index, (name, path) in enumerate(zip(_names(folder, files), files, strict=True))
     )
     return Source(
-        shots, len(files), moving, rate_hz=rate_hz, reads=(folder, *files), skipped=skipped
+        shots,
+        len(files),
+        moving,
+        rate_hz=rate_hz,
+        reads=(folder, *files),
+        skipped=skipped,
+        levels=levels,
     )
 
 
@@ -196,16 +244,29 @@ def _animation(path: Path, length: int) -> Source:
     return source
 
 
-def _film(path: Path) -> Source:
-    film = films.open_film(path)
+def _film(film: films.Film, *reads: Path) -> Source:
     source = Source(
-        iter(()), film.length, moving=True, rate_hz=film.rate_hz, reads=(path,), film=film
+        iter(()), film.length, moving=True, rate_hz=film.rate_hz, reads=reads, film=film
     )
 
     def shots() -> Iterator[Shot]:
-        for index, (stamp_ns, bgr) in enumerate(film.frames()):
-            yield Shot(f'frame_{index:06d}', stamp_ns, lambda bgr=bgr: Picture(bgr))  # type: ignore[misc]
+        for at, frame in film.frames():
+            name = f'frame_{at.frames - 1:06d}'
+            yield Shot(name, at.newest_ns, lambda frame=frame: Picture(films.bgr_of(frame)), at)  # type: ignore[misc]
         source.fault = film.fault
+
+    source.shots = shots()
+    return source
+
+
+def _live(stream: streams.LiveStream) -> Source:
+    source = Source(iter(()), 0, moving=True, live=True, rate_hz=stream.rate_hz, stream=stream)
+
+    def shots() -> Iterator[Shot]:
+        for index, (stamp_ns, frame) in enumerate(stream.frames()):
+            name = f'frame_{index:06d}'
+            yield Shot(name, stamp_ns, lambda frame=frame: Picture(films.bgr_of(frame)))  # type: ignore[misc]
+        source.fault = stream.fault
 
     source.shots = shots()
     return source

@@ -15,6 +15,8 @@ class Tally:
 
     def __init__(self) -> None:
         self.by_kind: dict[str, dict[str, str]] = {}
+        self.entries: list[tuple[str, str, str, int]] = []
+        """What `add` was given."""
         self._position: dict[str, int] = {}
 
     def __len__(self) -> int:
@@ -22,6 +24,7 @@ class Tally:
 
     def add(self, kind: str, name: str, text: str, position: int = -1) -> None:
         """Add one name; `position` is that of a frame, whose neighbours are shown as one run."""
+        self.entries.append((kind, name, text, position))
         self.by_kind.setdefault(kind, {})[name] = text
         self._position[name] = position
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -262,3 +263,22 @@ def test_a_pattern_in_step_with_the_sampling_is_looked_at_closely() -> None:
 def test_any_size_is_looked_at(shape: tuple[int, int, int]) -> None:
     with pytest.raises(FrameError):
         check_image(np.zeros(shape, np.uint8))
+
+
+def test_a_normalizer_goes_on_where_another_one_was() -> None:
+    first, second = (Normalizer('percentile', 0.5) for _ in range(2))
+    maps = [ramp(0.0, high) for high in (1.0, 3.0, 2.0)]
+    for index, each in enumerate(maps[:2]):
+        first.update(each, index * SECOND_NS // 10)
+    second.restore(json.loads(json.dumps(first.state())))
+    last = maps[2], 2 * SECOND_NS // 10
+    assert second.update(*last) == first.update(*last)
+
+
+def test_another_scene_has_its_own_bounds_and_a_film_one_scale() -> None:
+    normalizer = Normalizer('minmax', 5.0)
+    normalizer.update(ramp(0.0, 1.0), 0)
+    normalizer.forget()
+    assert normalizer.update(ramp(2.0, 4.0), SECOND_NS // 10) == (2.0, 4.0)
+    normalizer.fixed = 1.0, 8.0
+    assert normalizer.update(ramp(2.0, 4.0), SECOND_NS // 5) == (1.0, 8.0)

@@ -1,0 +1,71 @@
+"""Flicker: how much depth of what holds still changes from frame to frame.
+
+It is the median |ln ratio| of the inverse depths of two neighbouring frames after the best affine
+map from one to the other, on pixels that hardly move. 0.01 means that still surfaces jump by 1 %.
+Frames are compared at 160 pixels on the long side, whatever their size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from depth_anything_ros.core.types import BgrImage, FloatImage
+
+__all__ = ['Look', 'flicker', 'look_of']
+
+_LONG_SIDE = 160
+# Of 255: less change is noise of the camera and of its encoder.
+_STILL = 2.0
+_LEAST_STILL = 64
+# Of the 98th percentile: below, an inverse depth without a known shift has no ratio.
+_LEAST_NEARNESS = 0.05
+_FITS = 3
+# In median residuals: beyond, a pixel has moved although its grey has not.
+_OUTLIER = 4.0
+
+
+@dataclass(frozen=True)
+class Look:
+    """A frame at the size of comparison: uint8 (h, w, 3) BGR and inverse depth (h, w)."""
+
+    bgr: BgrImage
+    inverse_depth: FloatImage
+
+
+def look_of(bgr: BgrImage, inverse_depth: FloatImage) -> Look:
+    """Return what of a frame is compared with its neighbours; the two may differ in size."""
+    height, width = bgr.shape[:2]
+    scale = min(1.0, _LONG_SIDE / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA)
+    depth = cv2.resize(inverse_depth, size, interpolation=cv2.INTER_AREA)
+    return Look(np.asarray(small, np.uint8), np.asarray(depth, np.float32))
+
+
+def flicker(before: Look, now: Look) -> float:
+    """Return the flicker between two neighbouring frames; NaN where too little holds still."""
+    if before.bgr.shape != now.bgr.shape:
+        return float('nan')
+    first, second = (cv2.cvtColor(each.bgr, cv2.COLOR_BGR2GRAY) for each in (before, now))
+    still = cv2.absdiff(first, second) <= _STILL
+    x, y = before.inverse_depth[still], now.inverse_depth[still]
+    used = np.isfinite(x) & np.isfinite(y)
+    x, y = x[used].astype(np.float64), y[used].astype(np.float64)
+    kept = np.ones(x.size, bool)
+    mapped = x
+    for _ in range(_FITS):
+        if kept.sum() < _LEAST_STILL or np.ptp(x[kept]) <= 0.0:
+            return float('nan')
+        centred = x[kept] - x[kept].mean()
+        gain = float(centred @ y[kept] / (centred @ centred))
+        mapped = gain * (x - x[kept].mean()) + y[kept].mean()
+        error = np.abs(mapped - y)
+        kept = error <= _OUTLIER * max(float(np.median(error)), 1e-12)
+    least = _LEAST_NEARNESS * float(np.percentile(y, 98.0))
+    near = (mapped > max(least, 0.0)) & (y > max(least, 0.0))
+    if near.sum() < _LEAST_STILL:
+        return float('nan')
+    return float(np.median(np.abs(np.log(y[near] / mapped[near]))))
