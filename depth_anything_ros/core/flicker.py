@@ -19,11 +19,11 @@ __all__ = ['Look', 'flicker', 'look_of']
 _LONG_SIDE = 160
 # Of 255: less change is noise of the camera and of its encoder.
 _STILL = 2.0
-_LEAST_STILL = 64
+_LEAST_STILL = 0.05
 # Of the 98th percentile: below, an inverse depth without a known shift has no ratio.
 _LEAST_NEARNESS = 0.05
 _FITS = 3
-# In median residuals: beyond, a pixel has moved although its grey has not.
+# In median residuals: beyond, a pixel has moved although its colour has not.
 _OUTLIER = 4.0
 
 
@@ -49,15 +49,15 @@ def flicker(before: Look, now: Look) -> float:
     """Return the flicker between two neighbouring frames; NaN where too little holds still."""
     if before.bgr.shape != now.bgr.shape:
         return float('nan')
-    first, second = (cv2.cvtColor(each.bgr, cv2.COLOR_BGR2GRAY) for each in (before, now))
-    still = cv2.absdiff(first, second) <= _STILL
+    still = cv2.absdiff(before.bgr, now.bgr).max(axis=2) <= _STILL
+    least_px = max(2.0, _LEAST_STILL * still.size)
     x, y = before.inverse_depth[still], now.inverse_depth[still]
     used = np.isfinite(x) & np.isfinite(y)
     x, y = x[used].astype(np.float64), y[used].astype(np.float64)
     kept = np.ones(x.size, bool)
     mapped = x
     for _ in range(_FITS):
-        if kept.sum() < _LEAST_STILL or np.ptp(x[kept]) <= 0.0:
+        if kept.sum() < least_px or np.ptp(x[kept]) <= 0.0:
             return float('nan')
         centred = x[kept] - x[kept].mean()
         gain = float(centred @ y[kept] / (centred @ centred))
@@ -66,6 +66,6 @@ def flicker(before: Look, now: Look) -> float:
         kept = error <= _OUTLIER * max(float(np.median(error)), 1e-12)
     least = _LEAST_NEARNESS * float(np.percentile(y, 98.0))
     near = (mapped > max(least, 0.0)) & (y > max(least, 0.0))
-    if near.sum() < _LEAST_STILL:
+    if near.sum() < least_px:
         return float('nan')
     return float(np.median(np.abs(np.log(y[near] / mapped[near]))))

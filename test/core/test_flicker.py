@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
+import cv2
 import numpy as np
 import pytest
 from rig import picture
@@ -32,8 +34,6 @@ def test_it_is_how_much_still_surfaces_jump(share: float) -> None:
 
 @pytest.mark.parametrize('size', [(160, 120), (640, 480)])
 def test_it_does_not_depend_on_the_size_of_depth(size: tuple[int, int]) -> None:
-    import cv2
-
     wave = 1.0 + 0.02 * np.sign(np.sin(np.arange(160) / 8.0)).astype(np.float32)
     before, now = (cv2.resize(each, size) for each in (Q, Q * wave))
     assert flicker(look_of(BGR, before), look_of(BGR, now)) == pytest.approx(0.02, rel=0.2)
@@ -58,7 +58,7 @@ def test_cuts_are_found_and_motion_is_none() -> None:
     film = [world.picture(time_s)[0] for world in worlds for time_s in np.arange(0.0, 2.0, 0.1)]
     found = [
         index + 1
-        for index, (before, now) in enumerate(zip(film, film[1:], strict=False))
+        for index, (before, now) in enumerate(itertools.pairwise(film))
         if cuts.is_cut(before, now)
     ]
     assert found == [20]
@@ -68,5 +68,5 @@ def test_a_film_of_single_shots_is_not_cut_everywhere() -> None:
     cuts = CutDetector()
     levels = RNG.integers(0, 255, 60)
     shots = [np.full((12, 16, 3), level, np.uint8) for level in levels]
-    found = [cuts.is_cut(before, now) for before, now in zip(shots, shots[1:], strict=False)]
+    found = [cuts.is_cut(before, now) for before, now in itertools.pairwise(shots)]
     assert sum(found[20:]) == 0
