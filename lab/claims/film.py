@@ -141,7 +141,7 @@ def bench_film(
 
 def _start(film: Path, out: Path) -> subprocess.Popen[str]:
     words = [sys.executable, '-m', 'depth_anything_ros.cli', 'run', str(film), str(out)]
-    words += ['--variant', 'demo', '--input-size', '56', '--device', 'cpu']
+    words += ['--variant', 'demo', '--device', 'cpu']
     pipe = subprocess.PIPE
     return subprocess.Popen([*words, '--resume', '--json'], stdout=pipe, stderr=pipe, text=True)
 

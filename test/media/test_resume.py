@@ -21,7 +21,6 @@ from depth_anything_ros.media import job, places
 from depth_anything_ros.media.films import bgr_of, open_film
 
 FAST = ['--weights', 'random', '--device', 'cpu', '--variant', 'demo', '--backend', 'torch']
-FAST += ['--input-size', '56']
 BLACK = np.zeros((48, 64, 3), np.uint8)
 
 

@@ -11,7 +11,7 @@ from depth_anything_ros.reports.text import aligned, markdown, plain_json
 from depth_anything_ros.studies.bench.row import Row
 from depth_anything_ros.studies.bench.starts import Start
 
-__all__ = ['Conditions', 'json_text', 'named_columns', 'start_text', 'text']
+__all__ = ['Conditions', 'film_text', 'json_text', 'named_columns', 'start_text', 'text']
 
 _NAMES = ('variant', 'input_size', 'backend', 'precision', 'batch', 'threads', 'device')
 
@@ -93,6 +93,31 @@ def text(rows: Sequence[Row], conditions: Conditions, as_markdown: bool) -> str:
         blocks.append(_left_out(left_out, as_markdown))
     gap = '\n\n'
     return gap.join('\n'.join(block) for block in blocks if block)
+
+
+def film_text(
+    rows: Sequence[Row],
+    conditions: Conditions,
+    hours: float,
+    rate_hz: float,
+    as_markdown: bool,
+) -> str:
+    """Return the table of a film of `hours` at `rate_hz`, by the median time of a frame."""
+    ran = [row for row in rows if row.timing is not None]
+    shared, names = named_columns(ran, _NAMES)
+    columns: tuple[Column, ...] = (
+        ('frames', lambda row: row.timing.calls, 'd'),
+        ('100 frames s', lambda row: 100.0 / row.timing.fps, '.1f'),
+        ('memory MB', lambda row: row.resident_mb, '.0f'),
+        ('GPU MB', lambda row: row.gpu_mb, '.0f'),
+        (f'{hours:g} h film h', lambda row: hours * rate_hz / row.timing.fps, '.1f'),
+    )
+    lines = [*conditions.lines(), f'film of {hours:g} hours at {rate_hz:g} Hz', shared, '']
+    lines += _table(ran, names, columns, as_markdown) if ran else []
+    left_out = [row for row in rows if row.timing is None]
+    if left_out:
+        lines += ['', *_left_out(left_out, as_markdown)]
+    return '\n'.join(lines)
 
 
 def start_text(starts: Sequence[Start], as_markdown: bool) -> str:
