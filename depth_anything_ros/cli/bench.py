@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 from depth_anything_ros.cli.network_grid import (
     add_calibration,
@@ -63,33 +62,6 @@ def declare(bench: Parser) -> None:
     _add_shared(network, markdown=True)
     network.set_defaults(verb=_network)
 
-    text = 'hours that a film takes, by variant and threads'
-    film = add_verb(verbs, 'film', text)
-    film.add_argument(
-        '--frames',
-        type=int,
-        metavar='N',
-        default=100,
-        help='most frames a row (default: %(default)s)',
-    )
-    film.add_argument(
-        '--seconds',
-        type=positive,
-        metavar='S',
-        default=60.0,
-        help='most time a row (default: %(default)g)',
-    )
-    film.add_argument(
-        '--film',
-        nargs=2,
-        type=positive,
-        metavar=('HOURS', 'HZ'),
-        default=(2.0, 25.0),
-        help='length and rate of the film (default: 2 25)',
-    )
-    _add_shared(film, markdown=True, variant=['vits', 'vitb', 'vitl'], threads=[1, 2])
-    film.set_defaults(verb=_film, size=(1920, 1080))
-
     text = 'seconds from starting a process to its first result'
     start = add_verb(verbs, 'start', text)
     _add_shared(start, markdown=True)
@@ -104,14 +76,14 @@ def declare(bench: Parser) -> None:
     profile.set_defaults(verb=_profile)
 
 
-def _add_shared(verb: argparse.ArgumentParser, markdown: bool, **lists: list[Any]) -> None:
+def _add_shared(verb: argparse.ArgumentParser, markdown: bool) -> None:
     add_size(verb)
     add_calibration(verb)
     shown = verb.add_mutually_exclusive_group()
     shown.add_argument('--json', action='store_true', help='print JSON')
     if markdown:
         shown.add_argument('--markdown', action='store_true', help='print Markdown')
-    add_grid(verb, _OF_LIST, **lists)
+    add_grid(verb, _OF_LIST)
 
 
 def _network(options: argparse.Namespace) -> int:
@@ -141,24 +113,6 @@ def _network(options: argparse.Namespace) -> int:
         plot(rows, conditions, options.plot)
         print(f'look at {options.plot}', file=sys.stderr)
     return 0 if ran else 1
-
-
-def _film(options: argparse.Namespace) -> int:
-    from depth_anything_ros.studies.bench.bench_report import film_text, json_text
-    from depth_anything_ros.studies.bench.measure import BenchPlan, any_ran, measure
-
-    require_some(options, 'frames')
-    wanted, conditions = conditions_of(configurations(options), options.size)
-    size, frames, seconds = options.size, options.frames, options.seconds
-    plan = BenchPlan(size, frames, seconds, has_peak=False, has_agreement=False)
-    with progress('row') as show:
-        rows = measure(wanted, plan, show)
-    if options.json:
-        print(json_text(rows, conditions))
-    else:
-        hours, rate_hz = options.film
-        print(film_text(rows, conditions, hours, rate_hz, options.markdown))
-    return 0 if any_ran(rows) else 1
 
 
 def _start(options: argparse.Namespace) -> int:

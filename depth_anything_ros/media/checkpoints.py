@@ -42,8 +42,11 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 class Checkpoints:
     """The parts of one output, in their order."""
 
-    def __init__(self, out: Path, *, resume: bool = False) -> None:
-        """Raise SettingError where parts are left of an earlier run, unless that is resumed."""
+    def __init__(self, out: Path, *, resume: bool = False, live: bool = False) -> None:
+        """Raise SettingError where parts are left of an earlier run, unless that is resumed.
+
+        That of a `live` source cannot be.
+        """
         self.folder = out.absolute().with_name(out.name + '.parts')
         self.count = 0
         """Parts that count."""
@@ -52,10 +55,11 @@ class Checkpoints:
         while self._path(self.count, '.json').exists():
             self.count += 1
         if self.count and not resume:
-            frames = self._state(self.count - 1)['frames']
+            frames = self._read(self._path(self.count - 1, '.json'))['frames']
+            fix = 'what is in it plays: move it, or' if live else 'add --resume to go on, or'
             raise SettingError(
-                f'{self._shown} holds {frames} frames of a run that was not finished: add '
-                '--resume to go on, or delete that folder to start anew'
+                f'{self._shown} holds {frames} frames of a run that was not finished: {fix} '
+                'delete that folder to start anew'
             )
 
     def begin(self, run: Mapping[str, object]) -> tuple[list[dict[str, Any]], Arrays]:
@@ -64,8 +68,11 @@ class Checkpoints:
         There are none for a new one.
         SettingError where the parts are of another run, naming what differs.
         """
-        self.folder.mkdir(exist_ok=True)
-        lock = os.open(self.folder, os.O_RDONLY)
+        try:
+            self.folder.mkdir(exist_ok=True)
+            lock = os.open(self.folder, os.O_RDONLY)
+        except OSError as error:
+            raise self._unwritable(error) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -74,7 +81,7 @@ class Checkpoints:
         self._lock = lock
         path = self.folder / 'run.json'
         if self.count:
-            before, run = json.loads(path.read_text()), json.loads(json.dumps(run))
+            before, run = self._read(path), json.loads(json.dumps(run))
             different = [
                 f'{name} was {before.get(name)!r} and is {run.get(name)!r}'
                 for name in sorted({*before, *run})
@@ -91,7 +98,7 @@ class Checkpoints:
         if not self.count:
             return [], {}
         with np.load(self._path(self.count - 1, '.npz')) as file:
-            return [self._state(number) for number in range(self.count)], dict(file)
+            return [self._read(path) for path in self.parts('.json')], dict(file)
 
     def next_part(self, suffix: str) -> Path:
         """Return the path of the part to come."""
@@ -105,8 +112,11 @@ class Checkpoints:
         """Let the part to come count; `state` and the last `arrays` are what the next needs."""
         content = io.BytesIO()
         np.savez(content, **dict(arrays))  # type: ignore[arg-type]
-        write_whole(self._path(self.count, '.npz'), content.getvalue(), durable=True)
-        write_whole(self._path(self.count, '.json'), json.dumps(state).encode(), durable=True)
+        try:
+            write_whole(self._path(self.count, '.npz'), content.getvalue(), durable=True)
+            write_whole(self._path(self.count, '.json'), json.dumps(state).encode(), durable=True)
+        except OSError as error:
+            raise self._unwritable(error) from error
         if self.count:
             self._path(self.count - 1, '.npz').unlink(missing_ok=True)
         self.count += 1
@@ -135,13 +145,17 @@ class Checkpoints:
     def _path(self, number: int, suffix: str) -> Path:
         return self.folder / f'part_{number:06d}{suffix}'
 
-    def _state(self, number: int) -> dict[str, Any]:
-        path = self._path(number, '.json')
+    def _read(self, path: Path) -> dict[str, Any]:
         try:
             found: dict[str, Any] = json.loads(path.read_text())
         except (OSError, ValueError) as error:
-            raise SettingError(f'{path} cannot be read: delete {self._shown}') from error
+            shown = self._shown / path.name
+            raise SettingError(f'{shown} cannot be read: delete that folder') from error
         return found
+
+    def _unwritable(self, error: OSError) -> SettingError:
+        text = f'{self._shown} cannot be written: {error.strerror}. Free some space'
+        return SettingError(f'{text}, and add --resume to go on' if self.count else text)
 
 
 def identity(

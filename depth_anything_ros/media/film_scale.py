@@ -34,7 +34,7 @@ def film_bounds(
     samples = []
     for index, shot in enumerate(source.shots):
         if stopped():
-            break
+            raise KeyboardInterrupt
         if index % every == 0:
             try:
                 bgr, times = shot.read().bgr, StageTimes()

@@ -97,8 +97,9 @@ def run(
         for each in behind:
             each.result()
         summary.interrupted = interrupted
-        # Ctrl-C is how a live source ends.
-        finished = not interrupted or source.live
+        summary.fault = '' if interrupted else source.fault
+        # Ctrl-C is how a live source ends. What came over a network may come again.
+        finished = source.live or not (interrupted or (summary.fault and source.by_url))
         writing.submit(lambda: places.close(finished=finished)).result()
     except BaseException:
         writing.shutdown(cancel_futures=True)
@@ -108,7 +109,6 @@ def run(
         reading.shutdown(cancel_futures=True)
         writing.shutdown()
         source.close()
-    summary.fault = '' if interrupted else source.fault
     summary.dropped = source.dropped
     return summary
 

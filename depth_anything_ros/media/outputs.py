@@ -84,7 +84,7 @@ def open_outputs(
     except OSError as error:
         raise SettingError(f'{out} cannot be written ({error.strerror}): name another') from error
     lasting = source.moving and (filmed or not source.live)
-    checkpoints = Checkpoints(out, resume=resume) if lasting else None
+    checkpoints = Checkpoints(out, resume=resume, live=source.live) if lasting else None
     if not filmed:
         return _Files(out, formats, max_side, single, checkpoints)
     film = source.film

@@ -55,6 +55,7 @@ class Places:
         self._sizeless: list[Shot] = []
         self._count = 0
         self._lengths = summary.lengths()
+        self._saved = 0
         self._unsaved: Shot | None = None
 
     def begin(self, run: Mapping[str, object]) -> int:
@@ -95,7 +96,7 @@ class Places:
         if finished and self._unsaved is not None:
             self._save(self._unsaved)
         if not finished:
-            self._summary.kept = self._count // PART_FRAMES * PART_FRAMES
+            self._summary.kept = self._saved
         self._outputs.close(finished=finished)
         self._summary.total_s += time.perf_counter() - self._begin_s
 
@@ -157,11 +158,11 @@ class Places:
             state |= {'bounds': frame.bounds, 'stamp_ns': frame.stamp_ns, 'reason': frame.reason}
             arrays |= {'image': frame.image, 'inverse_depth': frame.inverse_depth}
         self._outputs.save(state, arrays)
-        self._lengths, self._unsaved = summary.lengths(), None
+        self._lengths, self._unsaved, self._saved = summary.lengths(), None, self._count
 
     def _restore(self, states: Sequence[Mapping[str, Any]], arrays: Arrays) -> None:
         state = states[-1]
-        self._count = self._summary.resumed = state['frames']
+        self._count = self._saved = self._summary.resumed = state['frames']
         self._summary.restore([each['summary'] for each in states])
         self._lengths = self._summary.lengths()
         self._source.go_on(self._count, state['position'])

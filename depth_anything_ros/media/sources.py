@@ -68,6 +68,11 @@ class Source:
     fault: str = ''
 
     @property
+    def by_url(self) -> bool:
+        """Whether a network is between this and the images."""
+        return self.film is not None and self.film.timeout_s is not None
+
+    @property
     def dropped(self) -> int:
         """How many images of a live stream were not taken."""
         return self.stream.dropped if self.stream is not None else 0

@@ -71,6 +71,7 @@ class Summary:
             'blank': self.blank,
             'dropped': self.dropped,
             'resumed': self.resumed,
+            'kept': self.kept,
             'failed': self.refused.texts(),
             'refused': self.refused.names(),
             'skipped': self.skipped.names(),

@@ -16,7 +16,7 @@ from depth_anything_ros.core.errors import BackendError, SettingError
 from depth_anything_ros.model.network import random_network
 from depth_anything_ros.model.variants import get_variant
 from depth_anything_ros.studies.bench import work
-from depth_anything_ros.studies.bench.bench_report import Conditions, film_text, json_text, text
+from depth_anything_ros.studies.bench.bench_report import Conditions, json_text, text
 from depth_anything_ros.studies.bench.configuration import (
     Configuration,
     Engine,
@@ -204,6 +204,9 @@ def test_the_tables_lift_what_rows_share_and_give_reasons() -> None:
     assert head.split()[-2:] == ['infer', 'postprocess']
     assert any(line.startswith('fp32') and 'baseline' in line for line in lines)
     assert any(line.startswith('bf16') and '2.50' in line for line in lines)
+    # 180,000 images of 12 ms are 36 minutes.
+    (film,) = (line for line in lines if line.startswith('precision  100 images s  film h'))
+    assert lines[lines.index(film) + 1].split()[:3] == ['fp32', '1.2', '0.6']
     assert lines[-1].strip() == (
         'torch fp32 (demo): needs abacus, not installed: pip install abacus'
     )
@@ -320,17 +323,3 @@ def test_a_bad_list_is_bad_usage(
     assert ended.value.code == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert f'argument {arguments.split()[0]}: {said}' in last
-
-
-def test_hours_of_a_film_are_those_of_its_frames() -> None:
-    timing = Timing.of([Sample(ms, {'infer': ms}) for ms in (90.0, 100.0, 200.0)], 1)
-    rows = [_row(timing=timing, resident_mb=512.0), _row(timing=timing, resident_mb=600.0)]
-    object.__setattr__(rows[1], 'threads', 2)
-    told = film_text(rows, CONDITIONS, 2.0, 25.0, as_markdown=False)
-    head, first, second = told.splitlines()[-3:]
-    assert head.split('  ') == [*('threads', 'frames', '100 frames s', 'memory MB', '2 h film h')]
-    # 180,000 frames of 0.1 s.
-    assert (first.split(), second.split()) == (
-        ['1', '3', '10.0', '512', '5.0'],
-        ['2', '3', '10.0', '600', '5.0'],
-    )
