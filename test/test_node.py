@@ -255,6 +255,30 @@ def test_bad_frames_are_counted_by_reason_and_the_next_good_one_works() -> None:
         rig.until_answered(RELATIVE)
 
 
+def test_images_of_12_bits_are_stretched_and_said_once(capfd: pytest.CaptureFixture[str]) -> None:
+    with Rig() as rig:
+        rig.listen(Image, RAW)
+        rig.until_state('active')
+
+        def image(deep: bool) -> Image:
+            grey = picture()[..., 0]
+            message = rig.image(np.dstack([grey] * 3))
+            if deep:
+                message.encoding, message.step = 'mono16', 2 * message.width
+                levels = grey.astype(float) - grey.min()
+                levels = 7000 + levels * (1020 / levels.max())
+                message.data = levels.astype('<u2').tobytes()
+            return message
+
+        shallow = floats(rig.until_answered(RAW, lambda: image(False)))
+        capfd.readouterr()
+        deep = floats(rig.until_answered(RAW, lambda: image(True)))
+        rig.until_answered(RAW, lambda: image(True))
+        assert np.corrcoef(shallow.ravel(), deep.ravel())[0, 1] > 0.9
+    said = capfd.readouterr().err
+    assert said.count('images on /image: levels 70') == 1
+
+
 def test_live_parameters_show_in_the_next_frame() -> None:
     jpeg = COLOR + '/compressed'
     with Rig({'relative.smoothing_s': 0.0}) as rig:

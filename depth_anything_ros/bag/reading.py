@@ -16,6 +16,7 @@ from rosbags.typesys.store import Typestore
 from depth_anything_ros.bag.message_types import store_for
 from depth_anything_ros.bag.opening import Storage, open_storages
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
+from depth_anything_ros.core.levels import Levels
 from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.messages.encodings import DEPTH_ENCODINGS, ENCODINGS
 from depth_anything_ros.messages.images import MAX_PIXELS, bgr_from_compressed, bgr_from_image
@@ -220,10 +221,12 @@ class BagReader:
                 ) from err
 
 
-def bgr_of(kind: str, image: Any, max_pixels: int = MAX_PIXELS) -> BgrImage:
+def bgr_of(
+    kind: str, image: Any, max_pixels: int = MAX_PIXELS, levels: Levels | None = None
+) -> BgrImage:
     """Return the pixels (H, W, 3) of a message that was read, of type Image or CompressedImage."""
     decode = bgr_from_compressed if kind == COMPRESSED_IMAGE else bgr_from_image
-    return decode(image, max_pixels=max_pixels)
+    return decode(image, max_pixels=max_pixels, levels=levels)
 
 
 def is_color(message: BagMessage) -> bool:

@@ -116,6 +116,7 @@ class BagReplay:
         self._image = used.image
         self._max_pixels = round(parameters.max_image_megapixels * 1e6)
         self._stream = DepthStream(backend, parameters)
+        self._stretched = False
         self._listeners: defaultdict[str, list[Callable[[Any], None]]] = defaultdict(list)
         # Else nothing asks for intrinsics, and a chunk without images need not be unpacked.
         if used.kind is not None or backend.info.output is NetworkOutput.METRES:
@@ -205,7 +206,11 @@ class BagReplay:
         try:
             image = _read_image(message)
             header = image.header
-            bgr = bgr_of(message.kind, image, self._max_pixels)
+            levels = self._stream.levels
+            bgr = bgr_of(message.kind, image, self._max_pixels, levels)
+            if levels.note and not self._stretched:
+                self._stretched = True
+                self._add_note(f'images on {self._image}: {levels.note}')
             stamp_ns = ns_from_stamp(header.stamp)
             size = bgr.shape[1], bgr.shape[0]
             scene = MessageScene(self._scene, header.frame_id, stamp_ns, size, self._parameters)

@@ -12,6 +12,7 @@ import numpy as np
 from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.geometry.transforms import Transform
+from depth_anything_ros.core.levels import Levels
 from depth_anything_ros.core.normalization import Normalizer, check_image
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.preprocess import check_bgr
@@ -45,6 +46,8 @@ class DepthStream:
         """
         self.backend = backend
         self.parameters = parameters
+        self.levels = Levels()
+        """Of the camera's images, for whoever decodes them."""
         self._camera, self._level = camera, level_from_camera
         self._normalizer = _normalizer(parameters)
         self._normalizer_of = parameters.relative

@@ -15,13 +15,13 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from depth_anything_ros.core.errors import FrameError
+from depth_anything_ros.core.levels import Levels
 from depth_anything_ros.core.types import BgrImage
-from depth_anything_ros.messages.image_headers import read_header
+from depth_anything_ros.messages.image_headers import check_scans, read_header
 from depth_anything_ros.messages.images import MAX_PIXELS
 
 __all__ = [
     'HEIF',
-    'Levels',
     'Picture',
     'animation_length',
     'picture_suffixes',
@@ -38,14 +38,10 @@ _ANIMATED = {'AVIF', 'GIF', 'PNG', 'WEBP'}
 
 _MAX_BYTES = 1 << 30
 
-_WIDE = 65535 / 2
-"""A picture of more than 8 bits whose levels span less is stretched to them."""
-
-_EVERY_LEVEL = 0.0, 65535.0
-
 _DEFAULT_FRAME_MS = 100
 
 _ORIENTATION = 0x0112
+_EXIF, _FOCAL_35MM = 0x8769, 0xA405
 _BITS_PER_SAMPLE = 258
 
 # The limit here is that of the node; Pillow's own would warn at another.
@@ -54,17 +50,14 @@ Image.MAX_IMAGE_PIXELS = None
 
 @dataclass(frozen=True)
 class Picture:
-    """An image, uint8 (H, W, 3) BGR, and what was changed to make it: kind and line."""
+    """An image, uint8 (H, W, 3) BGR, and what was changed to make it: kind and line.
+
+    `focal_35mm` is the focal length in millimetres as on 35 mm film, 0 where EXIF has none.
+    """
 
     bgr: BgrImage
     changes: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass
-class Levels:
-    """The levels that become 0 and 255; where pictures share it, those of the first."""
-
-    bounds: tuple[float, float] | None = None
+    focal_35mm: float = 0.0
 
 
 @cache
@@ -136,6 +129,7 @@ def _open(path: Path) -> tuple[bytes, Image.Image]:
     header = read_header(data)
     if header is not None:
         _check_size(path, header.width, header.height)
+        check_scans(header, str(path))
         if not header.complete:
             raise FrameError(
                 'unreadable',
@@ -162,7 +156,9 @@ def _decoded(
     levels: Levels,
 ) -> Picture:
     try:
-        orientation = image.getexif().get(_ORIENTATION, 1)
+        exif = image.getexif()
+        orientation = exif.get(_ORIENTATION, 1)
+        focal_35mm = float(exif.get_ifd(_EXIF).get(_FOCAL_35MM) or 0)
         deep = _deep_levels(image, data)
         if deep is not None:
             image = Image.fromarray(_eight_bits(deep, levels, changes))
@@ -179,7 +175,8 @@ def _decoded(
         raise
     except Exception as error:  # Pillow raises whatever its parsers do
         raise _undecodable(path, error) from error
-    return Picture(np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), np.uint8), tuple(changes))
+    bgr = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), np.uint8)
+    return Picture(bgr, tuple(changes), focal_35mm)
 
 
 def _deep_levels(image: Image.Image, data: bytes) -> npt.NDArray[Any] | None:
@@ -204,20 +201,9 @@ def _eight_bits(
     deep: npt.NDArray[Any], levels: Levels, changes: list[tuple[str, str]]
 ) -> npt.NDArray[np.uint8]:
     """Return uint8, stretched where the picture uses a small part of its range."""
-    if levels.bounds is None:
-        colors = deep[..., :3]
-        finite = colors[np.isfinite(colors)]
-        if not finite.size:
-            raise FrameError('unreadable', 'the picture has no finite value: export it again')
-        low, high = (float(each) for each in np.percentile(finite, (0.1, 99.9)))
-        whole = deep.dtype == np.uint16 and high - low >= _WIDE
-        levels.bounds = _EVERY_LEVEL if whole else (low, high)
-    low, high = levels.bounds
-    if (low, high) != _EVERY_LEVEL:
-        changes.append(('stretched', f'levels {low:g} to {high:g} are stretched to 8 bits'))
-    scale = 255.0 / max(high - low, 1e-9)
-    stretched = np.nan_to_num((deep.astype(np.float32) - low) * scale)
-    eight: npt.NDArray[np.uint8] = np.clip(np.round(stretched), 0, 255).astype(np.uint8)
+    eight = levels.eight_bits(deep)
+    if levels.note:
+        changes.append(('stretched', levels.note))
     if deep.ndim == 3 and deep.shape[2] == 4:
         eight[..., 3] = deep[..., 3] >> 8
     return eight

@@ -14,9 +14,9 @@ from typing import Any
 import cv2
 
 from depth_anything_ros.core.errors import FrameError, SettingError
+from depth_anything_ros.core.levels import Levels
 from depth_anything_ros.media import films, streams
 from depth_anything_ros.media.pictures import (
-    Levels,
     Picture,
     animation_length,
     picture_suffixes,

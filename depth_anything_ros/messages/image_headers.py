@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 from struct import unpack_from
 from typing import NamedTuple
 
-__all__ = ['FORMATS', 'Header', 'read_header']
+from depth_anything_ros.core.errors import FrameError
+
+__all__ = ['FORMATS', 'MAX_SCANS', 'Header', 'check_scans', 'read_header']
 
 FORMATS = 'JPEG, PNG, TIFF, WebP, BMP or GIF'
 """The formats whose headers are read here."""
 
+MAX_SCANS = 100
+"""Most scans of a progressive JPEG: encoders write some ten, each as costly as a whole image."""
+
 _JPEG_END = b'\xff\xd9'
 # SOF0 to SOF15 without DHT (C4), JPG (C8) and DAC (CC): ITU-T T.81, table B.1.
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_SCAN = 0xDA
 _JPEG_BARE = frozenset((0x01, *range(0xD0, 0xD8)))
+# Behind the frame header: any marker but those that stand inside of scans.
+_JPEG_MARKER = re.compile(rb'\xff+[^\x00\xff\xd0-\xd7]')
 # A camera writes some ten segments or tags; thousands are an attack or rubbish.
 _MOST_PARTS = 1000
 
@@ -25,11 +34,15 @@ _TIFF_KINDS = {3: 'H', 4: 'I'}
 
 
 class Header(NamedTuple):
-    """Declared size in pixels, and whether the data reach their end marker."""
+    """Declared size in pixels, whether the data reach their end marker, and scans of a JPEG.
+
+    No more scans than MAX_SCANS + 1 are counted.
+    """
 
     width: int
     height: int
     complete: bool = True
+    scans: int = 1
 
 
 def read_header(data: bytes) -> Header | None:
@@ -45,6 +58,16 @@ def read_header(data: bytes) -> Header | None:
             except struct.error:  # they end in the header
                 return None
     return None
+
+
+def check_scans(header: Header, image: str) -> None:
+    """Raise FrameError for a JPEG of so many scans that it would take minutes to decode."""
+    if header.scans > MAX_SCANS:
+        raise FrameError(
+            'too_many_scans',
+            f'{image} is a progressive JPEG of more than {MAX_SCANS} scans, the limit: save it '
+            'as an ordinary JPEG',
+        )
 
 
 def _read_png(data: bytes) -> Header:
@@ -119,10 +142,25 @@ def _read_jpeg(data: bytes) -> Header | None:
         elif marker in _JPEG_FRAMES:
             height, width = unpack_from('>HH', data, at + 5)
             # A preview inside the EXIF segment has an end marker too, before this place.
-            return Header(width, height, complete=data.rfind(_JPEG_END, at) >= 0)
+            complete = data.rfind(_JPEG_END, at) >= 0
+            return Header(width, height, complete, _scans(data, at + 2 + length))
         else:
             at += 2 + length
     return None
+
+
+def _scans(data: bytes, at: int) -> int:
+    """Count the scans behind the frame header, which ends at `at`; too many segments are, too."""
+    scans = 0
+    for _ in range(_MOST_PARTS):
+        found = _JPEG_MARKER.search(data, at)
+        if found is None or found[0][-1:] == _JPEG_END[1:] or found.end() + 2 > len(data):
+            return scans
+        scans += found[0][-1] == _JPEG_SCAN
+        if scans > MAX_SCANS:
+            return scans
+        at = found.end() + int(unpack_from('>H', data, found.end())[0])
+    return MAX_SCANS + 1
 
 
 _READERS: dict[bytes, Callable[[bytes], Header | None]] = {

@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.core.errors import FrameError
+from depth_anything_ros.core.levels import Levels
 from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.messages.buffers import bytes_of, stored
 from depth_anything_ros.messages.encodings import DEPTH_ENCODINGS, ENCODINGS, RawImage
-from depth_anything_ros.messages.image_headers import FORMATS, read_header
+from depth_anything_ros.messages.image_headers import FORMATS, check_scans, read_header
 
 __all__ = [
     'MAX_PIXELS',
@@ -39,12 +40,15 @@ _FILLED: dict[str, tuple[type[np.generic], int]] = {
 }
 
 
-def bgr_from_image(msg: Any, max_pixels: int = MAX_PIXELS) -> BgrImage:
+def bgr_from_image(
+    msg: Any, max_pixels: int = MAX_PIXELS, levels: Levels | None = None
+) -> BgrImage:
     """Return the pixels of a sensor_msgs/Image as uint8 (H, W, 3), channels blue, green, red.
 
     bgr8 is a read-only view of `msg.data`, padded rows included: it must not outlive a change
-    of the message. Every other encoding is one conversion into a new array. What is not in
-    `ENCODINGS` goes to cv_bridge where that is installed. FrameError says what is wrong.
+    of the message. Every other encoding is one conversion into a new array; 16 bits become 8 by
+    `levels`, or by those of the image alone. What is not in `ENCODINGS` goes to cv_bridge where
+    that is installed. FrameError says what is wrong.
     """
     encoding = msg.encoding
     if encoding in DEPTH_ENCODINGS:
@@ -55,17 +59,27 @@ def bgr_from_image(msg: Any, max_pixels: int = MAX_PIXELS) -> BgrImage:
     if layout is None:
         return _bgr_from_cv_bridge(msg)
     data = _bytes_of(msg.data)
-    raw = RawImage(encoding, data, width, height, int(msg.step), bool(msg.is_bigendian))
+    raw = RawImage(
+        encoding,
+        data,
+        width,
+        height,
+        int(msg.step),
+        bool(msg.is_bigendian),
+        levels or Levels(),
+    )
     return layout.to_bgr(raw)
 
 
-def bgr_from_compressed(msg: Any, max_pixels: int = MAX_PIXELS) -> BgrImage:
+def bgr_from_compressed(
+    msg: Any, max_pixels: int = MAX_PIXELS, levels: Levels | None = None
+) -> BgrImage:
     """Decode a sensor_msgs/CompressedImage to uint8 (H, W, 3), channels blue, green, red.
 
-    The data decide on the format, whatever `format` says of it; grey and 16-bit images become
-    bgr8. EXIF orientation is ignored, since camera_info describes the sensor. FrameError says
-    what is wrong. Nothing is decoded whose header was not read: a small file can promise
-    gigabytes.
+    The data decide on the format, whatever `format` says of it; grey images become bgr8, and 16
+    bits 8 by `levels`, or by those of the image alone. EXIF orientation is ignored, since
+    camera_info describes the sensor. FrameError says what is wrong. Nothing is decoded whose
+    header was not read: a small file can promise gigabytes.
     """
     kind = msg.format
     if 'compresseddepth' in kind.lower() or kind.split(';')[0].strip() in DEPTH_ENCODINGS:
@@ -75,6 +89,7 @@ def bgr_from_compressed(msg: Any, max_pixels: int = MAX_PIXELS) -> BgrImage:
     if header is None:
         raise _undecodable(kind, data, f'has no whole header of a {FORMATS}')
     _check_size(header.width, header.height, max_pixels)
+    check_scans(header, 'the compressed image')
     # OpenCV 4.6 paints the missing part of a JPEG grey and calls it an image.
     if not header.complete:
         raise FrameError(
@@ -85,12 +100,13 @@ def bgr_from_compressed(msg: Any, max_pixels: int = MAX_PIXELS) -> BgrImage:
     try:
         # To be read as the file says: the 'rgb8' or 'bgr8' that image_transport writes in front
         # names the raw topic's order, not that of the compressed pixels.
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        how = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+        image = cv2.imdecode(data, how)
     except cv2.error as err:
         raise _undecodable(kind, data, _UNREADABLE) from err
     if image is None:
         raise _undecodable(kind, data, _UNREADABLE)
-    return np.asarray(image, np.uint8)
+    return np.asarray(image) if image.dtype == np.uint8 else (levels or Levels()).eight_bits(image)
 
 
 def fill_image(msg: Any, pixels: npt.NDArray[Any], encoding: str) -> None:

@@ -80,6 +80,7 @@ class NodeCamera:
         self._info_input: Subscription | None = None
         self._numbers = SequenceNumbers()
         self._info_problem = ''
+        self._levels_noted = False
 
     def open_inputs(self, stream: DepthStream) -> None:
         """Subscribe, with nothing remembered from an earlier activation."""
@@ -89,6 +90,7 @@ class NodeCamera:
         self.messages.clear()
         self._numbers = SequenceNumbers()
         self._info_problem = ''
+        self._levels_noted = False
         compressed = self.parameters.image_transport == 'compressed'
         self._image_input = create_subscription(
             self._node,
@@ -138,6 +140,13 @@ class NodeCamera:
             self._info_problem = distortion_doubt(info, self.image_topic()) if rectified else ''
         except FrameError as error:
             self._info_problem = str(error)
+
+    def note_levels(self, image: ReceivedImage) -> None:
+        """Log once in an activation that images of 16 bits are stretched."""
+        note = image.stream.levels.note
+        if note and not self._levels_noted:
+            self._levels_noted = True
+            self._node.get_logger().info(f'images on {self.image_topic()}: {note}')
 
     def refuse(self, image: ReceivedImage, error: Exception) -> None:
         """Count an image that cannot be used, and log the first of its kind.

@@ -96,6 +96,7 @@ class FrameLoop:
         try:
             with times.stage('convert'):
                 bgr = _decoded(image, parameters)
+            camera.note_levels(image)
             height, width = bgr.shape[:2]
             camera.check_camera_info(width, height)
             image.stream.check(bgr, times)
@@ -139,6 +140,6 @@ class FrameLoop:
 
 def _decoded(image: ReceivedImage, parameters: Parameters) -> BgrImage:
     max_pixels = round(parameters.max_image_megapixels * 1e6)
-    if isinstance(image.message, CompressedImage):
-        return bgr_from_compressed(image.message, max_pixels=max_pixels)
-    return bgr_from_image(image.message, max_pixels=max_pixels)
+    compressed = isinstance(image.message, CompressedImage)
+    decode = bgr_from_compressed if compressed else bgr_from_image
+    return decode(image.message, max_pixels=max_pixels, levels=image.stream.levels)

@@ -274,6 +274,26 @@ def test_an_image_that_cannot_be_used_is_refused_and_the_others_go_on(
     assert {each.error.reason for each in large if each.error} >= {'image_too_large'}
 
 
+def test_images_of_12_bits_are_stretched_and_noted_once(room: Drive, tmp_path: Path) -> None:
+    def deep(message: Any) -> Any:
+        pixels = np.asarray(message.data).reshape(message.height, message.width, 3)
+        levels = 7000 + 4 * pixels.astype('<u2')
+        fields = {'encoding': 'bgr16', 'step': 6 * message.width, 'is_bigendian': 0}
+        return replace(message, data=levels.view(np.uint8).ravel(), **fields)
+
+    messages = [
+        (topic, receive_ns, deep(message) if topic == IMAGE else message)
+        for topic, receive_ns, message in recorded(room)
+    ]
+    with BagReader(write_bag(tmp_path / 'bag', messages)) as reader:
+        replay = BagReplay(reader, CameraTopics(IMAGE), room.backend(), Parameters())
+        found = [each.frame for each in replay]
+        (note,) = replay.notes
+    assert note.startswith(f'images on {IMAGE}: levels ') and 'are stretched to 8 bits' in note
+    # As dark as it was it would vary by 4.
+    assert all(frame is not None and frame.image.std() > 20 for frame in found)
+
+
 def test_a_transform_that_is_refused_is_noted_once(room: Drive, tmp_path: Path) -> None:
     messages = recorded(room)
     loop = MAKE.transforms(messages[0][1], [])

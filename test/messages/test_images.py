@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from depth_anything_ros.core.errors import FrameError
+from depth_anything_ros.core.levels import Levels
 from depth_anything_ros.messages.encodings import ENCODINGS
 from depth_anything_ros.messages.images import (
     bgr_from_compressed,
@@ -408,17 +409,57 @@ def test_every_lossless_format_is_exact(
 def test_grey_alpha_and_16_bit_become_bgr8(make_compressed: Callable[..., Any]) -> None:
     grey = noise(1)
     deep = noise(1, np.uint16)
+    colors = noise(3, np.uint16)
     alpha = noise(4)
     for image, expected in (
         (grey, np.dstack([grey] * 3)),
-        # OpenCV's decoder drops the low byte.
-        (deep, np.dstack([deep >> 8] * 3)),
+        (deep, np.dstack([np.round(deep / 257)] * 3)),
         (alpha, alpha[..., :3]),
-        (noise(3, np.uint16), noise(3, np.uint16) >> 8),
+        (colors, np.round(colors / 257)),
     ):
         bgr = bgr_from_compressed(make_compressed(format='png', data=encoded('.png', image)))
         assert bgr.dtype == np.uint8
         np.testing.assert_array_equal(bgr, expected)
+
+
+@pytest.mark.parametrize('encoding', ['mono16', 'rgb16', 'bgra16', 'bayer_rggb16', 'png'])
+@pytest.mark.parametrize(('low', 'high'), [(7000, 8020), (0, 1023)])
+def test_a_small_part_of_16_bits_is_stretched(encoding: str, low: int, high: int) -> None:
+    channels = CHANNELS.get(encoding, (1, ()))[0]
+    wide = noise(channels, np.uint16, (48, 64))
+    deep = (low + wide * ((high - low) / 65535)).astype(np.uint16)
+    levels = Levels()
+    if encoding == 'png':
+        bgr = bgr_from_compressed(BagCompressed('png', encoded('.png', deep)), levels=levels)
+        same = bgr_from_compressed(BagCompressed('png', encoded('.png', wide)))
+    else:
+        bgr = bgr_from_image(BagImage(**fields(encoding, deep, big_endian=True)), levels=levels)
+        same = bgr_from_image(BagImage(**fields(encoding, wide)))
+    assert np.abs(bgr.astype(int) - same).max() <= 3
+    assert levels.note.startswith('levels ')
+
+
+def of_many_scans(count: int) -> bytes:
+    """Return a progressive JPEG whose last scan comes `count` times."""
+    jpeg = encoded('.jpg', picture(), cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
+    last = jpeg.rindex(b'\xff\xda')
+    return jpeg[:last] + jpeg[last:-2] * count + jpeg[-2:]
+
+
+def test_a_jpeg_of_too_many_scans_is_refused_before_it_is_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert bgr_from_compressed(BagCompressed('jpeg', of_many_scans(50))).shape == (48, 64, 3)
+    monkeypatch.setattr(cv2, 'imdecode', lambda *_: pytest.fail('decoded'))
+    # An end marker inside of a segment ends nothing.
+    hidden = b'\xff\xfe\0\4\xff\xd9'
+    many = of_many_scans(4000)
+    first = many.index(b'\xff\xc4', many.index(b'\xff\xc2'))
+    segments = many[:first] + b'\xff\xfe\0\2' * 100_000 + many[first:]
+    for data in (many, many[:first] + hidden + many[first:], segments):
+        with pytest.raises(FrameError, match='more than 100 scans') as refused:
+            bgr_from_compressed(BagCompressed('jpeg', data))
+        assert refused.value.reason == 'too_many_scans'
 
 
 def test_exif_orientation_is_ignored() -> None:
