@@ -63,6 +63,8 @@ setup(
         'bag': ['mcap>=1.2.2', 'rosbags>=0.11.6', 'zstandard>=0.19'],
         # Pictures of phones (.heic) in `depth_anything run`.
         'heif': ['pillow-heif>=1.0'],
+        # Depth in OpenEXR files as a reference of `depth_anything run`.
+        'exr': ['OpenEXR>=3.3'],
         # Faster than torch on a CPU; `backend: auto` takes it where it is installed.
         'openvino': ['openvino>=2025.0'],
         'onnxruntime': ['onnx>=1.16', 'onnxruntime>=1.17'],
@@ -77,6 +79,7 @@ setup(
             'nncf>=2.19',
             'onnx>=1.16',
             'onnxruntime>=1.17',
+            'OpenEXR>=3.3',
             'packaging',
             'pillow-heif>=1.0',
             'pytest>=7.4',

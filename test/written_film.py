@@ -20,6 +20,7 @@ def write_film(
     sound: str = '',
     options: dict[str, str] | None = None,
     pixel_aspect: Fraction = Fraction(1),
+    pixel_format: str = '',
 ) -> Path:
     """Write BGR pictures, at 10 Hz or at their times, with a sound of the same length."""
     times = list(times_ms or range(0, 100 * len(pictures), 100))
@@ -29,7 +30,7 @@ def write_film(
         stream = film.add_stream(codec, rate=10)
         stream.height, stream.width = pictures[0].shape[:2]
         even = stream.height % 2 == stream.width % 2 == 0
-        stream.pix_fmt = 'yuv420p' if even else 'yuv444p'
+        stream.pix_fmt = pixel_format or ('yuv420p' if even else 'yuv444p')
         stream.codec_context.time_base = Fraction(ticks_ms, 1000)
         stream.codec_context.sample_aspect_ratio = pixel_aspect
         if codec == 'libx264':

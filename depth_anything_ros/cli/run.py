@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from depth_anything_ros.cli.metres import add_metres, metric_options, scenes_of
 from depth_anything_ros.cli.options import add_network, add_parameters, parameters_of, positive
 from depth_anything_ros.cli.parser import Parser
 from depth_anything_ros.cli.terminal import load, progress
@@ -28,16 +29,17 @@ _FORMATS = (
     'depth_mm',
     'depth_m',
     'depth_exr',
+    'ply',
 )
 
 
 def declare(run: Parser) -> None:
     """Declare the options."""
     run.add_argument(
-        'input', metavar='IN', help="image, folder, video, URL, 'webcam' or 'webcam:N'"
+        'input', metavar='IN', help="image, folder, list (.txt), video, URL, 'webcam[:N]'"
     )
     run.add_argument(
-        'output', metavar='OUT', type=Path, help='folder, or a .png, .npy, .exr, .mp4 or .mkv'
+        'output', metavar='OUT', type=Path, help='folder, or a .png .npy .exr .ply .mp4 or .mkv'
     )
     run.add_argument(
         '--save',
@@ -45,7 +47,7 @@ def declare(run: Parser) -> None:
         choices=_FORMATS,
         metavar='FORMAT',
         help=f'what to write for each frame: {", ".join(_FORMATS)} (default: color, or as OUT '
-        'ends; depth_... is metric and needs a metric checkpoint)',
+        'ends; depth_... and ply are metric and need a reference or a metric checkpoint)',
     )
     run.add_argument('--recursive', action='store_true', help='search the folders in IN, too')
     run.add_argument(
@@ -72,9 +74,13 @@ def declare(run: Parser) -> None:
         help='bounds that follow the scene, or the same for the whole film, which is read twice '
         '(default: frame)',
     )
+    run.add_argument(
+        '--frames-json', metavar='FILE', type=Path, help='write a line of JSON for each frame'
+    )
     run.add_argument('--json', action='store_true', help='print the summary as JSON')
     names = 'output.max_side', 'relative.normalization', 'relative.smoothing_s', 'color.map'
     add_parameters(run, names, {}, {'relative.smoothing_s': '--smoothing'})
+    add_metres(run)
     add_network(run)
     run.set_defaults(verb=_run)
 
@@ -86,6 +92,7 @@ def _run(options: argparse.Namespace) -> int:
     from depth_anything_ros.media.checkpoints import identity
     from depth_anything_ros.media.film_scale import film_bounds
     from depth_anything_ros.media.formats import METRIC, one_of
+    from depth_anything_ros.media.frame_lines import FrameLines
     from depth_anything_ros.media.job import run
     from depth_anything_ros.media.outputs import open_outputs
     from depth_anything_ros.media.sources import Source, open_source
@@ -121,16 +128,18 @@ def _run(options: argparse.Namespace) -> int:
     # Stills have nothing to do with each other: each is normalised by itself.
     steady = {} if source.moving else {'relative.smoothing_s': 0.0}
     parameters = parameters_of(options, **steady)
+    scenes = scenes_of(options, source, parameters, formats)
     outputs = open_outputs(
         source, options.output, formats, parameters.output.max_side, resume=options.resume
     )
     backend = load(parameters)
     metric = sorted(METRIC.intersection(formats))
-    if metric and backend.info.output is not NetworkOutput.METRES:
+    if metric and not scenes.measured and backend.info.output is not NetworkOutput.METRES:
         raise SettingError(
             f'--save {metric[0]} is in metres, and this checkpoint gives relative depth: add '
-            '--checkpoint metric_indoor or metric_outdoor'
+            '--reference, --camera-height, or --checkpoint metric_indoor or metric_outdoor'
         )
+    lines = FrameLines(options.frames_json) if options.frames_json else None
     stream = DepthStream(backend, parameters)
     with stop_signals() as stopped:
         if of_film and not outputs.resumes:
@@ -146,6 +155,8 @@ def _run(options: argparse.Namespace) -> int:
                 source,
                 stream,
                 outputs,
+                scene_of=scenes,
+                lines=lines,
                 skip_existing=options.skip_existing or (options.resume and not source.moving),
                 identity=identity(
                     source,
@@ -155,15 +166,20 @@ def _run(options: argparse.Namespace) -> int:
                     save=list(formats),
                     sequence_hz=options.sequence,
                     normalization=options.normalization,
+                    metres=[str(value) for value in metric_options(options)],
                 ),
                 on_resume=on_resume,
                 on_frame=lambda _: bar.update(),
                 stopped=stopped,
             )
     backend.close()
+    if lines is not None:
+        lines.close()
+    summary.remarks += scenes.remarks(resumed=summary.resumed > 0)
     for title, tally in (
         ('skipped', summary.skipped),
         ('note', summary.changed),
+        ('no metres', summary.without_metres),
         ('no depth of its own' if source.moving else 'left out', summary.refused),
     ):
         for line in tally.lines():
@@ -183,6 +199,8 @@ def _run(options: argparse.Namespace) -> int:
             text += f', {summary.blank} of them blank'
         if summary.refused and not source.moving:
             text += f', {len(summary.refused)} left out'
+        if summary.without_metres:
+            text += f', {len(summary.without_metres)} without metres'
         if summary.skipped:
             text += f', {len(summary.skipped)} skipped'
         if summary.dropped:
@@ -202,4 +220,5 @@ def _run(options: argparse.Namespace) -> int:
             print(f'{summary.hours_per_film_hour:.2g} hours for an hour of film')
     # Ctrl-C is how a live source ends.
     cut_short = summary.interrupted and not source.live
-    return 1 if summary.refused or summary.fault or cut_short else 0
+    lacking = summary.refused or summary.without_metres or summary.fault
+    return 1 if lacking or cut_short else 0

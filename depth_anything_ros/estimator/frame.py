@@ -137,7 +137,7 @@ class Frame:
         def make() -> Cloud:
             frame = settings.height_frame
             level = self._scene.level_from_camera(frame) if frame else None
-            return make_cloud(depth_m, sigma_m, self.image, self._camera(), level, settings)
+            return make_cloud(depth_m, sigma_m, self.image, self.camera(), level, settings)
 
         return self._once('points', make)
 
@@ -152,7 +152,7 @@ class Frame:
 
         def make() -> PlanarScan:
             level = self._scene.level_from_camera(settings.frame)
-            return make_scan(depth_m, self._camera(), level, settings)
+            return make_scan(depth_m, self.camera(), level, settings)
 
         return self._once('scan', make)
 
@@ -178,7 +178,8 @@ class Frame:
             why = err.strerror or str(err)
         raise SettingError(f'{path} cannot be written: {why}')
 
-    def _camera(self) -> Camera:
+    def camera(self) -> Camera:
+        """Return the intrinsics at the size of the depth; FrameError where they are not known."""
         height, width = self.inverse_depth.shape
         return self._scene.camera().scaled(width, height)
 

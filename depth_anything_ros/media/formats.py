@@ -15,8 +15,9 @@ from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.estimator.frame import Frame
 from depth_anything_ros.estimator.stream import bounded_size
+from depth_anything_ros.metric.cloud import compacted
 
-__all__ = ['METRIC', 'SUFFIXES', 'encoded', 'film_picture', 'one_of']
+__all__ = ['METRIC', 'SUFFIXES', 'encoded', 'film_picture', 'lack_of', 'one_of']
 
 SUFFIXES = {
     'color': 'depth.png',
@@ -27,10 +28,11 @@ SUFFIXES = {
     'depth_mm': 'depth_mm.png',
     'depth_m': 'depth_m.npy',
     'depth_exr': 'depth_m.exr',
+    'ply': 'points.ply',
 }
 """End of the name of the file of each format in a folder."""
 
-METRIC = frozenset(('depth_mm', 'depth_m', 'depth_exr'))
+METRIC = frozenset(('depth_mm', 'depth_m', 'depth_exr', 'ply'))
 """Formats in metres."""
 
 _PICTURES = ('color', 'side_by_side')
@@ -39,6 +41,7 @@ _IN_ONE_FILE = {
     '.png': _PICTURES + _LEVELS,
     '.npy': ('npy', 'depth_m'),
     '.exr': ('exr', 'depth_exr'),
+    '.ply': ('ply',),
     '.mp4': _PICTURES,
     '.mkv': _PICTURES + _LEVELS,
     **dict.fromkeys(('.bmp', '.jpeg', '.jpg', '.ppm', '.tif', '.tiff', '.webp'), _PICTURES),
@@ -47,6 +50,9 @@ _IN_ONE_FILE = {
 _RELATIVE_TEXT = (
     'relative inverse depth, larger = nearer; inverse depth = offset + scale * level, '
     'clipped below level 0 and above 65535'
+)
+_VERTEX = np.dtype(
+    [('x', '<f4'), ('y', '<f4'), ('z', '<f4'), ('red', 'u1'), ('green', 'u1'), ('blue', 'u1')]
 )
 _MILLIMETRES_TEXT = 'depth along Z in millimetres; 0 = unknown or beyond 65.535 m'
 
@@ -57,6 +63,17 @@ def one_of(suffix: str) -> tuple[str, ...]:
     `suffix` in lower case.
     """
     return _IN_ONE_FILE.get(suffix, ())
+
+
+def lack_of(formats: tuple[str, ...], frame: Frame) -> FrameError | None:
+    """Return why a frame has not the metres or the points that formats hold."""
+    if not METRIC.intersection(formats):
+        return None
+    if frame.depth_m is None:
+        return FrameError(frame.reason, frame.message)
+    if 'ply' in formats and frame.cloud() is None:
+        return frame.missing['points']
+    return None
 
 
 def film_picture(
@@ -84,8 +101,11 @@ def film_picture(
 def encoded(format_: str, suffix: str, bgr: BgrImage, frame: Frame | None, max_side: int) -> bytes:
     """Return the content of a file that ends in `suffix`.
 
-    Without `frame` there is no depth: floats are NaN. FrameError where there are no metres.
+    Without `frame` there is no depth, and without its scale no metres: floats are NaN, and there
+    are no points.
     """
+    if format_ == 'ply':
+        return _ply(frame)
     if format_ in ('npy', 'depth_m', 'exr', 'depth_exr'):
         metric = format_ in METRIC
         if metric:
@@ -104,7 +124,8 @@ def encoded(format_: str, suffix: str, bgr: BgrImage, frame: Frame | None, max_s
         ) from error
     png = content.tobytes()
     if format_ == 'depth_mm':
-        return _with_text(png, {'Description': _MILLIMETRES_TEXT})
+        scale = {'offset': '0', 'scale': '0.001', 'unit': 'm'}
+        return _with_text(png, {'Description': _MILLIMETRES_TEXT, **scale})
     if format_ == 'png16' and frame is not None:
         low, high = frame.bounds
         scale = {'offset': f'{low:.9g}', 'scale': f'{(high - low) / 65535:.9g}'}
@@ -118,10 +139,8 @@ def _size(bgr: BgrImage, max_side: int) -> tuple[int, int]:
 
 
 def _depth_m(bgr: BgrImage, frame: Frame | None, max_side: int) -> FloatImage:
-    if frame is None:
+    if frame is None or frame.depth_m is None:
         return np.full(_size(bgr, max_side), np.nan, np.float32)
-    if frame.depth_m is None:
-        raise FrameError(frame.reason, frame.message)
     return frame.depth_m
 
 
@@ -166,3 +185,33 @@ def _exr(values: FloatImage, metric: bool) -> bytes:
     first = len(header) + 8 * height
     offsets = (first + rows.itemsize * np.arange(height)).astype('<u8')
     return b''.join((header, offsets.tobytes(), rows.tobytes()))
+
+
+def _ply(frame: Frame | None) -> bytes:
+    """Return the points of a frame as a binary PLY file: x, y, z in metres, and their colour."""
+    cloud = frame.cloud() if frame is not None else None
+    comments = ['metres in the optical frame: x right, y down, z forward']
+    vertices = np.zeros(0, _VERTEX)
+    if frame is not None and cloud is not None:
+        known = compacted(cloud)
+        vertices = np.zeros(len(known.points), _VERTEX)
+        for axis, name in enumerate('xyz'):
+            vertices[name] = known.points[:, axis]
+        if known.bgr is not None:
+            for channel, name in enumerate(('blue', 'green', 'red')):
+                vertices[name] = known.bgr[:, channel]
+        camera = frame.camera()
+        comments.append(
+            f'intrinsics: fx {camera.fx:.3f} fy {camera.fy:.3f} cx {camera.cx:.3f} '
+            f'cy {camera.cy:.3f} of {camera.width} x {camera.height} pixels'
+        )
+    kinds = {'<f4': 'float', '|u1': 'uchar'}
+    header = [
+        'ply',
+        'format binary_little_endian 1.0',
+        *(f'comment {each}' for each in comments),
+        f'element vertex {len(vertices)}',
+        *(f'property {kinds[_VERTEX[name].str]} {name}' for name in _VERTEX.names or ()),
+        'end_header',
+    ]
+    return '\n'.join(header).encode() + b'\n' + vertices.tobytes()

@@ -16,8 +16,11 @@ from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
+from depth_anything_ros.estimator.scene import NO_SCENE, Scene
 from depth_anything_ros.estimator.stream import DepthStream
+from depth_anything_ros.media.frame_lines import FrameLines
 from depth_anything_ros.media.outputs import Outputs
+from depth_anything_ros.media.pictures import Picture
 from depth_anything_ros.media.places import Places, Taken
 from depth_anything_ros.media.sources import Source
 from depth_anything_ros.media.summary import Summary
@@ -35,6 +38,8 @@ def run(
     stream: DepthStream,
     outputs: Outputs,
     *,
+    scene_of: Callable[[str, Picture], Scene] = lambda name, picture: NO_SCENE,
+    lines: FrameLines | None = None,
     skip_existing: bool = False,
     identity: Mapping[str, object] | None = None,
     on_resume: Callable[[int], object] = lambda frames: None,
@@ -44,15 +49,19 @@ def run(
     """Write the depth of every image of `source` to `outputs`.
 
     An image that cannot be used is noted and the others go on; among frames that belong together
-    its place is held by the depth before it. `stopped` returns what ends the run early, if
+    its place is held by the depth before it. `scene_of` returns what is known around an image,
+    `lines` takes a line for each. `stopped` returns what ends the run early, if
     anything: what was done is finished then. An earlier run of the same `identity` is gone on
     with. SettingError where an output cannot be written.
     """
     summary = Summary(skipped=source.skipped, remarks=outputs.remarks)
     ahead: deque[Future[Taken | None]] = deque()
     behind: deque[Future[None]] = deque()
-    places = Places(source, stream, outputs, summary)
-    on_resume(places.begin(identity or {}))
+    places = Places(source, stream, outputs, summary, lines)
+    done = places.begin(identity or {})
+    if lines is not None:
+        lines.begin(None if skip_existing else done)
+    on_resume(done)
     on_cuda = stream.backend.info.device.startswith('cuda')
     batch = _CUDA_BATCH if on_cuda and not source.live else 1
     # Of a live source the newest is wanted.
@@ -65,13 +74,15 @@ def run(
                 if skip_existing and outputs.exist(shot.name):
                     summary.skipped.add('existing', shot.name, 'its output is there')
                     continue
-                picture = None
+                picture: Picture | None = None
+                scene: Scene = NO_SCENE
                 try:
                     picture = shot.read()
                     stream.check(picture.bgr, StageTimes())
+                    scene = scene_of(shot.name, picture)
                 except FrameError as error:
                     return Taken(shot, picture, error=error)
-                return Taken(shot, picture)
+                return Taken(shot, picture, scene)
             return None
         finally:
             summary.decoding_s += time.perf_counter() - begin_s

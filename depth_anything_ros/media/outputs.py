@@ -7,12 +7,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
 
-from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.estimator.frame import Frame
 from depth_anything_ros.media import film_writing
 from depth_anything_ros.media.checkpoints import Arrays, Checkpoints, write_whole
-from depth_anything_ros.media.formats import SUFFIXES, encoded, film_picture, one_of
+from depth_anything_ros.media.formats import SUFFIXES, encoded, film_picture, lack_of, one_of
 from depth_anything_ros.media.sources import Source
 
 __all__ = ['Outputs', 'open_outputs']
@@ -33,6 +33,12 @@ class Outputs(Protocol):
 
     def exist(self, name: str) -> bool:
         """Return whether everything that `write` would write under this name is there."""
+
+    def files(self, name: str) -> list[Path]:
+        """Return what `write` writes under this name, or into."""
+
+    def lack(self, frame: Frame) -> FrameError | None:
+        """Return why a frame has not what a format is to hold; None where it has."""
 
     def write(self, name: str, stamp_ns: int, bgr: BgrImage, frame: Frame | None) -> None:
         """Write one frame; SettingError where that cannot be."""
@@ -95,7 +101,7 @@ def open_outputs(
         film.url if film is not None else None,
         checkpoints,
     )
-    return _Film(writer, formats[0], max_side)
+    return _Film(out, writer, formats[0], max_side)
 
 
 class _Files:
@@ -122,7 +128,13 @@ class _Files:
             self._checkpoints.save(state, arrays)
 
     def exist(self, name: str) -> bool:
-        return all(self._path(name, each).exists() for each in self._formats)
+        return all(path.exists() for path in self.files(name))
+
+    def files(self, name: str) -> list[Path]:
+        return [self._path(name, each) for each in self._formats]
+
+    def lack(self, frame: Frame) -> FrameError | None:
+        return lack_of(self._formats, frame)
 
     def write(self, name: str, stamp_ns: int, bgr: BgrImage, frame: Frame | None) -> None:
         contents = {}
@@ -150,7 +162,10 @@ class _Files:
 class _Film:
     """One film."""
 
-    def __init__(self, writer: film_writing.FilmWriter, format_: str, max_side: int) -> None:
+    def __init__(
+        self, out: Path, writer: film_writing.FilmWriter, format_: str, max_side: int
+    ) -> None:
+        self._out = out
         self._writer, self._format, self._max_side = writer, format_, max_side
         self.remarks, self.resumes = writer.remarks, writer.resumes
 
@@ -159,6 +174,12 @@ class _Film:
 
     def exist(self, name: str) -> bool:
         return False
+
+    def files(self, name: str) -> list[Path]:
+        return [self._out]
+
+    def lack(self, frame: Frame) -> FrameError | None:
+        return lack_of((self._format,), frame)
 
     def write(self, name: str, stamp_ns: int, bgr: BgrImage, frame: Frame | None) -> None:
         self._writer.write(film_picture(self._format, bgr, frame, self._max_side), stamp_ns)

@@ -17,15 +17,19 @@ from depth_anything_ros.core.flicker import Look, flicker, look_of
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.estimator.frame import Frame
-from depth_anything_ros.estimator.scene import NO_SCENE
+from depth_anything_ros.estimator.scene import NO_SCENE, Scene
 from depth_anything_ros.estimator.stream import DepthStream
 from depth_anything_ros.media.checkpoints import PART_FRAMES, Arrays
+from depth_anything_ros.media.frame_lines import FrameLines, frame_content
 from depth_anything_ros.media.outputs import Outputs
 from depth_anything_ros.media.pictures import Picture
 from depth_anything_ros.media.sources import Shot, Source
 from depth_anything_ros.media.summary import Summary
 
 __all__ = ['Places', 'Taken']
+
+# A stamp of 0 stands for an image without one.
+_FIRST_NS = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Taken:
 
     shot: Shot
     picture: Picture | None
+    scene: Scene = NO_SCENE
     inverse_depth: FloatImage | None = None
     error: FrameError | None = None
     times: StageTimes | None = None
@@ -43,9 +48,14 @@ class Places:
     """The writing side of a run: one thread, one image after the other."""
 
     def __init__(
-        self, source: Source, stream: DepthStream, outputs: Outputs, summary: Summary
+        self,
+        source: Source,
+        stream: DepthStream,
+        outputs: Outputs,
+        summary: Summary,
+        lines: FrameLines | None = None,
     ) -> None:
-        self._source, self._stream = source, stream
+        self._source, self._stream, self._lines = source, stream, lines
         self._outputs, self._summary = outputs, summary
         self._cuts = CutDetector()
         self._begin_s = time.perf_counter()
@@ -72,10 +82,12 @@ class Places:
         if taken.picture is not None:
             for kind, text in taken.picture.changes:
                 summary.changed.add(kind, shot.name, text, self._count)
+        frame = None
         if taken.inverse_depth is not None and taken.picture is not None:
             try:
                 frame = self._framed(taken, taken.picture.bgr, taken.inverse_depth)
-                self._write(shot, taken.picture.bgr, frame)  # FrameError: no metres
+                self._measure(taken, frame)
+                self._write(shot, taken.picture.bgr, frame)
                 self._bgr, self._frame = taken.picture.bgr, frame
             except FrameError as refused:
                 error = refused
@@ -83,6 +95,8 @@ class Places:
             summary.refused.add(error.reason, shot.name, str(error), self._count)
             if self._source.moving:
                 self._hold(shot, taken.picture)
+        if self._lines is not None:
+            self._lines.write(self._line(shot, frame, error))
         self._count += 1
         self._unsaved = shot
         if self._source.moving and not self._source.live:
@@ -113,8 +127,33 @@ class Places:
                 found = flicker(before, look)
                 if not math.isnan(found):
                     self._summary.flicker.append(found)
+        else:
+            stream.reset_scale()
         times = taken.times or StageTimes()
-        return stream.frame(inverse_depth, bgr, shot.stamp_ns, NO_SCENE, times)
+        return stream.frame(inverse_depth, bgr, shot.stamp_ns + _FIRST_NS, taken.scene, times)
+
+    def _measure(self, taken: Taken, frame: Frame) -> None:
+        """Note metres that were asked for and are not there; FrameError where a still needs them.
+
+        A film has them unknown there: they are not those of another frame.
+        """
+        lack = self._outputs.lack(frame)
+        if lack is not None and not self._source.moving:
+            raise lack
+        if lack is None and frame.reason and taken.scene.kind is not None:
+            lack = FrameError(frame.reason, frame.message)
+        if lack is not None:
+            self._summary.without_metres.add(lack.reason, taken.shot.name, str(lack), self._count)
+
+    def _line(self, shot: Shot, frame: Frame | None, error: FrameError | None) -> dict[str, Any]:
+        written = error is None or self._source.moving
+        return {
+            'name': shot.name,
+            'stamp_s': shot.stamp_ns * 1e-9,
+            **({} if frame is None else frame_content(frame)),
+            'refused': None if error is None else {'reason': error.reason, 'message': str(error)},
+            'files': [str(path) for path in self._outputs.files(shot.name)] if written else [],
+        }
 
     def _hold(self, shot: Shot, picture: Picture | None) -> None:
         if picture is not None:

@@ -1,7 +1,8 @@
-"""What a run reads: a picture, a folder, an animation, a film, a stream or a webcam."""
+"""What a run reads: a picture, a folder, a list, an animation, a film, a stream or a webcam."""
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections import Counter
@@ -108,19 +109,24 @@ def open_source(
     sequence_hz: float | None = None,
     out: Path | None = None,
 ) -> Source:
-    """Open a picture, a folder, an animation, a film, a URL, or a webcam ('webcam', 'webcam:1').
+    """Open a picture, a folder, a list, an animation, a film, a URL, or a webcam ('webcam:1').
 
-    `sequence_hz` makes the pictures of a folder the frames of a film. `out` is the output, which
-    is not searched for input. Raises SettingError where there is nothing of the kind.
+    `sequence_hz` makes the pictures of a folder or a list the frames of a film. `out` is the
+    output, which is not searched for input. Raises SettingError where there is nothing of that
+    kind.
     """
     webcam = re.fullmatch(r'webcam(?::(\d+))?', text)
     path = Path(text).expanduser()
     url = streams.is_url(text)
     folder = not webcam and not url and path.is_dir()
-    for option, given in (('--recursive', recursive), ('--sequence', sequence_hz is not None)):
-        if given and not folder:
-            shown = streams.without_secrets(text) if url else path
-            raise SettingError(f'{option} is for a folder, and {shown} is none: leave it out')
+    listed = not webcam and not url and not folder and path.suffix.lower() == '.txt'
+    shown = streams.without_secrets(text) if url else path
+    if recursive and not folder:
+        raise SettingError(f'--recursive is for a folder, and {shown} is none: leave it out')
+    if sequence_hz is not None and not (folder or listed):
+        raise SettingError(
+            f'--sequence is for a folder or a list, and {shown} is none: leave it out'
+        )
     if webcam:
         return _webcam(int(webcam.group(1) or 0), text)
     if url:
@@ -129,12 +135,16 @@ def open_source(
     if folder:
         return _folder(path, recursive, sequence_hz, out)
     if not path.exists():
-        raise SettingError(f"{path} does not exist: give an image, a folder, a video, or 'webcam'")
+        raise SettingError(
+            f"{path} does not exist: give an image, a folder, a list, a video, or 'webcam'"
+        )
     if str(path).startswith('/dev/video'):
         return _webcam(str(path), text)
     if not path.is_file():
         raise SettingError(f'{path} is a pipe or a device: copy it to a file first')
     suffix = path.suffix.lower()
+    if listed:
+        return _list(path, sequence_hz)
     if suffix in picture_suffixes():
         frames = animation_length(path)
         return _animation(path, frames) if frames else _one_picture(path)
@@ -157,6 +167,38 @@ def _folder(folder: Path, recursive: bool, sequence_hz: float | None, out: Path 
         kinds = ' '.join(sorted(picture_suffixes()))
         left = f' ({len(skipped)} other files or folders)' if skipped else ''
         raise SettingError(f'{folder} holds no image{left}: put {kinds} there, or name a file')
+    return _pictures(folder, files, sequence_hz, (folder, *files), skipped)
+
+
+def _list(path: Path, sequence_hz: float | None) -> Source:
+    """Return the pictures that a file names, a line each, relative to its folder."""
+    folder, files, skipped = path.parent, [], Tally()
+    try:
+        lines = path.read_bytes().removeprefix(b'\xef\xbb\xbf').splitlines()
+    except OSError as error:
+        raise SettingError(f'{path} cannot be read: {error.strerror}') from error
+    for line in lines:
+        # A name is any bytes; what does not exist is left out when its turn comes.
+        name = os.fsdecode(line.strip())
+        if not name or name.startswith('#'):
+            continue
+        file = Path(os.path.normpath(folder / name))
+        if file.suffix.lower() in picture_suffixes() and not file.is_dir():
+            files.append(file)
+        else:
+            skipped.add('no_picture', name, 'it is no picture by its name')
+    if not files:
+        raise SettingError(f'{path} names no picture: write one path on each line')
+    return _pictures(Path(os.path.normpath(folder)), files, sequence_hz, (path, *files), skipped)
+
+
+def _pictures(
+    folder: Path,
+    files: list[Path],
+    sequence_hz: float | None,
+    reads: tuple[Path, ...],
+    skipped: Tally,
+) -> Source:
     moving = sequence_hz is not None
     rate_hz = sequence_hz or DEFAULT_RATE_HZ
     # Frames of a film are stretched alike, stills each by itself.
@@ -170,7 +212,7 @@ def _folder(folder: Path, recursive: bool, sequence_hz: float | None, out: Path 
         len(files),
         moving,
         rate_hz=rate_hz,
-        reads=(folder, *files),
+        reads=reads,
         skipped=skipped,
         levels=levels,
     )
@@ -215,8 +257,16 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 def _names(folder: Path, files: list[Path]) -> list[str]:
-    """Return a name for the output of each file, relative to `folder`, each once."""
-    stems = [path.relative_to(folder).with_suffix('') for path in files]
+    """Return a name for the output of each file, relative to `folder`, each once.
+
+    What lies elsewhere is written beside them.
+    """
+    stems = [
+        (path.relative_to(folder) if path.is_relative_to(folder) else Path(path.name)).with_suffix(
+            ''
+        )
+        for path in files
+    ]
     count = Counter(stems)
     taken: set[str] = set()
     names = []

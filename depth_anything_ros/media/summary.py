@@ -20,12 +20,13 @@ class Summary:
     """What a run did, together with those that it resumed.
 
     `written` counts outputs, `held` and `blank` those of them that show the depth of the frame
-    before, or none. `refused` names the images without depth of their own, `skipped` what was
-    not tried, `changed` what was read otherwise than it is, `cuts` the first frames of new scenes.
-    `dropped` counts images of a live source that the network had no time for. `flicker` is of
-    neighbouring frames: see core.flicker. `fault` says what could not be read. `resumed` and
-    `kept` are frames that an earlier run did, and that `--resume` would not do again. `film_s` is
-    how long the film lasts, 0 where it is none.
+    before, or none. `refused` names the images without depth of their own, `without_metres` others
+    without the metres that were asked for, `skipped` what was not tried, `changed` what was read
+    otherwise than it is, `cuts` the first frames of new scenes. `dropped` counts images of a live
+    source that the network had no time for. `flicker` is of neighbouring frames: see core.flicker.
+    `fault` says what could not be read. `resumed` and `kept` are frames that an earlier run did,
+    and that `--resume` would not do again. `film_s` is how long the film lasts, 0 where it is no
+    film.
     """
 
     written: int = 0
@@ -35,6 +36,7 @@ class Summary:
     resumed: int = 0
     kept: int = 0
     refused: Tally = field(default_factory=Tally)
+    without_metres: Tally = field(default_factory=Tally)
     skipped: Tally = field(default_factory=Tally)
     changed: Tally = field(default_factory=Tally)
     cuts: list[str] = field(default_factory=list)
@@ -74,6 +76,7 @@ class Summary:
             'kept': self.kept,
             'failed': self.refused.texts(),
             'refused': self.refused.names(),
+            'without_metres': self.without_metres.names(),
             'skipped': self.skipped.names(),
             'changed': self.changed.names(),
             'cuts': self.cuts,
@@ -104,7 +107,7 @@ class Summary:
                 setattr(self, name, state[name])
             self.cuts += state['cuts']
             self.flicker += state['flicker']
-            for name in ('refused', 'changed'):
+            for name in ('refused', 'without_metres', 'changed'):
                 for entry in state[name]:
                     getattr(self, name).add(*entry)
 
@@ -113,5 +116,6 @@ class Summary:
             'cuts': self.cuts,
             'flicker': self.flicker,
             'refused': self.refused.entries,
+            'without_metres': self.without_metres.entries,
             'changed': self.changed.entries,
         }

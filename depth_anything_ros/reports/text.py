@@ -27,9 +27,12 @@ def markdown(rows: Sequence[Sequence[str]]) -> list[str]:
     return [f'| {" | ".join(line)} |' for line in lines]
 
 
-def plain_json(content: Any) -> str:
-    """Return dataclasses, mappings and sequences as JSON, null for what is no finite number."""
-    return json.dumps(_plain(content), indent=2, default=str, allow_nan=False)
+def plain_json(content: Any, indent: int | None = 2) -> str:
+    """Return dataclasses, mappings and sequences as JSON, null for what is no finite number.
+
+    On one line where `indent` is None.
+    """
+    return json.dumps(_plain(content), indent=indent, default=str, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:

@@ -98,7 +98,8 @@ def test_an_unusable_image_is_named_and_the_rest_goes_on(
     ('source', 'out', 'said'),
     [
         ('missing.png', 'out', 'does not exist'),
-        ('images/notes.txt', 'out', 'neither image nor video'),
+        ('images/notes.txt', 'out', 'notes.txt names no picture: write one path on each line'),
+        ('images/notes.md', 'out', 'neither image nor video'),
         ('empty', 'out', 'holds no image'),
         ('images', 'out.png', 'out.png cannot hold 3 pictures: name a folder'),
         (
@@ -122,6 +123,7 @@ def test_bad_input_is_one_line_and_status_2(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'empty').mkdir()
+    (folder / 'notes.md').touch()
     write_film(tmp_path / 'film.mp4', FIVE)
     assert run(source, out) == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if 'depth_anything:' in line]
@@ -210,6 +212,31 @@ def test_what_a_folder_holds_besides_is_counted_and_named(
     # The output is not input.
     assert summary['written'] == 5 and 'folder' not in summary['skipped']
     assert cv2.imread(str(out / 'inner' / 'b_depth.png')).shape == (48, 64, 3)
+
+
+def test_a_list_names_pictures(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = os.fsdecode(b'odd\xff.png')
+    cv2.imwrite(str(folder / 'c.png'), picture(64, 48, 4))
+    (folder / 'c.png').rename(folder / odd)
+    cv2.imwrite(str(tmp_path / 'elsewhere.png'), picture(64, 48, 5))
+    lines = ['\ufeff# a list', 'b.png\r', '', odd, 'missing.png', '../elsewhere.png', 'notes.txt']
+    (folder / 'list.txt').write_bytes(os.fsencode('\n'.join(lines)))
+    out = tmp_path / 'out'
+    assert run(str(folder / 'list.txt'), str(out), '--json') == 1
+    said = capsys.readouterr()
+    summary = json.loads(said.out)
+    assert summary['refused'] == {'unreadable': ['missing']}
+    assert 'missing.png cannot be read: No such file' in summary['failed']['missing']
+    assert summary['skipped'] == {'no_picture': ['notes.txt']}
+    names = {path.name for path in out.iterdir()}
+    assert names == {'b_depth.png', os.fsdecode(b'odd\xff_depth.png'), 'elsewhere_depth.png'}
+    # In the order of the list, and each as often as it stands there.
+    (folder / 'film.txt').write_text('b.png\na.png\nb.png\n')
+    film = tmp_path / 'film.mp4'
+    assert run(str(folder / 'film.txt'), str(film), '--sequence', '5') == 0
+    assert [seconds for seconds, _ in frames_of(film)] == pytest.approx([0, 0.2, 0.4])
 
 
 def test_names_of_output_are_different(tmp_path: Path) -> None:
@@ -341,7 +368,7 @@ def test_existing_output_is_not_made_again(
     ('words', 'said'),
     [
         ('images/b.png out --recursive', '--recursive is for a folder, and images/b.png is none'),
-        ('film.mp4 out --sequence', '--sequence is for a folder, and film.mp4 is none'),
+        ('film.mp4 out --sequence', '--sequence is for a folder or a list, and film.mp4 is'),
         ('film.mp4 out --skip-existing', '--skip-existing is for a folder of separate pictures'),
         ('images out --sequence --skip-existing', '--skip-existing is for a folder of separate'),
         ('pipe.png out', 'pipe.png is a pipe or a device: copy it to a file first'),

@@ -1,0 +1,75 @@
+"""One line of JSON for each frame, written as it goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.estimator.frame import Frame
+from depth_anything_ros.reports.text import plain_json
+
+__all__ = ['FrameLines', 'frame_content']
+
+
+class FrameLines:
+    """A file with a line for each frame, whole up to the last one whatever ends the run."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the file; SettingError where it cannot be written."""
+        self._path = path
+        try:
+            self._file = path.open('a+', encoding='utf-8')
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def begin(self, kept: int | None) -> None:
+        """Keep the first `kept` lines of an earlier run, which this one goes on with; None all."""
+        if kept is not None:
+            self._file.seek(0)
+            for _ in range(kept):
+                self._file.readline()
+            self._file.truncate(self._file.tell())
+
+    def write(self, content: dict[str, Any]) -> None:
+        """Append one line; SettingError where that cannot be."""
+        try:
+            self._file.write(plain_json(content, indent=None) + '\n')
+            self._file.flush()
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _failed(self, error: OSError) -> SettingError:
+        return SettingError(
+            f'--frames-json {self._path} cannot be written: {error.strerror}. Name another place'
+        )
+
+
+def frame_content(frame: Frame) -> dict[str, Any]:
+    """Return what a line says of the depth of a frame."""
+    inverse, scale = frame.inverse_depth, frame.scale
+    height, width = inverse.shape
+    used = scale.alignment
+    return {
+        'width': width,
+        'height': height,
+        'inverse_depth': {
+            'min': float(inverse.min()),
+            'median': float(np.median(inverse)),
+            'max': float(inverse.max()),
+        },
+        'metric': {
+            'source': scale.source,
+            'scale': used.scale if used else None,
+            'shift': used.shift if used else None,
+            'reason': scale.reason,
+            'message': scale.message,
+        },
+        'ms': dict(frame.times.ms),
+    }

@@ -1,0 +1,106 @@
+"""What is known around the images of a run: intrinsics, and what measures metres."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from depth_anything_ros.core.errors import FrameError
+from depth_anything_ros.core.types import Camera, ReferenceKind
+from depth_anything_ros.estimator.scene import ArrayScene
+from depth_anything_ros.media.intrinsics import Intrinsics
+from depth_anything_ros.media.pictures import Picture
+from depth_anything_ros.media.references import ReferenceFiles
+from depth_anything_ros.metric.references import DepthImage, Ground, Points, Reference
+
+__all__ = ['FileScenes', 'ground_below']
+
+
+@dataclass(frozen=True, eq=False)
+class _FileScene(ArrayScene):
+    """A scene that says why it lacks intrinsics or a reference."""
+
+    no_camera: FrameError | None = None
+    no_reference: FrameError | None = None
+
+    def camera(self) -> Camera:
+        """Return the intrinsics; FrameError where they are not known."""
+        if self.no_camera is not None:
+            raise self.no_camera
+        return super().camera()
+
+    def reference(self, used_ns: int | None) -> Reference | None:
+        """Return the reference; FrameError where there is none."""
+        if self.no_reference is not None:
+            raise self.no_reference
+        return super().reference(used_ns)
+
+
+@dataclass
+class FileScenes:
+    """Makes the scene of each image. `clouds` says that points will be asked for."""
+
+    intrinsics: Intrinsics
+    files: ReferenceFiles | None = None
+    ground: Ground | None = None
+    clouds: bool = False
+    _kind: ReferenceKind | None = field(default=None, init=False)
+
+    @property
+    def measured(self) -> bool:
+        """Whether something is to give metres beside the network."""
+        return self.files is not None or self.ground is not None
+
+    def remarks(self, *, resumed: bool) -> list[str]:
+        """Return what the metres of a run rest on, in whole lines."""
+        lines = []
+        if self.intrinsics.source and (self.measured or self.clouds):
+            lines.append(f'intrinsics by {self.intrinsics.source}')
+        if resumed and self.measured:
+            lines.append('the metric scale began anew where the run was resumed')
+        return lines
+
+    def __call__(self, name: str, picture: Picture) -> ArrayScene:
+        """Return what is known around the image `name`."""
+        camera: Camera | None = None
+        given: Reference | None = self.ground
+        no_camera = no_reference = None
+        if self.files is not None:
+            try:
+                given = self._file(name, picture)
+            except FrameError as error:
+                no_reference = error
+            self._kind = given.kind if given else self._kind or ReferenceKind.DEPTH_IMAGE
+        elif given is not None:
+            self._kind = given.kind
+        try:
+            camera = self.intrinsics.camera(picture)
+        except FrameError as error:
+            no_camera = error
+            if self._kind is ReferenceKind.DEPTH_IMAGE and not self.clouds:
+                # Its pixels are those of the image: nothing but the size counts.
+                height, width = picture.bgr.shape[:2]
+                camera, no_camera = Camera(width, height, width, width, 0.0, 0.0), None
+        return _FileScene(
+            camera, given, None, self._kind, no_camera=no_camera, no_reference=no_reference
+        )
+
+    def _file(self, name: str, picture: Picture) -> DepthImage | Points:
+        assert self.files is not None
+        found = self.files.of(name)
+        if isinstance(found, DepthImage):
+            (height, width), (rows, columns) = picture.bgr.shape[:2], found.depth_m.shape
+            # As one is a resized copy of the other, up to the rounding of either.
+            if abs(height * columns - width * rows) > max(height, width, rows, columns):
+                raise FrameError(
+                    'bad_size',
+                    f'the reference is {columns} x {rows} and the image {width} x {height}: its '
+                    'pixels must be those of the image, in any resolution',
+                )
+        return found
+
+
+def ground_below(height_m: float, pitch_deg: float) -> Ground:
+    """Return the ground `height_m` below a camera that looks down by `pitch_deg`, without roll."""
+    pitch = math.radians(pitch_deg)
+    return Ground(height_m, (0.0, -math.cos(pitch), -math.sin(pitch)))
