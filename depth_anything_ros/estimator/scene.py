@@ -46,22 +46,26 @@ class Scene(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ArrayScene:
-    """A scene of arrays; None stands for what is not known."""
+    """A scene of arrays; None, or the error that says why, stands for what is not known."""
 
-    intrinsics: Camera | None = None
-    given: Reference | None = None
+    intrinsics: Camera | FrameError | None = None
+    given: Reference | FrameError | None = None
     level: Transform | None = None
     kind: ReferenceKind | None = None
     """What the reference is, or was before where this image has none."""
 
     def camera(self) -> Camera:
         """Return the intrinsics; FrameError where they were not given."""
+        if isinstance(self.intrinsics, FrameError):
+            raise self.intrinsics
         if self.intrinsics is None:
             raise FrameError('no_camera_info', 'metric depth needs the intrinsics of the camera')
         return self.intrinsics
 
     def reference(self, used_ns: int | None) -> Reference | None:
         """Return the reference; FrameError where none was given."""
+        if isinstance(self.given, FrameError):
+            raise self.given
         if self.given is None:
             raise FrameError('no_reference', 'no metric reference')
         if used_ns is not None and self.given.stamp_ns == used_ns:

@@ -29,14 +29,17 @@ def join(
     suffix: str,
     rate_hz: float,
     sound_of: str | None,
+    comment: str = '',
 ) -> list[str]:
     """Write `parts`, each with the second at which it begins, to `path`; return remarks.
 
-    `sound_of` is the film whose sound is copied.
+    `sound_of` is the film whose sound is copied. `comment` says what the film holds.
     """
     # The index at the front: a browser plays while it loads.
     options = {'movflags': '+faststart'} if suffix == '.mp4' else {}
     into = av.open(str(path), 'w', format=FORMATS[suffix], options=options)
+    if comment:
+        into.metadata['comment'] = comment
     sound: _Sound | None = None
     try:
         stream: Any = None

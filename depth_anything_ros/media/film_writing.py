@@ -37,9 +37,13 @@ class FilmWriter:
         pixel_aspect: Fraction = Fraction(1),
         sound_of: str | None = None,
         checkpoints: Checkpoints | None = None,
+        comment: str = '',
     ) -> None:
-        """`rate_hz` is nominal: each picture has a time. `sound_of` is the film to copy from."""
-        self._out = out
+        """`rate_hz` is nominal: each picture has a time. `sound_of` is the film to copy from.
+
+        `comment` says what the film holds.
+        """
+        self._out, self._comment = out, comment
         # From the root: FFmpeg takes what stands before a colon for a protocol.
         self._partial = out.absolute().with_name(out.name + '.writing')
         self._rate_hz, self._pixel_aspect, self._sound_of = rate_hz, pixel_aspect, sound_of
@@ -148,7 +152,8 @@ class FilmWriter:
         paths = [*self._checkpoints.parts(self._suffix), self._part()][: len(self._starts)]
         starts = [start * self._tick for start in self._starts]
         parts = list(zip(paths, starts, strict=True))
-        for remark in join(parts, self._partial, self._suffix, self._rate_hz, self._sound_of):
+        where = self._partial, self._suffix, self._rate_hz
+        for remark in join(parts, *where, self._sound_of, self._comment):
             self._remark(remark)
         self._check(self._partial, self._pictures)
         self._partial.replace(self._out)

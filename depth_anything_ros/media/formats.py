@@ -17,7 +17,7 @@ from depth_anything_ros.estimator.frame import Frame
 from depth_anything_ros.estimator.stream import bounded_size
 from depth_anything_ros.metric.cloud import compacted
 
-__all__ = ['METRIC', 'SUFFIXES', 'encoded', 'film_picture', 'lack_of', 'one_of']
+__all__ = ['METRIC', 'SUFFIXES', 'encoded', 'film_comment', 'film_picture', 'lack_of', 'one_of']
 
 SUFFIXES = {
     'color': 'depth.png',
@@ -54,6 +54,10 @@ _RELATIVE_TEXT = (
 _VERTEX = np.dtype(
     [('x', '<f4'), ('y', '<f4'), ('z', '<f4'), ('red', 'u1'), ('green', 'u1'), ('blue', 'u1')]
 )
+_RELATIVE_FILM_TEXT = (
+    'relative inverse depth, larger = nearer; --frames-json has the bounds of each frame, inverse '
+    'depth that is level 0 and 65535'
+)
 _MILLIMETRES_TEXT = 'depth along Z in millimetres; 0 = unknown or beyond 65.535 m'
 
 
@@ -63,6 +67,11 @@ def one_of(suffix: str) -> tuple[str, ...]:
     `suffix` in lower case.
     """
     return _IN_ONE_FILE.get(suffix, ())
+
+
+def film_comment(format_: str) -> str:
+    """Return what the levels of a film mean; '' for pictures."""
+    return {'png16': _RELATIVE_FILM_TEXT, 'depth_mm': _MILLIMETRES_TEXT}.get(format_, '')
 
 
 def lack_of(formats: tuple[str, ...], frame: Frame) -> FrameError | None:

@@ -52,24 +52,18 @@ class FrameLines:
 
 
 def frame_content(frame: Frame) -> dict[str, Any]:
-    """Return what a line says of the depth of a frame."""
-    inverse, scale = frame.inverse_depth, frame.scale
-    height, width = inverse.shape
-    used = scale.alignment
+    """Return what a line says of the depth of a frame; of metres as in ~/frame_stats."""
+    inverse = frame.inverse_depth
     return {
-        'width': width,
-        'height': height,
+        'width': inverse.shape[1],
+        'height': inverse.shape[0],
         'inverse_depth': {
             'min': float(inverse.min()),
             'median': float(np.median(inverse)),
             'max': float(inverse.max()),
         },
-        'metric': {
-            'source': scale.source,
-            'scale': used.scale if used else None,
-            'shift': used.shift if used else None,
-            'reason': scale.reason,
-            'message': scale.message,
-        },
+        'bounds': frame.bounds,
+        **frame.scale.values(),
+        'metric_message': frame.scale.message,
         'ms': dict(frame.times.ms),
     }

@@ -12,7 +12,14 @@ from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.estimator.frame import Frame
 from depth_anything_ros.media import film_writing
 from depth_anything_ros.media.checkpoints import Arrays, Checkpoints, write_whole
-from depth_anything_ros.media.formats import SUFFIXES, encoded, film_picture, lack_of, one_of
+from depth_anything_ros.media.formats import (
+    SUFFIXES,
+    encoded,
+    film_comment,
+    film_picture,
+    lack_of,
+    one_of,
+)
 from depth_anything_ros.media.sources import Source
 
 __all__ = ['Outputs', 'open_outputs']
@@ -100,6 +107,7 @@ def open_outputs(
         film.pixel_aspect if film is not None else Fraction(1),
         film.url if film is not None else None,
         checkpoints,
+        film_comment(formats[0]),
     )
     return _Film(out, writer, formats[0], max_side)
 

@@ -149,7 +149,7 @@ class Places:
         written = error is None or self._source.moving
         return {
             'name': shot.name,
-            'stamp_s': shot.stamp_ns * 1e-9,
+            'stamp_s': shot.stamp_ns * 1e-9 if self._source.moving else None,
             **({} if frame is None else frame_content(frame)),
             'refused': None if error is None else {'reason': error.reason, 'message': str(error)},
             'files': [str(path) for path in self._outputs.files(shot.name)] if written else [],

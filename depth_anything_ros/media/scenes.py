@@ -16,26 +16,6 @@ from depth_anything_ros.metric.references import DepthImage, Ground, Points, Ref
 __all__ = ['FileScenes', 'ground_below']
 
 
-@dataclass(frozen=True, eq=False)
-class _FileScene(ArrayScene):
-    """A scene that says why it lacks intrinsics or a reference."""
-
-    no_camera: FrameError | None = None
-    no_reference: FrameError | None = None
-
-    def camera(self) -> Camera:
-        """Return the intrinsics; FrameError where they are not known."""
-        if self.no_camera is not None:
-            raise self.no_camera
-        return super().camera()
-
-    def reference(self, used_ns: int | None) -> Reference | None:
-        """Return the reference; FrameError where there is none."""
-        if self.no_reference is not None:
-            raise self.no_reference
-        return super().reference(used_ns)
-
-
 @dataclass
 class FileScenes:
     """Makes the scene of each image. `clouds` says that points will be asked for."""
@@ -62,28 +42,25 @@ class FileScenes:
 
     def __call__(self, name: str, picture: Picture) -> ArrayScene:
         """Return what is known around the image `name`."""
-        camera: Camera | None = None
-        given: Reference | None = self.ground
-        no_camera = no_reference = None
+        camera: Camera | FrameError
+        given: Reference | FrameError | None = self.ground
         if self.files is not None:
             try:
                 given = self._file(name, picture)
             except FrameError as error:
-                no_reference = error
-            self._kind = given.kind if given else self._kind or ReferenceKind.DEPTH_IMAGE
-        elif given is not None:
+                given = error
+                self._kind = self._kind or ReferenceKind.DEPTH_IMAGE
+        if given is not None and not isinstance(given, FrameError):
             self._kind = given.kind
         try:
             camera = self.intrinsics.camera(picture)
         except FrameError as error:
-            no_camera = error
+            camera = error
             if self._kind is ReferenceKind.DEPTH_IMAGE and not self.clouds:
                 # Its pixels are those of the image: nothing but the size counts.
                 height, width = picture.bgr.shape[:2]
-                camera, no_camera = Camera(width, height, width, width, 0.0, 0.0), None
-        return _FileScene(
-            camera, given, None, self._kind, no_camera=no_camera, no_reference=no_reference
-        )
+                camera = Camera(width, height, width, width, 0.0, 0.0)
+        return ArrayScene(camera, given, None, self._kind)
 
     def _file(self, name: str, picture: Picture) -> DepthImage | Points:
         assert self.files is not None

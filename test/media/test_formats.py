@@ -146,6 +146,8 @@ def test_levels_of_a_film_are_lossless(tmp_path: Path) -> None:
     folder = tmp_path / 'levels'
     assert cli.main(['run', str(film), str(folder), '--save', 'png16', *FAST]) == 0
     with av.open(str(out)) as file:
+        comment = {name.lower(): text for name, text in file.metadata.items()}['comment']
+        assert comment.startswith('relative inverse depth')
         for index, each in enumerate(file.decode(video=0)):
             path = folder / f'frame_{index:06d}_depth16.png'
             np.testing.assert_array_equal(

@@ -21,6 +21,7 @@ from depth_anything_ros import cli
 from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.types import Camera
 from depth_anything_ros.media.formats import encoded
+from depth_anything_ros.media.frame_lines import FrameLines
 from depth_anything_ros.media.intrinsics import Intrinsics
 from depth_anything_ros.media.pictures import Picture, read_picture
 from depth_anything_ros.media.references import ReferenceFiles
@@ -147,7 +148,7 @@ def test_pictures_without_a_reference_are_named_and_the_others_have_metres(
     assert f'left out: f0: no reference of this name in {references}' in said.err
     assert {path.name for path in out.iterdir()} == {'f1_depth_mm.png', 'f1_depth.png'}
     found = [json.loads(line) for line in lines.read_text().splitlines()]
-    assert [each['metric']['reason'] for each in found] == [
+    assert [each['metric_reason'] for each in found] == [
         'no_reference',
         '',
         'bad_size',
@@ -155,7 +156,8 @@ def test_pictures_without_a_reference_are_named_and_the_others_have_metres(
     ]
     assert found[0]['refused']['reason'] == 'no_reference' and found[0]['files'] == []
     assert found[1]['files'] == [str(out / 'f1_depth_mm.png'), str(out / 'f1_depth.png')]
-    assert found[1]['metric']['source'] == 'reference' and found[1]['metric']['scale'] > 0
+    assert found[1]['metric_source'] == 'reference' and found[1]['scale'] > 0
+    assert found[0]['scale'] is None and 'no reference of this name' in found[0]['metric_message']
     assert (found[1]['width'], found[1]['height']) == (160, 120)
     inverse = found[1]['inverse_depth']
     assert inverse['min'] < inverse['median'] < inverse['max']
@@ -185,6 +187,18 @@ def test_frames_of_a_film_have_references_by_number_and_hold_their_scale(
     assert known == [False] * 3 + [True] * 6 + [False] * 3
     assert (summary['written'], summary['held']) == (12, 0)
     assert summary['without_metres']['no_reference'][:3] == [f'frame_{n:06d}' for n in range(3)]
+
+
+def test_lines_of_frames_go_on_with_the_run(tmp_path: Path) -> None:
+    path = tmp_path / 'frames.jsonl'
+    path.write_text('{"name": "a"}\n{"name": "b"}\n{"na')
+    for kept, expected in ((1, 'ac'), (None, 'acc'), (0, 'c')):
+        lines = FrameLines(path)
+        lines.begin(kept)
+        lines.write({'name': 'c'})
+        lines.close()
+        found = [json.loads(line)['name'] for line in path.read_text().splitlines()]
+        assert ''.join(found) == expected
 
 
 def points_in(path: Path) -> tuple[list[str], np.ndarray]:

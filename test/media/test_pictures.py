@@ -203,6 +203,17 @@ def test_what_promises_too_many_pixels_is_not_decoded(
         read_picture(tmp_path / 'a.pcx')
 
 
+def test_a_jpeg_of_too_many_scans_is_not_decoded(tmp_path: Path) -> None:
+    path = tmp_path / 'a.jpg'
+    RGB.save(path, progressive=True)
+    jpeg = path.read_bytes()
+    last = jpeg.rindex(b'\xff\xda')
+    path.write_bytes(jpeg[:last] + jpeg[last:-2] * 200 + jpeg[-2:])
+    with pytest.raises(FrameError, match='more than 100 scans') as refused:
+        read_picture(path)
+    assert refused.value.reason == 'too_many_scans'
+
+
 def test_a_name_is_bytes(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b'\xff\xfe.png')
     content = io.BytesIO()
