@@ -56,8 +56,9 @@ def add_metres(run: argparse.ArgumentParser) -> None:
         help='of the images, in pixels',
     )
     seen.add_argument('--camera', metavar='FILE', type=Path, help='calibration, a YAML file')
-    names = 'rectified', 'reference.extrinsics', 'reference.max_depth_m', 'cloud.stride'
-    add_parameters(group, names, {'rectified': False, 'cloud.stride': 1})
+    of_reference = 'rectified', 'reference.extrinsics', 'reference.max_depth_m'
+    of_cloud = 'cloud.stride', 'cloud.edge_filter', 'cloud.max_relative_sigma'
+    add_parameters(group, (*of_reference, *of_cloud), {'rectified': False, 'cloud.stride': 1})
 
 
 def metric_options(options: argparse.Namespace) -> list[object]:

@@ -24,7 +24,7 @@ _LEAST = 64
 _MOST_OUTSIDE = 0.25
 _PERCENTS = 0.1, 99.9
 # Rows and columns sampled: a thousandth of them is more than a few hot pixels.
-_SAMPLED_SIDE = 256
+_SAMPLED_SIDE = 128
 
 
 class Levels:

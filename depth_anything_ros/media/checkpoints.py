@@ -65,8 +65,8 @@ class Checkpoints:
     def begin(self, run: Mapping[str, object]) -> tuple[list[dict[str, Any]], Arrays]:
         """Return the state after each part of the earlier `run`, and the arrays of the last.
 
-        There are none for a new one.
-        SettingError where the parts are of another run, naming what differs.
+        There are none for a new one. SettingError where the parts are of another run, naming what
+        differs.
         """
         try:
             self.folder.mkdir(exist_ok=True)
@@ -79,6 +79,13 @@ class Checkpoints:
             os.close(lock)
             raise SettingError(f'{self._shown} is in use: another run writes there') from error
         self._lock = lock
+        try:
+            return self._begun(run)
+        except BaseException:
+            self.end(finished=False)
+            raise
+
+    def _begun(self, run: Mapping[str, object]) -> tuple[list[dict[str, Any]], Arrays]:
         path = self.folder / 'run.json'
         if self.count:
             before, run = self._read(path), json.loads(json.dumps(run))
@@ -97,8 +104,12 @@ class Checkpoints:
         self._clear(self.count)
         if not self.count:
             return [], {}
-        with np.load(self._path(self.count - 1, '.npz')) as file:
-            return [self._read(path) for path in self.parts('.json')], dict(file)
+        states = [self._read(path) for path in self.parts('.json')]
+        try:
+            with np.load(self._path(self.count - 1, '.npz')) as file:
+                return states, dict(file)
+        except (OSError, ValueError) as error:
+            raise self._unreadable(self._path(self.count - 1, '.npz')) from error
 
     def next_part(self, suffix: str) -> Path:
         """Return the path of the part to come."""
@@ -113,6 +124,9 @@ class Checkpoints:
         content = io.BytesIO()
         np.savez(content, **dict(arrays))  # type: ignore[arg-type]
         try:
+            for film in self.folder.glob(f'part_{self.count:06d}.m*'):
+                with film.open('rb') as file:
+                    os.fsync(file.fileno())
             write_whole(self._path(self.count, '.npz'), content.getvalue(), durable=True)
             write_whole(self._path(self.count, '.json'), json.dumps(state).encode(), durable=True)
         except OSError as error:
@@ -137,7 +151,8 @@ class Checkpoints:
 
     def _clear(self, first: int) -> None:
         """Remove the files of the parts from `first` on."""
-        for path in self.folder.iterdir():
+        # The last first: what is left is the beginning, whatever happens meanwhile.
+        for path in sorted(self.folder.iterdir(), reverse=True):
             part = _PART.fullmatch(path.name)
             if part is not None and int(part[1]) >= first:
                 path.unlink()
@@ -149,13 +164,16 @@ class Checkpoints:
         try:
             found: dict[str, Any] = json.loads(path.read_text())
         except (OSError, ValueError) as error:
-            shown = self._shown / path.name
-            raise SettingError(f'{shown} cannot be read: delete that folder') from error
+            raise self._unreadable(path) from error
         return found
 
+    def _unreadable(self, path: Path) -> SettingError:
+        return SettingError(f'{self._shown / path.name} cannot be read: delete that folder')
+
     def _unwritable(self, error: OSError) -> SettingError:
-        text = f'{self._shown} cannot be written: {error.strerror}. Free some space'
-        return SettingError(f'{text}, and add --resume to go on' if self.count else text)
+        text = f'{self._shown} cannot be written: {error.strerror}. Free some space, or name '
+        more = 'another place; what was done is there: add --resume to go on'
+        return SettingError(text + (more if self.count else 'another place'))
 
 
 def identity(

@@ -162,6 +162,13 @@ def test_metres_of_a_metric_checkpoint_from_the_command_line(
     cv2.imwrite(str(image), BGR)
     monkeypatch.setattr('depth_anything_ros.cli.run.load', lambda parameters: metric_backend())
     words = ['run', str(image), str(tmp_path / 'out'), '--save', 'depth_mm', 'depth_m', '--json']
+    assert cli.main([*words, '--save', 'ply']) == 1
+    assert json.loads(capsys.readouterr().out)['refused'] == {'no_camera_info': ['in']}
+    # Neighbours of this network differ by more than surfaces do.
+    cloud = ['--save', 'ply', '--fov', '60', '--cloud-edge-filter', '0']
+    assert cli.main([*words, *cloud]) == 0
+    assert b'element vertex' in (tmp_path / 'out' / 'in_points.ply').read_bytes()
+    capsys.readouterr()
     assert cli.main(words) == 0
     assert json.loads(capsys.readouterr().out)['written'] == 1
     depth_m = np.load(tmp_path / 'out' / 'in_depth_m.npy')

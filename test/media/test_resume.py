@@ -188,6 +188,10 @@ def test_parts_are_neither_thrown_away_nor_mixed(
     assert run(film, out, '--resume', '--checkpoint', 'metric_indoor') == 2
     assert 'checkpoint was' in said_by(capsys)
     assert files() == before
+    (parts / 'part_000001.npz').rename(tmp_path / 'kept.npz')
+    assert run(film, out, '--resume') == 2
+    assert 'out.mp4.parts/part_000001.npz cannot be read: delete that folder' in said_by(capsys)
+    (tmp_path / 'kept.npz').rename(parts / 'part_000001.npz')
     # The same film, moved and touched.
     (tmp_path / 'elsewhere').mkdir()
     os.utime(film.rename(tmp_path / 'elsewhere' / 'film.mp4'))
@@ -290,3 +294,27 @@ def test_one_scale_for_the_whole_film(tmp_path: Path) -> None:
 def _scale(path: Path) -> tuple[str, str]:
     with Image.open(path) as image:
         return image.text['offset'], image.text['scale']  # type: ignore[attr-defined]
+
+
+def test_parts_of_a_live_source_play(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = tmp_path / 'out.mp4.parts'
+    parts.mkdir()
+    (parts / 'part_000000.json').write_text('{"frames": 5}')
+
+    class Camera:
+        def __init__(self, device: object) -> None:
+            pass
+
+        def isOpened(self) -> bool:  # noqa: N802
+            return True
+
+        def get(self, what: int) -> float:
+            return 10.0
+
+    monkeypatch.setattr(cv2, 'VideoCapture', Camera)
+    assert run('webcam', tmp_path / 'out.mp4') == 2
+    assert 'what is in it plays: move it, or delete that folder' in said_by(capsys)
+    assert run('webcam', tmp_path / 'out.mp4', '--resume') == 2
+    assert 'a live source cannot' in said_by(capsys)
