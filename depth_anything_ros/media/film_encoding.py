@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -55,8 +56,9 @@ class Encoder:
             stream = self._container.add_stream('ffv1', rate=rate)
             stream.width, stream.height, stream.pix_fmt = width, height, 'gray16le'
         else:
-            # Without B-frames the times of decoding are those of display, and durations exact.
-            how = {'preset': 'veryfast', 'crf': '18', 'bf': '0'}
+            # Without B-frames the times of decoding are those of display, and durations exact. In
+            # one thread a picture is encoded alike whatever else runs, and on every machine.
+            how = {'preset': 'veryfast', 'crf': '18', 'bf': '0', 'threads': '1'}
             stream = self._container.add_stream('libx264', rate=rate, options=how)
             stream.width, stream.height = width + width % 2, height + height % 2
             stream.pix_fmt = 'yuv420p'
@@ -69,7 +71,7 @@ class Encoder:
                 )
         stream.codec_context.time_base = self.tick
         stream.codec_context.sample_aspect_ratio = pixel_aspect
-        self._stream = stream
+        self._stream: Any = stream
 
     def write(self, picture: npt.NDArray[Any], ticks: int) -> None:
         """Append one picture, shown from `ticks` on."""
@@ -97,6 +99,9 @@ class Encoder:
         container, self._container = self._container, None
         if container is not None:
             container.close()
+            # Container and stream hold each other, and the encoder's buffers with them.
+            self._stream = container = None
+            gc.collect()
 
     def _mux(self, packets: list[Any]) -> None:
         for packet in packets:
