@@ -34,7 +34,7 @@ setup(
     distclass=EditableWithData,
     packages=find_packages(include=[NAME, f'{NAME}.*']),
     package_data={
-        NAME: [f'**/*.{kind}' for kind in ('safetensors', 'csv', 'md', 'jpg', 'png', 'typed')]
+        NAME: [f'**/*.{kind}' for kind in ('safetensors', 'yaml', 'md', 'jpg', 'png', 'typed')]
     },
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),

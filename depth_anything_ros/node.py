@@ -20,7 +20,6 @@ from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import TransitionCallbackReturn
 from std_srvs.srv import Trigger
 
-from depth_anything_ros.backends.base import NetworkOutput
 from depth_anything_ros.backends.loading import fetch_weights, load_backend
 from depth_anything_ros.core.errors import DepthAnythingError, WeightsError
 from depth_anything_ros.core.parameters import Parameters
@@ -100,7 +99,7 @@ class DepthNode(ManagedNode):
             raise
         info = backend.info
         self.get_logger().info(
-            f'{info.variant} {info.weights.checkpoint.value} through {info.name} on '
+            f'{info.weights.title} through {info.name} on '
             f'{info.device}, {info.precision}, input size {info.input_size}'
             + (f' ({info.why})' if info.why else '')
         )
@@ -116,7 +115,7 @@ class DepthNode(ManagedNode):
         backend = self._frames.network.backend
         self._frames.overload = self.parameters.overload
         try:
-            if backend.info.output is NetworkOutput.METRES:
+            if backend.info.output.metric:
                 # Clouds and scans may ask for a level frame without any reference.
                 self._need_transforms()
             for camera in self._cameras.values():

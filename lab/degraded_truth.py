@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 
 from depth_anything_ros.backends.base import BackendInfo, NetworkOutput
 from depth_anything_ros.core.errors import FrameError
+from depth_anything_ros.core.input_format import InputFormat
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
-from depth_anything_ros.model.variants import Checkpoint
-from depth_anything_ros.model.weights import WeightsFile
+from depth_anything_ros.model.card import Card
+from depth_anything_ros.model.weights_file import WeightsFile
 from lab.world.degradation import Degradation, degraded
 
 __all__ = ['DegradedTruthBackend']
@@ -35,9 +36,12 @@ class DegradedTruthBackend:
             bgr.tobytes(): degraded(depth_m, how, seed, frame)
             for frame, (bgr, depth_m) in enumerate(pictures)
         }
-        weights = WeightsFile(
-            None, '', 'degraded_truth', Checkpoint.RELATIVE, 'Apache-2.0', known=True
+        card = Card(
+            family='onnx',
+            output='relative_inverse_depth',
+            input=InputFormat(rule='fixed', width=1, height=1),
         )
+        weights = WeightsFile(None, '', card, known=True)
         self.info = BackendInfo(
             name='degraded_truth',
             variant='degraded_truth',

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import signal
 import subprocess
@@ -18,7 +16,7 @@ import numpy as np
 import rclpy
 import torch
 from diagnostic_msgs.msg import DiagnosticStatus
-from fake_hub import FakeHub
+from fake_hub import FakeHub, release, release_json
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rig import values_of
@@ -27,7 +25,7 @@ from sensor_msgs.msg import Image
 from depth_anything_ros.messages.images import fill_image
 from depth_anything_ros.model.network import random_network
 from depth_anything_ros.model.releases import Release
-from depth_anything_ros.model.variants import Checkpoint, get_variant
+from depth_anything_ros.model.variants import get_variant
 from depth_anything_ros.ros.qos import LATCHED, SENSOR
 
 NAMESPACE = '/downloading'
@@ -38,11 +36,9 @@ import json, sys
 from depth_anything_ros import cli, node
 from depth_anything_ros.model import releases
 from depth_anything_ros.model.releases import Release
-from depth_anything_ros.model.variants import Checkpoint
 
 main = {'node': node.main, 'cli': cli.main}[sys.argv.pop(1)]
 row = json.loads(sys.argv.pop(1))
-row['checkpoint'] = Checkpoint(row['checkpoint'])
 releases.RELEASES = [Release(**row)]
 sys.exit(main())
 """
@@ -57,16 +53,7 @@ def checkpoint_bytes(folder: Path) -> bytes:
 
 def released(content: bytes) -> Release:
     """The row of a manifest that releases `content` as vits."""
-    return Release(
-        'vits',
-        Checkpoint.RELATIVE,
-        'depth-anything/Test',
-        'depth_anything_v2_vits.pth',
-        hashlib.sha256(content).hexdigest(),
-        len(content),
-        'CC-BY-NC-4.0',
-        '0123456789abcdef0123456789abcdef01234567',
-    )
+    return release(content, 'CC-BY-NC-4.0', revision='0123456789abcdef0123456789abcdef01234567')
 
 
 class Watcher:
@@ -105,7 +92,7 @@ class Watcher:
     def _start(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
         with self.log.open('ab') as output:
             return subprocess.Popen(
-                [sys.executable, '-c', PROGRAM, program, json.dumps(vars(self._row)), *arguments],
+                [sys.executable, '-c', PROGRAM, program, release_json(self._row), *arguments],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=self._environment,

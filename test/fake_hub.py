@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
+from depth_anything_ros.model.card import Card
 from depth_anything_ros.model.releases import Release
+from depth_anything_ros.model.variants import Checkpoint
 
 LIMIT_S = 60
 """Bound on any one wait; all end far sooner."""
+
+
+def release(
+    content: bytes,
+    licence: str,
+    variant: str = 'vits',
+    checkpoint: str = 'relative',
+    **changes: str,
+) -> Release:
+    """A known file with this content, as it would be in released.yaml."""
+    named: dict[str, Any] = {
+        'file': f'depth_anything_v2_{variant}.pth',
+        'repo_id': 'depth-anything/Test',
+    }
+    card = Card.of_checkpoint(variant, Checkpoint(checkpoint))
+    sha256 = hashlib.sha256(content).hexdigest()
+    given = vars(card) | named | {'licence': licence, 'sha256': sha256} | changes
+    return Release(**given, size_bytes=len(content))
+
+
+def release_json(row: Release) -> str:
+    """What a child process makes it of again: Release(**json.loads(text))."""
+    return json.dumps({name: value for name, value in vars(row).items() if name != 'input'})
 
 
 @contextmanager
@@ -36,7 +64,7 @@ class FakeHub(ThreadingHTTPServer):
         super().__init__(('127.0.0.1', 0), Handler)
         self.commit = row.revision
         self.etag = '0123'
-        self.file_path = f'/{row.repo_id}/resolve/{row.revision}/{row.filename}'
+        self.file_path = f'/{row.repo_id}/resolve/{row.revision}/{row.file}'
         self.content = content
         self.status = 200
         self.is_hub = True

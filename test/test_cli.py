@@ -271,7 +271,7 @@ def test_weights_verify_checks_what_is_in_the_cache(
     monkeypatch.setattr(hub, 'cached', lambda row: file if row == release else None)
     file.write_bytes(b'not as released')
     assert cli.main(['weights', 'verify', *named]) == 1
-    for module in ('inventory', 'weights'):
+    for module in ('inventory', 'weights_file'):
         name = f'depth_anything_ros.model.{module}.sha256_of'
         monkeypatch.setattr(name, lambda path, use_record=True: release.sha256)
     assert cli.main(['weights', 'verify', *named]) == 0

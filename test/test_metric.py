@@ -24,6 +24,7 @@ from depth_anything_ros.messages.camera_info import camera_from_info
 from depth_anything_ros.messages.images import bgr_from_image
 from depth_anything_ros.messages.point_clouds import points_from_cloud
 from depth_anything_ros.messages.stamps import ns_from_stamp
+from depth_anything_ros.model.card import Card
 from depth_anything_ros.model.variants import Checkpoint
 from depth_anything_ros.ros.qos import LATCHED
 from lab.sample_topics import START_NS
@@ -562,7 +563,8 @@ class OffByAFifth:
 
     def __init__(self, what: Drive) -> None:
         wrapped = what.backend()
-        weights = replace(wrapped.info.weights, checkpoint=Checkpoint.METRIC_INDOOR)
+        card = Card.of_checkpoint('demo', Checkpoint.METRIC_INDOOR)
+        weights = replace(wrapped.info.weights, card=card)
         self.info = replace(wrapped.info, output=NetworkOutput.METRES, weights=weights)
         self._truth = {
             bgr_from_image(message).tobytes(): what.truth[ns_from_stamp(message.header.stamp)]

@@ -102,9 +102,8 @@ def test_weights_run_no_code(tmp_path: Path) -> None:
 
 def test_no_name_in_the_manifest_leads_out_of_the_cache() -> None:
     for row in RELEASES:
-        assert row.filename == Path(row.filename).name
-        owner, repo = row.repo_id.split('/')
-        for part in (owner, repo, row.filename, row.revision):
+        assert row.file == Path(row.file).name
+        for part in (*(row.repo_id or 'none/none').split('/'), row.file, row.revision):
             assert part.replace('-', '').replace('_', '').replace('.', '').isalnum()
             assert '..' not in part
 

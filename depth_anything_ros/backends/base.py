@@ -9,8 +9,8 @@ from typing import Protocol
 
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
-from depth_anything_ros.model.variants import Variant, get_variant
-from depth_anything_ros.model.weights import WeightsFile
+from depth_anything_ros.model.variants import Variant
+from depth_anything_ros.model.weights_file import WeightsFile
 
 __all__ = ['AUTO', 'INT8', 'BackendInfo', 'BackendSettings', 'DepthBackend', 'NetworkOutput']
 
@@ -29,6 +29,15 @@ class NetworkOutput(str, Enum):
     METRES = 'metres'
     """1 / z in 1/m, from a checkpoint that was trained on metric depth; 0 where unknown."""
 
+    METRES_BY_FOCAL = 'metres_by_focal'
+    """Like METRES for a camera whose focal length is one pixel of the image: 1 / z is the value
+    divided by the focal length in pixels."""
+
+    @property
+    def metric(self) -> bool:
+        """Whether it leads to metres without a reference."""
+        return self is not NetworkOutput.INVERSE_DEPTH
+
 
 @dataclass(frozen=True)
 class BackendInfo:
@@ -36,6 +45,7 @@ class BackendInfo:
 
     name: str
     variant: str
+    """That of the network, or the name of an ONNX file."""
     device: str
     precision: str
     input_size: int
@@ -59,15 +69,17 @@ class BackendSettings:
 
     @property
     def variant(self) -> Variant:
-        """Return the variant that the weights are for."""
-        return get_variant(self.weights.variant)
+        """Return the architecture that the weights are for; none for ONNX."""
+        return self.weights.card.architecture
 
     def info(self, name: str, device: str, precision: str) -> BackendInfo:
         """Return what backend `name` reports when it runs these settings so."""
-        metric = self.weights.checkpoint.max_depth_m is not None
-        output = NetworkOutput.METRES if metric else NetworkOutput.INVERSE_DEPTH
-        variant = self.weights.variant
-        return BackendInfo(name, variant, device, precision, self.input_size, output, self.weights)
+        card = self.weights.card
+        output = NetworkOutput.METRES if card.metric else NetworkOutput.INVERSE_DEPTH
+        if card.focal_constant:
+            output = NetworkOutput.METRES_BY_FOCAL
+        network = self.weights.name
+        return BackendInfo(name, network, device, precision, self.input_size, output, self.weights)
 
 
 class DepthBackend(Protocol):

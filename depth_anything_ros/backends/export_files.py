@@ -8,13 +8,19 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from depth_anything_ros.core.errors import BackendError
+from depth_anything_ros.core.errors import BackendError, SettingError
 from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.model.cache import Format, find_export, keep_export
 from depth_anything_ros.model.variants import Checkpoint
-from depth_anything_ros.model.weights import WeightsFile
+from depth_anything_ros.model.weights_file import WeightsFile
 
-__all__ = ['build_export', 'existing_export', 'export_command', 'quantize_export']
+__all__ = [
+    'build_export',
+    'existing_export',
+    'export_command',
+    'quantize_export',
+    'reload_fix',
+]
 
 _log = logging.getLogger(__name__)
 
@@ -24,6 +30,8 @@ def build_export(weights: WeightsFile, form: Format) -> Path:
 
     Raises BackendError where it cannot be exported, WeightsError as loading does.
     """
+    if weights.card.is_onnx and weights.path is not None:
+        return weights.path
     found = find_export(weights, form)
     if found is not None:
         return found
@@ -33,10 +41,10 @@ def build_export(weights: WeightsFile, form: Format) -> Path:
         if err.name != 'torch':
             raise
         raise BackendError(
-            f'exporting {weights.variant} to {form.value} needs torch, which is not installed:'
+            f'exporting {weights.title} to {form.value} needs torch, which is not installed:'
             ' pip install torch, or copy the cache of a machine that has it'
         ) from err
-    _log.info('exporting %s to %s, once for these weights', weights.variant, form.value)
+    _log.info('exporting %s to %s, once for these weights', weights.title, form.value)
     return keep_export(weights, form, partial(export, weights, form))
 
 
@@ -57,6 +65,10 @@ def quantize_export(
 
 def existing_export(weights: WeightsFile, form: Format, *, int8: bool = False) -> Path:
     """Return the network that was exported before; else BackendError names the command."""
+    if weights.card.is_onnx and weights.path is not None:
+        if int8:
+            raise SettingError(f'precision int8 is not for {weights.path}: quantise that file')
+        return weights.path
     found = find_export(weights, form, int8=int8)
     if found is not None:
         return found
@@ -67,9 +79,16 @@ def existing_export(weights: WeightsFile, form: Format, *, int8: bool = False) -
     )
     command = export_command(*weights.parameters, form, int8=int8)
     raise BackendError(
-        f'{weights.variant} {weights.checkpoint.value} was not {done} {form.value} yet: run'
+        f'{weights.title} was not {done} {form.value} yet: run'
         f' `{command}` and try again, or {otherwise}'
     )
+
+
+def reload_fix(weights: WeightsFile) -> str:
+    """Return what to do where a runtime cannot load the network of `weights`."""
+    if weights.card.is_onnx:
+        return 'export that network again, with another opset, or try the other ONNX backend'
+    return "delete that folder and export again, or set backend to 'torch'"
 
 
 def export_command(

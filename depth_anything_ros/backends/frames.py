@@ -1,4 +1,4 @@
-"""Whole frames through our network: a backend, whichever runtime executes the network."""
+"""Whole frames through a network: a backend, whichever runtime executes the network."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import Protocol
 
 import numpy as np
 
-from depth_anything_ros.backends.base import BackendSettings, NetworkOutput
+from depth_anything_ros.backends.base import BackendSettings
+from depth_anything_ros.backends.output_values import inverse_depth_of
 from depth_anything_ros.core.errors import BackendError, SettingError
-from depth_anything_ros.core.preprocess import check_bgr, network_input, network_size, upsample
+from depth_anything_ros.core.input_format import InputFormat
+from depth_anything_ros.core.preprocess import check_bgr, network_input, upsample
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
 
-__all__ = ['Frames', 'HostFrames', 'NetworkBackend', 'Run', 'inverse_of_metres']
+__all__ = ['Frames', 'HostFrames', 'NetworkBackend', 'Run']
 
 KEPT_INPUTS = 8
 """Input buffers kept, one per shape: a robot has a few cameras."""
@@ -39,8 +41,9 @@ class Frames(Protocol):
 class HostFrames:
     """See Frames: pre- and postprocessing on the CPU, in buffers that are reused."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, form: InputFormat | None = None) -> None:
         self._run = run
+        self._channels = (form or InputFormat()).channels
         self._inputs: dict[tuple[int, ...], FloatImage] = {}
 
     def run(
@@ -55,7 +58,7 @@ class HostFrames:
                 self._inputs[shape] = np.empty(shape, np.float32)
             batch = self._inputs[shape]
             for image, target in zip(images, batch, strict=True):
-                network_input(image, size, out=target)
+                network_input(image, size, target, self._channels)
         with times.stage('infer'):
             values = self._run(batch)
         with times.stage('postprocess'):
@@ -68,13 +71,14 @@ class HostFrames:
 
 
 class NetworkBackend:
-    """Our own network, run by `frames`; see DepthBackend for what it does."""
+    """A network, run by `frames`; see DepthBackend for what it does."""
 
     def __init__(
         self, settings: BackendSettings, name: str, device: str, precision: str, frames: Frames
     ) -> None:
         self.info = settings.info(name, device, precision)
-        self._pinned_size = settings.variant.input_size
+        self._card = settings.weights.card
+        self._pinned_size = self._card.pinned_size
         self.input_size = settings.input_size
         self._frames: Frames | None = frames
 
@@ -90,7 +94,7 @@ class NetworkBackend:
                 f'input_size {value} cannot be run by {self.info.variant}, which is made for'
                 f' {self._pinned_size}: choose another variant'
             )
-        network_size(1, 1, value)
+        self._card.input.size_for(1, 1, value)
         self._input_size = value
 
     def infer(self, bgr: BgrImage, times: StageTimes | None = None) -> FloatImage:
@@ -127,14 +131,8 @@ class NetworkBackend:
         if self._frames is None:
             raise BackendError(f'the {self.info.name} backend was closed: create another one')
         height, width = images[0].shape[:2]
-        maps = self._frames.run(images, network_size(height, width, self.input_size), times)
-        if self.info.output is NetworkOutput.METRES:
-            with times.stage('postprocess'):
-                maps = [inverse_of_metres(metres) for metres in maps]
-        return maps
-
-
-def inverse_of_metres(metres: FloatImage) -> FloatImage:
-    """Return 1/z per pixel in 1/m, 0 where `metres` is not finite and positive."""
-    known = np.isfinite(metres) & (metres > 0)
-    return np.divide(1.0, metres, out=np.zeros_like(metres), where=known)
+        size = self._card.input.size_for(height, width, self.input_size)
+        maps = self._frames.run(images, size, times)
+        shrunk = 0.5 * (size[0] / height + size[1] / width)
+        with times.stage('postprocess'):
+            return [inverse_depth_of(values, self._card, shrunk) for values in maps]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -18,7 +19,7 @@ from depth_anything_ros.backends.self_check import (
     cached_float32_output,
     first_accepted,
     photograph,
-    plain_torch,
+    plain_float32,
 )
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.model.hub import OnProgress
@@ -45,7 +46,9 @@ def fetch_weights(parameters: Parameters, on_progress: OnProgress | None = None)
     prepare(parameters.backend, parameters.device, weights, parameters.precision)
     chosen = choose_backend(parameters)
     if BACKENDS[chosen.name].self_checked:
-        cached_float32_output(chosen.settings)
+        # A package that is missing is told by the notices of what is loaded.
+        with suppress(ModuleNotFoundError):
+            cached_float32_output(chosen.settings, reference_runtime(chosen))
 
 
 def load_backend(parameters: Parameters) -> DepthBackend:
@@ -61,14 +64,15 @@ def load_backend(parameters: Parameters) -> DepthBackend:
         backend.infer(photograph())
         return backend
     backend, notices = first_accepted(
-        candidates(chosen), partial(cached_float32_output, chosen.settings)
+        candidates(chosen),
+        partial(cached_float32_output, chosen.settings, reference_runtime(chosen)),
     )
     backend.info = replace(backend.info, why=chosen.why, notices=notices)
     return backend
 
 
 def candidates(chosen: ChosenBackend) -> list[Candidate]:
-    """Return what may run, in the order of preference; the last is plain float32 of torch."""
+    """Return what may run, in the order of preference; the last is plain float32."""
     settings = chosen.settings
     # After int8 the same backend in half precision, then in float32.
     half = (AUTO,) if settings.precision == INT8 else ()
@@ -80,4 +84,13 @@ def candidates(chosen: ChosenBackend) -> list[Candidate]:
         )
         for precision in precisions
     ]
-    return [*found, Candidate('plain torch fp32', partial(plain_torch, settings))]
+    runtime = reference_runtime(chosen)
+    plain = partial(plain_float32, settings, runtime)
+    return [*found, Candidate(f'plain {runtime} fp32', plain)]
+
+
+def reference_runtime(chosen: ChosenBackend) -> str:
+    """Return the backend whose float32 is the reference: of an ONNX file the other runtime."""
+    if not chosen.settings.weights.card.is_onnx:
+        return 'torch'
+    return 'openvino' if chosen.name == 'onnxruntime' else 'onnxruntime'

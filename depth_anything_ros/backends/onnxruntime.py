@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import onnxruntime
 
 from depth_anything_ros.backends.base import AUTO, INT8, BackendSettings
-from depth_anything_ros.backends.export_files import existing_export
-from depth_anything_ros.backends.frames import HostFrames, NetworkBackend
+from depth_anything_ros.backends.export_files import existing_export, reload_fix
+from depth_anything_ros.backends.frames import HostFrames, NetworkBackend, Run
+from depth_anything_ros.backends.onnx_files import run_of_file
 from depth_anything_ros.core.errors import BackendError, SettingError
 from depth_anything_ros.core.types import FloatImage
 from depth_anything_ros.model.cache import Format
@@ -19,6 +21,10 @@ __all__ = ['choose_precision', 'choose_provider', 'create']
 _ENDING = 'ExecutionProvider'
 _ERRORS_ONLY = 3
 """Log level: it warns of every operator that one provider leaves to the next."""
+
+
+_DTYPES = {'tensor(float16)': np.float16, 'tensor(uint8)': np.uint8}
+"""Types of an input, other than float32."""
 
 
 def create(settings: BackendSettings) -> NetworkBackend:
@@ -39,8 +45,8 @@ def create(settings: BackendSettings) -> NetworkBackend:
     # ONNX Runtime's exceptions have no common base class.
     except Exception as err:
         raise BackendError(
-            f'ONNX Runtime cannot load {path} ({str(err).splitlines()[0]}): delete that folder and'
-            " export again, or set backend to 'torch'"
+            f'ONNX Runtime cannot load {path} ({str(err).splitlines()[0]}): '
+            + reload_fix(settings.weights)
         ) from err
     # A provider whose libraries are missing is left out without an error.
     if session.get_providers()[0] != provider:
@@ -49,12 +55,24 @@ def create(settings: BackendSettings) -> NetworkBackend:
             f' onnxruntime {onnxruntime.__version__} needs for it, or set device to cpu'
         )
 
-    def run(batch: FloatImage) -> FloatImage:
+    def run_export(batch: FloatImage) -> FloatImage:
         output: FloatImage = session.run(None, {'image': batch})[0]
         return output
 
+    run: Run = run_export
+    if settings.weights.card.is_onnx:
+        inputs = session.get_inputs()
+        dtype = _DTYPES.get(inputs[0].type, np.float32)
+        shapes = [each.shape for each in inputs]
+        run = run_of_file(
+            settings.weights,
+            shapes,
+            dtype,
+            lambda image: session.run(None, {inputs[0].name: image})[0],
+        )
     device = kind if index is None else f'{kind}:{index}'
-    return NetworkBackend(settings, 'onnxruntime', device, precision, HostFrames(run))
+    frames = HostFrames(run, settings.weights.card.input)
+    return NetworkBackend(settings, 'onnxruntime', device, precision, frames)
 
 
 def choose_provider(device: str, available: list[str]) -> tuple[str, int | None]:

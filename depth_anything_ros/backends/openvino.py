@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from depth_anything_ros.backends.base import AUTO, INT8, BackendSettings
-from depth_anything_ros.backends.export_files import existing_export
-from depth_anything_ros.backends.frames import HostFrames, NetworkBackend
+from depth_anything_ros.backends.export_files import existing_export, reload_fix
+from depth_anything_ros.backends.frames import HostFrames, NetworkBackend, Run
+from depth_anything_ros.backends.onnx_files import run_of_file
 from depth_anything_ros.core.errors import BackendError, SettingError
 from depth_anything_ros.core.processor import multiplies_bfloat16
 from depth_anything_ros.core.types import FloatImage
@@ -24,13 +27,24 @@ def create(settings: BackendSettings) -> NetworkBackend:
     network, device, precision = compiled(settings)
     request = network.create_infer_request()
 
-    def run(batch: FloatImage) -> FloatImage:
+    def run_export(batch: FloatImage) -> FloatImage:
         # Not copied on the way in: the request ends before the next image is written there.
         output: FloatImage = request.infer(batch, share_inputs=True)[0]
         return output
 
+    run: Run = run_export
+    if settings.weights.card.is_onnx:
+        shapes = [
+            [side.get_length() if side.is_static else '?' for side in each.partial_shape]
+            for each in network.inputs
+        ]
+        dtype = network.inputs[0].element_type.to_dtype()
+        run = run_of_file(
+            settings.weights, shapes, dtype, lambda image: np.array(request.infer(image)[0])
+        )
     name = device.lower().replace('.', ':')
-    return NetworkBackend(settings, 'openvino', name, precision, HostFrames(run))
+    frames = HostFrames(run, settings.weights.card.input)
+    return NetworkBackend(settings, 'openvino', name, precision, frames)
 
 
 def compiled(settings: BackendSettings, **options: Any) -> tuple[Any, str, str]:
@@ -61,8 +75,7 @@ def compiled(settings: BackendSettings, **options: Any) -> tuple[Any, str, str]:
     except RuntimeError as err:
         detail = (str(err).splitlines() or [''])[-1]
         raise BackendError(
-            f'OpenVINO cannot load {path} on {device} ({detail}): delete that folder and export'
-            " again, or set backend to 'torch'"
+            f'OpenVINO cannot load {path} on {device} ({detail}): ' + reload_fix(settings.weights)
         ) from err
 
 

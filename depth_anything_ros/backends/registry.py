@@ -17,8 +17,9 @@ from depth_anything_ros.core.errors import BackendError, SettingError
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.processor import default_threads
 from depth_anything_ros.model.cache import Format, find_export
-from depth_anything_ros.model.variants import Checkpoint, get_variant
-from depth_anything_ros.model.weights import WeightsFile, find
+from depth_anything_ros.model.variants import Checkpoint
+from depth_anything_ros.model.weights import find
+from depth_anything_ros.model.weights_file import WeightsFile
 
 __all__ = [
     'BACKENDS',
@@ -104,7 +105,6 @@ def choose_backend(parameters: Parameters) -> ChosenBackend:
         raise SettingError(
             f'threads {parameters.threads} is negative: give 0 to take the number of cores'
         )
-    variant = get_variant(parameters.variant)
     weights = find(parameters.variant, Checkpoint(parameters.checkpoint), parameters.weights)
     why = ''
     if name == AUTO:
@@ -113,7 +113,7 @@ def choose_backend(parameters: Parameters) -> ChosenBackend:
         weights,
         parameters.device,
         parameters.precision,
-        variant.input_size or parameters.input_size,
+        weights.card.pinned_size or parameters.input_size,
         parameters.threads or default_threads(),
     )
     return ChosenBackend(name, settings, why)
@@ -137,6 +137,8 @@ def load(chosen: ChosenBackend) -> DepthBackend:
 
 def fastest(device: str, weights: WeightsFile, precision: str = AUTO) -> tuple[str, str]:
     """Return the fastest backend that can run `weights` on `device` now, and why it is."""
+    if weights.card.is_onnx:
+        return _preferred_for_onnx(device)
     name, why = _preferred(device)
     form = BACKENDS[name].export_format
     # torch runs on everything except Intel's GPUs, and in everything except int8.
@@ -160,7 +162,7 @@ def prepare(name: str, device: str, weights: WeightsFile, precision: str = AUTO)
     the robot, which are not available here: BackendError names the command.
     """
     form = format_of(name, device)
-    if form is None:
+    if form is None or weights.card.is_onnx:
         return
     if precision == INT8:
         existing_export(weights, form, int8=True)
@@ -181,6 +183,14 @@ def _preferred(device: str) -> tuple[str, str]:
     if find_spec('openvino') is None:
         return 'torch', 'openvino, faster on a CPU, is not installed'
     return 'openvino', 'fastest installed on a CPU'
+
+
+def _preferred_for_onnx(device: str) -> tuple[str, str]:
+    if device in ('auto', 'cpu') or device.startswith('gpu'):
+        if find_spec('openvino') is not None:
+            return 'openvino', 'fastest installed for an ONNX file'
+        return 'onnxruntime', 'openvino, faster on a CPU, is not installed'
+    return 'onnxruntime', 'it runs ONNX files there'
 
 
 def _has_cuda() -> bool:

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from depth_anything_ros.backends.base import INT8, BackendSettings, DepthBackend
+from depth_anything_ros.backends.registry import BACKENDS
 from depth_anything_ros.core.depth_errors import correlation
 from depth_anything_ros.core.errors import DepthAnythingError, FrameError
 from depth_anything_ros.core.types import BgrImage, FloatImage
@@ -32,7 +33,7 @@ __all__ = [
     'first_accepted',
     'float32_output',
     'photograph',
-    'plain_torch',
+    'plain_float32',
 ]
 
 PHOTOGRAPH = Path(__file__).with_name('self_check.jpg')
@@ -66,36 +67,43 @@ def photograph() -> BgrImage:
     return np.asarray(cv2.imread(str(PHOTOGRAPH), cv2.IMREAD_COLOR), np.uint8)
 
 
-def plain_torch(settings: BackendSettings) -> DepthBackend:
-    """Return torch in float32 without optimisations: the reference, and the last candidate."""
+def plain_float32(settings: BackendSettings, runtime: str = 'torch') -> DepthBackend:
+    """Return plain float32: the reference, and the last candidate.
+
+    By torch that is without optimisations; an ONNX file takes another `runtime`, on the CPU.
+    """
+    if runtime != 'torch':
+        return BACKENDS[runtime].create(replace(settings, device='cpu', precision='fp32'))
     from depth_anything_ros.backends.torch import TorchBackend
 
     return TorchBackend(settings, plain=True)
 
 
-def float32_output(settings: BackendSettings) -> FloatImage:
+def float32_output(settings: BackendSettings, runtime: str = 'torch') -> FloatImage:
     """Return the output (480, 640) of plain float32 on the CPU for `photograph`.
 
     Takes a load and a frame. It depends on the weights and the input size only.
     """
-    backend = plain_torch(replace(settings, device='cpu'))
+    backend = plain_float32(replace(settings, device='cpu'), runtime)
     try:
         return backend.infer(photograph())
     finally:
         backend.close()
 
 
-def cached_float32_output(settings: BackendSettings) -> FloatImage:
+def cached_float32_output(settings: BackendSettings, runtime: str = 'torch') -> FloatImage:
     """Return `float32_output`, from the user's cache after the first time."""
     root = user_cache()
     if root is None:
-        return float32_output(settings)
-    whole = (content_of(settings.weights), settings.input_size, sha256_of(PHOTOGRAPH))
+        return float32_output(settings, runtime)
+    by = () if runtime == 'torch' else (runtime,)
+    whole = (content_of(settings.weights), settings.input_size, sha256_of(PHOTOGRAPH), *by)
     digest = hashlib.sha256(repr(whole).encode()).hexdigest()[:16]
-    path = root / 'references' / f'{settings.variant.name}-{settings.input_size}-{digest}.npy'
+    name = f'{settings.weights.name}-{settings.input_size}-{digest}.npy'
+    path = root / 'references' / name
     with suppress(OSError, ValueError, EOFError):
         return np.asarray(np.load(path, allow_pickle=False), np.float32)
-    found = float32_output(settings)
+    found = float32_output(settings, runtime)
     content = BytesIO()
     np.save(content, found)
     keep(path, content.getvalue())
@@ -152,7 +160,7 @@ def _load_checked(
 ) -> tuple[DepthBackend | None, str]:
     """Return the loaded backend if it agrees, else None, and what is wrong.
 
-    Without torch there is no reference: the backend is accepted, with a text that says so.
+    Without the package of the reference the backend is accepted, with a text that says so.
     """
     with ExitStack() as on_refusal:
         title = candidate.title
@@ -162,10 +170,10 @@ def _load_checked(
             title = f'{backend.info.name} {backend.info.precision}'
             problem = disagreement(backend, reference())
         except ModuleNotFoundError as error:
-            if error.name != 'torch':
+            if error.name not in BACKENDS:
                 raise
             on_refusal.pop_all()
-            return backend, f'{title} was not compared with float32, which takes torch'
+            return backend, f'{title} was not compared with float32, which takes {error.name}'
         except FrameError as error:
             return None, f'{title} cannot process the image ({error})'
         except DepthAnythingError:

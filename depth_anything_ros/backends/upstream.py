@@ -20,6 +20,7 @@ from depth_anything_ros.core.errors import BackendError, FrameError, SettingErro
 from depth_anything_ros.core.preprocess import check_bgr, network_size
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
+from depth_anything_ros.model.card import Family
 from depth_anything_ros.model.network.checkpoint import network_of
 from depth_anything_ros.model.variants import Variant
 
@@ -35,11 +36,11 @@ class UpstreamBackend:
     """
 
     def __init__(self, settings: BackendSettings) -> None:
-        checkpoint = settings.weights.checkpoint
-        if checkpoint.max_depth_m is not None:
+        weights = settings.weights
+        if weights.card.family != Family.DEPTH_ANYTHING_V2 or weights.card.metric:
             raise SettingError(
-                f"checkpoint {checkpoint.value} cannot run on backend 'upstream', whose"
-                " package holds the relative network only: choose backend 'torch'"
+                f"{weights.title} cannot run on backend 'upstream', whose package holds the"
+                " relative networks of Depth Anything V2 only: choose backend 'auto'"
             )
         if settings.precision not in ('auto', 'fp32'):
             raise SettingError(

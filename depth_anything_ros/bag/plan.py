@@ -14,6 +14,7 @@ from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.messages.outputs import OUTPUTS, Output
 from depth_anything_ros.model.variants import Checkpoint
+from depth_anything_ros.model.weights import card_of
 
 __all__ = [
     'GROUPS',
@@ -118,8 +119,8 @@ def make_plan(
         for image, prefix in zip(images, _prefixes(images), strict=True)
     )
     kinds = [used_topics(reader, x.topics, parameters.reference).kind for x in cameras]
-    metric_network = Checkpoint(parameters.checkpoint).max_depth_m is not None
-    outputs = _outputs(options.outputs, metric_network or any(kinds))
+    card = card_of(parameters.variant, Checkpoint(parameters.checkpoint), parameters.weights)
+    outputs = _outputs(options.outputs, card.metric or any(kinds))
     written = {camera.output(output) for camera in cameras for output in outputs}
     copied = _copied(reader, options.copy) - written
     return BagPlan(

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from depth_anything_ros.backends.base import DepthBackend, NetworkOutput
+from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.bag.reading import (
     COMPRESSED_IMAGE,
     IMAGE,
@@ -119,7 +119,7 @@ class BagReplay:
         self._stretched = False
         self._listeners: defaultdict[str, list[Callable[[Any], None]]] = defaultdict(list)
         # Else nothing asks for intrinsics, and a chunk without images need not be unpacked.
-        if used.kind is not None or backend.info.output is NetworkOutput.METRES:
+        if used.kind is not None or backend.info.output.metric:
             for topic, listener in (
                 (used.camera_info, partial(setattr, scene, 'camera_info')),
                 (used.reference, scene.add_reference),

@@ -15,7 +15,7 @@ from depth_anything_ros.core.errors import BackendError, SettingError
 if TYPE_CHECKING:
     from depth_anything_ros.core.types import BgrImage
     from depth_anything_ros.model.cache import Format
-    from depth_anything_ros.model.weights import WeightsFile
+    from depth_anything_ros.model.weights_file import WeightsFile
 
 __all__ = ['declare']
 
@@ -59,14 +59,15 @@ def _export(options: argparse.Namespace) -> int:
     from depth_anything_ros.core.preprocess import network_size
     from depth_anything_ros.model.export import export
     from depth_anything_ros.model.quantization import quantize
-    from depth_anything_ros.model.variants import get_variant
 
     form = _format(options)
     images = _calibration(options)
     weights = _located(options)
+    if weights.card.is_onnx:
+        raise SettingError(f'{weights.path} is an ONNX file: its backends run it as it is')
     for notice in weights.notices():
         print(f'warning: {notice}', file=sys.stderr)
-    input_size = get_variant(options.variant).input_size or options.input_size
+    input_size = weights.card.pinned_size or options.input_size
     if options.cache:
         print(
             quantize_export(weights, form, images, input_size)

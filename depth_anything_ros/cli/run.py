@@ -86,7 +86,6 @@ def declare(run: Parser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from depth_anything_ros.backends.base import NetworkOutput
     from depth_anything_ros.bag.signals import stop_signals
     from depth_anything_ros.estimator.stream import DepthStream
     from depth_anything_ros.media.checkpoints import identity
@@ -134,7 +133,7 @@ def _run(options: argparse.Namespace) -> int:
     )
     backend = load(parameters)
     metric = sorted(METRIC.intersection(formats))
-    if metric and not scenes.measured and backend.info.output is not NetworkOutput.METRES:
+    if metric and not scenes.measured and not backend.info.output.metric:
         raise SettingError(
             f'--save {metric[0]} is in metres, and this checkpoint gives relative depth: add '
             '--reference, --camera-height, or --checkpoint metric_indoor or metric_outdoor'

@@ -2,73 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.core.errors import FrameError, SettingError
+from depth_anything_ros.core.errors import FrameError
+from depth_anything_ros.core.input_format import IMAGENET, Channels
+from depth_anything_ros.core.network_size import MAX_INPUT_SIZE, network_size
 from depth_anything_ros.core.types import BgrImage, FloatImage
 
-__all__ = ['MAX_INPUT_SIZE', 'check_bgr', 'network_input', 'network_size', 'upsample']
-
-MULTIPLE_PX = 14
-"""The network cuts its input into patches of this side."""
-
-MAX_INPUT_SIZE = 2072
-"""Four times the size the networks were trained at; attention costs its fourth power."""
-
-MAX_ASPECT = 4
-"""Beyond this aspect ratio an image no longer gets all the pixels upstream's rule asks for."""
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
-_NORMALISED = tuple(
-    ((np.arange(256) / 255.0 - mean) / std).astype(np.float32)
-    for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)
-)
-"""For each of R, G, B: the normalised value of every byte."""
-
-
-def network_size(
-    height: int, width: int, input_size: int, max_pixels: int | None = None
-) -> tuple[int, int]:
-    """Return the (height, width) of the network's input for an image of `height` x `width`.
-
-    Upstream's rule: the shorter side reaches `input_size`, the aspect is kept, both sides are
-    multiples of 14 and at least `input_size`. A thin image explodes under it (100 x 4000
-    would become 518 x 20720), so past `max_pixels` (4 * input_size ** 2 by default) both
-    sides shrink together to that many pixels, down to 14.
-    """
-    if height < 1 or width < 1:
-        raise SettingError(f'an image of {width}x{height} pixels is empty: both sides must be > 0')
-    if not MULTIPLE_PX <= input_size <= MAX_INPUT_SIZE:
-        raise SettingError(
-            f'input_size {input_size} is out of range: give {MULTIPLE_PX} to {MAX_INPUT_SIZE} '
-            'pixels, 518 for full quality'
-        )
-    if max_pixels is None:
-        max_pixels = MAX_ASPECT * input_size**2
-    if max_pixels < MULTIPLE_PX**2:
-        raise SettingError(
-            f'max_pixels {max_pixels} holds no patch: give at least {MULTIPLE_PX**2}'
-        )
-    scale = max(input_size / height, input_size / width)
-    wanted = (
-        _multiple(scale * height, at_least=input_size),
-        _multiple(scale * width, at_least=input_size),
-    )
-    if wanted[0] * wanted[1] <= max_pixels:
-        return wanted
-    scale = math.sqrt(max_pixels / (height * width))
-    shorter = max(MULTIPLE_PX, _floor(scale * min(height, width)))
-    # When the shorter side stops at one patch, the longer one alone holds the cap.
-    longer = min(_floor(scale * max(height, width)), _floor(max_pixels / shorter))
-    longer = max(longer, MULTIPLE_PX)
-    return (shorter, longer) if height <= width else (longer, shorter)
+__all__ = [
+    'MAX_INPUT_SIZE',
+    'Channels',
+    'check_bgr',
+    'network_input',
+    'network_size',
+    'upsample',
+]
 
 
 def check_bgr(bgr: object) -> None:
@@ -82,9 +34,12 @@ def check_bgr(bgr: object) -> None:
 
 
 def network_input(
-    bgr: BgrImage, size: tuple[int, int], out: FloatImage | None = None
+    bgr: BgrImage,
+    size: tuple[int, int],
+    out: FloatImage | None = None,
+    channels: Channels = IMAGENET,
 ) -> FloatImage:
-    """Return the network's input, float32 (3, h, w): RGB, resized, ImageNet-normalised.
+    """Return the network's input, float32 (3, h, w): resized, by default RGB of ImageNet's values.
 
     `size` is (h, w) as from `network_size`. `out`, when given, is a C-contiguous float32
     array of that shape and is filled and returned. Resizing is cubic on float32 planes, as
@@ -97,8 +52,9 @@ def network_input(
         out = np.empty((3, height, width), np.float32)
     elif out.shape != (3, height, width) or out.dtype != np.float32 or not out.flags.c_contiguous:
         raise ValueError(f'out must be C-contiguous float32 (3, {height}, {width})')
-    for plane, lookup, target in zip(reversed(cv2.split(bgr)), _NORMALISED, out, strict=True):
-        normalised = cv2.LUT(plane, lookup)
+    planes = cv2.split(bgr)
+    for (index, lookup), target in zip(channels, out, strict=True):
+        normalised = cv2.LUT(planes[index], lookup)
         cv2.resize(normalised, (width, height), dst=target, interpolation=cv2.INTER_CUBIC)
     return out
 
@@ -149,15 +105,3 @@ def _row_taps(
     for table in (above, below, weight):
         table.flags.writeable = False  # every caller gets the same ones
     return above, below, weight
-
-
-def _multiple(value: float, at_least: int) -> int:
-    rounded = round(value / MULTIPLE_PX) * MULTIPLE_PX
-    if rounded < at_least:
-        rounded = math.ceil(value / MULTIPLE_PX) * MULTIPLE_PX
-    return rounded
-
-
-def _floor(value: float) -> int:
-    # A thousandth of a patch of slack: a product of roots lands just below whole numbers.
-    return math.floor(value / MULTIPLE_PX + 1e-3) * MULTIPLE_PX

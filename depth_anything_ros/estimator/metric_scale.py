@@ -41,18 +41,30 @@ class MetricScale:
         self.reset_requested = False
         """Set to True from any thread to forget everything before the next frame."""
         self._info = info
-        trained_m = info.weights.checkpoint.max_depth_m
-        self._least = 0.0 if trained_m is None else 1.0 / (_UNSATURATED * trained_m)
+        trained_m = info.weights.card.max_depth_m
+        self._least = 1.0 / (_UNSATURATED * trained_m) if trained_m else 0.0
+        self._no_focal: FrameError | None = None
         self._aligner = ScaleAligner()
         self._tracker: OdometryTracker | None = None
         self._tracked: tuple[Camera, OdometryParameters] | None = None
         self._used_ns: int | None = None
         self._reason, self._message = '', ''
 
-    def unsaturated(self, inverse_depth: FloatImage) -> FloatImage:
-        """Return 0, for unknown, where a metric checkpoint has reached its greatest depth."""
-        if self._info.output is not NetworkOutput.METRES:
+    def metric_input(self, inverse_depth: FloatImage, scene: Scene) -> FloatImage:
+        """Return what metres are made of: of a metric network 1/m, without a reference.
+
+        That is 0, for unknown, where such a network has reached its greatest depth.
+        """
+        if not self._info.output.metric:
             return inverse_depth
+        self._no_focal = None
+        if self._info.output is NetworkOutput.METRES_BY_FOCAL:
+            try:
+                camera = scene.camera()
+            except FrameError as error:
+                self._no_focal = error
+                return inverse_depth
+            inverse_depth = inverse_depth / np.float32(0.5 * (camera.fx + camera.fy))
         return np.where(inverse_depth > self._least, inverse_depth, np.float32(0.0))
 
     def update(
@@ -66,6 +78,9 @@ class MetricScale:
         """Return what the metres of the frame of `bgr` with `inverse_depth` (H, W) rest on."""
         if self._info.weights.random:
             return _without('random_weights')
+        if self._no_focal is not None:
+            self._forget()
+            return Scale(None, '', self._no_focal.reason, str(self._no_focal))
         kind = scene.kind
         if kind is None:
             self._forget()
@@ -139,7 +154,7 @@ class MetricScale:
 
     def _by_training(self, scale: Scale, stamp_ns: int, parameters: Parameters) -> Scale:
         """Fall back to the metres that a metric checkpoint was trained for, unless refuted."""
-        if self._info.output is not NetworkOutput.METRES or scale.reason == 'contradicts_network':
+        if not self._info.output.metric or scale.reason == 'contradicts_network':
             return scale
         alignment = Alignment(
             accepted=True,
@@ -164,7 +179,7 @@ class MetricScale:
             min_depth_m=reference.min_depth_m,
             max_depth_m=reference.max_depth_m,
             scale_sigma=parameters.odometry.scale_sigma if by_odometry else 0.0,
-            zero_is_infinite=self._info.output is NetworkOutput.METRES,
+            zero_is_infinite=self._info.output.metric,
             **asdict(parameters.alignment),
         )
 

@@ -11,7 +11,6 @@ from depth_anything_ros.core.parameters import OverloadParameters
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.estimator.input_size import InputSize, input_sizes
-from depth_anything_ros.model.variants import VARIANTS
 
 __all__ = ['SharedNetwork']
 
@@ -24,9 +23,8 @@ class SharedNetwork:
         self.backend = backend
         self._log = log
         full = backend.info.input_size
-        # A variant that is pinned to one size has no smaller one.
-        variant = VARIANTS.get(backend.info.variant)
-        free = variant is not None and variant.input_size is None
+        # A network that is pinned to one size has no smaller one.
+        free = backend.info.weights.card.pinned_size is None
         self._size = InputSize(input_sizes(full) if free else (full,))
         self._together = True
         self._infer_s = 0.0

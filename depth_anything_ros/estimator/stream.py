@@ -116,7 +116,7 @@ class DepthStream:
                 self._normalizer_of = parameters.relative
             bounds = self._normalizer.update(inverse_depth, stamp_ns)
         with times.stage('align'):
-            metric = self._scale.unsaturated(inverse_depth)
+            metric = self._scale.metric_input(inverse_depth, scene)
             scale = self._scale.update(metric, bgr, stamp_ns, scene, parameters)
         return Frame(
             inverse_depth,

@@ -23,8 +23,7 @@ from filelock import FileLock
 from depth_anything_ros.core.errors import BackendError
 from depth_anything_ros.model.checksum import sha256_of
 from depth_anything_ros.model.user_cache import user_cache
-from depth_anything_ros.model.variants import get_variant
-from depth_anything_ros.model.weights import WeightsFile
+from depth_anything_ros.model.weights_file import WeightsFile
 
 __all__ = ['Format', 'content_of', 'find_export', 'keep_export']
 
@@ -107,7 +106,7 @@ def keep_export(
         write(unkept)
     except OSError as err:
         raise BackendError(
-            f'the exported {weights.variant} cannot be written anywhere ({err}): free some space,'
+            f'the exported {weights.name} cannot be written anywhere ({err}): free some space,'
             ' or set TMPDIR to a folder that can be written'
         ) from err
     _unkept[name] = unkept
@@ -118,14 +117,17 @@ def content_of(weights: WeightsFile) -> tuple[object, ...]:
     """Return what determines the output of a network, as a tuple with a stable `repr`."""
     # Random weights are seeded, so they are equal for the same version of torch.
     content = weights.sha256 or f'random {_version("torch")}'
-    return get_variant(weights.variant), weights.checkpoint.value, content
+    card = weights.card
+    if card.is_onnx:
+        return card, content
+    return card.architecture, card.kind, content
 
 
 def _name(weights: WeightsFile, form: Format, int8: bool) -> str:
     whole = repr((EXPORT_VERSION, content_of(weights), form.value, _version(form.runtime)))
     digest = hashlib.sha256(whole.encode()).hexdigest()[:16]
     kind = f'{form.value}-int8' if int8 else form.value
-    return f'{weights.variant}-{weights.checkpoint.value}-{kind}-{digest}'
+    return f'{weights.name}-{weights.card.kind}-{kind}-{digest}'
 
 
 def _version(package: str) -> str:

@@ -25,7 +25,7 @@ from depth_anything_ros.model.network.vit import (
     VisionTransformer,
 )
 from depth_anything_ros.model.variants import PATCH_PX
-from depth_anything_ros.model.weights import WeightsFile
+from depth_anything_ros.model.weights_file import WeightsFile
 
 __all__ = ['export']
 
@@ -61,7 +61,7 @@ def export(
     except (ImportError, RuntimeError, TypeError, ValueError) as err:
         detail = (str(err).splitlines() or [type(err).__name__])[0]
         raise BackendError(
-            f'{weights.variant} cannot be exported to {form.value} ({detail}): install the'
+            f'{weights.title} cannot be exported to {form.value} ({detail}): install the'
             " versions that constraints.txt names, or choose backend 'torch'"
         ) from err
 

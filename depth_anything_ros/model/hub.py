@@ -57,7 +57,7 @@ def cached(row: Release) -> Path | None:
     # Other tools cache whatever 'main' is today; the sha256 decides whether it is the same file.
     for revision in dict.fromkeys((row.revision, 'main')):
         try:
-            path = try_to_load_from_cache(row.repo_id, row.filename, revision=revision)
+            path = try_to_load_from_cache(row.repo_id, row.file, revision=revision)
         except OSError as err:
             raise WeightsError(
                 f'cannot read the weights cache {constants.HF_HUB_CACHE}: {err.strerror};'
@@ -83,7 +83,7 @@ def download(row: Release, on_progress: OnProgress | None = None, *, force: bool
         return Path(
             hf_hub_download(
                 row.repo_id,
-                row.filename,
+                row.file,
                 revision=row.revision,
                 force_download=force,
                 tqdm_class=_progress_bar(on_progress, row.size_bytes),
@@ -91,9 +91,7 @@ def download(row: Release, on_progress: OnProgress | None = None, *, force: bool
         )
     # Each version of huggingface_hub has its own HTTP library, and so other exceptions.
     except Exception as err:
-        raise _explained(
-            err, row, f'downloading {row.filename} from {endpoint()} broke off'
-        ) from err
+        raise _explained(err, row, f'downloading {row.file} from {endpoint()} broke off') from err
 
 
 def _check_hub(row: Release) -> None:
@@ -105,7 +103,7 @@ def _check_hub(row: Release) -> None:
 
     chosen = 'HF_HUB_ETAG_TIMEOUT' in os.environ
     timeout_s = float(constants.HF_HUB_ETAG_TIMEOUT) if chosen else _HEADERS_TIMEOUT_S
-    url = hf_hub_url(row.repo_id, row.filename, revision=row.revision)
+    url = hf_hub_url(row.repo_id, row.file, revision=row.revision)
     try:
         found = get_hf_file_metadata(url, timeout=timeout_s)
     except Exception as err:
@@ -130,7 +128,7 @@ def _check_disk_space(row: Release) -> None:
         free = shutil.disk_usage(there).free
         if free < row.size_bytes:
             raise WeightsError(
-                f'{row.filename} has {row.size_bytes / 1e6:.0f} MB and the disk of the cache'
+                f'{row.file} has {row.size_bytes / 1e6:.0f} MB and the disk of the cache'
                 f' {cache} has {free / 1e6:.0f} MB left: make room, or set HF_HOME to a folder on'
                 ' another disk'
             )
@@ -142,7 +140,7 @@ def _explained(err: Exception, row: Release, failed: str) -> WeightsError:
 
     if isinstance(err, errors.OfflineModeIsEnabled):
         return WeightsError(
-            f'{row.filename} is not in the cache and HF_HUB_OFFLINE forbids to download it:'
+            f'{row.file} is not in the cache and HF_HUB_OFFLINE forbids to download it:'
             f' unset it and run `{row.fetch_command}`, or {_COPY}'
         )
     if isinstance(err, errors.HfHubHTTPError):
@@ -156,7 +154,7 @@ def _explained(err: Exception, row: Release, failed: str) -> WeightsError:
             ),
         ):
             return WeightsError(
-                f'{endpoint()} has no {row.repo_id}/{row.filename} at revision {row.revision}'
+                f'{endpoint()} has no {row.repo_id}/{row.file} at revision {row.revision}'
                 f' (HTTP {status}): fix HF_ENDPOINT if it names a mirror, or {_COPY}'
             )
         return WeightsError(f'{endpoint()} answered HTTP {status}; try again later, or {_COPY}')
@@ -167,7 +165,7 @@ def _explained(err: Exception, row: Release, failed: str) -> WeightsError:
             else 'fix that folder'
         )
         return WeightsError(
-            f'cannot write {row.filename} into the cache {constants.HF_HUB_CACHE}:'
+            f'cannot write {row.file} into the cache {constants.HF_HUB_CACHE}:'
             f' {err.strerror}; {fix}, or set HF_HOME to one that can be written'
         )
     detail = (str(err).splitlines() or [type(err).__name__])[0]

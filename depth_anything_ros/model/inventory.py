@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
 from pathlib import Path
 
 from depth_anything_ros.core.errors import WeightsError
+from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.model import hub, releases
+from depth_anything_ros.model.card import Card
 from depth_anything_ros.model.checksum import sha256_of
-from depth_anything_ros.model.releases import Release, release_of_sha256
+from depth_anything_ros.model.releases import Release, release_named, release_of_sha256
 from depth_anything_ros.model.variants import Checkpoint, get_variant
-from depth_anything_ros.model.weights import check_file, given_path
+from depth_anything_ros.model.weights_file import check_file, given_path
 
 __all__ = ['CheckedFile', 'FileState', 'ListedFile', 'list_rows', 'verify']
 
@@ -26,12 +28,23 @@ class FileState(str, Enum):
 
 
 @dataclass(frozen=True)
-class ListedFile(Release):
+class ListedFile:
     """One row of `weights list`. `path` is None while the file is not in the cache.
 
-    A variant that was announced and never released has `released` False and no file.
+    `checkpoint` is None where no parameter of that name means it. A variant that was announced
+    and never released has `released` False and no file.
     """
 
+    family: str
+    variant: str
+    checkpoint: Checkpoint | None
+    output: str
+    max_depth_m: float
+    file: str
+    size_bytes: int
+    licence: str
+    source: str
+    sha256: str
     released: bool = True
     path: Path | None = None
 
@@ -51,13 +64,22 @@ class CheckedFile:
 
 
 def list_rows() -> list[ListedFile]:
-    """Return a row for each released file and each variant that was only announced.
+    """Return a row for each known file and each variant that was only announced.
 
     Raises WeightsError when the cache cannot be read.
     """
-    return [ListedFile(**vars(row), path=hub.cached(row)) for row in releases.RELEASES] + [
-        ListedFile(name, Checkpoint.RELATIVE, '', '', '', 0, '', '', released=False)
+    announced = [
+        Release(**vars(Card.of_checkpoint(name, Checkpoint.RELATIVE)))
         for name in releases.ANNOUNCED
+    ]
+    names = [item.name for item in fields(ListedFile) if item.name not in ('released', 'path')]
+    return [
+        ListedFile(
+            **{name: getattr(row, name) for name in names},
+            released=row not in announced,
+            path=hub.cached(row) if row.repo_id else None,
+        )
+        for row in (*releases.RELEASES, *announced)
     ]
 
 
@@ -79,29 +101,30 @@ def verify(
     return [
         _checked_release(row, folder)
         for row in releases.RELEASES
+        if row.repo_id
         if variant in (None, row.variant) and checkpoint in (None, row.checkpoint)
     ]
 
 
 def _checked_release(row: Release, folder: Path | None) -> CheckedFile:
     """Return the row of a released file in `folder`, or in the cache."""
-    path = hub.cached(row) if folder is None else folder / row.filename
+    path = hub.cached(row) if folder is None else folder / row.file
     if path is not None and path.exists():
         return _checked(path, row.variant, row.checkpoint)
-    message = f'{row.filename} is not in {folder or "the cache"}: run `{row.fetch_command}`'
+    message = f'{row.file} is not in {folder or "the cache"}: run `{row.fetch_command}`'
     return CheckedFile(row.variant, row.checkpoint, None, FileState.MISSING, message)
 
 
 def _checked(path: Path, variant: str | None, checkpoint: Checkpoint | None) -> CheckedFile:
     try:
         # Hashed here without the record, which this refreshes: check_file then may use it.
-        row = release_of_sha256(sha256_of(path, use_record=False))
+        row = release_of_sha256(sha256_of(path, use_record=False)) or release_named(path)
     except OSError:
         row = None
     expected = variant or (row.variant if row else '')
     kind = checkpoint or (row.checkpoint if row else None)
     try:
-        file = check_file(path, expected, kind or Checkpoint.RELATIVE)
+        file = check_file(path, expected or Parameters().variant, kind or Checkpoint.RELATIVE)
     except WeightsError as err:
         return CheckedFile(expected, kind, path, FileState.BAD, str(err))
     if file.known:

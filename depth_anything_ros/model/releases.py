@@ -1,21 +1,25 @@
-"""The released checkpoints of Depth Anything V2: a file is a row of releases.csv.
-
-The sha256 is the pin: a file counts as released only when its bytes hash to it. The revision
-is the commit of the repository that served those bytes. Sizes and sha256 each agree in two or
-more independent public projects that pin these files, and so do the revisions, but for vitb
-metric_indoor and vitb metric_outdoor, whose revisions a single project states.
-"""
+"""The networks that are known: the cards in released.yaml."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
+import yaml
+
+from depth_anything_ros.model.card import Card, card_of_values
 from depth_anything_ros.model.variants import Checkpoint
 
-__all__ = ['ANNOUNCED', 'PACKAGED', 'RELEASES', 'Release', 'release_for', 'release_of_sha256']
+__all__ = [
+    'ANNOUNCED',
+    'PACKAGED',
+    'RELEASES',
+    'Release',
+    'release_for',
+    'release_named',
+    'release_of_sha256',
+]
 
 ANNOUNCED = ('vitg',)
 """Variants whose weights were announced and never released."""
@@ -23,57 +27,56 @@ ANNOUNCED = ('vitg',)
 PACKAGED = {'demo': Path(__file__).parent / 'demo' / 'demo.safetensors'}
 """Variants whose relative weights are files of this package."""
 
+_EVERYONES = ('model', 'pytorch_model')
+"""Names of files, without their ending, that say nothing of their content."""
 
-@dataclass(frozen=True)
-class Release:
-    """One released file. `filename` and `repo_id` are plain names, never user input."""
 
-    variant: str
-    checkpoint: Checkpoint
-    repo_id: str
-    filename: str
-    sha256: str
-    size_bytes: int
-    licence: str
+@dataclass(frozen=True, kw_only=True)
+class Release(Card):
+    """The card of one released file; `file` and `repo_id` are plain names, never user input.
+
+    `repo_id` is '' and `size_bytes` 0 where the file is not downloaded here.
+    """
+
+    repo_id: str = ''
     revision: str = 'main'
-
-    @property
-    def title(self) -> str:
-        """Return its name for messages, for instance 'vits relative'."""
-        return f'{self.variant} {self.checkpoint.value}'
-
-    @property
-    def non_commercial(self) -> bool:
-        """Return whether the licence, or that of its origin, forbids commercial use."""
-        return 'NC' in self.licence
+    size_bytes: int = 0
 
     @property
     def fetch_command(self) -> str:
         """Return the shell command that downloads this file into the cache."""
+        assert self.repo_id and self.checkpoint
         return (
             f'depth_anything weights fetch --variant {self.variant}'
             f' --checkpoint {self.checkpoint.value}'
         )
 
 
-def _read(table: Path) -> Iterator[Release]:
-    with table.open(newline='', encoding='utf-8') as file:
-        for row in csv.DictReader(file):
-            kind, size_bytes = Checkpoint(row.pop('checkpoint')), int(row.pop('size_bytes'))
-            yield Release(checkpoint=kind, size_bytes=size_bytes, **row)
+def _read(path: Path) -> Iterator[Release]:
+    own = {item.name for item in fields(Release)} - {item.name for item in fields(Card)}
+    for values in yaml.safe_load(path.read_bytes()):
+        hub = {name: values.pop(name) for name in own & values.keys()}
+        yield Release(**vars(card_of_values(values)), **hub)
 
 
-RELEASES = tuple(_read(Path(__file__).with_name('releases.csv')))
-"""Every released file."""
+RELEASES = tuple(_read(Path(__file__).with_name('released.yaml')))
+"""Every known file."""
 
 
 def release_for(variant: str, checkpoint: Checkpoint) -> Release | None:
-    """Return the released file of a variant and checkpoint; None where there is none."""
-    return next(
-        (row for row in RELEASES if (row.variant, row.checkpoint) == (variant, checkpoint)), None
-    )
+    """Return the file that the parameters of these names mean; None where there is none."""
+    wanted = variant, checkpoint
+    downloaded = (row for row in RELEASES if row.repo_id)
+    return next((row for row in downloaded if (row.variant, row.checkpoint) == wanted), None)
 
 
 def release_of_sha256(sha256: str) -> Release | None:
     """Return the released file whose bytes have this sha256 (lower-case hex), or None."""
-    return next((row for row in RELEASES if row.sha256 == sha256), None)
+    return next((row for row in RELEASES if sha256 and row.sha256 == sha256), None)
+
+
+def release_named(path: Path) -> Release | None:
+    """Return the released file of this name, whatever its ending; None where it says nothing."""
+    if path.stem in _EVERYONES:
+        return None
+    return next((row for row in RELEASES if Path(row.file).stem == path.stem), None)

@@ -94,8 +94,8 @@ def status_message(name: str, hardware_id: str, verdict: Verdict) -> DiagnosticS
 def model_verdict(now: Snapshot) -> Verdict:
     """Return what runs, and whether it is what was asked for."""
     values: dict[str, object] = {
-        'variant': now.parameters.variant,
-        'checkpoint': now.parameters.checkpoint,
+        'variant': now.backend.variant if now.backend else now.parameters.variant,
+        'checkpoint': now.backend.weights.card.kind if now.backend else now.parameters.checkpoint,
         'memory_mb': process_status().get('VmRSS', math.nan) / 1024,
     }
     if now.backend is None:
@@ -109,8 +109,7 @@ def model_verdict(now: Snapshot) -> Verdict:
         'input_size': now.backend.input_size,
     }
     troubles = [now.degraded, *now.backend.notices]
-    if not now.backend.weights.known:
-        troubles.append(now.backend.weights.notices()[0])
+    troubles.append(now.backend.weights.doubt)
     if any(troubles):
         return Verdict(WARN, '; '.join(filter(None, troubles)), values)
     return Verdict(OK, f'{now.backend.variant} on {now.backend.device}', values)

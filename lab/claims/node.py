@@ -18,7 +18,7 @@ from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import Jitter, Window
 from depth_anything_ros.messages.stamps import ns_from_stamp
-from depth_anything_ros.model.weights import RANDOM
+from depth_anything_ros.model.weights_file import RANDOM
 from depth_anything_ros.reports.text import aligned, plain_json
 from lab import command
 from lab.camera_views import views

@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from depth_anything_ros.core.errors import WeightsError
-from depth_anything_ros.core.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from depth_anything_ros.core.input_format import IMAGENET_MEAN, IMAGENET_STD
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.model.network import DepthAnythingV2
 from depth_anything_ros.model.network.checkpoint import load_network
-from depth_anything_ros.model.variants import Checkpoint, get_variant
+from depth_anything_ros.model.variants import get_variant
 
 __all__ = [
     'load_demo',
@@ -55,7 +55,7 @@ def load_demo(path: Path) -> DepthAnythingV2:
     """Load the network in float32; WeightsError says how to make the file."""
     if not path.is_file():
         raise WeightsError(f'{path} is not there: make it by `python -m lab.training.train`')
-    return load_network(get_variant('demo'), Checkpoint.RELATIVE, path)
+    return load_network(get_variant('demo'), None, path)
 
 
 def save_demo(weights: Mapping[str, Tensor], path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from depth_anything_ros.backends.base import AUTO, DepthBackend, NetworkOutput
-from depth_anything_ros.backends.frames import inverse_of_metres
+from depth_anything_ros.backends.output_values import inverse_of_metres
 from depth_anything_ros.backends.registry import BACKENDS, Implementation, choose_backend, load
 from depth_anything_ros.backends.torch import devices
 from depth_anything_ros.backends.torch.devices import choose_device, choose_precision

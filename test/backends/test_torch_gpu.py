@@ -18,9 +18,10 @@ from depth_anything_ros.core.errors import DeviceMemoryError
 from depth_anything_ros.core.preprocess import network_input
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage
+from depth_anything_ros.model.card import Card
 from depth_anything_ros.model.network import random_network
 from depth_anything_ros.model.variants import VARIANTS, Checkpoint, Variant
-from depth_anything_ros.model.weights import WeightsFile
+from depth_anything_ros.model.weights_file import WeightsFile
 
 TINY = Variant('tiny', 48, 4, 3, (0, 1, 2, 3), 16, (8, 12, 16, 24))
 CPU = torch.device('cpu')
@@ -195,7 +196,8 @@ def test_memory_that_ends_in_a_capture_is_no_reason_to_go_without(
 
 
 def _backend(device: str, precision: str, input_size: int = 56) -> TorchBackend:
-    weights = WeightsFile(None, '', 'tiny', Checkpoint.RELATIVE, '', known=False, random=True)
+    card = Card.of_checkpoint('tiny', Checkpoint.RELATIVE)
+    weights = WeightsFile(None, '', card, known=False, random=True)
     return TorchBackend(BackendSettings(weights, device, precision, input_size, 2))
 
 

@@ -20,6 +20,7 @@ from depth_anything_ros.messages.reference_messages import REFERENCE_TYPES
 from depth_anything_ros.messages.scene_messages import MessageScene, SceneMessages
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.messages.tf import put_transforms
+from depth_anything_ros.model.card import Card
 from depth_anything_ros.model.variants import Checkpoint
 from lab.degraded_truth import DegradedTruthBackend
 
@@ -148,7 +149,8 @@ def test_a_scan_without_returns_keeps_no_scale_alive(nothing: float) -> None:
 def test_an_untrained_network_never_gives_metres() -> None:
     run = Run(drive('room'), LIDAR)
     info = run.stream.backend.info
-    weights = replace(info.weights, random=True, checkpoint=Checkpoint.METRIC_INDOOR)
+    card = Card.of_checkpoint('vits', Checkpoint.METRIC_INDOOR)
+    weights = replace(info.weights, random=True, card=card)
     backend = run.stream.backend
     backend.info = replace(info, weights=weights, output=NetworkOutput.METRES)
     run.stream = DepthStream(backend, run.stream.parameters)

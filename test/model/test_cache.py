@@ -53,7 +53,7 @@ def test_what_is_kept_is_found_and_not_written_again(folder: Path) -> None:
 def test_another_network_runtime_or_format_is_another_entry(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    theirs = WeightsFile(Path('a.pth'), '0' * 64, 'demo', Checkpoint.RELATIVE, '', known=False)
+    theirs = WeightsFile(Path('a.pth'), '0' * 64, DEMO.card, known=False)
     several = [
         DEMO,
         theirs,

@@ -53,7 +53,7 @@ def _unreadable(path: Path) -> str:
 
 
 def _unloadable(path: Path, variant: Variant = TINY) -> str:
-    return _refusal(lambda: load_network(variant, RELATIVE, path), path)
+    return _refusal(lambda: load_network(variant, None, path), path)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_loaded_network_is_the_saved_one(
 ) -> None:
     saved = random_network(variant, checkpoint.max_depth_m)
     path = _saved(tmp_path / 'a.pth', saved.state_dict())
-    loaded = load_network(variant, checkpoint, path)
+    loaded = load_network(variant, checkpoint.max_depth_m, path)
     path.write_bytes(b'')  # the network keeps nothing of the file
     assert not loaded.training and loaded.max_depth_m == checkpoint.max_depth_m
     image = torch.rand(1, 3, 28, 42)
@@ -81,8 +81,28 @@ def test_a_loaded_network_is_the_saved_one(
         lambda state: {'state_dict': state},
         lambda state: {f'module.{name}': tensor for name, tensor in state.items()},
         lambda state: {'model': {f'module.{name}': tensor for name, tensor in state.items()}},
+        lambda state: {'model_state_dict': state, 'loss': torch.zeros(1)},
+        lambda state: {'epoch': 3, 'ema': {'shadow': {**state}}, 'model': state},
+        lambda state: {f'_orig_mod.{name}': tensor for name, tensor in state.items()},
+        lambda state: {
+            'state_dict': {
+                'criterion.weight': torch.zeros(3),
+                **{f'model._orig_mod.{name}': tensor for name, tensor in state.items()},
+            },
+            'hyper_parameters': {'lr': 1e-4},
+            'pytorch-lightning_version': '2.5.0',
+        },
     ],
-    ids=['model', 'state_dict', 'module', 'upstream_training'],
+    ids=[
+        'model',
+        'state_dict',
+        'module',
+        'upstream_training',
+        'training_loop',
+        'average_beside',
+        'compiled',
+        'lightning',
+    ],
 )
 def test_what_training_scripts_write_is_unwrapped(
     tmp_path: Path, state: dict[str, Tensor], wrapped: Callable[[Any], Any]
@@ -90,7 +110,13 @@ def test_what_training_scripts_write_is_unwrapped(
     read = read_state_dict(_saved(tmp_path / 'a.pth', wrapped(state)))
     assert read.keys() == state.keys()
     assert all(torch.equal(read[name], state[name]) for name in state)
-    load_network(TINY, RELATIVE, tmp_path / 'a.pth')
+    load_network(TINY, None, tmp_path / 'a.pth')
+
+
+def test_two_networks_in_one_file_are_named(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    both = {f'{who}.{name}': state[name] for who in ('student', 'teacher') for name in state}
+    message = _unreadable(_saved(tmp_path / 'a.pth', both))
+    assert "holds 2 networks (published names, behind 'student.'; " in message
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float32, torch.float64])
@@ -213,11 +239,11 @@ def test_a_size_that_no_variant_has(tmp_path: Path, state: dict[str, Tensor]) ->
 
 @pytest.mark.parametrize(
     ('name', 'said'),
-    [('backbone.embeddings.cls_token', 'transformers library (-hf)'), ('fc.weight', 'fc.weight')],
+    [('backbone.conv.weight', 'backbone.conv.weight'), ('fc.weight', 'fc.weight')],
 )
 def test_another_network_is_refused(tmp_path: Path, name: str, said: str) -> None:
     message = _unloadable(_saved(tmp_path / 'a.pth', {name: torch.zeros(1)}))
-    assert 'is not a Depth Anything V2 checkpoint' in message and said in message
+    assert 'is not a Depth Anything checkpoint' in message and said in message
 
 
 def test_parameters_that_do_not_fit_are_summed_up(

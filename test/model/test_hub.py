@@ -6,7 +6,6 @@ environment that a user would set.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import random
@@ -19,23 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_hub import LIMIT_S, FakeHub, serving
+from fake_hub import LIMIT_S, FakeHub, release, release_json, serving
 
 from depth_anything_ros.model.releases import Release
-from depth_anything_ros.model.variants import Checkpoint
 
 COMMIT = '0123456789abcdef0123456789abcdef01234567'
 CONTENT = random.Random(0).randbytes(21 << 20)  # three of huggingface_hub's 10 MiB chunks
-ROW = Release(
-    'vits',
-    Checkpoint.RELATIVE,
-    'depth-anything/Test',
-    'depth_anything_v2_vits.pth',
-    hashlib.sha256(CONTENT).hexdigest(),
-    len(CONTENT),
-    'Apache-2.0',
-    COMMIT,
-)
+ROW = release(CONTENT, 'Apache-2.0', revision=COMMIT)
 CHILD = """
 import json, sys, time
 from dataclasses import replace
@@ -45,7 +34,6 @@ from depth_anything_ros.model.releases import Release
 from depth_anything_ros.model.variants import Checkpoint
 
 row = Release(**json.loads(sys.argv[1]))
-row = replace(row, checkpoint=Checkpoint(row.checkpoint))
 releases.RELEASES = [row]
 results = []
 for verb in sys.argv[2:]:
@@ -86,7 +74,7 @@ class User:
         self, url: str, *verbs: str, row: Release = ROW, **env: str
     ) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, '-c', CHILD, json.dumps(vars(row)), *verbs],
+            [sys.executable, '-c', CHILD, release_json(row), *verbs],
             env={**self.env, 'HF_ENDPOINT': url, **env},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -162,7 +150,7 @@ def test_fetch_downloads_with_progress_then_works_offline(
     assert 'is not in the cache' in missing['error']
     path = Path(fetched['path'])
     assert fetched['known'] and path.is_relative_to(user.home / 'hf')
-    assert path.name == ROW.filename and path.read_bytes() == CONTENT
+    assert path.name == ROW.file and path.read_bytes() == CONTENT
     assert fetched['progress'] == [
         [100 * done / len(CONTENT), done, len(CONTENT)]
         for done in (10 << 20, 20 << 20, len(CONTENT))
@@ -186,7 +174,7 @@ def test_a_cut_connection_is_resumed(hub: FakeHub, user: User) -> None:
 def test_a_file_that_the_hub_lacks(hub: FakeHub, user: User) -> None:
     hub.status = 404
     message = user.fetch(hub.url)['error']
-    assert f'{hub.url} has no {ROW.repo_id}/{ROW.filename}' in message
+    assert f'{hub.url} has no {ROW.repo_id}/{ROW.file}' in message
     assert '(HTTP 404)' in message and 'HF_ENDPOINT' in message
 
 
@@ -250,7 +238,7 @@ def test_a_cache_that_cannot_be_written(hub: FakeHub, user: User) -> None:
 def test_a_disk_without_room_is_not_filled(hub: FakeHub, user: User) -> None:
     # No disk has a billion gigabytes.
     (result,) = results_of(user.start(hub.url, 'fetch', row=replace(ROW, size_bytes=10**18)))
-    assert f'{ROW.filename} has 1000000000000 MB and the disk of the cache' in result['error']
+    assert f'{ROW.file} has 1000000000000 MB and the disk of the cache' in result['error']
     assert 'make room' in result['error'] and 'set HF_HOME' in result['error']
     assert hub.count('GET') == 0
     assert _cached_files(user.home) == []
@@ -279,8 +267,8 @@ def test_a_silent_hub_is_an_error_before_retries(waiting: Waiting) -> None:
 def test_a_connection_that_is_always_cut_is_one_error(waiting: Waiting) -> None:
     (result,) = results_of(waiting.cut)
     message = result['error']
-    assert f'downloading {ROW.filename} from {waiting.cutting_url} broke off' in message
+    assert f'downloading {ROW.file} from {waiting.cutting_url} broke off' in message
     assert 'fix the network' in message and ROW.fetch_command in message
     # Nothing is left that could pass for the file.
     left = (waiting.cut_user.home / 'hf').rglob('*')
-    assert not [path for path in left if path.name == ROW.filename]
+    assert not [path for path in left if path.name == ROW.file]

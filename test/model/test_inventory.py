@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import pytest
+from fake_hub import release
 
 from depth_anything_ros.core.errors import SettingError, WeightsError
 from depth_anything_ros.model import hub, releases
 from depth_anything_ros.model.checksum import sha256_of
 from depth_anything_ros.model.inventory import FileState, list_rows, verify
 from depth_anything_ros.model.releases import RELEASES, Release
-from depth_anything_ros.model.variants import Checkpoint
 
 ROWS = tuple(
-    Release(
-        variant,
-        Checkpoint.RELATIVE,
-        'me/it',
-        f'{variant}.pth',
-        hashlib.sha256(variant.encode()).hexdigest(),
-        4,
-        'Apache-2.0',
-    )
-    for variant in ('vits', 'vitb')
+    release(name.encode(), 'Apache-2.0', name, file=f'{name}.pth') for name in ('vits', 'vitb')
 )
 
 
@@ -35,7 +25,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
 
     def cached(row: Release) -> Path | None:
-        path = folder / row.filename
+        path = folder / row.file
         return path if path.exists() else None
 
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'xdg'))
@@ -54,9 +44,12 @@ def test_the_list_has_every_file_and_what_was_announced(
     monkeypatch.setattr(releases, 'RELEASES', RELEASES)
     (folder / 'depth_anything_v2_vits.pth').touch()
     rows = list_rows()
-    assert [row.sha256 for row in rows[:9]] == [row.sha256 for row in RELEASES]
-    assert [row.path is not None for row in rows] == [True] + 9 * [False]
-    assert [(row.variant, row.released) for row in rows[8:]] == [('vitl', True), ('vitg', False)]
+    assert [row.sha256 for row in rows[:-1]] == [row.sha256 for row in RELEASES]
+    assert [row.path is not None for row in rows] == [True] + (len(rows) - 1) * [False]
+    assert [row.released for row in rows] == (len(rows) - 1) * [True] + [False]
+    assert rows[-1].variant == 'vitg'
+    for row in rows[:-1]:
+        assert row.source.startswith('https://') and row.licence and row.output
 
 
 def test_each_cached_file_is_checked(folder: Path) -> None:

@@ -6,19 +6,20 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from fake_hub import release
 
 from depth_anything_ros.core.errors import SettingError, WeightsError
-from depth_anything_ros.model import hub, releases, weights
+from depth_anything_ros.model import hub, releases, weights, weights_file
 from depth_anything_ros.model.releases import RELEASES, Release, release_for, release_of_sha256
 from depth_anything_ros.model.variants import VARIANTS, Checkpoint
+from depth_anything_ros.model.weights_file import WeightsFile
 
 RELATIVE, INDOOR = Checkpoint.RELATIVE, Checkpoint.METRIC_INDOOR
 
 
 def _row(variant: str, checkpoint: Checkpoint, content: bytes, licence: str) -> Release:
-    filename = f'depth_anything_v2_{checkpoint.value}_{variant}.pth'
-    sha256 = hashlib.sha256(content).hexdigest()
-    return Release(variant, checkpoint, 'me/it', filename, sha256, len(content), licence)
+    name = f'depth_anything_v2_{checkpoint.value}_{variant}.pth'
+    return release(content, licence, variant, checkpoint.value, file=name)
 
 
 BYTES = {('vits', RELATIVE): b'small', ('vitb', RELATIVE): b'base', ('vits', INDOOR): b'indoor'}
@@ -43,7 +44,7 @@ def real_manifest(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the path at which the hub's cache is made to hold the file, once it is written."""
-    path = tmp_path / 'hub' / VITS.filename
+    path = tmp_path / 'hub' / VITS.file
     path.parent.mkdir()
     monkeypatch.setattr(hub, 'cached', lambda row: path if path.exists() else None)
     return path
@@ -55,11 +56,12 @@ def _find(text: str, variant: str = 'vits', checkpoint: Checkpoint = RELATIVE) -
 
 @pytest.mark.usefixtures('real_manifest')
 def test_the_manifest_names_each_released_file_once() -> None:
-    assert len({row.sha256 for row in RELEASES}) == len({row.filename for row in RELEASES}) == 9
-    for row in RELEASES:
+    downloaded = [row for row in RELEASES if row.repo_id]
+    assert len({row.sha256 for row in downloaded}) == len({row.file for row in downloaded}) == 9
+    for row in downloaded:
         assert row.variant in VARIANTS
         assert (len(row.sha256), len(row.revision)) == (64, 40)
-        assert row.filename == Path(row.filename).name
+        assert row.file == Path(row.file).name
         assert row.non_commercial == (row.variant != 'vits')
         # A float32 for each parameter, and under 200 kB of names and records of the zip.
         parameters = {'vits': 24_785_089, 'vitb': 97_470_785, 'vitl': 335_315_649}[row.variant]
@@ -78,10 +80,10 @@ def test_random_only_when_asked_for() -> None:
 
 @pytest.mark.parametrize('as_folder', [False, True])
 def test_a_released_file_is_known_wherever_it_lies(tmp_path: Path, as_folder: bool) -> None:
-    path = tmp_path / VITS.filename
+    path = tmp_path / VITS.file
     path.write_bytes(b'small')
     file = weights.find('vits', RELATIVE, str(tmp_path if as_folder else path))
-    assert file == weights.WeightsFile(path, VITS.sha256, 'vits', RELATIVE, 'Apache-2.0', True)
+    assert file == WeightsFile(path, VITS.sha256, VITS, known=True)
     assert file.notices() == ()
     assert file.parameters == ('vits', RELATIVE, '')
 
@@ -103,11 +105,11 @@ def test_the_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_file_of_ones_own_is_accepted_and_said(tmp_path: Path) -> None:
     (tmp_path / 'own.pth').write_bytes(b'trained here')
-    file = weights.find('vitg', INDOOR, str(tmp_path / 'own.pth'))
-    assert not file.known and not file.random and file.licence == 'unknown'
+    file = weights.find('vitg', RELATIVE, str(tmp_path / 'own.pth'))
+    assert not file.known and not file.random and not file.card.licence
     assert file.sha256 == hashlib.sha256(b'trained here').hexdigest()
     assert 'unknown checkpoint' in file.notices()[0]
-    assert file.parameters == ('vitg', INDOOR, str(tmp_path / 'own.pth'))
+    assert file.parameters == ('vitg', RELATIVE, str(tmp_path / 'own.pth'))
 
 
 def _refused(tmp_path: Path, text: str, **wanted: object) -> str:
@@ -138,8 +140,8 @@ def test_a_relative_file_is_refused_for_metric(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize('row', ROWS, ids=lambda row: row.title)
 def test_a_released_name_with_other_bytes_is_damaged(tmp_path: Path, row: Release) -> None:
-    (tmp_path / row.filename).write_bytes(b'cut')
-    message = _refused(tmp_path, str(tmp_path / row.filename))
+    (tmp_path / row.file).write_bytes(b'cut')
+    message = _refused(tmp_path, str(tmp_path / row.file))
     assert f'3 of {row.size_bytes} bytes' in message and 'delete it' in message
     assert f'`{row.fetch_command}`' in message and 'rename it' in message
 
@@ -155,7 +157,7 @@ def test_paths_that_cannot_be_used(tmp_path: Path) -> None:
         'x' * 300: 'File name too long',
         '~nosuchuser/x.pth': 'home directory',
         str(tmp_path / 'empty.pth'): 'is empty',
-        str(tmp_path): f'holds no {VITS.filename}',
+        str(tmp_path): f'holds no {VITS.file}',
         '/dev/null': 'is not a file',
     }.items():
         assert said in _refused(tmp_path, text), text
@@ -167,7 +169,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def denied(path: Path) -> str:
         raise PermissionError(13, 'Permission denied', str(path))
 
-    monkeypatch.setattr(weights, 'sha256_of', denied)
+    monkeypatch.setattr(weights_file, 'sha256_of', denied)
     (tmp_path / 'x.pth').write_bytes(b'small')
     message = _refused(tmp_path, str(tmp_path / 'x.pth'))
     assert 'cannot read' in message and 'Permission denied; give this user' in message

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from depth_anything_ros.backends.torch.devices import is_out_of_memory
-from depth_anything_ros.core.preprocess import IMAGENET_MEAN, IMAGENET_STD
+from depth_anything_ros.core.input_format import IMAGENET_MEAN, IMAGENET_STD
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.model.network import DepthAnythingV2

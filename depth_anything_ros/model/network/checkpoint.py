@@ -10,15 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from depth_anything_ros.core.errors import WeightsError
+from depth_anything_ros.core.errors import BackendError, WeightsError
 from depth_anything_ros.model.network import DepthAnythingV2, random_network
-from depth_anything_ros.model.variants import VARIANTS, Checkpoint, Variant, get_variant
-from depth_anything_ros.model.weights import WeightsFile
+from depth_anything_ros.model.network.layouts import found_layouts, published_names
+from depth_anything_ros.model.variants import VARIANTS, Variant
+from depth_anything_ros.model.weights_file import WeightsFile
 
 __all__ = ['load_network', 'network_of', 'read_state_dict']
-
-_WRAPPERS = ('model', 'state_dict')
-"""Keys under which training scripts (upstream's too) put the weights."""
 
 _SAVE = 'torch.save(model.state_dict(), path)'
 
@@ -30,17 +28,23 @@ def network_of(weights: WeightsFile) -> DepthAnythingV2:
 
     Raises as `load_network`.
     """
-    variant = get_variant(weights.variant)
+    card = weights.card
+    if card.is_onnx:
+        raise BackendError(
+            f"torch does not run {weights.path}, an ONNX file: set backend to 'openvino' or"
+            " 'onnxruntime', or leave it 'auto'"
+        )
+    variant, max_depth_m = card.architecture, card.max_depth_m or None
     if weights.path is None:
-        return random_network(variant, weights.checkpoint.max_depth_m)
-    return load_network(variant, weights.checkpoint, weights.path)
+        return random_network(variant, max_depth_m)
+    return load_network(variant, max_depth_m, weights.path)
 
 
-def load_network(variant: Variant, checkpoint: Checkpoint, path: Path) -> DepthAnythingV2:
+def load_network(variant: Variant, max_depth_m: float | None, path: Path) -> DepthAnythingV2:
     """Build the network of `variant` with the weights of `path`, float32, on the CPU, in eval.
 
-    Relative and metric networks have the same parameters: nothing here can tell a relative file
-    from a metric one, only its sha256 can (model/weights.py). Raises WeightsError for a
+    Relative and metric networks have the same parameters, and so have V1 and V2: nothing here can
+    tell them apart, only a sha256 or a card can (model/weights_file.py). Raises WeightsError for a
     checkpoint of another variant or with missing, further or misshapen parameters, and as
     `read_state_dict` does.
     """
@@ -48,7 +52,7 @@ def load_network(variant: Variant, checkpoint: Checkpoint, path: Path) -> DepthA
     _check_variant(state, variant, path)
     # On the meta device nothing is initialised only to be overwritten: seconds for vitl.
     with torch.device('meta'):
-        network = DepthAnythingV2(variant, checkpoint.max_depth_m)
+        network = DepthAnythingV2(variant, max_depth_m)
     _check_fit(state, network.state_dict(), variant, path)
     network.load_state_dict(state, strict=True, assign=True)
     return network.eval()
@@ -57,8 +61,8 @@ def load_network(variant: Variant, checkpoint: Checkpoint, path: Path) -> DepthA
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """Read named tensors from a .safetensors file or from what torch.save wrote.
 
-    Floating-point tensors come as float32. A dict under 'model' or 'state_dict' is unwrapped and
-    the 'module.' of DistributedDataParallel removed. Raises WeightsError for what cannot be
+    Floating-point tensors come as float32, under the published names, whatever training code put
+    around them (model/network/layouts.py). Raises WeightsError for what cannot be
     read, for anything that would run code, and for values that are not finite.
     """
     try:
@@ -72,7 +76,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     # A damaged file raises whatever its first wrong byte leads to: KeyError, OSError, ...
     except Exception as err:
         raise WeightsError(f'{path} {_refusal(str(err))}') from err
-    return {name: _checked(name, tensor, path) for name, tensor in _named_tensors(content, path)}
+    named = _named_tensors(content, path)
+    return {name: _checked(name, tensor, path) for name, tensor in named.items()}
 
 
 def _read_torch(path: Path) -> Any:
@@ -101,23 +106,37 @@ def _refusal(error: str) -> str:
     )
 
 
-def _named_tensors(content: Any, path: Path) -> list[tuple[str, Tensor]]:
-    for key in _WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not content:
+def _named_tensors(content: Any, path: Path) -> dict[str, Tensor]:
+    """Return the parameters of the network in a file, or all tensors where it knows none."""
+    layouts = found_layouts(content) if isinstance(content, dict) else []
+    if len(layouts) > 1:
+        several = '; '.join(layout.title for layout in layouts)
+        raise WeightsError(
+            f'{path} holds {len(layouts)} networks ({several}): save one of them, with {_SAVE}'
+        )
+    if layouts:
+        layout = layouts[0]
+        prefix = layout.prefix
+        found = {
+            str(name).removeprefix(prefix): value
+            for name, value in layout.state.items()
+            if str(name).startswith(prefix)
+        }
+    else:
+        found = content
+    if not isinstance(content, dict) or not found:
         raise WeightsError(
             f'{path} holds {type(content).__name__} where named tensors should be: save it with'
             f' {_SAVE}'
         )
-    for name, value in content.items():
+    for name, value in found.items():
         if not isinstance(value, Tensor):
             raise WeightsError(
                 f'{path} holds {type(value).__name__} under {name!r} where a tensor should be:'
                 f' save it with {_SAVE}'
             )
-    prefix = 'module.' if all(str(name).startswith('module.') for name in content) else ''
-    return [(str(name).removeprefix(prefix), tensor) for name, tensor in content.items()]
+    is_transformers = bool(layouts) and layouts[0].is_transformers
+    return published_names(found) if is_transformers else found
 
 
 def _checked(name: str, tensor: Tensor, path: Path) -> Tensor:
@@ -136,14 +155,9 @@ def _checked(name: str, tensor: Tensor, path: Path) -> Tensor:
 def _check_variant(state: dict[str, Tensor], variant: Variant, path: Path) -> None:
     cls_token = state.get('pretrained.cls_token')
     if cls_token is None:
-        layout = (
-            'has the layout of the transformers library (-hf)'
-            if any(name.startswith('backbone.') for name in state)
-            else f'has no pretrained.cls_token but {_shown(sorted(state))}'
-        )
         raise WeightsError(
-            f'{path} is not a Depth Anything V2 checkpoint: it {layout}; use a file such as'
-            f' depth_anything_v2_{variant.name}.pth'
+            f'{path} is not a Depth Anything checkpoint: it has no pretrained.cls_token but'
+            f' {_shown(sorted(state))}; use a file such as depth_anything_v2_{variant.name}.pth'
         )
     blocks = {name.split('.')[2] for name in state if name.startswith('pretrained.blocks.')}
     found = (cls_token.shape[-1], len(blocks))
@@ -153,7 +167,7 @@ def _check_variant(state: dict[str, Tensor], variant: Variant, path: Path) -> No
         if found == (other.embed_dim, other.depth):
             raise WeightsError(
                 f'{path} is a {other.name} checkpoint, variant is {variant.name}: set'
-                f' variant:={other.name}, or give a {variant.name} file'
+                f' variant:={other.name}, or that in its card, or give a {variant.name} file'
             )
     raise WeightsError(
         f'{path} has {found[1]} blocks of width {found[0]}, {variant.name} has {variant.depth} of'
@@ -178,7 +192,7 @@ def _check_fit(
             f'{len(names)} {what} ({_shown(names)})' for what, names in misfits.items() if names
         )
         raise WeightsError(
-            f'{path} does not fit {variant.name}: {summary}; use a checkpoint of Depth Anything V2'
+            f'{path} does not fit {variant.name}: {summary}; use a checkpoint of Depth Anything'
             f' {variant.name}'
         )
 

@@ -11,7 +11,8 @@ from depth_anything_ros.backends.registry import BACKENDS
 from depth_anything_ros.core.errors import SettingError, WeightsError
 from depth_anything_ros.core.parameters import Parameters, parameters_from_flat
 from depth_anything_ros.model.variants import Checkpoint, get_variant
-from depth_anything_ros.model.weights import RANDOM, find, given_path
+from depth_anything_ros.model.weights import find
+from depth_anything_ros.model.weights_file import RANDOM, given_path
 
 __all__ = ['Configuration', 'Engine', 'grid', 'weights_here', 'with_weights']
 

@@ -18,7 +18,7 @@ from depth_anything_ros.backends.base import INT8
 from depth_anything_ros.backends.self_check import photograph
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.types import BgrImage, FloatImage
-from depth_anything_ros.model.weights import RANDOM
+from depth_anything_ros.model.weights_file import RANDOM
 from depth_anything_ros.studies.bench.configuration import Configuration, Engine
 from depth_anything_ros.studies.bench.network_process import NetworkProcess, cache_in
 from depth_anything_ros.studies.bench.network_worker import NetworkWorker

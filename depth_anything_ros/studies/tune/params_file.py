@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from depth_anything_ros.core.errors import SettingError
-from depth_anything_ros.model.weights import RANDOM
+from depth_anything_ros.model.weights_file import RANDOM
 from depth_anything_ros.studies.bench.bench_report import Conditions
 from depth_anything_ros.studies.bench.row import Row
 
