@@ -1,6 +1,6 @@
-"""Writes config/depth.yaml and docs/parameters.md from the parameter list.
+"""Writes config/depth.yaml, docs/parameters.md and the fields of docs/networks.md from the code.
 
-`python -m lab.parameter_files` rewrites both; a test fails when they are stale.
+`python -m lab.parameter_files` rewrites all; a test fails when they are stale.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ import textwrap
 from pathlib import Path
 
 from depth_anything_ros.core.parameters import Entry, Value, entries
+from depth_anything_ros.core.parameters.entries import entries_of
+from depth_anything_ros.model.card import REQUIRED, Card
 
-__all__ = ['markdown_text', 'write_all', 'yaml_text']
+__all__ = ['markdown_text', 'networks_text', 'write_all', 'yaml_text']
 
 _SOURCE = 'written by: python -m lab.parameter_files'
 
@@ -62,10 +64,24 @@ def markdown_text() -> str:
     return '\n'.join(lines) + '\n'
 
 
+def networks_text(page: str) -> str:
+    """Return docs/networks.md with the fields of a card as they are now."""
+    rows = ['| field | type | default | allowed | meaning |', '|---|---|---|---|---|']
+    for entry in entries_of(Card):
+        default = 'required' if entry.name in REQUIRED else f'`{_yaml(entry.default)}`'
+        allowed, text = (each.replace('|', r'\|') for each in (entry.allowed, entry.description))
+        rows.append(f'| `{entry.name}` | {entry.type_name} | {default} | {allowed} | {text} |')
+    before, start, rest = page.partition(f'<!-- fields: {_SOURCE} -->\n')
+    end = rest.partition('<!-- end of fields -->')
+    return ''.join((before, start, '\n'.join(rows), '\n', *end[1:]))
+
+
 def write_all(checkout: Path) -> None:
-    """Write both files into a checkout."""
+    """Write all of them into a checkout."""
     (checkout / 'config' / 'depth.yaml').write_text(yaml_text())
     (checkout / 'docs' / 'parameters.md').write_text(markdown_text())
+    networks = checkout / 'docs' / 'networks.md'
+    networks.write_text(networks_text(networks.read_text()))
 
 
 def _allowed(entry: Entry) -> str:

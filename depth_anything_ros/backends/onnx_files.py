@@ -3,18 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.backends.frames import Run
-from depth_anything_ros.core.errors import WeightsError
+from depth_anything_ros.core.errors import BackendError, WeightsError
 from depth_anything_ros.core.input_format import Layout, SizeRule
 from depth_anything_ros.core.types import FloatImage
 from depth_anything_ros.model.weights_file import WeightsFile
 
-__all__ = ['run_of_file']
+__all__ = ['onnx_facts', 'run_of_file']
+
+
+def onnx_facts(path: Path) -> list[tuple[str, str]]:
+    """Return names and shapes of inputs and outputs of an ONNX file, by ONNX Runtime.
+
+    BackendError where that is not installed or cannot load the file.
+    """
+    try:
+        import onnxruntime
+
+        onnxruntime.disable_telemetry_events()
+        session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
+    except ModuleNotFoundError as err:
+        raise BackendError('reading an ONNX file takes onnxruntime: pip install it') from err
+    # Its exceptions have no common base class.
+    except Exception as err:
+        reason = str(err).splitlines()[0]
+        raise BackendError(f'ONNX Runtime cannot load {path} ({reason})') from err
+    return [
+        (kind, f'{each.name} {list(each.shape)}, {each.type}')
+        for kind, several in (('input', session.get_inputs()), ('output', session.get_outputs()))
+        for each in several
+    ]
 
 
 def run_of_file(

@@ -54,10 +54,12 @@ def add_grid(parser: argparse.ArgumentParser, of_list: str, **defaults: list[Any
     add_parameters(group, ('device',), {})
     group.add_argument(
         '--weights',
-        default='',
+        nargs='+',
+        default=[''],
         metavar='PATH',
-        help="Path of a checkpoint, or 'random'; by default the released one where it is in the "
-        'cache, else random ones: speed does not depend on them. Nothing is downloaded.',
+        help="Checkpoints, cards, or 'random': each is a network, one without a card for every "
+        'variant; by default the released one where it is in the cache, else random ones: speed '
+        'does not depend on them. Nothing is downloaded.',
     )
 
 
@@ -82,7 +84,7 @@ def configurations(options: argparse.Namespace) -> list[Configuration]:
 
     --batch and --calibration need not be among the options.
     """
-    from depth_anything_ros.studies.bench.configuration import grid
+    from depth_anything_ros.studies.bench.configuration import grid, named_networks
 
     backends = options.backend
     if _ALL in backends:
@@ -90,17 +92,21 @@ def configurations(options: argparse.Namespace) -> list[Configuration]:
     calibration: str = getattr(options, 'calibration', '')
     if calibration and not Path(calibration).expanduser().exists():
         raise SettingError(f'--calibration {calibration} does not exist: check the path')
-    return grid(
-        options.variant,
-        options.input_size,
-        options.threads,
-        backends,
-        options.precision,
-        getattr(options, 'batch', [1]),
-        options.device,
-        options.weights,
-        calibration,
-    )
+    return [
+        one
+        for weights in options.weights
+        for one in grid(
+            named_networks(weights, options.variant),
+            options.input_size,
+            options.threads,
+            backends,
+            options.precision,
+            getattr(options, 'batch', [1]),
+            options.device,
+            weights,
+            calibration,
+        )
+    ]
 
 
 def conditions_of(

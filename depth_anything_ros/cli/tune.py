@@ -102,6 +102,7 @@ def _tune(options: argparse.Namespace) -> int:
 
 def _keep(tuning: Tuning, conditions: Conditions, options: argparse.Namespace) -> int:
     """Write what was chosen and print how to start it, or print the fastest; return the status."""
+    from depth_anything_ros.studies.bench.configuration import card_of_network
     from depth_anything_ros.studies.tune import params_file
 
     fastest = tuning.fastest
@@ -114,21 +115,22 @@ def _keep(tuning: Tuning, conditions: Conditions, options: argparse.Namespace) -
         return 1
     row = tuning.chosen.row
     command = f'depth_anything tune --budget-ms {options.budget_ms:g}'
-    params_file.write_params(options.out, row, conditions, command, options.weights)
+    # Not row.weights: random ones may stand in there, and the node takes the released ones.
+    weights = row.weights if row.weights in options.weights else ''
+    params_file.write_params(options.out, row, conditions, command, weights)
     out = sys.stderr if options.json else sys.stdout
     print(f'\nchosen: {params_file.figures(row)}', file=out)
-    if (release := release_for(row.variant, Checkpoint.RELATIVE)) and release.non_commercial:
-        print(f'licence of its weights: {release.licence}; --variant vits is free', file=out)
+    release = None if weights else release_for(row.variant, Checkpoint.RELATIVE)
+    card = release or card_of_network(row.variant, weights)
+    if card.non_commercial:
+        print(f'licence of its weights: {card.licence}; --variant vits is free', file=out)
     if row.precision == INT8 and options.calibration:
         from depth_anything_ros.backends.export_files import export_command
         from depth_anything_ros.backends.registry import BACKENDS
 
-        # Not row.weights: random ones may stand in there, and the node takes the released ones.
         form = BACKENDS[row.backend].export_format
         assert form is not None, row.backend
-        command = export_command(
-            row.variant, Checkpoint.RELATIVE, options.weights, form, int8=True
-        )
+        command = export_command(row.variant, Checkpoint.RELATIVE, weights, form, int8=True)
         print(f"calibrate it for the node, on the robot's images:\n  {command}", file=out)
     print(f'\nwrote {options.out}; start the node with it:', file=out)
     launch = 'ros2 launch depth_anything_ros depth.launch.py image_topic:=/camera/image_raw'

@@ -16,7 +16,7 @@ VERBS = {
     'bench': 'time the network on this machine',
     'tune': 'find the best network within a time budget, and write params.yaml',
     'export': 'the network as a file for OpenVINO or ONNX runtimes',
-    'weights': 'list, fetch or verify checkpoints',
+    'weights': 'list, check, fetch or verify checkpoints',
     'doctor': 'what keeps this machine or its topics from working, and how to fix it',
 }
 

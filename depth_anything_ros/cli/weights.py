@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from depth_anything_ros.cli.options import add_parameters
+from depth_anything_ros.cli.options import NETWORK, add_parameters, parameters_of
 from depth_anything_ros.cli.parser import Parser, add_verb
 from depth_anything_ros.cli.terminal import download_progress, print_rows
 from depth_anything_ros.model.variants import Checkpoint
+from depth_anything_ros.reports.text import aligned
 
 __all__ = ['declare']
 
@@ -16,7 +17,8 @@ def declare(weights: Parser) -> None:
     """Declare the verbs and their options."""
     actions = weights.add_subparsers(required=True, metavar='VERB', title='verbs')
     for name, verb, text in (
-        ('list', _weights_list, 'the released checkpoints and which are here'),
+        ('list', _weights_list, 'the known networks and which are here'),
+        ('check', _weights_check, 'what a file or card is, and whether it runs'),
         ('fetch', _weights_fetch, 'download one into the cache and verify it'),
         ('verify', _weights_verify, 'check those here; those named must be, and as released'),
     ):
@@ -24,6 +26,10 @@ def declare(weights: Parser) -> None:
         action.add_argument('--json', action='store_true', help='print JSON')
         if name == 'fetch':
             add_parameters(action, ('variant', 'checkpoint'), {})
+        elif name == 'check':
+            action.add_argument('weights', metavar='FILE', help='.pth, .safetensors, .onnx, card')
+            shared = tuple(name for name in NETWORK if name not in ('weights', 'allow_download'))
+            add_parameters(action, shared, {})
         elif name == 'verify':
             names = ('variant', 'checkpoint', 'weights')
             add_parameters(action, names, {'variant': None, 'checkpoint': None})
@@ -33,8 +39,19 @@ def declare(weights: Parser) -> None:
 def _weights_list(options: argparse.Namespace) -> int:
     from depth_anything_ros.model import inventory
 
-    columns = 'variant', 'checkpoint', 'size_bytes', 'licence', 'path'
+    columns = 'family', 'variant', 'checkpoint', 'max_depth_m', 'licence', 'source', 'path'
     return print_rows(inventory.list_rows(), options.json, columns)
+
+
+def _weights_check(options: argparse.Namespace) -> int:
+    from depth_anything_ros.backends.check import check
+
+    facts, runs = check(parameters_of(options))
+    if options.json:
+        print_rows(facts, as_json=True)
+    else:
+        print('\n'.join(aligned([[fact.name, fact.value] for fact in facts])))
+    return 0 if runs else 1
 
 
 def _weights_fetch(options: argparse.Namespace) -> int:

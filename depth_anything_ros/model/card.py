@@ -20,6 +20,7 @@ from depth_anything_ros.core.parameters.entries import Value, entries_of, filled
 from depth_anything_ros.model.variants import VARIANTS, Checkpoint, Variant
 
 __all__ = [
+    'REQUIRED',
     'Card',
     'Family',
     'Output',
@@ -217,7 +218,8 @@ class Card:
         return ''
 
 
-_REQUIRED = ('family', 'output')
+REQUIRED = ('family', 'output')
+"""Fields without a default."""
 
 
 def read_card(path: Path) -> Card:
@@ -257,7 +259,7 @@ def card_of_values(values: object) -> Card:
     for name in flat:
         if name not in known:
             raise SettingError(f'there is no field {name!r:.60}: give {", ".join(known)}')
-    for name in _REQUIRED:
+    for name in REQUIRED:
         if name not in flat:
             raise SettingError(f'{name} is missing: give one of {", ".join(known[name].choices)}')
     checked: dict[str, Value] = {}

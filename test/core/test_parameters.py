@@ -9,7 +9,7 @@ import yaml
 
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import Parameters, entries, flatten, parameters_from_flat
-from lab.parameter_files import markdown_text, yaml_text
+from lab.parameter_files import markdown_text, networks_text, yaml_text
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -66,3 +66,5 @@ def test_yaml_holds_every_default() -> None:
 def test_generated_files_are_fresh(path: str, text: object) -> None:
     stale = 'stale: run python -m lab.parameter_files'
     assert (CHECKOUT / path).read_text() == text(), stale  # type: ignore[operator]
+    page = (CHECKOUT / 'docs' / 'networks.md').read_text()
+    assert networks_text(page) == page and '| `focal_constant` |' in page, stale

@@ -165,14 +165,15 @@ class Parameters:
     checkpoint: str = param(
         'relative',
         'What the weights were trained to give: relative inverse depth, or metres indoors (to 20 '
-        'm) or outdoors (to 80 m).',
+        'm) or outdoors (to 80 m). A card says it instead.',
         Change.UNCONFIGURED,
         choices=('relative', 'metric_indoor', 'metric_outdoor'),
     )
     weights: str = param(
         '',
-        "Path of a checkpoint; '' takes the released one from the cache or the hub; 'random' runs "
-        'an untrained network, for trying the plumbing only.',
+        "Path of a checkpoint, of an ONNX network or of a card (docs/networks.md); '' takes the "
+        "released one from the cache or the hub; 'random' runs an untrained network, for trying "
+        'the plumbing only.',
         Change.UNCONFIGURED,
     )
     allow_download: bool = param(True, 'Fetch missing weights from the hub.', Change.UNCONFIGURED)

@@ -16,7 +16,7 @@ from depth_anything_ros.model.network.layouts import found_layouts, published_na
 from depth_anything_ros.model.variants import VARIANTS, Variant
 from depth_anything_ros.model.weights_file import WeightsFile
 
-__all__ = ['load_network', 'network_of', 'read_state_dict']
+__all__ = ['checkpoint_facts', 'load_network', 'network_of', 'read_state_dict']
 
 _SAVE = 'torch.save(model.state_dict(), path)'
 
@@ -65,6 +65,34 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     around them (model/network/layouts.py). Raises WeightsError for what cannot be
     read, for anything that would run code, and for values that are not finite.
     """
+    named = _named_tensors(_content(path), path)
+    return {name: _checked(name, tensor, path) for name, tensor in named.items()}
+
+
+def checkpoint_facts(path: Path) -> list[tuple[str, str]]:
+    """Return the layout, the size and the architecture of a checkpoint; raises as reading it."""
+    content = _content(path)
+    layouts = found_layouts(content) if isinstance(content, dict) else []
+    state = read_state_dict(path)
+    facts = [('layout', layout.title) for layout in layouts]
+    count = sum(tensor.numel() for tensor in state.values())
+    facts.append(('content', f'{len(state)} tensors, {count / 1e6:.1f} M parameters'))
+    patches = state.get('pretrained.patch_embed.proj.weight')
+    if patches is not None:
+        blocks = len({name.split('.')[2] for name in state if '.blocks.' in name})
+        head = [len(state.get(f'depth_head.projects.{index}.weight', ())) for index in range(4)]
+        facts.append(
+            (
+                'shapes',
+                f'patches {list(patches.shape)}, {blocks} blocks, head {head} to'
+                f' {len(state.get("depth_head.scratch.layer1_rn.weight", ()))}',
+            )
+        )
+    return facts
+
+
+def _content(path: Path) -> Any:
+    """Return what a file holds; WeightsError where it cannot be read."""
     try:
         path.open('rb').close()
     except OSError as err:
@@ -72,12 +100,10 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             f'cannot read {path}: {err.strerror}; fix the path or its permissions'
         ) from err
     try:
-        content = _read_safetensors(path) if path.suffix == '.safetensors' else _read_torch(path)
+        return _read_safetensors(path) if path.suffix == '.safetensors' else _read_torch(path)
     # A damaged file raises whatever its first wrong byte leads to: KeyError, OSError, ...
     except Exception as err:
         raise WeightsError(f'{path} {_refusal(str(err))}') from err
-    named = _named_tensors(content, path)
-    return {name: _checked(name, tensor, path) for name, tensor in named.items()}
 
 
 def _read_torch(path: Path) -> Any:

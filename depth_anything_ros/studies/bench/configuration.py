@@ -5,16 +5,26 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from depth_anything_ros.backends.base import AUTO
 from depth_anything_ros.backends.registry import BACKENDS
 from depth_anything_ros.core.errors import SettingError, WeightsError
 from depth_anything_ros.core.parameters import Parameters, parameters_from_flat
-from depth_anything_ros.model.variants import Checkpoint, get_variant
-from depth_anything_ros.model.weights import find
-from depth_anything_ros.model.weights_file import RANDOM, given_path
+from depth_anything_ros.model.card import Card
+from depth_anything_ros.model.variants import VARIANTS, Checkpoint
+from depth_anything_ros.model.weights import card_of, find
+from depth_anything_ros.model.weights_file import RANDOM, described_file, given_path
 
-__all__ = ['Configuration', 'Engine', 'grid', 'weights_here', 'with_weights']
+__all__ = [
+    'Configuration',
+    'Engine',
+    'card_of_network',
+    'grid',
+    'named_networks',
+    'weights_here',
+    'with_weights',
+]
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,7 @@ class Engine:
 class Configuration:
     """One network, as parameters of the node, and how many images it gets at once.
 
+    `variant` is the name of the card where `weights` is one, which says what the network is.
     `calibration` is the bag, folder or video that int8 is calibrated on; '' takes the network
     that was calibrated before, in the user's cache.
     """
@@ -68,8 +79,9 @@ class Configuration:
         """Return the parameters of a node that runs it; weights are never downloaded."""
         given = asdict(self)
         del given['batch'], given['calibration']
-        weights = weights_here(self.variant, self.weights)
-        return parameters_from_flat(given | {'weights': weights, 'allow_download': False})
+        given |= {'variant': _asked_variant(self.variant), 'allow_download': False}
+        given['weights'] = weights_here(given['variant'], self.weights)
+        return parameters_from_flat(given)
 
     def by(self, engine: Engine) -> Configuration:
         """Return the same network, an image at a time, run by `engine`."""
@@ -93,7 +105,7 @@ def grid(
             variant,
             backend,
             precision,
-            get_variant(variant).input_size or size,
+            card_of_network(variant, weights).pinned_size or size,
             batch,
             count,
             device,
@@ -106,6 +118,23 @@ def grid(
     ]
     # A variant that is pinned to one size has that whatever is asked for.
     return list(dict.fromkeys(every))
+
+
+def named_networks(weights: str, variants: Sequence[str]) -> Sequence[str]:
+    """Return `variants`, or the name of the card where `weights` is a file with a card."""
+    if weights in ('', RANDOM):
+        return variants
+    file = described_file(given_path(weights))
+    return variants if file is None or file.card_path is None else [Path(weights).stem]
+
+
+def card_of_network(variant: str, weights: str) -> Card:
+    """Return the card of the network of a `Configuration` or a row of these values."""
+    return card_of(_asked_variant(variant), Checkpoint.RELATIVE, weights)
+
+
+def _asked_variant(variant: str) -> str:
+    return variant if variant in VARIANTS else Parameters().variant
 
 
 def with_weights(

@@ -19,11 +19,11 @@ from depth_anything_ros.backends.self_check import photograph
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.model.weights_file import RANDOM
-from depth_anything_ros.studies.bench.configuration import Configuration, Engine
+from depth_anything_ros.studies.bench.configuration import Configuration, Engine, card_of_network
 from depth_anything_ros.studies.bench.network_process import NetworkProcess, cache_in
 from depth_anything_ros.studies.bench.network_worker import NetworkWorker
 from depth_anything_ros.studies.bench.row import Row, Sample, Timing, agreement
-from depth_anything_ros.studies.bench.work import network_gflop
+from depth_anything_ros.studies.bench.work import gflop_of_row
 
 __all__ = ['REFERENCE', 'Bench', 'BenchPlan', 'Timed', 'any_ran', 'measure', 'picture']
 
@@ -144,7 +144,8 @@ class Bench:
     def ready(self, configuration: Configuration) -> NetworkProcess:
         """Start a process for a network, once all that it needs is on disk."""
         is_calibrated = configuration.precision == INT8 and configuration.calibration
-        is_mine = configuration.weights == RANDOM or is_calibrated
+        card = card_of_network(configuration.variant, configuration.weights)
+        is_mine = RANDOM in (configuration.weights, card.file) or is_calibrated
         cache = cache_in(self._scratch.name) if is_mine else {}
         needed = replace(configuration, batch=1, threads=0, input_size=0)
         if needed not in self._prepared:
@@ -196,8 +197,10 @@ class Bench:
             gpu_mb=gpu_mb,
         )
         if self.plan.has_peak:
-            gflop = row.batch * network_gflop(row.variant, self.plan.size, row.input_size)
-            row = replace(row, gflops=gflop / timing.infer_ms * 1e3)
+            parts = gflop_of_row(row.variant, row.weights, self.plan.size, row.input_size)
+            if parts:
+                gflop = row.batch * sum(parts.values())
+                row = replace(row, gflops=gflop / timing.infer_ms * 1e3)
             self.peak_gflops(row.device, row.precision, row.threads)
         return self._with_agreement(row, timed) if self.plan.has_agreement else row
 
@@ -209,8 +212,12 @@ class Bench:
         return replace(row, agreement=agreement(inverse_depth, reference))
 
     def _reference(self, configuration: Configuration) -> FloatImage | None:
-        """Return the inverse depth of float32 in torch; None where that does not run here."""
-        wanted = configuration.by(REFERENCE)
+        """Return the inverse depth of float32 in torch; None where that does not run here.
+
+        Of an ONNX file it is that of ONNX Runtime.
+        """
+        card = card_of_network(configuration.variant, configuration.weights)
+        wanted = configuration.by(Engine('onnxruntime', 'fp32') if card.is_onnx else REFERENCE)
         if wanted not in self._references:
             try:
                 (self._references[wanted],) = self.inverse_depths(wanted, [self._image])

@@ -44,7 +44,8 @@ class NetworkWorker:
 
     def prepare(self, configuration: Configuration) -> None:
         """Do what the backend needs done once for these weights, like exporting them."""
-        weights = find(configuration.variant, Checkpoint.RELATIVE, configuration.weights)
+        parameters = configuration.parameters()
+        weights = find(parameters.variant, Checkpoint.RELATIVE, parameters.weights)
         backend, device = configuration.backend, configuration.device
         if configuration.precision == INT8:
             form = format_of(backend, device)

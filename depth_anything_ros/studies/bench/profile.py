@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from depth_anything_ros.studies.bench.configuration import Configuration
 from depth_anything_ros.studies.bench.measure import Bench, BenchPlan, picture
 from depth_anything_ros.studies.bench.network_worker import NetworkWorker
-from depth_anything_ros.studies.bench.work import gflop_by_part
+from depth_anything_ros.studies.bench.work import gflop_of_row
 
 __all__ = ['Part', 'profile']
 
@@ -42,7 +42,7 @@ def profile(configuration: Configuration, size: tuple[int, int], calls: int) -> 
         with bench.ready(configuration) as process:
             found = process.call(NetworkWorker.profile, configuration, picture(size), calls)
         peak = bench.peak_gflops('cpu', found.precision, configuration.threads)
-    gflop = gflop_by_part(configuration.variant, size, found.input_size)
+    gflop = gflop_of_row(configuration.variant, configuration.weights, size, found.input_size)
     total_ms = sum(ms for _, ms in found.parts.values())
     parts = []
     for name, (operations, ms) in found.parts.items():

@@ -14,8 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from depth_anything_ros.core.preprocess import network_size
 from depth_anything_ros.model.network import DepthAnythingV2
 from depth_anything_ros.model.variants import get_variant
+from depth_anything_ros.studies.bench.configuration import card_of_network
 
-__all__ = ['gflop_by_part', 'network_gflop', 'peak_gflops']
+__all__ = ['gflop_by_part', 'gflop_of_row', 'network_gflop', 'peak_gflops']
 
 _SIDE = {'cpu': 2048, 'cuda': 8192}
 """Side of the matrices: large enough for the peak, and a product takes well under a second."""
@@ -46,6 +47,14 @@ def network_gflop(variant: str, size: tuple[int, int], input_size: int) -> float
     against that count, so one that computes more for the same answer gets no credit for it.
     """
     return sum(gflop_by_part(variant, size, input_size).values())
+
+
+def gflop_of_row(
+    variant: str, weights: str, size: tuple[int, int], input_size: int
+) -> dict[str, float]:
+    """Count as `gflop_by_part` does for the network of a row; empty for an ONNX file."""
+    card = card_of_network(variant, weights)
+    return {} if card.is_onnx else gflop_by_part(card.variant, size, input_size)
 
 
 @lru_cache

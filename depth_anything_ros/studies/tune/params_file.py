@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.model.variants import VARIANTS
 from depth_anything_ros.model.weights_file import RANDOM
 from depth_anything_ros.studies.bench.bench_report import Conditions
 from depth_anything_ros.studies.bench.row import Row
@@ -36,7 +37,9 @@ def write_params(path: Path, row: Row, conditions: Conditions, command: str, wei
     lines = [f'# {line}' for text in comments for line in textwrap.wrap(text, 97)]
     lines += ['/**:', '  ros__parameters:']
     # JSON's scalars are YAML's, and a text keeps its quotes.
-    lines += [f'    {name}: {json.dumps(getattr(row, name))}' for name in _NAMES]
+    # A card says what its network is.
+    names = [name for name in _NAMES if name != 'variant' or row.variant in VARIANTS]
+    lines += [f'    {name}: {json.dumps(getattr(row, name))}' for name in names]
     if weights not in ('', RANDOM):
         weights = str(Path(weights).expanduser().absolute())
     if weights:

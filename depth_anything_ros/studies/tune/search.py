@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from depth_anything_ros.model.variants import get_variant
-from depth_anything_ros.studies.bench.configuration import Configuration, Engine
+from depth_anything_ros.studies.bench.configuration import Configuration, Engine, card_of_network
 from depth_anything_ros.studies.bench.measure import Bench, BenchPlan
 from depth_anything_ros.studies.bench.row import Row
-from depth_anything_ros.studies.bench.work import network_gflop
+from depth_anything_ros.studies.bench.work import gflop_of_row
 
 __all__ = ['Probe', 'Search', 'Tuning', 'quality']
 
@@ -84,10 +83,11 @@ def quality(probe: Probe) -> tuple[int, int]:
     """Return what orders configurations by quality: the variant's width, then the input size.
 
     That is the order of the published accuracies of the variants; how much a size is worth
-    depends on the scene, and no figure here says so.
+    depends on the scene, and no figure here says so. An ONNX network comes last.
     """
     asked = probe.configuration
-    return get_variant(asked.variant).embed_dim, asked.input_size
+    card = card_of_network(asked.variant, asked.weights)
+    return 0 if card.is_onnx else card.architecture.embed_dim, asked.input_size
 
 
 @dataclass
@@ -164,8 +164,8 @@ class Search:
             return 'a faster engine is there'
         if is_over:
             return 'a smaller input is over the budget already'
-        predicted_ms = self._gflop(one) / self._rates[_engine(one)]
-        if predicted_ms > _CLEARLY_OVER * self.budget_ms:
+        gflop, rate = self._gflop(one), self._rates.get(_engine(one))
+        if gflop and rate and gflop / rate > _CLEARLY_OVER * self.budget_ms:
             return 'clearly over the budget by its operations'
         return self._late()
 
@@ -193,12 +193,14 @@ class Search:
         row = bench.row(one)
         if row.timing is None:
             return Probe(one, note=row.note)
-        self._rates[_engine(one)] = self._gflop(one) / row.timing.p50_ms
+        if gflop := self._gflop(one):
+            self._rates[_engine(one)] = gflop / row.timing.p50_ms
         far = row.agreement and row.agreement.diff_p99_percent > _MOST_DIFF_PERCENT
         return Probe(one, row, 'its output differs from float32 by more than 10 %' if far else '')
 
     def _gflop(self, one: Configuration) -> float:
-        return network_gflop(one.variant, self.size, one.input_size)
+        parts = gflop_of_row(one.variant, one.weights, self.size, one.input_size)
+        return sum(parts.values())
 
 
 def _engine(one: Configuration) -> Configuration:
