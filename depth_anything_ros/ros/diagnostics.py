@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-from depth_anything_ros.backends.base import BackendInfo, NetworkOutput
+from depth_anything_ros.backends.base import BackendInfo
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.processor import process_status
 from depth_anything_ros.messages.outputs import key_values
@@ -245,7 +245,7 @@ def _latency_verdict(camera: NodeCamera) -> Verdict:
 def _metric_verdict(now: Snapshot, camera: NodeCamera) -> Verdict:
     """Return whether there are metres, by the frame published last."""
     telemetry, kind = camera.telemetry, camera.messages.kind
-    by_training = now.backend is not None and now.backend.output is NetworkOutput.METRES
+    by_training = now.backend is not None and now.backend.output.metric
     problem = camera.reference.problem(camera.outputs.metric_wanted() and not by_training)
     scale = telemetry.scale
     values = scale.values() | telemetry.unscaled()
@@ -257,7 +257,7 @@ def _metric_verdict(now: Snapshot, camera: NodeCamera) -> Verdict:
         return Verdict(STALE, 'no image to align', values | _without_image(scale))
     why, code = problem or scale.message, problem or scale.reason
     if not scale.valid:
-        asked = kind and scale.reason != 'no_subscriber'
+        asked = (kind or by_training) and scale.reason != 'no_subscriber'
         level = WARN if asked or problem else OK
         return Verdict(level, f'no metric depth: {why}', values, code)
     if scale.reason and (kind or problem):

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from in_process import bench_in_process
+from onnx_networks import KnownDepth, write_onnx
 
 from depth_anything_ros import cli
 from depth_anything_ros.core.errors import BackendError, SettingError
@@ -323,3 +325,29 @@ def test_a_bad_list_is_bad_usage(
     assert ended.value.code == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert f'argument {arguments.split()[0]}: {said}' in last
+
+
+def test_cards_are_rows_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """V1 with random weights beside V2, and an ONNX file, which has no count of operations."""
+    pytest.importorskip('onnx')
+    pytest.importorskip('openvino')
+    write_onnx(KnownDepth('log_depth'), tmp_path / 'edge.onnx', torch.rand(1, 3, 48, 64))
+    (tmp_path / 'edge.yaml').write_text('family: onnx\noutput: log_depth\ninput: {size: 56}\n')
+    (tmp_path / 'v1.yaml').write_text(
+        'family: depth_anything_v1\nvariant: demo\noutput: relative_inverse_depth\nfile: random\n'
+    )
+    names = ['random', str(tmp_path / 'v1.yaml'), str(tmp_path / 'edge.yaml')]
+    arguments = ['--weights', *names, '--variant', 'demo', '--backend', 'openvino', '--json']
+    shape = ['--precision', 'fp32', '--device', 'cpu', '--threads', '1', '--size', '160x120']
+    plan = ['--baseline', 'none', '--frames', '2', '--input-size', '126']
+    assert cli.main(['bench', *arguments, *shape, *plan]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    rows = printed['rows']
+    assert [row['variant'] for row in rows] == ['demo', 'v1', 'edge']
+    assert [row['input_size'] for row in rows] == [126, 126, 56]
+    assert all(row['timing'] for row in rows), rows
+    assert rows[0]['gflops'] and rows[1]['gflops'] and rows[2]['gflops'] is None
+    # Of an ONNX file the reference is ONNX Runtime.
+    for row in rows:
+        assert row['agreement']['diff_p99_percent'] < 0.1
+    assert printed['weights']['v1'] == names[1]

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+import torch
 from in_process import bench_in_process
+from onnx_networks import KnownDepth, write_onnx
 
 from depth_anything_ros import cli
 from depth_anything_ros.bag.parameter_files import parameters_from_file
@@ -282,3 +284,23 @@ def test_tune_writes_a_file_or_says_what_is_fastest(
     assert cli.main(['tune', '--budget-ms', '0.001', *shape, *engines]) == 1
     assert 'nothing keeps 0.001 ms; the fastest: demo at 126' in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_a_card_is_chosen_and_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip('onnx')
+    pytest.importorskip('openvino')
+    monkeypatch.chdir(tmp_path)
+    write_onnx(KnownDepth('log_depth'), tmp_path / 'edge.onnx', torch.rand(1, 3, 48, 64))
+    card = tmp_path / 'edge.yaml'
+    card.write_text('family: onnx\noutput: log_depth\nlicence: CC-BY-NC-4.0\ninput: {size: 56}\n')
+    shape = ['--device', 'cpu', '--threads', '1', '--size', '160x120', '--precision', 'fp32']
+    arguments = ['--weights', 'edge.yaml', '--backend', 'openvino,torch', *shape]
+    assert cli.main(['tune', '--budget-ms', '60000', *arguments]) == 0
+    out = capsys.readouterr().out
+    assert 'licence of its weights: CC-BY-NC-4.0' in out
+    assert 'an ONNX file' in out  # why torch does not count
+    written = parameters_from_file(tmp_path / 'params.yaml')
+    assert (written['weights'], written['backend']) == (str(card), 'openvino')
+    assert 'variant' not in written
