@@ -61,7 +61,7 @@ def export(
     except (ImportError, RuntimeError, TypeError, ValueError) as err:
         detail = (str(err).splitlines() or [type(err).__name__])[0]
         raise BackendError(
-            f'{weights.title} cannot be exported to {form.value} ({detail}): install the'
+            f'{weights.name} cannot be exported to {form.value} ({detail}): install the'
             " versions that constraints.txt names, or choose backend 'torch'"
         ) from err
 

@@ -56,6 +56,8 @@ def _read(path: Path) -> Iterator[Release]:
     own = {item.name for item in fields(Release)} - {item.name for item in fields(Card)}
     for values in yaml.safe_load(path.read_bytes()):
         hub = {name: values.pop(name) for name in own & values.keys()}
+        if hub:
+            values['source'] = f'https://huggingface.co/{hub["repo_id"]}'
         yield Release(**vars(card_of_values(values)), **hub)
 
 

@@ -148,6 +148,10 @@ def described_file(given: Path) -> WeightsFile | None:
     if card.file == RANDOM and given == card_path and not card.is_onnx:
         return WeightsFile(None, '', card, known=False, random=True, card_path=card_path)
     path = _file_of(card, card_path) if given == card_path else given
+    if card.file and card_path.parent / card.file != path:
+        raise WeightsError(
+            f'card {card_path}: file is {card.file}, and weights names {path}: correct one of them'
+        )
     if (path.suffix == '.onnx') != card.is_onnx:
         raise WeightsError(
             f'card {card_path}: family is {card.family}, and {path} ends in {path.suffix}: files'
@@ -163,7 +167,7 @@ def described_file(given: Path) -> WeightsFile | None:
     if row is not None and (contradiction := card.contradiction(row)):
         raise WeightsError(
             f'card {card_path}: {contradiction} in {path}, the released {row.title} file: correct'
-            ' the card, or leave it away'
+            ' the card, or remove it'
         )
     if row is not None and not card.licence:
         card = replace(card, licence=row.licence)

@@ -109,7 +109,9 @@ def test_a_card_without_a_file(tmp_path: Path) -> None:
     for name in ('my_net.pth', 'my_net.safetensors'):
         (tmp_path / name).write_bytes(b'x')
     assert 'several files of its name' in _refused(card)
-    assert 'No such file' in _refused(_card(tmp_path, V2 + 'file: gone.pth'))
+    card = _card(tmp_path, V2 + 'file: gone.pth')
+    assert 'No such file' in _refused(card)
+    assert 'file is gone.pth, and weights names' in _refused(tmp_path / 'my_net.pth')
 
 
 def test_a_card_may_ask_for_random_weights(tmp_path: Path) -> None:
