@@ -197,6 +197,7 @@ def identity(
         **{k: v for k, v in flatten(parameters).items() if k not in _NOT_COMPARED},
         'network': f'{network.variant} by {network.name}, {network.device}, {network.precision}',
         'sha256 of weights': network.weights.sha256 or 'random',
+        'card': network.weights.card.text,
     }
 
 

@@ -16,7 +16,7 @@ import yaml
 
 from depth_anything_ros.core.errors import SettingError, WeightsError
 from depth_anything_ros.core.input_format import InputFormat
-from depth_anything_ros.core.parameters.entries import Value, entries_of, filled, param
+from depth_anything_ros.core.parameters.entries import Value, entries_of, filled, flatten, param
 from depth_anything_ros.model.variants import VARIANTS, Checkpoint, Variant
 
 __all__ = [
@@ -201,13 +201,10 @@ class Card:
 
     @property
     def text(self) -> str:
-        """Return the YAML of what differs from the defaults, without the input."""
-        lines = (
-            f'{entry.name}: {getattr(self, entry.name)}'
-            for entry in entries_of(Card)
-            if '.' not in entry.name and getattr(self, entry.name) != entry.default
-        )
-        return '\n'.join(lines)
+        """Return the fields that differ from the defaults, one a line."""
+        flat = flatten(self)
+        changed = (entry.name for entry in entries_of(Card) if flat[entry.name] != entry.default)
+        return '\n'.join(f'{name}: {flat[name]}' for name in changed)
 
     def contradiction(self, other: Card) -> str:
         """Return the first field that says otherwise than in `other`, with both values, or ''."""

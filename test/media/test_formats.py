@@ -22,6 +22,7 @@ from depth_anything_ros.core.parameters import parameters_from_flat
 from depth_anything_ros.estimator.frame import Frame
 from depth_anything_ros.estimator.model import DepthModel
 from depth_anything_ros.media.formats import METRIC, SUFFIXES, encoded, film_picture, one_of
+from depth_anything_ros.model.card import Card
 from depth_anything_ros.model.variants import Checkpoint
 
 FAST = ['--weights', 'random', '--device', 'cpu', '--variant', 'demo', '--backend', 'torch']
@@ -32,7 +33,8 @@ def metric_backend() -> DepthBackend:
     """Return a network of metres that sees 0.5 to 75 m, and one pixel of sky."""
     parameters = parameters_from_flat({'variant': 'demo', 'device': 'cpu', 'backend': 'torch'})
     backend = load_backend(parameters)
-    weights = replace(backend.info.weights, checkpoint=Checkpoint.METRIC_OUTDOOR)
+    card = Card.of_checkpoint('demo', Checkpoint.METRIC_OUTDOOR)
+    weights = replace(backend.info.weights, card=card)
     backend.info = replace(backend.info, weights=weights, output=NetworkOutput.METRES)
     seen = np.geomspace(2.0, 1 / 75, 48 * 64).astype(np.float32).reshape(48, 64)
     seen[-1, -1] = 0.0
