@@ -39,7 +39,7 @@ class ListedFile:
     variant: str
     checkpoint: Checkpoint | None
     output: str
-    max_depth_m: float
+    max_depth_m: float | None
     file: str
     size_bytes: int
     licence: str
@@ -75,7 +75,8 @@ def list_rows() -> list[ListedFile]:
     names = [item.name for item in fields(ListedFile) if item.name not in ('released', 'path')]
     return [
         ListedFile(
-            **{name: getattr(row, name) for name in names},
+            **{name: getattr(row, name) for name in names}
+            | {'max_depth_m': row.max_depth_m or None},
             released=row not in announced,
             path=hub.cached(row) if row.repo_id else None,
         )
