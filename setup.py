@@ -70,7 +70,8 @@ setup(
         'onnxruntime': ['onnx>=1.16', 'onnxruntime>=1.17'],
         # To calibrate `precision: int8`; what was calibrated runs without it.
         'int8': ['nncf>=2.19'],
-        # Parity with upstream also wants jkp-depth-anything-v2, installed with --no-deps.
+        # Parity with upstream also wants jkp-depth-anything-v2, installed with --no-deps, and with
+        # the transformers library that.
         'test': [
             'catkin_pkg',
             'hypothesis',
