@@ -251,7 +251,7 @@ def test_int8_is_calibrated_for_the_weights_that_the_node_takes(
 ) -> None:
     monkeypatch.setitem(RATES, ('openvino', 'int8'), 4.0)
     monkeypatch.chdir(tmp_path)
-    Path("my robot's.pth").touch()
+    Path("my robot's.pth").write_bytes(b'weights')
     Path('pictures').mkdir()
     engine = ['--variant', 'vits', '--backend', 'openvino', '--precision', 'int8']
     engine += ['--calibration', 'pictures']
