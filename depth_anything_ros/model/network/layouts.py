@@ -72,57 +72,40 @@ def published_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         head, found, part = new.partition('.attn.qkv.')
         if found:
             which, _, kind = part.partition('.')
-            parts.setdefault(f'{head}.attn.qkv.{kind}', {})[which] = tensor
+            parts.setdefault(f'{head}.attn.qkv.{kind}', {})[which[0]] = tensor
         else:
             renamed[new] = tensor
     for name, three in parts.items():
-        if three.keys() == {'query', 'key', 'value'}:
-            renamed[name] = torch.cat([three['query'], three['key'], three['value']])
+        if three.keys() == {'q', 'k', 'v'}:
+            renamed[name] = torch.cat([three['q'], three['k'], three['v']])
         else:
             renamed |= {f'{name} ({which})': tensor for which, tensor in three.items()}
     return renamed
 
 
+_BLOCK = r'(pretrained\.blocks\.\d+)\.'
 _NAMES = [
-    (rf'^{pattern}', replacement)
-    for pattern, replacement in (
-        (r'backbone\.embeddings\.position_embeddings', 'pretrained.pos_embed'),
-        (r'backbone\.embeddings\.patch_embeddings\.projection', 'pretrained.patch_embed.proj'),
-        (r'backbone\.embeddings\.', 'pretrained.'),
-        (r'backbone\.layernorm\.', 'pretrained.norm.'),
-        (r'backbone\.encoder\.layer\.', 'pretrained.blocks.'),
-        (r'(pretrained\.blocks\.\d+)\.layer_scale([12])\.lambda1', r'\1.ls\2.gamma'),
-        (r'(pretrained\.blocks\.\d+)\.attention\.(output\.dense|o_proj)', r'\1.attn.proj'),
-        # Files have the names before version 5.
-        (
-            r'(pretrained\.blocks\.\d+)\.attention\.(attention\.)?(query|key|value)',
-            r'\1.attn.qkv.\3',
-        ),
-        (r'(pretrained\.blocks\.\d+)\.attention\.q_proj', r'\1.attn.qkv.query'),
-        (r'(pretrained\.blocks\.\d+)\.attention\.k_proj', r'\1.attn.qkv.key'),
-        (r'(pretrained\.blocks\.\d+)\.attention\.v_proj', r'\1.attn.qkv.value'),
-        (
-            r'neck\.reassemble_stage\.layers\.(\d)\.projection',
-            r'depth_head.projects.\1',
-        ),
-        (r'neck\.reassemble_stage\.layers\.(\d)\.resize', r'depth_head.resize_layers.\1'),
-        # They count from the deepest level.
-        *(
-            (rf'neck\.fusion_stage\.layers\.{3 - index}\.', f'refinenet{index + 1}.')
-            for index in range(4)
-        ),
-        (r'(refinenet\d)\.projection', r'depth_head.scratch.\1.out_conv'),
-        (
-            r'(refinenet\d)\.residual_layer([12])\.convolution([12])',
-            r'depth_head.scratch.\1.resConfUnit\2.conv\3',
-        ),
-        *(
-            (rf'neck\.convs\.{index}\.', f'depth_head.scratch.layer{index + 1}_rn.')
-            for index in range(4)
-        ),
-        (r'head\.conv1\.', 'depth_head.scratch.output_conv1.'),
-        (r'head\.conv2\.', 'depth_head.scratch.output_conv2.0.'),
-        (r'head\.conv3\.', 'depth_head.scratch.output_conv2.2.'),
-    )
+    (r'^backbone\.embeddings\.position_embeddings', 'pretrained.pos_embed'),
+    (r'^backbone\.embeddings\.patch_embeddings\.projection', 'pretrained.patch_embed.proj'),
+    (r'^backbone\.embeddings\.', 'pretrained.'),
+    (r'^backbone\.layernorm\.', 'pretrained.norm.'),
+    (r'^backbone\.encoder\.layer\.', 'pretrained.blocks.'),
+    (_BLOCK + r'layer_scale([12])\.lambda1', r'\1.ls\2.gamma'),
+    (_BLOCK + r'attention\.(output\.dense|o_proj)', r'\1.attn.proj'),
+    # Files have the names before version 5 of that library.
+    (_BLOCK + r'attention\.(?:attention\.)?(query|key|value|[qkv]_proj)', r'\1.attn.qkv.\2'),
+    (r'^neck\.reassemble_stage\.layers\.(\d)\.projection', r'depth_head.projects.\1'),
+    (r'^neck\.reassemble_stage\.layers\.(\d)\.resize', r'depth_head.resize_layers.\1'),
+    # They count from the deepest level.
+    *((rf'^neck\.fusion_stage\.layers\.{3 - i}\.', f'refinenet{i + 1}.') for i in range(4)),
+    (r'^(refinenet\d)\.projection', r'depth_head.scratch.\1.out_conv'),
+    (
+        r'^(refinenet\d)\.residual_layer([12])\.convolution([12])',
+        r'depth_head.scratch.\1.resConfUnit\2.conv\3',
+    ),
+    *((rf'^neck\.convs\.{i}\.', f'depth_head.scratch.layer{i + 1}_rn.') for i in range(4)),
+    (r'^head\.conv1\.', 'depth_head.scratch.output_conv1.'),
+    (r'^head\.conv2\.', 'depth_head.scratch.output_conv2.0.'),
+    (r'^head\.conv3\.', 'depth_head.scratch.output_conv2.2.'),
 ]
-"""In this order; each replaces the beginning of a name."""
+"""In this order; each replaces a part of a name."""
