@@ -90,6 +90,7 @@ class _Run:
             BagReplay(reader, camera.topics, backend, parameters) for camera in plan.cameras
         ]
         self._notices = backend.info.weights.notices()
+        self._metric = backend.info.output.metric
         self._summary = BagSummary(plan.bag, None, BagState.DONE)
         self._store = output_store()
         self._outputs = OutputWriter(message_makers(self._store), NODE, with_times=False)
@@ -161,10 +162,10 @@ class _Run:
         for camera, replay in zip(self._plan.cameras, self._replays, strict=True):
             image = replay.process(message)
             if image is not None:
-                self._write(camera, image, replay.kind is not None)
+                self._write(camera, image, self._metric or replay.kind is not None)
 
     def _write(self, camera: CameraPlan, image: ReplayedImage, measured: bool) -> None:
-        """Write the outputs of an image; `measured` says that a reference is to give metres."""
+        """Write the outputs of an image; `measured` says that metres are due."""
         summary = self._summary
         summary.images += 1
         if image.frame is None:
