@@ -138,10 +138,12 @@ class DriveRow:
     """One case over all its drives.
 
     `metres`, `wrong`: shares of the frames. `abs_rel`, `with_lidar`, `lidar_unrefined` (by scale
-    and shift alone), `oracle` (the best of those): means over the frames with metres. `worst`: the
-    greatest ratio of AbsRel to that with the lidar of one drive. `bias`: of depth.
-    `within_1_sigma`, `within_2_sigma`: shares of the pixels. `ms_median`, `ms_p95`: of the
-    tracker. `reasons`: frames whose odometry was not used, by reason.
+    and shift alone), `oracle` (the best of those), `true_samples` (true depths in place of the
+    samples, with odometry's error of scale): means over the frames with metres. `worst`,
+    `worst_unrefined`: the greatest ratio of AbsRel to that with the lidar, and with it by scale
+    and shift alone, of one drive. `bias`: of depth. `within_1_sigma`, `within_2_sigma`: shares of
+    the pixels. `ms_median`, `ms_p95`: of the tracker; `ms_lidar`: median of the refined alignment
+    with the lidar, to compare with. `reasons`: frames whose odometry was not used, by reason.
     """
 
     name: str
@@ -152,13 +154,16 @@ class DriveRow:
     with_lidar: float
     lidar_unrefined: float
     oracle: float
+    true_samples: float
     worst: float
+    worst_unrefined: float
     bias: float
     wrong: float
     within_1_sigma: float
     within_2_sigma: float
     ms_median: float
     ms_p95: float
+    ms_lidar: float
     reasons: str
 
 
@@ -214,9 +219,11 @@ class _Drive:
     """The figures of the frames of one drive."""
 
     ms: list[float] = field(default_factory=list)
+    ms_lidar: list[float] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
     figures: list[tuple[float, ...]] = field(default_factory=list)
-    """AbsRel, with the lidar, refined and not, the oracle's; bias; shares within 1 and 2 sigma."""
+    """AbsRel, with the lidar refined and not, with true samples, the oracle's; bias; shares
+    within 1 and 2 sigma."""
 
 
 def measured(case: Case, seed: int, frames: Iterator[DriveFrame]) -> _Drive:
@@ -227,7 +234,7 @@ def measured(case: Case, seed: int, frames: Iterator[DriveFrame]) -> _Drive:
     lidar = AlignmentConfig(ReferenceKind.POINT_CLOUD, min_depth_m=MIN_M, max_depth_m=MAX_M)
     odometry = replace(lidar, kind=ReferenceKind.ODOMETRY, scale_sigma=noise.scale_sigma)
     aligner, by_lidar = ScaleAligner(odometry), ScaleAligner(lidar)
-    plain = ScaleAligner(replace(lidar, refinement=False))
+    plain, by_truth = ScaleAligner(replace(lidar, refinement=False)), ScaleAligner(odometry)
     done = _Drive()
     for frame in frames:
         # Of this thread alone: what else runs here does not count.
@@ -238,8 +245,10 @@ def measured(case: Case, seed: int, frames: Iterator[DriveFrame]) -> _Drive:
             samples, reason = None, error.reason
         done.ms.append(1e3 * (time.thread_time() - start))
         if samples is None:
-            aligner.follow(frame.inverse_depth, frame.stamp_ns)
+            for each in (aligner, by_truth):
+                each.follow(frame.inverse_depth, frame.stamp_ns)
         else:
+            by_truth.update(frame.inverse_depth, _true(samples, frame.depth_m), frame.stamp_ns)
             reason = aligner.update(frame.inverse_depth, samples, frame.stamp_ns).reason
         used = aligner.current(frame.stamp_ns)
         if used is not None and case.height:
@@ -250,13 +259,21 @@ def measured(case: Case, seed: int, frames: Iterator[DriveFrame]) -> _Drive:
                 reason, used = error.reason, None
         if reason:
             done.reasons[reason] += 1
-        beside = [
-            each.update(frame.inverse_depth, frame.lidar, frame.stamp_ns)
-            for each in (by_lidar, plain)
-        ]
+        start = time.thread_time()
+        refined = by_lidar.update(frame.inverse_depth, frame.lidar, frame.stamp_ns)
+        done.ms_lidar.append(1e3 * (time.thread_time() - start))
+        unrefined = plain.update(frame.inverse_depth, frame.lidar, frame.stamp_ns)
         if used is not None:
+            beside = [refined, unrefined, by_truth.current(frame.stamp_ns) or used]
             done.figures.append(_figures(frame, used, beside))
     return done
+
+
+def _true(samples: ReferenceSamples, depth_m: FloatImage) -> ReferenceSamples:
+    """Return the samples with their true depths, times odometry's error of scale."""
+    u, v = (np.rint(each).astype(np.int64) for each in (samples.u, samples.v))
+    true = depth_m[np.clip(v, 0, depth_m.shape[0] - 1), np.clip(u, 0, depth_m.shape[1] - 1)]
+    return replace(samples, depth_m=true * np.float32(_SCALE), sigma_m=None)
 
 
 def _figures(frame: DriveFrame, used: Alignment, beside: Sequence[Alignment]) -> tuple[float, ...]:
@@ -323,10 +340,10 @@ def _row(case: Case, drives: Sequence[_Drive]) -> DriveRow:
     times = [ms for drive in drives for ms in drive.ms]
     reasons = sum((drive.reasons for drive in drives), Counter[str]())
     all_of_them = [each for drive in drives for each in drive.figures]
-    figures = np.array(all_of_them or [(np.nan,) * 7])
+    figures = np.array(all_of_them or [(np.nan,) * 8])
     means = [[*map(_mean, np.array(drive.figures).T)] for drive in drives if drive.figures]
-    abs_rel, lidar, plain, oracle, bias, one, two = map(_mean, figures.T)
-    wrong = (figures[:, 0] > _WRONG) & (figures[:, 0] > _WRONG_OVER_ORACLE * figures[:, 3])
+    abs_rel, lidar, plain, truth, oracle, bias, one, two = map(_mean, figures.T)
+    wrong = (figures[:, 0] > _WRONG) & (figures[:, 0] > _WRONG_OVER_ORACLE * figures[:, 4])
     return DriveRow(
         case.name,
         len(drives),
@@ -336,13 +353,16 @@ def _row(case: Case, drives: Sequence[_Drive]) -> DriveRow:
         lidar,
         plain,
         oracle,
+        truth,
         max((float(mean[0] / mean[1]) for mean in means), default=float('nan')),
+        max((float(mean[0] / mean[2]) for mean in means), default=float('nan')),
         bias,
         float(np.count_nonzero(wrong)) / frames,
         one,
         two,
         float(np.median(times)),
         float(np.percentile(times, 95)),
+        float(np.median([ms for drive in drives for ms in drive.ms_lidar])),
         ', '.join(f'{count} {reason}' for reason, count in reasons.most_common()),
     )
 

@@ -40,6 +40,7 @@ class ReferenceParameters:
         'Frame at rest, like odom, through which the reference is moved from its stamp to the '
         "image's; '' takes sensor and camera as rigidly mounted to each other. For odometry: the "
         "frame in which tf has the camera's motion; '' takes it from the topic.",
+        Change.INACTIVE,
     )
     min_depth_m: float = param(
         0.1, 'Metric depth and references below are unknown.', between=(0.001, 1000.0)

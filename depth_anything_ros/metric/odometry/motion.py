@@ -16,9 +16,9 @@ import numpy as np
 from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.parameters import OdometryParameters
 from depth_anything_ros.core.types import Floats, Mask
-from depth_anything_ros.metric.alignment.robust_fit import MAD
+from depth_anything_ros.metric.alignment.robust_fit import MAD, middle
 
-__all__ = ['Motion', 'View', 'angle_of', 'refined_motion']
+__all__ = ['Motion', 'View', 'angle_of', 'parallax', 'refined_motion']
 
 DIRECTION_SIGMA = float(np.radians(1.5))
 """Of the direction of a translation, by the extrinsics and by wheels that slip sideways."""
@@ -32,8 +32,11 @@ _TURN_S = 0.5
 _WORTH = 20.0
 # Tracks creep by this in the square root of a second, even where nothing moves.
 _CREEP_PX = 0.1
+# The motion is refined on tracks that move by this share of what a quarter of all exceed: what
+# drives ahead at one's own speed stays in place, and would turn the camera with it.
+_MOVING = 0.5
 _ITERATIONS = 6
-_CONVERGED = 1e-5
+_CONVERGED = 3e-5
 _INLIER = 3.0
 
 
@@ -72,6 +75,7 @@ class Motion:
     then_from_now: Transform
     rays: Floats
     good: Mask
+    inlier_share: float
     px: float
     covariance: Floats
     side: Floats
@@ -83,11 +87,21 @@ def angle_of(rotation: Floats) -> float:
     return float(np.linalg.norm(cv2.Rodrigues(rotation)[0]))
 
 
+def parallax(rotation: Floats, then: Floats, now: Floats) -> tuple[Floats, float]:
+    """Return what the rays (n, 3) move, rotation taken out, and what a quarter exceed."""
+    turned = now @ rotation.T
+    moved = np.hypot(*(turned[:, :2] / turned[:, 2:] - then[:, :2]).T)
+    least = int(0.75 * len(moved))
+    return moved, float(np.partition(moved, least)[least])
+
+
 def refined_motion(then: View, now: View, noise: OdometryParameters, focal_px: float) -> Motion:
     """Return the most probable motion: reweighted Gauss-Newton on the epipolar errors."""
     both = np.flatnonzero(then.both(now))
-    x, y = now.rays[both], then.rays[both]
     odometry = then.then_from(now)
+    moved, most = parallax(odometry.rotation, then.rays[both], now.rays[both])
+    moving = moved > _MOVING * most
+    x, y = now.rays[both[moving]], then.rays[both[moving]]
     length = float(np.linalg.norm(odometry.translation))
     rotation, unit = odometry.rotation, odometry.translation / length
     elapsed_s = (now.stamp_ns - then.stamp_ns) * 1e-9
@@ -103,7 +117,7 @@ def refined_motion(then: View, now: View, noise: OdometryParameters, focal_px: f
         by_turn = _crossed(x, y @ (_cross(unit) @ rotation))
         by_aim = _crossed(x @ rotation.T, y) @ side.T
         rows = np.concatenate([by_turn, by_aim], axis=1) * (focal_px / norm)[:, None]
-        weight = min(1.0, _WORTH / both.size) / px**2 / (1.0 + np.square(error / (2.0 * px)))
+        weight = min(1.0, _WORTH / len(x)) / px**2 / (1.0 + np.square(error / (2.0 * px)))
         off = np.concatenate(
             [
                 cv2.Rodrigues(odometry.rotation.T @ rotation)[0][:, 0],
@@ -117,16 +131,18 @@ def refined_motion(then: View, now: View, noise: OdometryParameters, focal_px: f
         unit = unit / np.linalg.norm(unit)
         if np.abs(step).max() < _CONVERGED:
             break
-    error = _epipolar_error(rotation, unit, x, y)[0] * focal_px
-    px = float(np.hypot(_spread(error), _CREEP_PX * np.sqrt(elapsed_s)))
+    error = _epipolar_error(rotation, unit, now.rays[both], then.rays[both])[0] * focal_px
+    px = float(np.hypot(_spread(error[moving]), _CREEP_PX * np.sqrt(elapsed_s)))
+    fits = np.abs(error) < _INLIER * px
     good = np.zeros(len(now.rays), np.bool_)
-    good[both] = np.abs(error) < _INLIER * px
+    good[both] = fits
     turned = angle_of(odometry.rotation.T @ rotation) / turn_sigma
     aimed = float(np.linalg.norm(unit - odometry.translation / length)) / aim_sigma
     return Motion(
         Transform(rotation, unit * length),
         then.rays,
         good,
+        float(np.mean(fits[moving])),
         px,
         np.asarray(np.linalg.inv(information)),
         length * side,
@@ -135,7 +151,7 @@ def refined_motion(then: View, now: View, noise: OdometryParameters, focal_px: f
 
 
 def _spread(error: Floats) -> float:
-    return max(MAD * float(np.median(np.abs(error))), LEAST_PX)
+    return max(MAD * middle(np.abs(error)), LEAST_PX)
 
 
 def _across(unit: Floats) -> Floats:

@@ -17,6 +17,7 @@ from depth_anything_ros.metric.odometry.motion import (
     Motion,
     View,
     angle_of,
+    parallax,
     refined_motion,
 )
 from depth_anything_ros.metric.odometry.tracks import Tracks
@@ -145,7 +146,7 @@ class OdometryTracker:
         motions = []
         for view in chosen:
             motion = refined_motion(view, now, self._noise, self._camera.fx)
-            if motion.px > MOST_PX or motion.good.sum() < _INLIER_SHARE * view.both(now).sum():
+            if motion.px > MOST_PX or motion.inlier_share < _INLIER_SHARE:
                 reason = 'tracks_disagree'
             elif motion.deviation > _MOST_DEVIATION:
                 reason = 'odometry_disagrees'
@@ -185,9 +186,8 @@ class OdometryTracker:
         both = view.both(now)
         if both.sum() < _LEAST_COMMON:
             return 'too_few_tracks'
-        if _parallax(motion.rotation, view.rays[both], now.rays[both]) < (
-            _LEAST_PARALLAX_PX / self._camera.fx
-        ):
+        _, most = parallax(motion.rotation, view.rays[both], now.rays[both])
+        if most < _LEAST_PARALLAX_PX / self._camera.fx:
             return 'too_little_parallax'
         return ''
 
@@ -204,14 +204,6 @@ def _change(then: Floats, now: Floats) -> float:
     change = np.linalg.norm(now[:, None] - then, axis=-1).max()
     speed = np.linalg.norm(np.concatenate([then, now]), axis=-1).max()
     return float(max(change, _UNEVEN * speed))
-
-
-def _parallax(rotation: Floats, then: Floats, now: Floats) -> float:
-    """Return what a quarter of the rays move at least, rotation taken out."""
-    turned = now @ rotation.T
-    moved = turned[:, :2] / turned[:, 2:] - then[:, :2]
-    least = int(0.75 * len(moved))
-    return float(np.partition(np.hypot(*moved.T), least)[least])
 
 
 def _check(found: Triangulation, kept: Mask) -> None:

@@ -29,13 +29,14 @@ _BORDER_PX = 4
 _LOST_BORDER_PX = 4
 # Followed there and back, a track comes home this close.
 _BACK_PX = 0.7
-_MET_PX = 4
 _LUCAS_KANADE = {
     'winSize': (17, 17),
     'maxLevel': 3,
     'criteria': (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 15, 0.02),
     'minEigThreshold': 1e-3,
 }
+# On the way back the place is known well enough for two levels of the pyramid.
+_BACK = _LUCAS_KANADE | {'maxLevel': 1}
 
 Grey = npt.NDArray[np.uint8]
 
@@ -45,7 +46,10 @@ class Tracks:
 
     def __init__(self, camera: Camera) -> None:
         self._camera = camera
+        # Of a cell, in pixels at half the size.
+        self._side = max(_LEAST_SIDE, max(camera.width, camera.height) // 2 // _CELLS_ALONG)
         self.pixels = np.full((TRACKS, 2), np.nan, np.float32)
+        self._age = np.zeros(TRACKS, np.int64)
         self._grey: Grey | None = None
 
     @property
@@ -75,15 +79,19 @@ class Tracks:
         flow = partial(cv2.calcOpticalFlowPyrLK, flags=cv2.OPTFLOW_USE_INITIAL_FLOW)
         after, found, _ = flow(last, grey, before, guess.copy(), **_LUCAS_KANADE)
         start = before - guess + after
-        back, again, _ = flow(grey, last, after, start, **_LUCAS_KANADE)
+        back, again, _ = flow(grey, last, after, start, **_BACK)
         after, apart = after[:, 0], np.linalg.norm((back - before)[:, 0], axis=1)
         kept = (found[:, 0] > 0) & (again[:, 0] > 0) & (apart < _BACK_PX)
         end = np.array(grey.shape[::-1]) - _LOST_BORDER_PX - 1
         kept &= ((after >= _LOST_BORDER_PX) & (after < end)).all(axis=1)
-        # Of tracks that met, one goes on.
-        place = np.where(kept[:, None], after, 0.0).astype(np.int64) // _MET_PX
+        # Of tracks that come within half a cell the oldest goes on. Driving backwards all draw
+        # together, and would hold the slots that what comes into view needs.
+        place = np.where(kept[:, None], after, 0.0).astype(np.int64) // self._side
         cell = np.where(kept, place @ (1, grey.shape[1]), -1)
-        kept &= np.isin(np.arange(kept.size), np.unique(cell, return_index=True)[1])
+        oldest = np.argsort(-self._age[index], kind='stable')
+        first = oldest[np.unique(cell[oldest], return_index=True)[1]]
+        kept &= np.isin(np.arange(kept.size), first)
+        self._age += 1
         self.pixels[index[kept]] = after[kept]
         self.pixels[index[~kept]] = np.nan
         return np.asarray(index[~kept])
@@ -95,8 +103,7 @@ class Tracks:
             return
         # At half the size: a track need not start at the pixel of the corner.
         half = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-        height, width = half.shape
-        side = max(_LEAST_SIDE, max(height, width) // _CELLS_ALONG)
+        (height, width), side = half.shape, self._side
         rows, columns = height // side, width // side
         score = cv2.cornerMinEigenVal(half, 3)[: rows * side, : columns * side]
         blocks = score.reshape(rows, side, columns, side).transpose(0, 2, 1, 3)
@@ -110,6 +117,7 @@ class Tracks:
         value[(u >= width - _BORDER_PX) | (v >= height - _BORDER_PX)] = 0.0
         count = min(free.size, int(np.count_nonzero(value > _LEAST_CORNER)))
         chosen = np.argsort(-value)[:count]
+        self._age[free[:count]] = 0
         self.pixels[free[:count]] = 2.0 * np.stack([u, v], axis=1)[chosen] + 0.5
         self.pixels[~np.isfinite(self.rays[:, 0])] = np.nan
 

@@ -12,7 +12,7 @@ from depth_anything_ros.metric.odometry.motion import Motion
 
 __all__ = ['Triangulation', 'triangulated']
 
-_ITERATIONS = 5
+_ITERATIONS = 4
 _GREATEST = 20.0
 _LEAST_Z = 0.05
 # Relative error of inverse depth: patches stretch and slip along edges.
