@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from depth_anything_ros.cli.options import add_parameters, positive
+from depth_anything_ros.cli.options import positive
 from depth_anything_ros.core.errors import SettingError
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ def add_metres(run: argparse.ArgumentParser) -> None:
     measured = group.add_mutually_exclusive_group()
     measured.add_argument(
         '--reference',
-        metavar='DIR',
+        metavar='PATH',
         type=Path,
-        help='depth along Z (16-bit .png, .npy, .exr) or points (.npy, .txt, .csv, .xyz) by the '
-        'names of the outputs; or the FILE of one picture',
+        help='folder, or the file of one picture: depth along Z (.png, .npy, .exr) or points '
+        '(.npy, .txt, .csv, .xyz)',
     )
     measured.add_argument(
         '--camera-height', metavar='M', type=positive, help='metres over flat ground'
@@ -36,13 +36,13 @@ def add_metres(run: argparse.ArgumentParser) -> None:
         metavar='DEG',
         type=float,
         default=0.0,
-        help='how far the camera looks down, for --camera-height (default: 0)',
+        help='how far the camera looks down (default: 0)',
     )
     group.add_argument(
         '--reference-scale',
         metavar='LEVELS',
         type=positive,
-        help='levels of a .png in one metre: 256 for KITTI (default: what the file says, or 1000)',
+        help='levels of a .png in a metre (default: by the file, or 1000)',
     )
     seen = group.add_mutually_exclusive_group()
     seen.add_argument(
@@ -56,9 +56,6 @@ def add_metres(run: argparse.ArgumentParser) -> None:
         help='of the images, in pixels',
     )
     seen.add_argument('--camera', metavar='FILE', type=Path, help='calibration, a YAML file')
-    of_reference = 'rectified', 'reference.extrinsics', 'reference.max_depth_m'
-    of_cloud = 'cloud.stride', 'cloud.edge_filter', 'cloud.max_relative_sigma'
-    add_parameters(group, (*of_reference, *of_cloud), {'rectified': False, 'cloud.stride': 1})
 
 
 def metric_options(options: argparse.Namespace) -> list[object]:

@@ -69,8 +69,9 @@ def add_parameters(
 ) -> None:
     """Add parameters of the node as options, `output.max_side` as --output-max-side.
 
-    `defaults` take precedence over those of the node; None stands for any value. `shorter` are
-    further names of options.
+    docs/parameters.md says of them what does not fit into a line or two.
+    `defaults` take precedence over those of the node; None stands for any value. `shorter` names
+    options otherwise.
     """
     for entry in entries():
         if entry.name not in names:
@@ -89,16 +90,19 @@ def add_parameters(
             if sum(map(len, entry.choices)) > _LONGEST_CHOICES:
                 kind['metavar'] = 'NAME'
                 one_of = f' One of {", ".join(entry.choices)}.'
-        flags = ['--' + entry.name.replace('.', '-').replace('_', '-')]
-        if shorter and entry.name in shorter:
-            flags.insert(0, shorter[entry.name])
+        flag = '--' + entry.name.replace('.', '-').replace('_', '-')
         parser.add_argument(
-            *flags,
+            (shorter or {}).get(entry.name, flag),
             dest=entry.name,
             default=default,
-            help=f'{entry.description}{one_of} Default: {text}.'.replace('%', '%%'),
+            help=f'{_brief(entry.description)}.{one_of} Default: {text}.'.replace('%', '%%'),
             **kind,
         )
+
+
+def _brief(description: str) -> str:
+    """Return the first of its clauses."""
+    return re.split(r'[.;] ', description)[0].rstrip('.')
 
 
 def parameters_of(options: argparse.Namespace, **fixed: Any) -> Parameters:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from depth_anything_ros.cli.metres import add_metres, metric_options, scenes_of
-from depth_anything_ros.cli.options import add_network, add_parameters, parameters_of, positive
+from depth_anything_ros.cli.options import (
+    NETWORK,
+    add_layered_parameters,
+    add_parameters,
+    layered_parameters,
+    positive,
+)
 from depth_anything_ros.cli.parser import Parser
 from depth_anything_ros.cli.terminal import load, progress
 from depth_anything_ros.core.errors import SettingError
@@ -46,8 +53,8 @@ def declare(run: Parser) -> None:
         nargs='+',
         choices=_FORMATS,
         metavar='FORMAT',
-        help=f'what to write for each frame: {", ".join(_FORMATS)} (default: color, or as OUT '
-        'ends; depth_... and ply are metric and need a reference or a metric checkpoint)',
+        help='what to write: color (default, unless OUT ends otherwise), side_by_side, png16, '
+        'npy, exr; in metres depth_mm, depth_m, depth_exr, ply',
     )
     run.add_argument('--recursive', action='store_true', help='search the folders in IN, too')
     run.add_argument(
@@ -56,7 +63,7 @@ def declare(run: Parser) -> None:
         type=positive,
         nargs='?',
         const=30.0,
-        help='the pictures of IN are frames of a film (default of FPS: 30)',
+        help='IN holds the frames of a film (default of FPS: 30)',
     )
     run.add_argument(
         '--skip-existing', action='store_true', help='leave out pictures whose output is there'
@@ -64,24 +71,23 @@ def declare(run: Parser) -> None:
     run.add_argument(
         '--resume',
         action='store_true',
-        help='go on with a run that was interrupted: behind the last part of a film, or with the '
-        'pictures of a folder whose output is not there (as --skip-existing)',
+        help='go on with a run that was interrupted',
     )
     run.add_argument(
         '--normalization',
         choices=('frame', 'film'),
         default='frame',
-        help='bounds that follow the scene, or the same for the whole film, which is read twice '
-        '(default: frame)',
+        help='bounds that follow the scene (default), or are one pair for the film',
     )
     run.add_argument(
         '--frames-json', metavar='FILE', type=Path, help='write a line of JSON for each frame'
     )
     run.add_argument('--json', action='store_true', help='print the summary as JSON')
     names = 'output.max_side', 'relative.normalization', 'relative.smoothing_s', 'color.map'
-    add_parameters(run, names, {}, {'relative.smoothing_s': '--smoothing'})
+    not_given = dict.fromkeys(names, argparse.SUPPRESS)
+    add_parameters(run, names, not_given, {'relative.smoothing_s': '--smoothing'})
     add_metres(run)
-    add_network(run)
+    add_layered_parameters(run, NETWORK)
     run.set_defaults(verb=_run)
 
 
@@ -124,9 +130,10 @@ def _run(options: argparse.Namespace) -> int:
         )
     by_ending = one_of(options.output.suffix.lower()) or _FORMATS
     formats = tuple(dict.fromkeys(options.save or by_ending[:1]))
-    # Stills have nothing to do with each other: each is normalised by itself.
-    steady = {} if source.moving else {'relative.smoothing_s': 0.0}
-    parameters = parameters_of(options, **steady)
+    parameters = layered_parameters(options, **{'rectified': False, 'cloud.stride': 1})
+    if not source.moving:
+        # Stills have nothing to do with each other: each is normalised by itself.
+        parameters = replace(parameters, relative=replace(parameters.relative, smoothing_s=0.0))
     scenes = scenes_of(options, source, parameters, formats)
     outputs = open_outputs(
         source, options.output, formats, parameters.output.max_side, resume=options.resume

@@ -167,7 +167,7 @@ def test_metres_of_a_metric_checkpoint_from_the_command_line(
     assert cli.main([*words, '--save', 'ply']) == 1
     assert json.loads(capsys.readouterr().out)['refused'] == {'no_camera_info': ['in']}
     # Neighbours of this network differ by more than surfaces do.
-    cloud = ['--save', 'ply', '--fov', '60', '--cloud-edge-filter', '0']
+    cloud = ['--save', 'ply', '--fov', '60', '--set', 'cloud.edge_filter=0']
     assert cli.main([*words, *cloud]) == 0
     assert b'element vertex' in (tmp_path / 'out' / 'in_points.ply').read_bytes()
     capsys.readouterr()

@@ -79,6 +79,10 @@ OTHER = {
     'diagnostics.stale_after_s': 9.0,
     'diagnostics.max_latency_s': 0.25,
     'diagnostics.min_output_hz': 3.0,
+    'health.enabled': False,
+    'health.dark_below': 10.0,
+    'health.blown_out_above': 0.5,
+    'health.blurred_below': 0.3,
 }
 
 ALLOWED = {
