@@ -95,7 +95,7 @@ setup(
     },
     entry_points={
         'console_scripts': [
-            f'depth_node = {NAME}.node:main',
+            f'depth_node = {NAME}.start:depth_node',
             f'depth_anything = {NAME}.cli:main',
         ],
     },

@@ -13,7 +13,7 @@ from typing import Any
 
 import cv2
 import rclpy
-from rclpy.exceptions import ParameterException
+from rclpy.exceptions import NameValidationException, ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.guard_condition import GuardCondition
 from rclpy.impl.implementation_singleton import rclpy_implementation
@@ -30,13 +30,14 @@ from depth_anything_ros.ros.camera import NodeCamera
 from depth_anything_ros.ros.diagnostics import Snapshot
 from depth_anything_ros.ros.frame_loop import FrameLoop
 from depth_anything_ros.ros.lifecycle import ManagedNode
-from depth_anything_ros.ros.parameters import NodeParameters
+from depth_anything_ros.ros.parameters import NodeParameters, warn_of_files
 from depth_anything_ros.ros.reporter import Reporter
 from depth_anything_ros.ros.tf_listener import LiveTransforms, create_transforms
 
 __all__ = ['DepthNode', 'main']
 
 _PREPARING = 'preparing the network'
+_LONGEST_LINE = 1000
 SUCCESS = TransitionCallbackReturn.SUCCESS
 
 
@@ -49,6 +50,7 @@ class DepthNode(ManagedNode):
     def __init__(self, **options: Any) -> None:
         """Declare parameters and topics; nothing is loaded before `configure`."""
         super().__init__('depth_anything', **options)
+        warn_of_files(self, [*sys.argv, *(options.get('cli_args') or ())])
         try:
             self._settings = NodeParameters(self, self.state, self._apply)
         except Exception:
@@ -222,6 +224,7 @@ class DepthNode(ManagedNode):
             backend=network.backend.info if network else None,
             degraded=network.degraded if network else '',
             cameras=self._cameras,
+            stuck=self._frames.stuck(),
         )
 
 
@@ -253,8 +256,8 @@ def main(args: list[str] | None = None) -> int:
             executor.spin_once()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
-    except (DepthAnythingError, ParameterException) as error:
-        sys.stderr.write(f'depth_node: {error}\n')
+    except (DepthAnythingError, NameValidationException, ParameterException) as error:
+        sys.stderr.write(f'depth_node: {" ".join(str(error).split())[:_LONGEST_LINE]}\n')
         return 2
     except RuntimeError:
         # A signal may end the context in the middle of a wait, or the making of a message, which

@@ -17,10 +17,10 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_srvs.srv import Trigger
 
 from depth_anything_ros import node as node_module
-from depth_anything_ros.bag.parameter_files import parameters_from_file
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.ros.qos import LATCHED, REFERENCE
+from depth_anything_ros.settings.parameter_files import parameters_from_file
 
 NODE = '/depth_anything/'
 CAMERAS = ('front', 'left', 'rear')

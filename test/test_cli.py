@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from importlib.metadata import version
@@ -112,6 +113,7 @@ def test_nothing_heavy_is_imported_for_a_start(code: str) -> None:
             ImportError("cannot import name 'x'", name='cv2'),
             'pip install --upgrade opencv-python-headless',
         ),
+        (ImportError('libx.so: failed to map segment', name='_C'), 'memory ran out'),
         (ModuleNotFoundError('no', name='abacus'), 'abacus, which is not installed: pip install'),
         (ModuleNotFoundError('no', name='sensor_msgs'), 'is not installed: source ROS 2'),
         (ModuleNotFoundError('no', name='rosbags.new'), 'pip install --upgrade rosbags'),
@@ -183,6 +185,55 @@ def test_bad_input_is_one_line_and_status_2(
     assert len(lines) == 1
     assert said in lines[0]
     assert not (tmp_path / 'OUT').exists()
+
+
+def test_memory_that_runs_out_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> int:
+        raise MemoryError
+
+    assert exit_status('depth_anything', fail) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert 'memory ran out' in line
+
+
+@pytest.mark.parametrize('closed', ['2>&-', '<&- 2>&-', '>&- 2>&-', '>&- 2>&- <&-'])
+def test_nothing_is_written_into_a_file_in_place_of_a_closed_stderr(
+    tmp_path: Path, closed: str
+) -> None:
+    path = tmp_path / 'kept'
+    code = (
+        'import os, sys\n'
+        'from depth_anything_ros.cli.exit_status import exit_status\n'
+        'def command():\n'
+        f'    file = open({str(path)!r}, "w")\n'
+        '    os.write(2, b"rubbish")\n'
+        '    print("rubbish", file=sys.stderr)\n'
+        '    return 3 if file.fileno() > 2 else 4\n'
+        'sys.exit(exit_status("x", command))\n'
+    )
+    script = tmp_path / 'script.py'
+    script.write_text(code)
+    done = subprocess.run(
+        f'{sys.executable} {script} {closed}', shell=True, check=False, timeout=60
+    )
+    assert done.returncode == 3
+    assert path.read_text() == ''
+
+
+def test_ctrl_c_during_the_imports_of_the_node_is_silent() -> None:
+    code = (
+        'import os, signal, sys\n'
+        'class Interrupt:\n'
+        '    def find_spec(name, path=None, target=None):\n'
+        '        if name == "rclpy":\n'
+        '            os.kill(os.getpid(), signal.SIGINT)\n'
+        'from depth_anything_ros.start import depth_node\n'
+        'sys.meta_path.insert(0, Interrupt)\n'
+        'sys.exit(depth_node())\n'
+    )
+    command = [sys.executable, '-c', code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, '')
 
 
 @pytest.mark.parametrize('module', ['argparse', 'cv2'])

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import threading
+from array import array
+from typing import Any
+
+import cv2
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from rcl_interfaces.msg import Log
 from rclpy.duration import Duration
+from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rig import Rig, picture, values_of
 from sensor_msgs.msg import CompressedImage, Image
 
+from depth_anything_ros.core.types import ReferenceKind
+from depth_anything_ros.messages.compressed_depth import depth_from_compressed
 from depth_anything_ros.messages.images import bgr_from_compressed, bgr_from_image, fill_compressed
+from depth_anything_ros.messages.stamps import ns_from_stamp
+from depth_anything_ros.ros import frame_loop, reporter
+from depth_anything_ros.ros.qos import REFERENCE
 
 RELATIVE = '/depth_anything/relative/image'
 RAW = '/depth_anything/relative/raw'
@@ -348,3 +359,70 @@ def test_auto_exports_the_network_before_it_configures() -> None:
         assert rig.until(backend) == 'openvino'
         rig.listen(Image, RELATIVE)
         rig.until_answered(RELATIVE)
+
+
+def test_another_node_of_the_name_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reporter, 'TWINS_AFTER_S', 0.0)
+    with Rig() as rig:
+        rig.until_state('active')
+        twin = Node('depth_anything', context=rig.peer_context)
+        rig.until(lambda: '2 nodes are called /depth_anything' in rig.status().message)
+        assert rig.status().level == DiagnosticStatus.WARN
+        twin.destroy_node()
+        rig.until(lambda: 'nodes are called' not in rig.status().message)
+
+
+@pytest.mark.parametrize('where', ['decoding', 'network'])
+def test_an_image_that_is_stuck_is_told_while_it_is(
+    monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.setattr(frame_loop, '_LONG_S', 0.0)
+    go_on = threading.Event()
+    said = {'decoding': 'an image on /image is decoded for', 'network': 'the network runs for'}
+    with Rig() as rig:
+        rig.listen(Image, RELATIVE)
+        rig.until_answered(RELATIVE)
+
+        def wait(*arguments: Any, **named: Any) -> Any:
+            assert go_on.wait(60.0)
+            return inner(*arguments, **named)
+
+        if where == 'decoding':
+            inner: Any = frame_loop.bgr_from_image
+            monkeypatch.setattr(frame_loop, 'bgr_from_image', wait)
+        else:
+            backend = rig.node._frames.network.backend
+            inner = backend.infer
+            monkeypatch.setattr(backend, 'infer', wait)
+        try:
+            rig.publish(rig.image())
+            rig.until(lambda: said[where] in rig.status().message)
+            assert rig.status().level == DiagnosticStatus.WARN
+            before = len(rig.received['/depth_anything/status'])
+            # It goes on, and so do the services.
+            rig.until(lambda: len(rig.received['/depth_anything/status']) > before + 1)
+            assert rig.set_parameter('output.jpeg_quality', 50) == (True, '')
+        finally:
+            go_on.set()
+        rig.until_answered(RELATIVE)
+        rig.until(lambda: said[where] not in rig.status().message)
+
+
+def test_a_compressed_depth_image_is_a_reference() -> None:
+    topic = '/depth/image_raw/compressedDepth'
+    with Rig(arguments=['-r', f'reference:={topic}']) as rig:
+        rig.until_state('active')
+        png = cv2.imencode('.png', np.full((12, 16), 1500, np.uint16))[1].tobytes()
+        message = CompressedImage(format='16UC1; compressedDepth png', header=rig.header())
+        message.data = array('B', bytes(12) + png)
+        heard = rig.node._cameras[''].messages
+        stamp_ns = ns_from_stamp(message.header.stamp)
+
+        def there() -> bool:
+            rig.publish(message, topic, REFERENCE)
+            return heard.nearest(stamp_ns, 0.0) is not None
+
+        rig.until(there)
+        kind, found = heard.nearest(stamp_ns, 0.0).value
+        assert kind is ReferenceKind.DEPTH_IMAGE
+        assert (depth_from_compressed(found) == np.float32(1.5)).all()

@@ -85,7 +85,7 @@ class _Compare:
     ) -> None:
         self.a, self.b, self.limits, self.truth = bag_a, bag_b, limits, truth
         self.failures: list[Failure] = []
-        self.notes = [f'{x.path}: {x.truncated}' for x in (bag_a, bag_b) if x.truncated]
+        self.notes: list[str] = []
         self.names = _chosen(bag_a, topics)
         self.new = [x for x in _chosen(bag_b, topics) if x not in self.names]
         if not self.names and not (truth and self.new):
@@ -103,7 +103,10 @@ class _Compare:
         truth = self.against(true) if true else []
         if self.new:
             self.notes.append(f'only B has {", ".join(self.new)}: nothing in A to compare with')
-        outcome = tuple(self.failures), tuple(self.notes)
+        left_out = [
+            f'{bag.path}: {each.message}' for bag in (self.a, self.b) for each in bag.left_out
+        ]
+        outcome = tuple(self.failures), (*left_out, *self.notes), tuple(left_out)
         return Comparison(self.a.path, self.b.path, tuple(topics), tuple(truth), *outcome)
 
     def topic(self, mine: BagTopic) -> TopicResult:

@@ -21,7 +21,7 @@ from depth_anything_ros.bag.compare_results import (
     GroundTruthResult,
     is_minimum,
 )
-from depth_anything_ros.bag.reading import IMAGE
+from depth_anything_ros.bag.discovery import IMAGE
 from depth_anything_ros.core.depth_errors import (
     cloud_figures,
     metric_figures,

@@ -184,7 +184,7 @@ class CompareProgress:
 class Comparison:
     """The outcome for the bags `a` and `b`; it is good where nothing failed.
 
-    `notes` are lines on what was not judged.
+    `notes` are lines on what was not judged, `left_out` on what of the bags cannot be read.
     """
 
     a: Path
@@ -193,6 +193,7 @@ class Comparison:
     truth: tuple[GroundTruthResult, ...]
     failures: tuple[Failure, ...]
     notes: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
     def table(self) -> str:
         """Return every topic, the figures as mean and worst, then failures, notes and verdict."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,22 @@ from rosbags.interfaces.typing import Typesdict
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
-__all__ = ['message_makers', 'output_store', 'store_for']
+__all__ = ['lacking_fields', 'message_makers', 'output_store', 'store_for']
 
 _IDL_PART = '=' * 80 + '\n'
+
+# What is processed; of others the bytes are copied at most.
+_USED = frozenset(
+    (
+        'nav_msgs/msg/Odometry',
+        'sensor_msgs/msg/CameraInfo',
+        'sensor_msgs/msg/CompressedImage',
+        'sensor_msgs/msg/Image',
+        'sensor_msgs/msg/LaserScan',
+        'sensor_msgs/msg/PointCloud2',
+        'tf2_msgs/msg/TFMessage',
+    )
+)
 
 _NOT_NUMPY = {'bool': False, 'string': ''}
 
@@ -45,6 +58,25 @@ def store_for(connections: Iterable[Connection]) -> Typestore:
     return store
 
 
+@lru_cache(maxsize=64)
+def lacking_fields(store: Typestore, kind: str) -> tuple[str, ...]:
+    """Return which fields of a type that is processed its definition in the bag does not have."""
+    if kind not in _USED or kind not in store.fielddefs:
+        return ()
+    return tuple(_lacking(store, output_store().fielddefs, kind, ''))
+
+
+def _lacking(store: Typestore, known: Typesdict, kind: str, prefix: str) -> Iterator[str]:
+    fields = dict(store.fielddefs[kind][1])
+    for name, what in known[kind][1]:
+        if name not in fields:
+            yield prefix + name
+        elif what[0] is Nodetype.NAME and fields[name] == what:
+            yield from _lacking(store, known, what[1], f'{prefix}{name}.')
+        elif fields[name][0] is not what[0]:
+            yield f'{prefix}{name} of its type'
+
+
 def output_store() -> Typestore:
     """Return the types of the outputs: those of Jazzy, which later releases read as well."""
     return get_typestore(Stores.ROS2_JAZZY)
@@ -72,13 +104,24 @@ def _parse(kind: str, definition: MessageDefinition) -> Typesdict:
 
 
 def _put(store: Typestore, types: Typesdict) -> None:
-    """Register types, in place of others of the same name."""
-    changed = {name: body for name, body in types.items() if store.fielddefs.get(name) != body}
+    """Register types, in place of others of the same name.
+
+    One that differs in the case of names alone, as ROS 1's CameraInfo with its K, changes nothing.
+    """
+    changed = {
+        name: body
+        for name, body in types.items()
+        if name not in store.fielddefs or _lower(store.fielddefs[name]) != _lower(body)
+    }
     for name in changed:
         store.fielddefs.pop(name, None)
         store.types.pop(name, None)
     if changed:
         store.register(changed)
+
+
+def _lower(body: Any) -> Any:
+    return [(name.lower(), what) for name, what in body[1]]
 
 
 def _message(store: Typestore, kind: str, /, **given: Any) -> Any:

@@ -1,168 +1,253 @@
 """The files that make up a bag: found with or without metadata.yaml, and opened.
 
-metadata.yaml says only in which order they come and whether whole files are compressed: rosbag2
-writes it last, so a recording that was cut off has none. Everything else the files say again.
+metadata.yaml says only in which order they come: rosbag2 writes it last, so a recording that was
+cut off has none. Everything else the files say again. What cannot be opened is left out by name,
+as long as something else can be.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from shlex import quote as shell_quote
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import quote
 
-import yaml
-from rosbags.rosbag2 import Reader
+from rosbags.rosbag2.storage_sqlite3 import Sqlite3Reader
 
-from depth_anything_ros.bag.unindexed_mcap import UnindexedMcap, is_indexed
+from depth_anything_ros.bag.mcap_file import MAGIC, McapFile
+from depth_anything_ros.bag.reasons import Reason
+from depth_anything_ros.bag.unpacking import ZSTD, unpack_file
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
+from depth_anything_ros.settings.plain_yaml import plain_yaml_file
 
 __all__ = ['Storage', 'open_storages']
 
 _ROS_1 = b'#ROSBAG'
+_SQLITE = b'SQLite format 3\0'
+_LFS = b'version https://git-lfs'
+_HEAD_BYTES = 24
 _SUFFIXES = ('.mcap', '.db3')
+_PACKED = ('.zstd', '.zst')
+_UNPACK = {
+    '.gz': 'gunzip',
+    '.bz2': 'bunzip2',
+    '.xz': 'unxz',
+    '.lz4': 'lz4 -dm',
+    '.zip': 'unzip',
+    '.7z': '7z x',
+    '.tar': 'tar -xf',
+    '.tgz': 'tar -xf',
+}
 
 
-class Storage(NamedTuple):
-    """One opened file of a bag, or a folder of compressed ones; `truncated` as in BagReader."""
+class SqliteFile(Sqlite3Reader):
+    """Reads a sqlite3 file of a bag by rosbags."""
+
+    def __init__(self, path: Path) -> None:
+        # rosbags makes a URI of the path, in which some characters mean something.
+        super().__init__(Path(quote(str(path))))
+        self.open()
+
+    @property
+    def start_time(self) -> int:
+        """Time of the first receipt in nanoseconds."""
+        return self.metadata.start_time
+
+    @property
+    def end_time(self) -> int:
+        """Time of the last receipt in nanoseconds, plus 1; 0 without messages."""
+        return self.metadata.end_time
+
+
+@dataclass
+class Storage:
+    """One opened file of a bag; `left_out` says what in it cannot be read."""
 
     path: Path
-    reader: Reader | UnindexedMcap
-    truncated: str = ''
+    reader: SqliteFile | McapFile
+    left_out: list[Reason] = field(default_factory=list)
+    unpacked_into: TemporaryDirectory[str] | None = None
+
+    def close(self) -> None:
+        """Close the file, and remove it where it was unpacked."""
+        self.reader.close()
+        if self.unpacked_into is not None:
+            self.unpacked_into.cleanup()
 
 
-def open_storages(path: Path) -> list[Storage]:
+def open_storages(path: Path, left_out: list[Reason]) -> list[Storage]:
     """Open the files of the bag at `path`, a folder or one of its files, in their order.
 
-    SettingError where there is no ROS 2 bag, DepthAnythingError where a file cannot be read;
-    nothing is left open then.
+    What is left out of a folder is added to `left_out`. SettingError where there is no ROS 2 bag,
+    DepthAnythingError where none of its files can be read; nothing is left open then.
     """
     if not path.exists():
         raise SettingError(f'bag {path} does not exist: check the path')
     if not path.is_dir():
         return [_open_file(path)]
-    metadata = _metadata(path)
-    if str(metadata.get('compression_mode') or '').lower() == 'file':
-        # rosbags unpacks the files into the folder for temporary ones.
-        fix = 'give the unpacked files room by TMPDIR, or unpack them with unzstd'
-        return [Storage(path, _open(path, fix))]
     opened: list[Storage] = []
+    error: DepthAnythingError | None = None
     try:
-        for file in _files(path, metadata):
-            opened.append(_open_file(file))
+        for file in _files(path, left_out):
+            try:
+                opened.append(_open_file(file))
+            except DepthAnythingError as err:
+                error = error or err
+                Reason.add(left_out, file.name, str(err))
     except BaseException:
         for storage in opened:
-            storage.reader.close()
+            storage.close()
         raise
+    if not opened and error is not None:
+        raise error
     return opened
 
 
-def _metadata(folder: Path) -> dict[str, Any]:
-    """Return what metadata.yaml says, or nothing where it is missing or damaged."""
-    try:
-        content = yaml.safe_load((folder / 'metadata.yaml').read_text())
-        information = content['rosbag2_bagfile_information']
-    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
-        return {}
-    return information if isinstance(information, dict) else {}
-
-
-def _files(folder: Path, metadata: dict[str, Any]) -> list[Path]:
-    named = metadata.get('relative_file_paths')
-    if named:
-        # Old versions wrote the folder in front.
-        files = [folder / Path(str(name)).name for name in named]
-        if missing := [file.name for file in files if not file.exists()]:
-            raise DepthAnythingError(
-                f'bag {folder} lacks {", ".join(missing)}, which its metadata.yaml names: copy '
-                'it there, or remove metadata.yaml to read the rest'
-            )
-        return files
-    files = [file for file in folder.iterdir() if file.suffix in _SUFFIXES]
+def _files(folder: Path, left_out: list[Reason]) -> list[Path]:
+    """Return the files in their order; those that are missing are added to `left_out`."""
+    found, named = list(_recordings(folder)), _named_files(folder)
+    if not found and not named:
+        raise SettingError(
+            f'folder {folder} is no bag: give a folder with .mcap or .db3 files, or such a file'
+        )
     # bag_10 comes after bag_9.
-    files.sort(key=lambda file: ([int(x) for x in re.findall(r'\d+', file.name)], file.name))
-    if files:
+    found.sort(key=lambda file: ([int(x) for x in re.findall(r'\d+', file.name)], file.name))
+    # Unpacked by hand beside the packed file.
+    files = [x for x in found if x.suffix not in _PACKED or x.with_suffix('') not in found]
+    if not named:
         return files
-    if compressed := sorted(folder.glob('*.zstd')):
-        raise _compressed(compressed[0])
-    if old := sorted(folder.glob('*.bag')):
-        raise _ros_1(old[0])
-    raise SettingError(
-        f'folder {folder} is no bag: give a folder with .mcap or .db3 files, or such a file'
-    )
+    by_name = {_unpacked_name(file.name): file for file in files}
+    wanted = dict.fromkeys(map(_unpacked_name, named))
+    missing = [name for name in wanted if name not in by_name]
+    if len(missing) == len(wanted):
+        raise DepthAnythingError(
+            f'bag {folder} lacks {", ".join(missing)[:200]}, which its metadata.yaml names: copy '
+            'it there, or remove metadata.yaml to read the rest'
+        )
+    for name in missing:
+        Reason.add(left_out, name, f'{name} is missing, which metadata.yaml names: copy it there')
+    for name, file in by_name.items():
+        if name not in wanted:
+            why = f'{file.name} is not named in metadata.yaml: remove that to read all files'
+            Reason.add(left_out, file.name, why)
+    return [by_name[name] for name in wanted if name in by_name]
 
 
-def _open_file(path: Path) -> Storage:
+def _unpacked_name(name: str) -> str:
+    return name.removesuffix('.zstd').removesuffix('.zst')
+
+
+def _recordings(folder: Path) -> Iterator[Path]:
+    """Return the files of a folder that are, or may once have been, one of a bag."""
+    for file in folder.iterdir():
+        suffixes = file.suffixes
+        packed = file.suffix in (*_PACKED, *_UNPACK) and suffixes[-2:-1] != []
+        own = suffixes[-2] if packed else file.suffix
+        if own in (*_SUFFIXES, '.bag') or (file.is_file() and _head(file).startswith(MAGIC)):
+            yield file
+
+
+def _named_files(folder: Path) -> list[str]:
+    """Return the files that metadata.yaml names, nothing where it is missing or damaged."""
+    try:
+        content: Any = plain_yaml_file(folder / 'metadata.yaml')
+        named = content['rosbag2_bagfile_information']['relative_file_paths']
+        # Old versions wrote the folder in front.
+        return [Path(name).name for name in named if isinstance(name, str)]
+    except (OSError, ValueError, LookupError, TypeError):
+        return []
+
+
+def _head(path: Path) -> bytes:
     try:
         with path.open('rb') as file:
-            head = file.read(len(_ROS_1))
+            return file.read(_HEAD_BYTES)
     except OSError as err:
         raise DepthAnythingError(
             f'bag {path} cannot be read: {err.strerror}; check its permissions'
         ) from err
-    if head == _ROS_1 or path.suffix == '.bag':
-        raise _ros_1(path)
-    if path.suffix == '.zstd':
-        raise _compressed(path)
-    if path.suffix not in _SUFFIXES:
-        raise SettingError(f'{path} is no bag: give a bag folder, or a .mcap or .db3 file')
+
+
+def _open_file(path: Path) -> Storage:
+    head = _head(path)
+    if head.startswith(MAGIC):
+        return _open_mcap(path, path)
+    if head.startswith(_SQLITE):
+        return _open_sqlite(path, path)
+    if head.startswith(ZSTD):
+        return _open_packed(path)
+    if head.startswith(_ROS_1) or path.suffix == '.bag':
+        target = path.with_suffix('')
+        raise SettingError(
+            f'{path} is a ROS 1 bag: convert it with `rosbags-convert --src '
+            f'{shell_quote(str(path))} --dst {shell_quote(f"{target}_ros2")} --dst-typestore '
+            'ros2_jazzy` and give the new folder'
+        )
+    if head.startswith(_LFS):
+        raise DepthAnythingError(
+            f'{path} is a pointer of Git LFS, and not the file itself: run `git lfs pull` in its '
+            'folder'
+        )
+    if path.suffix in _UNPACK:
+        raise SettingError(
+            f'{path} is packed: unpack it with `{_UNPACK[path.suffix]} {shell_quote(str(path))}`'
+        )
     if not head:
         raise DepthAnythingError(f'bag {path} is an empty file: nothing was recorded into it')
-    return _open_mcap(path) if path.suffix == '.mcap' else _open_sqlite(path)
+    if path.suffix == '.mcap':
+        return _open_mcap(path, path)
+    if path.suffix == '.db3':
+        return _open_sqlite(path, path)
+    raise SettingError(f'{path} is no bag: give a bag folder, or a .mcap or .db3 file')
 
 
-def _open_mcap(path: Path) -> Storage:
-    """Open with rosbags; where it lacks an end, an index or an order it can use, record by record.
-
-    DepthAnythingError where it cannot be read at all.
-    """
+def _open_packed(path: Path) -> Storage:
+    """Open a file that rosbag2 compressed as a whole, from a temporary folder."""
+    folder, cut = TemporaryDirectory(prefix='depth_anything-'), ''
     try:
-        if is_indexed(path):
-            reader = Reader(path)
-            reader.open()
-            return Storage(path, reader)
-    except Exception:  # noqa: BLE001 - whatever is wrong is found again record by record
-        pass
+        target = Path(folder.name, path.stem)
+        cut = unpack_file(path, target)
+        sqlite = _head(target).startswith(_SQLITE)
+        storage = (_open_sqlite if sqlite else _open_mcap)(target, path)
+    except BaseException as err:
+        folder.cleanup()
+        if isinstance(err, (ValueError, OSError, DepthAnythingError)):
+            raise _damaged(path, ValueError(cut or err), 'copy it again') from err
+        raise
+    if cut:
+        Reason.add(storage.left_out, path.name, f'{path.name} is damaged: {cut}')
+    storage.unpacked_into = folder
+    return storage
+
+
+def _open_mcap(path: Path, named: Path) -> Storage:
     try:
-        unindexed = UnindexedMcap(path)
+        reader = McapFile(path, named.name)
     except Exception as err:
-        raise _damaged(path, err, f'try `mcap recover {path} -o fixed.mcap`') from err
-    return Storage(path, unindexed, unindexed.truncated)
+        raise _damaged(named, err, 'nothing in it can be read; copy it again') from err
+    return Storage(named, reader, reader.left_out)
 
 
-def _open_sqlite(path: Path) -> Storage:
+def _open_sqlite(path: Path, named: Path) -> Storage:
     log = path.with_name(path.name + '-wal')
     left = log.exists() and log.stat().st_size > 0
-    merge = f"run `sqlite3 {path} 'PRAGMA wal_checkpoint(TRUNCATE)'` to bring them in"
-    fix = merge if left else f'try `sqlite3 {path} .recover | sqlite3 fixed.db3`'
-    reader = _open(path, fix)
-    note = f'{log.name} holds messages that never reached {path.name}: {merge}' if left else ''
-    return Storage(path, reader, note)
-
-
-def _open(path: Path, fix: str) -> Reader:
-    """Open with rosbags; `fix` says what to do where that is not possible."""
+    file = shell_quote(str(path))
+    merge = f"run `sqlite3 {file} 'PRAGMA wal_checkpoint(TRUNCATE)'` to bring them in"
     try:
-        reader = Reader(path)
-        reader.open()
+        reader = SqliteFile(path)
     except Exception as err:
-        raise _damaged(path, err, fix) from err
-    return reader
+        raise _damaged(named, err, merge if left else 'copy it again') from err
+    storage = Storage(named, reader)
+    if left:
+        why = f'{log.name} holds messages that never reached {path.name}: {merge}'
+        Reason.add(storage.left_out, log.name, why)
+    return storage
 
 
 def _damaged(path: Path, err: Exception, fix: str) -> DepthAnythingError:
     reason = ' '.join((str(err) or type(err).__name__).split()).rstrip('.')
     return DepthAnythingError(f'bag {path} cannot be opened: {reason}; {fix}')
-
-
-def _ros_1(path: Path) -> SettingError:
-    return SettingError(
-        f'{path} is a ROS 1 bag: convert it with `rosbags-convert --src {path} --dst '
-        f'{path.with_suffix("")}` and give the new folder'
-    )
-
-
-def _compressed(path: Path) -> SettingError:
-    return SettingError(
-        f'{path} is a compressed file without the metadata.yaml that says so: unpack it with '
-        f'`unzstd {path}`'
-    )

@@ -7,7 +7,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from depth_anything_ros.bag.discovery import color_topics, find_cameras
 from depth_anything_ros.bag.reading import BagReader
+from depth_anything_ros.bag.reasons import Reason
 from depth_anything_ros.bag.replay import CameraTopics, used_topics
 from depth_anything_ros.bag.writing import STORAGES, storage_of
 from depth_anything_ros.core.errors import SettingError
@@ -45,13 +47,15 @@ class ProcessOptions:
     """What the user asks for; '' and () leave it to what is in the bag.
 
     `images`: image topics. `outputs`: names of `OUTPUTS` or `GROUPS`. `copy`: 'all', 'none',
-    or topics. `camera_info` is for one camera only; else it is the topic beside each image.
+    or topics. `camera_info` is for one camera only; else it is the topic beside each image. `tf`
+    is for all cameras, with `tf`_static; else it is that of each camera's namespace, or /tf.
     `resume` skips finished outputs and replaces partial ones.
     """
 
     images: tuple[str, ...] = ()
     camera_info: str = ''
     reference: str = ''
+    tf: str = ''
     outputs: tuple[str, ...] = ()
     copy: tuple[str, ...] = (_ALL,)
     storage: str = ''
@@ -90,7 +94,8 @@ class BagPlan:
     """What to do with the bag at `bag`; the output goes to `out`.
 
     `images` is the number of images to process, `compress` whether to compress as rosbag2 does,
-    `replace_partial` whether an OUT.partial of an earlier run is to be removed.
+    `replace_partial` whether an OUT.partial of an earlier run is to be removed. `left_out` are
+    cameras that cannot be processed.
     """
 
     bag: Path
@@ -102,20 +107,21 @@ class BagPlan:
     compress: bool
     replace_partial: bool
     images: int
+    left_out: tuple[Reason, ...] = ()
 
 
 def make_plan(
     reader: BagReader, out: Path, options: ProcessOptions, parameters: Parameters
 ) -> BagPlan:
     """Return the plan for an open bag; SettingError for what cannot be done."""
-    images = _find_images(reader, options)
+    images, left_out = _find_images(reader, options)
     if options.camera_info and len(images) > 1:
         raise SettingError(
             f'camera_info {options.camera_info} is one topic for {len(images)} image topics '
             f'({", ".join(images)}): name one of these'
         )
     cameras = tuple(
-        CameraPlan(CameraTopics(image, options.camera_info, options.reference), prefix)
+        CameraPlan(CameraTopics(image, options.camera_info, options.reference, options.tf), prefix)
         for image, prefix in zip(images, _prefixes(images), strict=True)
     )
     kinds = [used_topics(reader, x.topics, parameters.reference).kind for x in cameras]
@@ -133,17 +139,25 @@ def make_plan(
         options.compress,
         options.resume,
         sum(reader.topics[camera.topics.image].count for camera in cameras),
+        left_out,
     )
 
 
-def _find_images(reader: BagReader, options: ProcessOptions) -> tuple[str, ...]:
-    """Return the image topics: those asked for, or all but outputs of an earlier run."""
+def _find_images(
+    reader: BagReader, options: ProcessOptions
+) -> tuple[tuple[str, ...], tuple[Reason, ...]]:
+    """Return the image topics: those asked for, or all but outputs; and what is left out."""
     if options.images:
-        return tuple(reader.require(name).name for name in dict.fromkeys(options.images))
-    found = tuple(name for name in reader.color_topics() if not name.startswith(f'{NODE}/'))
+        return tuple(reader.require(name).name for name in dict.fromkeys(options.images)), ()
+    cameras = find_cameras(reader)
+    usable = cameras.usable or tuple(color_topics(reader))
+    found = tuple(name for name in usable if f'{NODE}/' not in name)
     if not found:
         raise SettingError(f'bag {reader.path} has no colour images but those below {NODE}')
-    return found
+    return found, tuple(
+        Reason(topic, reader.topics[topic].count, f'camera {topic} is left out: {why}')
+        for topic, why in cameras.refused.items()
+    )
 
 
 def _outputs(names: tuple[str, ...], metric: bool) -> tuple[Output, ...]:

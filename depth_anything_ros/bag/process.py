@@ -13,20 +13,23 @@ from pathlib import Path
 
 from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.bag.message_types import message_makers, output_store
+from depth_anything_ros.bag.odd_times import Gaps
 from depth_anything_ros.bag.plan import NODE, BagPlan, CameraPlan, ProcessOptions, make_plan
 from depth_anything_ros.bag.read_ahead import read_ahead
 from depth_anything_ros.bag.reading import BagMessage, BagReader
+from depth_anything_ros.bag.reasons import Reason
 from depth_anything_ros.bag.replay import BagReplay, ReplayedImage
-from depth_anything_ros.bag.summary import BagState, BagSummary, Reason
+from depth_anything_ros.bag.summary import BagState, BagSummary
 from depth_anything_ros.bag.writing import (
     BagWriter,
     check_free,
     check_outside,
+    damage_of,
     is_finished,
     partial_of,
     remove_partial,
 )
-from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.messages.outputs import OutputWriter
 
@@ -53,6 +56,8 @@ def plan_bag(
         plan = make_plan(reader, out, options, parameters)
     check_outside(bag, out)
     if options.resume and is_finished(out):
+        if damage := damage_of(out):
+            raise SettingError(f'{out} is there already, and damaged ({damage}): remove it')
         return None
     check_free(out, partial_allowed=options.resume)
     return plan
@@ -91,6 +96,7 @@ class _Run:
         ]
         self._notices = backend.info.weights.notices()
         self._metric = backend.info.output.metric
+        self._gaps = Gaps()
         self._summary = BagSummary(plan.bag, None, BagState.DONE)
         self._store = output_store()
         self._outputs = OutputWriter(message_makers(self._store), NODE, with_times=False)
@@ -118,9 +124,11 @@ class _Run:
         summary.out, summary.why = out, why
         summary.state = BagState.STOPPED if why else BagState.DONE
         summary.rate_hz = summary.images / (time.monotonic() - started_s)
-        notes = [*self._notices, self._reader.truncated]
-        notes += [note for each in self._replays for note in each.notes]
-        summary.notes = [note for note in notes if note]
+        # Several cameras hear the same tf.
+        heard = {each.name: each for replay in self._replays for each in replay.left_out}
+        summary.left_out = [*self._reader.left_out, *self._plan.left_out, *heard.values()]
+        odd = [note for replay in self._replays for note in replay.odd_times.notes()]
+        summary.notes = [*self._notices, *self._gaps.notes(), *odd]
         return summary
 
     def _end(self, why: str) -> Path | None:
@@ -150,6 +158,7 @@ class _Run:
                 why = f'stopped by {signal}' if signal else self._writer.disk_space_problem()
                 if why:
                     return why
+                self._gaps.add(message.receive_ns)
                 self._process_message(message)
                 if message.topic in images:
                     on_images(1)

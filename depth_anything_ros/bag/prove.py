@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from depth_anything_ros.backends.base import DepthBackend
-from depth_anything_ros.bag.reading import IMAGE, BagReader, is_color
+from depth_anything_ros.bag.discovery import color_topics, is_color
+from depth_anything_ros.bag.reading import BagReader
 from depth_anything_ros.bag.replay import BagReplay, CameraTopics, ReplayedImage
 from depth_anything_ros.core.depth_errors import metric_figures
 from depth_anything_ros.core.errors import SettingError
@@ -65,7 +66,7 @@ def prove(
                 f'bag {path} has no {ground_truth}: name the topic with its true depth '
                 '(--ground-truth)'
             )
-        image = reader.color_topics()[0]
+        image = color_topics(reader)[0]
         for name, topic, kind in _references(reader, ground_truth):
             given = replace(parameters, reference=replace(parameters.reference, type=kind))
             topics = CameraTopics(image, reference=topic)
@@ -83,7 +84,7 @@ def _references(reader: BagReader, ground_truth: str) -> Iterator[tuple[str, str
         if topic == ground_truth:
             continue
         first = next(reader.messages([topic]))
-        if first.kind == IMAGE and is_color(first):
+        if REFERENCE_TYPES[first.kind] is ReferenceKind.DEPTH_IMAGE and is_color(first):
             continue
         yield topic, topic, REFERENCE_TYPES[first.kind].value
     yield 'ground plane', '', ReferenceKind.GROUND_PLANE.value

@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import zstandard
 from rosbags.interfaces import Connection, ConnectionExtRosbag2, MessageDefinition, Qos
 from rosbags.serde import SerdeError
 from rosbags.typesys.store import Typestore
 
-from depth_anything_ros.bag.message_types import store_for
+from depth_anything_ros.bag.message_types import lacking_fields, store_for
 from depth_anything_ros.bag.opening import Storage, open_storages
+from depth_anything_ros.bag.reasons import Reason
+from depth_anything_ros.bag.unpacking import ZSTD, unpacked
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
-from depth_anything_ros.core.levels import Levels
-from depth_anything_ros.core.types import BgrImage
-from depth_anything_ros.messages.encodings import DEPTH_ENCODINGS, ENCODINGS
-from depth_anything_ros.messages.images import MAX_PIXELS, bgr_from_compressed, bgr_from_image
 
-__all__ = [
-    'COMPRESSED_IMAGE',
-    'IMAGE',
-    'BagMessage',
-    'BagReader',
-    'BagTopic',
-    'bgr_of',
-    'is_color',
-]
+__all__ = ['BagMessage', 'BagReader', 'BagTopic']
 
-IMAGE = 'sensor_msgs/msg/Image'
-COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
-
-# Messages compressed one by one begin so; CDR begins with a zero.
-_ZSTD = b'\x28\xb5\x2f\xfd'
+_CDR = 'cdr'
 
 # How many topics a message names: as a guess at what was meant, and of all there are.
 _NEAREST, _LISTED = 3, 10
@@ -72,41 +58,54 @@ class BagMessage:
     def read(self) -> Any:
         """Deserialise it, anew at each call; arrays are NumPy's.
 
-        DepthAnythingError where the type is not known or the bytes are none of it.
+        Bytes behind its end are passed over, as rclpy does. DepthAnythingError where the type is
+        not known, lacks fields of ROS's own, or the bytes are none of it.
         """
         try:
-            return self._store.deserialize_cdr(self.raw, self.kind)
+            if lacking := lacking_fields(self._store, self.kind):
+                raise DepthAnythingError(
+                    f'messages of {self.topic} cannot be used: {self.kind} in this bag has no '
+                    f'{", ".join(lacking)}; convert the bag to the types of ROS 2'
+                )
+            return self._deserialized()
         except KeyError as err:
             raise DepthAnythingError(
                 f'messages of {self.topic} cannot be read: type {err.args[0]} is neither defined '
                 'in the bag nor part of ROS 2; leave the topic out, or record it where the '
                 'package of that type is installed'
             ) from err
-        except (SerdeError, ValueError, IndexError, AssertionError) as err:
+        except (SerdeError, ValueError, IndexError, AssertionError, struct.error) as err:
             raise DepthAnythingError(
                 f'the message of {self.topic} received at {self.receive_ns} ns is no {self.kind} '
                 f'({str(err).rstrip(".")}): record the bag again, or leave the topic out'
             ) from err
 
+    def _deserialized(self) -> Any:
+        # As Typestore.deserialize_cdr, which refuses more bytes than the type has.
+        representation = self.raw[:2]
+        if representation not in (b'\0\0', b'\0\1'):
+            raise SerdeError('it does not begin as CDR')
+        types = self._store.get_msgdef(self.kind)
+        read = types.deserialize_cdr_le if representation[1] else types.deserialize_cdr_be
+        return read(self.raw[4:], 0, types.cls, self._store)[0]
+
 
 class BagReader:
     """Reads one bag: a folder, or a single .mcap or .db3 file.
 
-    Use it as a context manager; whatever is wrong with the bag is a DepthAnythingError. Known
-    once entered: `topics` by name, and `truncated`, a line on what is missing at the end of a
-    recording that was cut off, '' for a whole one. `store` knows every type of the bag, and
-    serialises as well.
+    Use it as a context manager; a bag of which nothing can be read is a DepthAnythingError. Known
+    once entered: `topics` by name. `store` knows every type of the bag, and serialises as well.
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path).expanduser()
         self.topics: dict[str, BagTopic] = {}
-        self.truncated = ''
+        self._missing: list[Reason] = []
         self._storages: list[Storage] = []
 
     def __enter__(self) -> BagReader:
         try:
-            self._storages = open_storages(self.path)
+            self._storages = open_storages(self.path, self._missing)
         except OSError as err:
             raise DepthAnythingError(
                 f'bag {self.path} cannot be opened ({err.strerror}): check the path and its '
@@ -119,11 +118,15 @@ class BagReader:
         except BaseException:
             self._close()
             raise
-        self.truncated = '; '.join(x.truncated for x in self._storages if x.truncated)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._close()
+
+    @property
+    def left_out(self) -> list[Reason]:
+        """What of the bag cannot be read: files, and damage found in them so far."""
+        return [*self._missing, *(x for each in self._storages for x in each.left_out)]
 
     @property
     def start_ns(self) -> int:
@@ -150,8 +153,8 @@ class BagReader:
         """Return topic of that name; SettingError, with names near it, if it cannot be read."""
         if name not in self.topics:
             nearest = get_close_matches(name, self.topics, _NEAREST, cutoff=0.5)
-            known = f'near it are {self._listing(nearest)}' if nearest else ''
-            known = known or f'it has {self._listing()}'
+            known = f'near it are {self.listing(nearest)}' if nearest else ''
+            known = known or f'it has {self.listing()}'
             raise SettingError(f'bag {self.path} has no topic {name}: {known}')
         topic = self.topics[name]
         if topic.other_kinds:
@@ -163,36 +166,22 @@ class BagReader:
         return topic
 
     def of_type(self, *kinds: str) -> list[str]:
-        """Return the topics of these types that have messages."""
-        return [x.name for x in self.topics.values() if x.kind in kinds and x.count]
-
-    def color_topics(self) -> list[str]:
-        """Return the topics whose first message is a colour image, not a depth image.
-
-        Of an image recorded raw and compressed it is the raw topic. DepthAnythingError, with
-        the topics there are, where there is none.
-        """
-        images = self.of_type(IMAGE, COMPRESSED_IMAGE)
-        firsts = [next(self.messages([topic])) for topic in images]
-        found = [message.topic for message in firsts if is_color(message)]
-        if not found:
-            cut = f'; {self.truncated}' if self.truncated else ''
-            raise DepthAnythingError(
-                f'bag {self.path} has no colour images: it has {self._listing()}; record a topic '
-                f'of type Image or CompressedImage{cut}'
-            )
-        twins = {f'{topic}/compressed' for topic in found}
-        return [topic for topic in found if topic not in twins]
+        """Return the topics of these types that have messages, serialised by ROS 2."""
+        return [
+            x.name
+            for x in self.topics.values()
+            if x.kind in kinds and x.count and x.serialization == _CDR
+        ]
 
     def _close(self) -> None:
         for storage in self._storages:
-            storage.reader.close()
+            storage.close()
         self._storages = []
 
     def _filled(self) -> list[Storage]:
         return [x for x in self._storages if x.reader.end_time > 0]
 
-    def _listing(self, names: Iterable[str] | None = None) -> str:
+    def listing(self, names: Iterable[str] | None = None) -> str:
         """Describe some topics, or the first ones of all."""
         shown = list(self.topics)[:_LISTED] if names is None else names
         topics = [self.topics[name] for name in shown]
@@ -207,47 +196,24 @@ class BagReader:
             # Without connections, rosbags gives all.
             if not connections:
                 continue
+            received = 0
             try:
                 for connection, time_ns, raw in storage.reader.messages(connections):
-                    data = _decompressed(raw) if raw[:4] == _ZSTD else raw
+                    received += 1
+                    try:
+                        data = unpacked(raw, 'zstd') if raw.startswith(ZSTD) else raw
+                    except ValueError as err:
+                        why = f'a message of {connection.topic} cannot be unpacked: {err}'
+                        Reason.add(storage.left_out, connection.topic, why)
+                        continue
                     yield BagMessage(
                         connection.topic, connection.msgtype, time_ns, data, self.store
                     )
-            except Exception as err:
+            except Exception as err:  # noqa: BLE001 - one bad file does not hide the others
                 reason = ' '.join((str(err) or type(err).__name__).split()).rstrip('.')
-                raise DepthAnythingError(
-                    f'bag {storage.path} is damaged: {reason}; copy it again, or fix it with '
-                    '`mcap recover` or `sqlite3 .recover`'
-                ) from err
-
-
-def bgr_of(
-    kind: str, image: Any, max_pixels: int = MAX_PIXELS, levels: Levels | None = None
-) -> BgrImage:
-    """Return the pixels (H, W, 3) of a message that was read, of type Image or CompressedImage."""
-    decode = bgr_from_compressed if kind == COMPRESSED_IMAGE else bgr_from_image
-    return decode(image, max_pixels=max_pixels, levels=levels)
-
-
-def is_color(message: BagMessage) -> bool:
-    """Return whether an Image or CompressedImage is a colour image, convertible to BGR."""
-    content = message.read()
-    if message.kind == COMPRESSED_IMAGE:
-        name = str(content.format).lower()
-        depth = name.split(';')[0].strip().upper() in DEPTH_ENCODINGS
-        return not depth and 'compresseddepth' not in name
-    # Some drivers call their 16UC1 depth mono16.
-    depth = content.encoding == 'mono16' and 'depth' in message.topic
-    return content.encoding in ENCODINGS and not depth
-
-
-def _decompressed(raw: bytes) -> bytes:
-    """Return the content of a zstd frame, which need not say how large it is."""
-    frame = zstandard.ZstdDecompressor().decompressobj()
-    data = frame.decompress(raw)
-    if not frame.eof:
-        raise zstandard.ZstdError('a compressed message ends too early')
-    return data
+                count = max(1, sum(x.msgcount for x in connections) - received)
+                why = f'{storage.path.name} is damaged: {reason}; copy it again'
+                Reason.add(storage.left_out, storage.path.name, why, count)
 
 
 def _topics(connections: list[Connection]) -> dict[str, BagTopic]:

@@ -19,14 +19,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from depth_anything_ros.backends.base import DepthBackend
-from depth_anything_ros.bag.reading import (
-    COMPRESSED_IMAGE,
-    IMAGE,
-    BagMessage,
-    BagReader,
-    bgr_of,
-    is_color,
-)
+from depth_anything_ros.bag.discovery import COMPRESSED_IMAGE, IMAGE, bgr_of, is_color
+from depth_anything_ros.bag.odd_times import OddTimes
+from depth_anything_ros.bag.reading import BagMessage, BagReader
+from depth_anything_ros.bag.reasons import Reason
 from depth_anything_ros.core.errors import DepthAnythingError, FrameError, SettingError
 from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
 from depth_anything_ros.core.parameters import Parameters, ReferenceParameters
@@ -44,38 +40,38 @@ from depth_anything_ros.messages.tf import put_transforms
 
 __all__ = ['BagReplay', 'CameraTopics', 'ReplayedImage', 'used_topics']
 
-_TF, _TF_STATIC = '/tf', '/tf_static'
+_TF = '/tf'
 _TF_TYPE = 'tf2_msgs/msg/TFMessage'
 
 # A live node asks for the pose of an image once the network is done with it.
 _NETWORK_NS = 100_000_000
-
-# A publisher of bad messages may never send the same one twice.
-_MAX_NOTES = 10
 
 
 @dataclass(frozen=True)
 class CameraTopics:
     """The topics of one camera; `reference` '' means none.
 
-    A camera_info that is '' is looked for beside its image, and may be missing there.
+    A camera_info that is '' is looked for beside its image, and may be missing there. A `tf` that
+    is '' is the one nearest to the image: of /robot1/camera/image /robot1/tf, or else /tf.
     """
 
     image: str
     camera_info: str = ''
     reference: str = ''
+    tf: str = ''
 
 
 class UsedTopics(NamedTuple):
     """The topics of one camera that its bag has, '' for others, and the kind of the reference.
 
-    `reference_info` is the CameraInfo beside a depth image.
+    `reference_info` is the CameraInfo beside a depth image. With `tf` belongs `tf`_static.
     """
 
     image: str
     camera_info: str
     reference: str
     reference_info: str
+    tf: str
     kind: ReferenceKind | None
 
 
@@ -96,7 +92,8 @@ class ReplayedImage:
 class BagReplay:
     """Iterate over it once; or pass it the messages of `topics` in their order with `process`.
 
-    `notes` holds a line on each thing that could not be used, the first ten of them.
+    `left_out` counts the messages that could not be used, by topic; `odd_times` says what is odd
+    about stamps.
     """
 
     def __init__(
@@ -107,7 +104,8 @@ class BagReplay:
         parameters: Parameters,
     ) -> None:
         """`reader` is an open bag. SettingError where it lacks a topic, or has it of no use."""
-        self.notes: list[str] = []
+        self.left_out: list[Reason] = []
+        self.odd_times = OddTimes(topics.image)
         self._reader, self._parameters = reader, parameters
         self._transforms = TransformBuffer()
         self._scene = scene = SceneMessages(self._transforms)
@@ -127,8 +125,8 @@ class BagReplay:
             ):
                 if topic:
                     self._listeners[topic].append(listener)
-            self._listen_to_tf()
-        odometry = {used.reference or _TF} if used.kind is ReferenceKind.ODOMETRY else set()
+            self._listen_to_tf(used.tf)
+        odometry = {used.reference or used.tf} if used.kind is ReferenceKind.ODOMETRY else set()
         self._early = frozenset(odometry.intersection(self._listeners))
         self._ahead = _messages_of(reader.path, self._early)
         self._next = next(self._ahead, None)
@@ -165,27 +163,29 @@ class BagReplay:
                 for listener in listeners:
                     listener(content)
             except DepthAnythingError as error:
-                self._add_note(str(error))
+                Reason.add(self.left_out, message.topic, str(error))
 
     def _hear_odometry(self, until_ns: int) -> None:
         while self._next is not None and self._next.receive_ns <= until_ns:
             self._hear(self._next)
             self._next = next(self._ahead, None)
 
-    def _listen_to_tf(self) -> None:
-        for topic in (_TF, _TF_STATIC):
+    def _listen_to_tf(self, tf: str) -> None:
+        static = f'{tf}_static'
+        for topic in (tf, static):
             if topic not in self._reader.topics:
                 continue
-            kind = self._reader.require(topic).kind
-            if kind != _TF_TYPE:
-                self._add_note(f'{topic} is not used: it is {kind}, no TFMessage')
+            found = self._reader.require(topic)
+            if found.kind != _TF_TYPE:
+                why = f'{topic} is not used: it is {found.kind}, no TFMessage'
+                Reason.add(self.left_out, topic, why, found.count)
             else:
-                put = partial(self._put_transforms, static=topic == _TF_STATIC)
+                put = partial(self._put_transforms, topic=topic, static=topic == static)
                 self._listeners[topic].append(put)
-        if _TF_STATIC not in self._listeners:
+        if static not in self._listeners:
             return
         known: set[str] = set()
-        for message in self._reader.messages([_TF_STATIC]):
+        for message in self._reader.messages([static]):
             try:
                 items = message.read().transforms
             except DepthAnythingError:
@@ -195,9 +195,9 @@ class BagReplay:
             known.update(item.child_frame_id for item in first)
             put_transforms(self._transforms, first, static=True)
 
-    def _put_transforms(self, message: Any, *, static: bool) -> None:
+    def _put_transforms(self, message: Any, *, topic: str, static: bool) -> None:
         for error in put_transforms(self._transforms, message.transforms, static=static):
-            self._add_note(f'transform on {_TF_STATIC if static else _TF} refused: {error}')
+            Reason.add(self.left_out, topic, f'transform on {topic} refused: {error}')
 
     def _process_image(self, message: BagMessage) -> ReplayedImage:
         self._hear_odometry(message.receive_ns + _NETWORK_NS)
@@ -212,16 +212,13 @@ class BagReplay:
                 self._stretched = True
                 self._add_note(f'images on {self._image}: {levels.note}')
             stamp_ns = ns_from_stamp(header.stamp)
+            self.odd_times.add(message.receive_ns, stamp_ns)
             size = bgr.shape[1], bgr.shape[0]
             scene = MessageScene(self._scene, header.frame_id, stamp_ns, size, self._parameters)
             frame = self._stream.process(bgr, stamp_ns, scene)
         except FrameError as error:
             return ReplayedImage(message.receive_ns, header, info, None, error)
         return ReplayedImage(message.receive_ns, header, info, frame)
-
-    def _add_note(self, text: str) -> None:
-        if text not in self.notes and len(self.notes) < _MAX_NOTES:
-            self.notes.append(text)
 
 
 def _messages_of(path: Path, topics: frozenset[str]) -> Iterator[BagMessage]:
@@ -250,8 +247,19 @@ def used_topics(reader: BagReader, topics: CameraTopics, asked: ReferenceParamet
         _info_topic(reader, topics.camera_info, topics.image),
         topics.reference if kind in REFERENCE_TYPES.values() and not by_tf else '',
         _info_topic(reader, '', topics.reference) if depth else '',
+        _tf_topic(reader, topics.tf, topics.image),
         kind,
     )
+
+
+def _tf_topic(reader: BagReader, named: str, image: str) -> str:
+    """Return the tf topic of a camera, by its namespaces from the inner to the outer."""
+    if named:
+        reader.require(named if named in reader.topics else f'{named}_static')
+        return named
+    spaces = image.split('/')
+    found = ('/'.join(spaces[:end]) + _TF for end in range(len(spaces) - 1, 0, -1))
+    return next((tf for tf in found if not {tf, f'{tf}_static'}.isdisjoint(reader.topics)), _TF)
 
 
 def _info_topic(reader: BagReader, named: str, image: str) -> str:

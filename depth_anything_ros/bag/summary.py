@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from bisect import insort
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from pathlib import Path
 
+from depth_anything_ros.bag.reasons import Reason
 from depth_anything_ros.reports.text import aligned, plain_json
 
-__all__ = ['BagState', 'BagSummary', 'Reason', 'bag_name', 'json_text', 'table']
+__all__ = ['BagState', 'BagSummary', 'bag_name', 'json_text', 'table']
 
 
 class BagState(str, Enum):
@@ -24,31 +24,14 @@ class BagState(str, Enum):
 
 
 @dataclass
-class Reason:
-    """Something that went wrong `count` times; `message` is that of the first time."""
-
-    name: str
-    count: int
-    message: str
-
-    @staticmethod
-    def add(reasons: list[Reason], name: str, message: str) -> None:
-        """Count a reason once more; they are sorted by name."""
-        known = next((each for each in reasons if each.name == name), None)
-        if known is None:
-            known = Reason(name, 0, message)
-            insort(reasons, known, key=lambda each: each.name)
-        known.count += 1
-
-
-@dataclass
 class BagSummary:
     """What became of `bag`; `out` is the output bag, None where none was kept.
 
     `images` were read, `frames` of them processed, `metric` of these with metric depth; `refused`
     counts the other images by reason. `no_metres` counts the frames without metric depth, by
-    reason, where a reference was to give it. `rate_hz` is images per second. `why` says what
-    stopped it; `notes` say what could not be used on the way.
+    reason, where a reference was to give it. `left_out` counts what else is missing in the output:
+    files, cameras and messages, by name. `rate_hz` is images per second. `why` says what stopped
+    it; `notes` what else is worth knowing.
     """
 
     bag: Path
@@ -61,6 +44,7 @@ class BagSummary:
     rate_hz: float = 0.0
     refused: list[Reason] = field(default_factory=list)
     no_metres: list[Reason] = field(default_factory=list)
+    left_out: list[Reason] = field(default_factory=list)
     why: str = ''
     notes: list[str] = field(default_factory=list)
 
@@ -70,6 +54,11 @@ class BagSummary:
         if self.state is BagState.DONE:
             return self.frames > 0 and (self.metric > 0 or not self.no_metres)
         return self.state is BagState.WAS_THERE
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing of the bag is left out."""
+        return not (self.refused or self.left_out)
 
     @property
     def remarks(self) -> list[str]:
@@ -84,6 +73,10 @@ class BagSummary:
         lines += [
             f'{each.count} of {self.frames} frames without metres: {each.message}'
             for each in self.no_metres
+        ]
+        lines += [
+            f'left out: {each.message}' + (f' ({each.count} messages)' if each.count > 1 else '')
+            for each in self.left_out
         ]
         return [line for line in (*lines, *self.notes) if line]
 
@@ -113,5 +106,5 @@ def table(summaries: Sequence[BagSummary]) -> str:
 
 def json_text(summaries: Sequence[BagSummary]) -> str:
     """Return the summaries as JSON."""
-    rows = [asdict(each) | {'good': each.good} for each in summaries]
+    rows = [asdict(each) | {'good': each.good, 'complete': each.complete} for each in summaries]
     return plain_json(rows)

@@ -12,8 +12,10 @@ import shutil
 import sqlite3
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PosixPath
+from shlex import quote as shell_quote
 from types import MappingProxyType
+from urllib.parse import quote
 
 from rosbags.interfaces import (
     Connection,
@@ -28,9 +30,10 @@ from rosbags.interfaces import (
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer, WriterError
 from rosbags.typesys.store import Typestore
 
-from depth_anything_ros.bag.reading import BagTopic
+from depth_anything_ros.bag.reading import BagReader, BagTopic
 from depth_anything_ros.bag.signals import delayed_interrupt
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
+from depth_anything_ros.settings.plain_yaml import plain_yaml_file
 
 __all__ = [
     'METADATA',
@@ -39,6 +42,7 @@ __all__ = [
     'BagWriter',
     'check_free',
     'check_outside',
+    'damage_of',
     'is_finished',
     'partial_of',
     'remove_partial',
@@ -93,18 +97,19 @@ class BagWriter:
         self.out = out
         self.closed = False
         self._work = _work_of(out)
-        self._folder = self._work / f'{out.name}_0'
+        self._folder = _folder_of(out)
         self._largest = 0
         self._connections: dict[tuple[str, str], Connection] = {}
         plugin, packed = STORAGES[storage]
         self._writer = Writer(self._folder, version=9, storage_plugin=plugin)
+        self._writer.path = _UriPath(self._folder)
         if compress:
             self._writer.set_compression(packed, CompressionFormat.ZSTD)
         try:
             self._writer.open()
-        except OSError as err:
+        except (OSError, sqlite3.Error) as err:
             shutil.rmtree(self._work, ignore_errors=True)
-            raise _cannot(out, err.strerror) from err
+            raise _cannot(out, getattr(err, 'strerror', None) or str(err)) from err
 
     def add_output(self, topic: str, kind: str, store: Typestore) -> None:
         """Announce a topic that is new."""
@@ -202,6 +207,13 @@ class BagWriter:
             ) from err
 
 
+class _UriPath(PosixPath):
+    """A path that rosbags puts into a URI, in which some characters mean something."""
+
+    def __format__(self, _: str) -> str:
+        return quote(str(self))
+
+
 def partial_of(out: Path) -> Path:
     """Return the path of a bag that stopped early."""
     return out.with_name(f'{out.name}.partial')
@@ -216,6 +228,22 @@ def storage_of(bag: Path) -> str:
 def is_finished(out: Path) -> bool:
     """Return whether there is a bag at `out` that was written to its end."""
     return (out / METADATA).is_file()
+
+
+def damage_of(out: Path) -> str:
+    """Return why the finished bag `out` is not what was written, '' where its index fits."""
+    try:
+        metadata = plain_yaml_file(out / METADATA)['rosbag2_bagfile_information']
+        with BagReader(out) as reader:
+            if reader.left_out:
+                return reader.left_out[0].message
+            count, written = (
+                sum(x.count for x in reader.topics.values()),
+                metadata['message_count'],
+            )
+        return '' if count == written else f'{count} of {written} messages are there'
+    except (DepthAnythingError, OSError, ValueError, LookupError, TypeError) as err:
+        return str(err)
 
 
 def remove_partial(out: Path) -> None:
@@ -248,7 +276,9 @@ def check_free(out: Path, *, partial_allowed: bool = False) -> None:
     if work in taken:
         raise SettingError(
             f'{work} is there: another run writes it, or one that was killed left it with what '
-            'it had written; rename or remove it then'
+            f'it had written; then remove it, or keep what is whole as a bag with `mv '
+            f'{shell_quote(str(_folder_of(out)))} {shell_quote(f"{out}.killed")} && rmdir '
+            f'{shell_quote(str(work))}`'
         )
     if partial in taken and not partial_allowed:
         raise SettingError(
@@ -269,6 +299,10 @@ def check_outside(bag: Path, out: Path) -> None:
 
 def _cannot(out: Path, reason: str | None) -> SettingError:
     return SettingError(f'{out} cannot be written ({reason}): name another output')
+
+
+def _folder_of(out: Path) -> Path:
+    return _work_of(out) / f'{out.name}_0'
 
 
 def _work_of(out: Path) -> Path:

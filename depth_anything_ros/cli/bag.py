@@ -53,6 +53,11 @@ def _add_compare(bags: Verbs) -> None:
         help='judge the depth of both by this topic of A, too (without a name: %(const)s)',
     )
     compare.add_argument('--json', action='store_true', help='print everything as JSON')
+    compare.add_argument(
+        '--allow-missing',
+        action='store_true',
+        help='exit status 0 although a part of a bag cannot be read',
+    )
     limits = compare.add_argument_group('limits', 'inf allows anything')
     for limit in dataclasses.fields(CompareLimits):
         name = '--' + limit.name.replace('_', '-')
@@ -88,7 +93,7 @@ def _compare(options: argparse.Namespace) -> int:
             options.a, options.b, limits, options.topics, options.ground_truth, show
         )
     print(found.to_json() if options.json else found.table())
-    return 1 if found.failures else 0
+    return 1 if found.failures or (found.left_out and not options.allow_missing) else 0
 
 
 def _prove(options: argparse.Namespace) -> int:

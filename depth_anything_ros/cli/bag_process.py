@@ -42,6 +42,12 @@ def add(bags: Verbs) -> None:
         help='what measures metres: depth image, cloud, scan or odometry (default: nothing does)',
     )
     process.add_argument(
+        '--tf',
+        metavar='TOPIC',
+        default='',
+        help="transforms, with TOPIC_static (default: in the camera's namespace, or /tf)",
+    )
+    process.add_argument(
         '--outputs',
         metavar='NAME',
         nargs='+',
@@ -68,6 +74,11 @@ def add(bags: Verbs) -> None:
     process.add_argument(
         '--jobs', type=int, default=1, help='bags at a time, each on --threads (default: 1)'
     )
+    process.add_argument(
+        '--allow-missing',
+        action='store_true',
+        help='exit status 0 although files, cameras or messages are left out',
+    )
     process.add_argument('--json', action='store_true', help='print the summary as JSON')
     add_layered_parameters(process, (*NETWORK, 'reference.type'))
     process.set_defaults(verb=_process)
@@ -82,6 +93,7 @@ def _process(options: argparse.Namespace) -> int:
         tuple(options.image),
         options.camera_info,
         options.reference,
+        options.tf,
         tuple(options.outputs),
         tuple(options.copy),
         options.storage,
@@ -94,4 +106,5 @@ def _process(options: argparse.Namespace) -> int:
             options.input, options.output, parameters, how, options.jobs, show, fetch
         )
     print(json_text(found) if options.json else table(found))
-    return 0 if all(each.good for each in found) else 1
+    missing = options.allow_missing
+    return 0 if all(each.good and (missing or each.complete) for each in found) else 1

@@ -8,14 +8,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from depth_anything_ros.core.errors import DepthAnythingError
 
-__all__ = ['exit_status']
+__all__ = ['exit_status', 'open_standard_files']
 
 
 def exit_status(program: str, command: Callable[[], int]) -> int:
     """Return the status of `command`; what it raises is one line on stderr."""
+    open_standard_files()
     try:
         status = command()
         if sys.stdout is not None:
@@ -30,6 +32,9 @@ def exit_status(program: str, command: Callable[[], int]) -> int:
             raise
         print(f'{program}: {_advice(package, error)}', file=sys.stderr)
         return 2
+    except MemoryError:
+        print(f'{program}: memory ran out: free some, or raise its limit', file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f'{program}: interrupted', file=sys.stderr)
         return 130
@@ -43,6 +48,18 @@ def exit_status(program: str, command: Callable[[], int]) -> int:
         _silence_stdout()
         print(f'{program}: standard output cannot be written: {error.strerror}', file=sys.stderr)
         return 2
+
+
+def open_standard_files() -> None:
+    """Open those that are closed to nowhere: else the next file opened would get what they get."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for number, name in enumerate(('stdin', 'stdout', 'stderr')):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open('w' if number else 'r'))  # noqa: SIM115
 
 
 def _stdout_fails() -> bool:
@@ -61,6 +78,8 @@ def _silence_stdout() -> None:
 
 def _advice(package: str, error: ImportError) -> str:
     """Return what is wrong with an installed package, or with one that is missing, and the fix."""
+    if error.msg and ('failed to map' in error.msg or 'allocate memory' in error.msg):
+        return f'{error.name} cannot be loaded ({error.msg}): memory ran out, free some'
     of_ros = package in ('rclpy', 'message_filters', 'tf2_ros') or package.endswith('_msgs')
     if isinstance(error, ModuleNotFoundError) and error.name == package:
         fix = 'source ROS 2' if of_ros else f'pip install {package}'

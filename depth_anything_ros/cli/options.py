@@ -133,7 +133,7 @@ def add_layered_parameters(parser: argparse.ArgumentParser, names: tuple[str, ..
 
 def layered_parameters(options: argparse.Namespace, **defaults: Any) -> Parameters:
     """Return the parameters of `add_layered_parameters`; `defaults` yield to all of them."""
-    from depth_anything_ros.bag.parameter_files import (
+    from depth_anything_ros.settings.parameter_files import (
         parameters_from_file,
         parameters_from_settings,
     )

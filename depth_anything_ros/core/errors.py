@@ -12,7 +12,10 @@ __all__ = [
     'FrameError',
     'SettingError',
     'WeightsError',
+    'shown',
 ]
+
+_LONGEST_NAME, _LONGEST_MESSAGE = 100, 2000
 
 
 class DepthAnythingError(Exception):
@@ -43,5 +46,12 @@ class FrameError(DepthAnythingError):
     """
 
     def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
+        if not message.isprintable():
+            message = repr(message)[1:-1]
+        super().__init__(message[:_LONGEST_MESSAGE])
         self.reason = reason
+
+
+def shown(name: str) -> str:
+    """Return a name that somebody else chose, in quotes, escaped and cut, for a message."""
+    return repr(name if len(name) <= _LONGEST_NAME else f'{name[:_LONGEST_NAME]}...')

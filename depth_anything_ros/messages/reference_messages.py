@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from depth_anything_ros.core.errors import FrameError, SettingError
+from depth_anything_ros.core.errors import FrameError, SettingError, shown
 from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.types import Camera, ReferenceKind
 from depth_anything_ros.messages.camera_info import camera_from_info
+from depth_anything_ros.messages.compressed_depth import depth_from_compressed
 from depth_anything_ros.messages.depth_images import depth_from_image
 from depth_anything_ros.messages.laser_scans import scan_from_message
 from depth_anything_ros.messages.point_clouds import points_from_cloud, sigma_from_cloud
@@ -21,6 +22,7 @@ __all__ = ['REFERENCE_TYPES', 'camera_info_beside', 'kind_of_type', 'reference_f
 
 REFERENCE_TYPES = {
     'sensor_msgs/msg/Image': ReferenceKind.DEPTH_IMAGE,
+    'sensor_msgs/msg/CompressedImage': ReferenceKind.DEPTH_IMAGE,
     'sensor_msgs/msg/PointCloud2': ReferenceKind.POINT_CLOUD,
     'sensor_msgs/msg/LaserScan': ReferenceKind.LASER_SCAN,
     'nav_msgs/msg/Odometry': ReferenceKind.ODOMETRY,
@@ -45,7 +47,8 @@ def kind_of_type(type_name: str, topic: str) -> ReferenceKind:
 
 def camera_info_beside(topic: str) -> str:
     """Return the camera_info topic beside an image topic, where image_transport expects it."""
-    return topic.removesuffix('/compressed').rpartition('/')[0] + '/camera_info'
+    base = topic.removesuffix('/compressed').removesuffix('/compressedDepth')
+    return base.rpartition('/')[0] + '/camera_info'
 
 
 def reference_from_message(
@@ -73,7 +76,8 @@ def reference_from_message(
         scan = scan_from_message(message)
         pose = camera_from(frame_id, stamp_ns)
         return Scan(scan.ranges_m, scan.bearing_min_rad, scan.step_rad, pose, stamp_ns)
-    depth_m = depth_from_image(message)
+    compressed = hasattr(message, 'format')
+    depth_m = depth_from_compressed(message) if compressed else depth_from_image(message)
     height, width = depth_m.shape
     taken_by = None if info is None else camera_from_info(info, width, height, rectified=True)
     if frame_id and frame_id == image_frame and _registered(taken_by, camera, width, height):
@@ -81,9 +85,9 @@ def reference_from_message(
     if taken_by is None:
         raise FrameError(
             'no_reference_camera_info',
-            f"the depth image in '{frame_id}' of {width} x {height} pixels is not the view of "
-            f"the image in '{image_frame}' of {camera.width} x {camera.height}, and there is "
-            'no camera_info beside it: publish one, or remap reference/camera_info to it',
+            f'the depth image in {shown(frame_id)} of {width} x {height} pixels is not the view '
+            f'of the image in {shown(image_frame)} of {camera.width} x {camera.height}, and there '
+            'is no camera_info beside it: publish one, or remap reference/camera_info to it',
         )
     return DepthImage(depth_m, taken_by, camera_from(frame_id, stamp_ns), stamp_ns)
 

@@ -140,7 +140,7 @@ def _explained(err: Exception, row: Release, failed: str) -> WeightsError:
 
     if isinstance(err, errors.OfflineModeIsEnabled):
         return WeightsError(
-            f'{row.file} is not in the cache and HF_HUB_OFFLINE forbids to download it:'
+            f'the cache has no whole {row.file}, and HF_HUB_OFFLINE forbids to download it:'
             f' unset it and run `{row.fetch_command}`, or {_COPY}'
         )
     if isinstance(err, errors.HfHubHTTPError):

@@ -99,7 +99,12 @@ def fetch(
     path = hub.cached(row)
     if path is not None and _is_whole(path, row):
         return _known(path, row)
-    path = hub.download(row, on_progress, force=path is not None)
+    try:
+        path = hub.download(row, on_progress, force=path is not None)
+    except WeightsError as err:
+        if path is None:
+            raise
+        raise WeightsError(f'{path} is damaged and cannot be replaced: {err}') from err
     sha256 = hashed(path)
     if sha256 != row.sha256:
         raise WeightsError(

@@ -31,13 +31,14 @@ __all__ = ['NodeCamera', 'ReceivedImage']
 class ReceivedImage:
     """An image message of a camera on its way to the network; `received_s` is time.monotonic().
 
-    `stream` is that of the activation in which it arrived.
+    `topic` is where it came from, `stream` is that of the activation in which it arrived.
     """
 
     camera: NodeCamera
     message: Any
     received_s: float
     stream: DepthStream
+    topic: str = ''
 
     def is_current(self) -> bool:
         """Whether the activation in which it arrived goes on."""
@@ -180,7 +181,10 @@ class NodeCamera:
         self.telemetry.received()
         if not self.outputs.wanted():
             self.telemetry.skipped_idle()
-        elif self._offer(self.name, ReceivedImage(self, message, time.monotonic(), stream)):
+            return
+        topic = str(subscription.topic_name)
+        image = ReceivedImage(self, message, time.monotonic(), stream, topic)
+        if self._offer(self.name, image):
             self.telemetry.replaced()
 
     def _receive_info(self, message: CameraInfo) -> None:

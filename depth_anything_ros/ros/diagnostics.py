@@ -50,7 +50,8 @@ class Snapshot:
     """What the node is at this moment.
 
     `failure` is why the last transition or download failed, `progress` how far a download is,
-    `degraded` why the network runs at less than was asked for, each '' for nothing.
+    `degraded` why the network runs at less than was asked for, `stuck` what the worker has been
+    doing for long, `twins` that there are more nodes of this name, each '' for nothing.
     """
 
     state: str
@@ -60,6 +61,8 @@ class Snapshot:
     backend: BackendInfo | None
     degraded: str
     cameras: Mapping[str, NodeCamera]
+    stuck: str = ''
+    twins: str = ''
 
     @property
     def hardware_id(self) -> str:
@@ -148,9 +151,10 @@ def status_verdict(now: Snapshot, camera: NodeCamera, problem: str) -> Verdict:
     if now.progress:
         return Verdict(OK, now.progress, values)
     if now.state != 'active':
-        return Verdict(OK, f'{now.state}: no depth before configure and activate', values)
+        text = f'{now.state}: no depth before configure and activate'
+        return Verdict(WARN if now.twins else OK, now.twins or text, values, now.twins)
     trouble = _stream_trouble(camera, problem)
-    warnings = {trouble.code: trouble.message}
+    warnings = {now.twins: now.twins, 'stuck': now.stuck, trouble.code: trouble.message}
     if now.backend is not None and now.backend.weights.random:
         warnings['random weights'] = 'random weights: the output means nothing'
     warnings['degraded'] = now.degraded

@@ -27,6 +27,8 @@ from depth_anything_ros.ros.worker import Worker
 
 __all__ = ['FrameLoop']
 
+_LONG_S = 10.0
+
 
 @dataclass(frozen=True, eq=False)
 class _Taken:
@@ -60,6 +62,17 @@ class FrameLoop:
         self.overload = OverloadParameters()
         self._node = node
         self._on_scale = on_scale
+        self._doing = ('', 0.0)
+
+    def stuck(self) -> str:
+        """Return what takes more than ten seconds, and for how long by now; '' for nothing."""
+        what, since_s = self._doing
+        for_s = time.monotonic() - since_s
+        return (
+            f'{what} for {for_s:.0f} s: nothing else is processed'
+            if what and for_s > _LONG_S
+            else ''
+        )
 
     def _process(self, images: Mapping[str, ReceivedImage]) -> None:
         """Turn the images that waited, the newest of each camera, into published frames."""
@@ -67,13 +80,18 @@ class FrameLoop:
         network = self.network
         if network is None:
             return
-        taken = [each for image in images.values() if (each := self._take(image)) is not None]
-        if not taken:
-            return
-        new = [each for each in taken if each.output is None]
-        outputs = iter(network.infer([each.bgr for each in new], [each.times for each in new]))
-        for each in taken:
-            self._publish(each, next(outputs) if each.output is None else each.output)
+        try:
+            taken = [each for image in images.values() if (each := self._take(image)) is not None]
+            if not taken:
+                return
+            new = [each for each in taken if each.output is None]
+            self._begin('the network runs')
+            outputs = iter(network.infer([each.bgr for each in new], [each.times for each in new]))
+            for each in taken:
+                self._begin(f'depth of an image on {each.image.topic} is made and published')
+                self._publish(each, next(outputs) if each.output is None else each.output)
+        finally:
+            self._begin('')
         if not new:
             return
         input_hz = max(each.image.camera.telemetry.input_hz() for each in taken)
@@ -83,6 +101,7 @@ class FrameLoop:
         """Make an image ready for the network; None if it is dropped or refused."""
         if not image.is_current():
             return None
+        self._begin(f'an image on {image.topic} is decoded')
         camera, header = image.camera, image.message.header
         parameters = camera.parameters
         stamp_ns = ns_from_stamp(header.stamp)
@@ -133,6 +152,9 @@ class FrameLoop:
             self._on_scale()
         age_s = self._age_s(taken.stamp_ns)
         camera.telemetry.published(image.received_s, taken.stamp_ns * 1e-9, age_s, times.ms)
+
+    def _begin(self, what: str) -> None:
+        self._doing = what, time.monotonic()
 
     def _age_s(self, stamp_ns: int) -> float:
         return float(self._node.get_clock().now().nanoseconds - stamp_ns) * 1e-9

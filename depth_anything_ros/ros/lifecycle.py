@@ -80,6 +80,8 @@ class ManagedNode(LifecycleNode):
         """Log the message of a DepthAnythingError, the traceback of anything else."""
         if isinstance(error, DepthAnythingError):
             self.get_logger().error(str(error))
+        elif isinstance(error, MemoryError):
+            self.get_logger().error('memory ran out: free some, or raise its limit')
         else:
             self.get_logger().error(''.join(traceback.format_exception(error)))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
+from itertools import pairwise
+from pathlib import Path
 
 from rcl_interfaces.msg import (
     FloatingPointRange,
@@ -24,8 +26,9 @@ from depth_anything_ros.core.parameters import (
     entries,
     parameters_from_flat,
 )
+from depth_anything_ros.settings.parameter_files import sections_for
 
-__all__ = ['NodeParameters']
+__all__ = ['NodeParameters', 'warn_of_files']
 
 _RCL_PREFIXES = ('qos_overrides.', 'use_sim_time', 'start_type_description_service')
 """Of parameters that rclpy declares by itself, some of them later."""
@@ -49,6 +52,16 @@ def _descriptor(entry: Entry) -> ParameterDescriptor:
                 FloatingPointRange(from_value=entry.minimum, to_value=entry.maximum)
             ]
     return descriptor
+
+
+def warn_of_files(node: Node, arguments: Sequence[str]) -> None:
+    """Name the parameter files on the command line that have nothing for `node`: rcl is silent."""
+    for option, path in pairwise(arguments):
+        if option == '--params-file':
+            try:
+                sections_for(Path(path), node.get_fully_qualified_name())
+            except SettingError as error:
+                node.get_logger().warning(str(error))
 
 
 class NodeParameters:

@@ -40,6 +40,7 @@ __all__ = [
     'create_subscription',
     'input_problem',
     'is_remapped',
+    'name_problem',
     'output_problem',
     'pair_problem',
     'type_name',
@@ -183,6 +184,18 @@ def pair_problem(node: Node, topic: str) -> str:
                     f'{_name(publisher)} on {topic} ({why})'
                 )
     return ''
+
+
+def name_problem(node: Node) -> str:
+    """Return that another node has the same full name, which answers every request too; or ''."""
+    own = node.get_name(), node.get_namespace()
+    count = node.get_node_names_and_namespaces().count(own)
+    if count < 2:
+        return ''
+    return (
+        f'{count} nodes are called {node.get_fully_qualified_name()}: end the others, or give '
+        'each a name of its own (__node:=NAME)'
+    )
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2
 
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.parameters import ReferenceParameters
@@ -30,6 +30,8 @@ _MESSAGES = {
     ReferenceKind.LASER_SCAN: LaserScan,
     ReferenceKind.ODOMETRY: Odometry,
 }
+# image_transport's name for a depth image that is a CompressedImage.
+_COMPRESSED_DEPTH = '/compressedDepth'
 _DISCOVERY_PERIOD_S = 0.5
 _NO_ODOMETRY = (
     'reference.type is odometry: set reference.fixed_frame to the odometry frame in tf, or '
@@ -126,7 +128,9 @@ class ReferenceInput:
         self._messages.kind = kind
         by_tf = kind is ReferenceKind.ODOMETRY and self._fixed_frame
         if kind in _MESSAGES and not by_tf:
-            self._subscribe(_MESSAGES[kind], self._name, self._messages.add_reference)
+            packed = kind is ReferenceKind.DEPTH_IMAGE and self.topic.endswith(_COMPRESSED_DEPTH)
+            message_type = CompressedImage if packed else _MESSAGES[kind]
+            self._subscribe(message_type, self._name, self._messages.add_reference)
         if kind is ReferenceKind.DEPTH_IMAGE:
             self._subscribe(CameraInfo, self._info_topic(), self._receive_info)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType
@@ -17,9 +19,12 @@ from depth_anything_ros.ros.diagnostics import (
     status_message,
     status_verdict,
 )
-from depth_anything_ros.ros.qos import LATCHED, RECENT, create_publisher
+from depth_anything_ros.ros.qos import LATCHED, RECENT, create_publisher, name_problem
 
-__all__ = ['Reporter']
+__all__ = ['TWINS_AFTER_S', 'Reporter']
+
+TWINS_AFTER_S = 25.0
+"""How long another node of the same name is there before that is told."""
 
 
 class Reporter:
@@ -35,7 +40,8 @@ class Reporter:
         self._snapshot = snapshot
         self._last: dict[str, Verdict] = {}
         self._problems: dict[str, str] = {}
-        self._logged = ''
+        self._logged = self._twins = ''
+        self._alone_s = time.monotonic()
         now = snapshot()
         self._statuses = {
             name: create_publisher(
@@ -53,11 +59,12 @@ class Reporter:
 
     def report_status(self) -> None:
         """Publish ~/status if it changed, by what the graph showed at the last report."""
-        self._report_status(self._snapshot())
+        self._report_status(replace(self._snapshot(), twins=self._twins))
 
     def report(self) -> None:
         """Publish how things stand now."""
-        now = self._snapshot()
+        self._twins = self._lasting(name_problem(self._node))
+        now = replace(self._snapshot(), twins=self._twins)
         active = now.state == 'active'
         self._problems = {
             name: camera.problem() if active else '' for name, camera in now.cameras.items()
@@ -75,6 +82,13 @@ class Reporter:
         )
         array.header.stamp = self._node.get_clock().now().to_msg()
         self._diagnostics.publish(array)
+
+    def _lasting(self, twins: str) -> str:
+        """Return `twins` once it lasts: DDS lists a node that was killed for 20 s."""
+        now_s = time.monotonic()
+        if not twins:
+            self._alone_s = now_s
+        return twins if now_s - self._alone_s > TWINS_AFTER_S else ''
 
     def _report_status(self, now: Snapshot) -> None:
         verdicts = {

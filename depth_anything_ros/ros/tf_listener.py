@@ -8,7 +8,7 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.time import Time
 
-from depth_anything_ros.core.errors import FrameError
+from depth_anything_ros.core.errors import FrameError, shown
 from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer, Transforms
 from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
 from depth_anything_ros.core.timing import time_went_back
@@ -96,7 +96,7 @@ class Tf2Transforms(LiveTransforms):
                 if late_ns > limit_ns:
                     raise FrameError(
                         'transform_too_old',
-                        f"the newest transforms from '{source}' to '{target}' are "
+                        f'the newest transforms from {shown(source)} to {shown(target)} are '
                         f'{late_ns * 1e-9:.3f} s older than the stamp asked for: is their '
                         'publisher running, and on the same clock?',
                     ) from None
@@ -106,15 +106,16 @@ class Tf2Transforms(LiveTransforms):
         except self._tf2.ExtrapolationException as err:
             raise FrameError(
                 'transform_too_new',
-                f"the oldest transforms from '{source}' to '{target}' are newer than the stamp "
-                'asked for: the message waited too long, or the clocks disagree '
+                f'the oldest transforms from {shown(source)} to {shown(target)} are newer than '
+                'the stamp asked for: the message waited too long, or the clocks disagree '
                 f'(tf2: {_one_line(err)})',
             ) from err
         except self._tf2.TransformException as err:
             raise FrameError(
                 'no_transform',
-                f"no transforms lead from '{source}' to '{target}': publish the missing ones on "
-                f"/tf_static or /tf, or fix the message's frame_id (tf2: {_one_line(err)})",
+                f'no transforms lead from {shown(source)} to {shown(target)}: publish the missing '
+                "ones on /tf_static or /tf, or fix the message's frame_id "
+                f'(tf2: {_one_line(err)})',
             ) from err
 
     def _at(self, target: str, source: str, stamp_ns: int) -> Transform:
@@ -135,8 +136,8 @@ class NoTransforms(TransformBuffer, LiveTransforms):
         except FrameError as err:
             raise FrameError(
                 err.reason,
-                f"no transform from '{source}' to '{target}' is known, as tf2_ros is not "
-                'installed: install ros-$ROS_DISTRO-tf2-ros-py, or set reference.extrinsics',
+                f'no transform from {shown(source)} to {shown(target)} is known, as tf2_ros is '
+                'not installed: install ros-$ROS_DISTRO-tf2-ros-py, or set reference.extrinsics',
             ) from err
 
     def close(self) -> None:
@@ -144,4 +145,4 @@ class NoTransforms(TransformBuffer, LiveTransforms):
 
 
 def _one_line(err: Exception) -> str:
-    return ' '.join(str(err).split())
+    return shown(' '.join(str(err).split()))

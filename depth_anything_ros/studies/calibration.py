@@ -51,10 +51,11 @@ def calibration_images(source: str) -> list[BgrImage]:
 
 def _of_bag(path: Path) -> list[BgrImage]:
     # Bags need a package that folders and videos do not.
-    from depth_anything_ros.bag.reading import BagReader, bgr_of
+    from depth_anything_ros.bag.discovery import bgr_of, color_topics
+    from depth_anything_ros.bag.reading import BagReader
 
     with BagReader(path) as bag:
-        topics = bag.color_topics()
+        topics = color_topics(bag)
         reads: _Reads = (
             lambda message=message: bgr_of(message.kind, message.read())  # type: ignore[misc]
             for message in bag.messages(topics)

@@ -16,9 +16,10 @@ import numpy as np
 
 from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.backends.loading import load_backend
+from depth_anything_ros.bag.discovery import bgr_of, color_topics
 from depth_anything_ros.bag.plan import ProcessOptions
 from depth_anything_ros.bag.process import plan_bag, process_bag
-from depth_anything_ros.bag.reading import BagReader, bgr_of
+from depth_anything_ros.bag.reading import BagReader
 from depth_anything_ros.bag.writing import BagWriter, storage_of
 from depth_anything_ros.cli.options import require_some
 from depth_anything_ros.cli.terminal import print_rows, progress
@@ -85,7 +86,7 @@ def bench_bag(
         work = Path(folder)
         bag = bag or write_sample_bag(work / 'sample', 'road').path
         with BagReader(bag) as reader:
-            topic = reader.color_topics()[0]
+            topic = color_topics(reader)[0]
             pictures = _pictures(reader, topic)
             if images is None:
                 images = reader.topics[topic].count

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from depth_anything_ros.bag.discovery import color_topics
 from depth_anything_ros.bag.prove import Proof, prove
 from depth_anything_ros.bag.reading import BagReader
 from depth_anything_ros.cli.options import add_layered_parameters, layered_parameters
@@ -32,7 +33,7 @@ def degraded_truth_of(path: Path) -> DegradedTruthBackend:
     """Return a network that errs, as the real one does, about the pictures of a sample bag."""
     with BagReader(path) as reader:
         reader.require(TRUTH)
-        image = reader.color_topics()[0]
+        image = color_topics(reader)[0]
         truths = {
             ns_from_stamp(message.header.stamp): depth_from_image(message)
             for message in (each.read() for each in reader.messages([TRUTH]))

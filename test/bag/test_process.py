@@ -85,7 +85,7 @@ def whole(bag: Path, room: Drive, tmp_path_factory: pytest.TempPathFactory) -> P
 
 def content(bag: Path) -> Messages:
     with BagReader(bag) as reader:
-        assert reader.truncated == ''
+        assert reader.left_out == []
         return [(x.topic, x.receive_ns, bytes(x.raw)) for x in reader.messages()]
 
 
@@ -516,14 +516,12 @@ def test_what_a_killed_run_had_written_can_be_read_and_is_named(
     (left,) = (tmp_path / 'out.writing').iterdir()
     if storage == 'sqlite3':
         # Its messages are one transaction, of which a part is no database.
-        with pytest.raises(
-            DepthAnythingError, match=r'cannot be opened: .*try `sqlite3 .*recover'
-        ):
+        with pytest.raises(DepthAnythingError, match=r'cannot be opened: .*copy it again'):
             content(left)
     else:
         with BagReader(left) as reader:
             found = [(x.topic, x.receive_ns, bytes(x.raw)) for x in reader.messages()]
-            assert f'{len(found)} messages are there to read' in reader.truncated
+            assert f'{len(found)} messages are there to read' in reader.left_out[0].message
         assert len(found) > 100
         assert found == content(whole)[: len(found)]
     with pytest.raises(SettingError, match='one that was killed left it with what it had writt'):
@@ -669,19 +667,23 @@ def test_a_full_disk_leaves_nothing(
 # Damage, and many bags.
 
 
-def test_a_bag_that_is_damaged_on_the_way_keeps_what_came_before(
-    room: Drive, tmp_path: Path
-) -> None:
+def test_a_bag_is_processed_around_its_damage_and_says_so(room: Drive, tmp_path: Path) -> None:
     path = write_bag(tmp_path / 'in', recorded(room), compression=CompressionMode.STORAGE)
     (file,) = path.glob('*.mcap')
     data = bytearray(file.read_bytes())
     middle = len(data) // 2
     data[middle : middle + 200_000] = bytes(200_000)
     file.write_bytes(data)
-    with pytest.raises(DepthAnythingError, match=r'is damaged: .* holds the .* frames before it'):
-        processed(path, tmp_path / 'out', room.backend(), Parameters())
-    found = read(tmp_path / 'out.partial', RELATIVE)
-    assert 0 < len(found) < IMAGES
+    summary = processed(path, tmp_path / 'out', room.backend(), Parameters())
+    assert (summary.state, summary.good, summary.complete) == (BagState.DONE, True, False)
+    assert f'left out: a damaged chunk of {file.name}: ' in '\n'.join(summary.remarks)
+    (row,) = json.loads(json_text([summary]))
+    assert [each['name'].split(',')[0] for each in row['left_out']] == [file.name]
+    stamps = [time_ns for time_ns, _ in read(tmp_path / 'out', RELATIVE)]
+    assert 0 < len(stamps) == summary.frames < IMAGES
+    # What came behind the damage is there too.
+    last = max(time_ns for topic, time_ns, _ in recorded(room) if topic == IMAGE)
+    assert stamps[-1] == last
 
 
 @pytest.fixture(scope='module')

@@ -14,6 +14,7 @@ from drive import DEPTH, DEPTH_INFO, IMAGE, INFO, LIDAR, ODOM, SCAN, TRUTH, Driv
 from written_bag import MAKE, write_bag
 
 from depth_anything_ros.bag.reading import BagReader
+from depth_anything_ros.bag.reasons import Reason
 from depth_anything_ros.bag.replay import BagReplay, CameraTopics, ReplayedImage
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.parameters import Parameters, parameters_from_flat
@@ -62,7 +63,7 @@ def answers(
     with BagReader(bag) as reader:
         replay = BagReplay(reader, topics, backend, parameters)
         found = list(replay)
-        assert replay.notes == []
+        assert replay.left_out == []
     return found
 
 
@@ -309,8 +310,9 @@ def test_a_transform_that_is_refused_is_noted_once(room: Drive, tmp_path: Path) 
             reader, CameraTopics(IMAGE, reference=LIDAR), room.backend(), Parameters()
         )
         assert all(each.error is None for each in replay)
-        assert len(replay.notes) == 1
-        assert 'transform on /tf refused' in replay.notes[0]
+        (noted,) = replay.left_out
+        assert (noted.name, noted.count) == ('/tf', 3)
+        assert 'transform on /tf refused' in noted.message
 
 
 @pytest.mark.parametrize(
@@ -372,7 +374,9 @@ def test_a_damaged_reference_is_noted(
         replay = BagReplay(reader, topics, room.backend(), Parameters())
         found = list(replay)
     assert len(found) == len(room.truth)
-    assert replay.notes == [f'the message of {LIDAR} is no PointCloud2']
+    (noted,) = replay.left_out
+    clouds = sum(topic == LIDAR for topic, _, _ in room.messages)
+    assert noted == Reason(LIDAR, clouds, f'the message of {LIDAR} is no PointCloud2')
     assert TRUTH not in replay.topics
 
 
@@ -385,4 +389,5 @@ def test_transforms_of_another_type_are_left_out(room: Drive, tmp_path: Path) ->
         topics = CameraTopics(IMAGE, reference=LIDAR)
         replay = BagReplay(reader, topics, room.backend(), Parameters())
         assert len(list(replay)) == len(room.truth)
-    assert replay.notes == ['/tf is not used: it is sensor_msgs/msg/LaserScan, no TFMessage']
+    text = '/tf is not used: it is sensor_msgs/msg/LaserScan, no TFMessage'
+    assert replay.left_out == [Reason('/tf', 1, text)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from lifecycle_msgs.msg import Transition
 from rcl_interfaces.msg import Log
@@ -134,6 +136,30 @@ def test_what_is_no_parameter_is_named_in_the_log() -> None:
         rig.until(lambda: any('vraiant' in each.msg for each in rig.received['/rosout']))
         told = [each.msg for each in rig.received['/rosout'] if 'no parameter' in each.msg]
         assert told == ["there is no parameter 'vraiant': did you mean 'variant'?"]
+
+
+@pytest.mark.parametrize(
+    ('text', 'fits'),
+    [
+        ('depth_node: {ros__parameters: {threads: 1}}', False),
+        ('/robot/depth_anything: {ros__parameters: {threads: 1}}', False),
+        ('/**: {ros__parameters: {threads: 1}}', True),
+    ],
+)
+def test_a_file_of_which_no_section_fits_is_named_in_the_log(
+    tmp_path: Path, text: str, fits: bool
+) -> None:
+    path = tmp_path / 'p.yaml'
+    path.write_text(text)
+    arguments = ['--params-file', str(path)]
+    with Rig({'autostart': False, 'vraiant': 'demo'}, arguments) as rig:
+        kept = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        rig.listen(Log, '/rosout', kept)
+        # Said after it.
+        rig.until(lambda: any('vraiant' in each.msg for each in rig.received['/rosout']))
+        told = [each.msg for each in rig.received['/rosout'] if 'no section' in each.msg]
+    assert len(told) == (not fits)
+    assert all(f'no section of {path} matches node /depth_anything' in each for each in told)
 
 
 def test_descriptions_read_well() -> None:

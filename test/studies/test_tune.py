@@ -14,9 +14,9 @@ from in_process import bench_in_process
 from onnx_networks import KnownDepth, write_onnx
 
 from depth_anything_ros import cli
-from depth_anything_ros.bag.parameter_files import parameters_from_file
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import parameters_from_flat
+from depth_anything_ros.settings.parameter_files import parameters_from_file
 from depth_anything_ros.studies.bench.bench_report import Conditions
 from depth_anything_ros.studies.bench.configuration import Configuration, grid
 from depth_anything_ros.studies.bench.measure import BenchPlan

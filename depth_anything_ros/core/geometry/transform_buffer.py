@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from threading import Lock
 
-from depth_anything_ros.core.errors import FrameError
+from depth_anything_ros.core.errors import FrameError, shown
 from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform, interpolated
 from depth_anything_ros.core.timing import time_went_back
 
@@ -77,7 +77,7 @@ class _Track:
             if late_ns > limit_ns:
                 raise FrameError(
                     'transform_too_old',
-                    f"the newest transform from '{child}' to '{self.parent}' is "
+                    f'the newest transform from {shown(child)} to {shown(self.parent)} is '
                     f'{late_ns * 1e-9:.3f} s older than the stamp asked for: is its publisher '
                     'running, and on the same clock?',
                 )
@@ -87,7 +87,7 @@ class _Track:
             if early_ns > limit_ns:
                 raise FrameError(
                     'transform_too_new',
-                    f"the oldest transform from '{child}' to '{self.parent}' is "
+                    f'the oldest transform from {shown(child)} to {shown(self.parent)} is '
                     f'{early_ns * 1e-9:.3f} s newer than the stamp asked for: the message waited '
                     'too long, or the clocks disagree',
                 )
@@ -129,8 +129,8 @@ class TransformBuffer(Transforms):
             if not parent or not child or parent == child or child in self._chain(parent):
                 raise FrameError(
                     'bad_transform',
-                    f"a transform from '{child}' to '{parent}' would close a loop or lacks a "
-                    'name: every frame has one parent, and the frames form a tree',
+                    f'a transform from {shown(child)} to {shown(parent)} would close a loop or '
+                    'lacks a name: every frame has one parent, and the frames form a tree',
                 )
             track = self._tracks.get(child)
             if track is None or (track.parent, track.static) != (parent, static):
@@ -180,16 +180,16 @@ class TransformBuffer(Transforms):
 
     def _unconnected(self, target: str, source: str) -> str:
         known = set(self._tracks).union(track.parent for track in self._tracks.values())
-        missing = [f"'{frame}'" for frame in (target, source) if frame not in known]
+        missing = [shown(frame) for frame in (target, source) if frame not in known]
         if missing:
             return (
                 f'no transform names the frame {" or ".join(missing)}: publish it on /tf_static '
                 "or /tf, or fix the message's frame_id"
             )
-        roots = f"'{self._chain(target)[-1]}' and '{self._chain(source)[-1]}'"
+        roots = f'{shown(self._chain(target)[-1])} and {shown(self._chain(source)[-1])}'
         return (
-            f"'{target}' and '{source}' are in two trees, under {roots}: publish the transform "
-            'between those'
+            f'{shown(target)} and {shown(source)} are in two trees, under {roots}: publish the '
+            'transform between those'
         )
 
 

@@ -30,7 +30,9 @@ __all__ = [
 NO_NAME = ('',)
 """One empty name: ROS cannot infer the type of an empty list in a parameter file."""
 
-_CAMERA = re.compile(r'[a-z][a-z0-9_]*')
+_CAMERA = re.compile(r'[a-z][a-z0-9_]{0,63}')
+# Smaller ones have nothing to normalise.
+_LEAST_SIDE = 8
 
 
 def camera_names(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -39,10 +41,18 @@ def camera_names(names: tuple[str, ...]) -> tuple[str, ...]:
         names and all(_CAMERA.fullmatch(name) for name in names) and len(set(names)) == len(names)
     ):
         raise SettingError(
-            f'{list(names)}: give names of lower-case letters, digits and underscores, each once, '
+            f'{str(list(names))[:200]}: give names of up to 64 lower-case letters, digits and '
+            'underscores, each once, '
             'or [""] for a single camera without a name'
         )
     return names
+
+
+def longest_side(pixels: int) -> int:
+    """Return `pixels` if it is 0 or a size that shows something; SettingError if not."""
+    if 0 < pixels < _LEAST_SIDE:
+        raise SettingError(f'{pixels}: give 0 for the size of the input, or {_LEAST_SIDE} or more')
+    return pixels
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,7 @@ class OutputParameters:
         0,
         'Longest side of every published image in pixels; 0 keeps the size of the input image.',
         between=(0, 16384),
+        form=longest_side,
     )
     jpeg_quality: int = param(
         90, 'JPEG quality of ~/relative/image_color/compressed, in percent.', between=(1, 100)

@@ -7,12 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.core.errors import SettingError, shown
 from depth_anything_ros.core.parameters import entries
+from depth_anything_ros.settings.plain_yaml import plain_yaml, plain_yaml_file
 
-__all__ = ['parameters_from_file', 'parameters_from_settings']
+__all__ = ['parameters_from_file', 'parameters_from_settings', 'sections_for']
 
 _NODE = '/depth_anything'
 _HERE = 'ros__parameters'
@@ -24,32 +23,39 @@ _ROS_OWN = ('use_sim_time', 'qos_overrides.', 'start_type_description_service')
 def parameters_from_file(path: Path) -> dict[str, object]:
     """Return the parameters in a file for the node /depth_anything, by dotted name.
 
-    The sections are nodes, wildcards as in `/**` allowed; later ones win. SettingError where the
-    file cannot be read or has no section for the node.
+    Later sections win. SettingError where the file cannot be read or has no section for the node.
+    """
+    found: dict[str, object] = {}
+    for values in sections_for(path, _NODE):
+        found |= dict(_flat(values, ''))
+    return {name: value for name, value in found.items() if not name.startswith(_ROS_OWN)}
+
+
+def sections_for(path: Path, node: str) -> list[Mapping[str, Any]]:
+    """Return the sections of a file that are for a node, by its name with namespaces.
+
+    Sections are nodes, wildcards as in `/**` allowed. SettingError where the file cannot be read
+    or has none for the node.
     """
     try:
-        content = yaml.safe_load(path.expanduser().read_text())
+        content = plain_yaml_file(path.expanduser())
     except OSError as err:
         raise SettingError(
             f'parameters {path} cannot be read ({err.strerror}): check the path'
         ) from err
-    except (ValueError, yaml.YAMLError) as err:
-        reason = ' '.join(str(err).split())
+    except ValueError as err:
         raise SettingError(
-            f'parameters {path} are not valid YAML ({reason}): fix the file there'
+            f'parameters {path} are not valid YAML ({err}): fix the file there'
         ) from err
-    found: dict[str, object] = {}
     sections = list(_sections(content, ''))
-    fitting = [values for name, values in sections if _fits(name)]
+    fitting = [values for name, values in sections if _fits(name, node)]
     if not fitting:
         names = ', '.join(name for name, _ in sections) or f'no {_HERE}'
         raise SettingError(
-            f'no section of {path} matches node {_NODE} (it has {names}): put the parameters '
-            f'below /**, and below {_HERE} there'
+            f'no section of {path} matches node {node} (it has {names[:200]}): put the '
+            f'parameters below /**, and below {_HERE} there'
         )
-    for values in fitting:
-        found |= dict(_flat(values, ''))
-    return {name: value for name, value in found.items() if not name.startswith(_ROS_OWN)}
+    return fitting
 
 
 def parameters_from_settings(settings: Iterable[str]) -> dict[str, object]:
@@ -60,13 +66,13 @@ def parameters_from_settings(settings: Iterable[str]) -> dict[str, object]:
         name, equals, text = setting.partition('=')
         name = name.strip()
         if not equals or not name:
-            raise SettingError(f"'{setting}' sets nothing: write it as name=value")
+            raise SettingError(f'{shown(setting)} sets nothing: write it as name=value')
         try:
-            found[name] = text if kinds.get(name) is str else yaml.safe_load(text)
-        except yaml.YAMLError as err:
+            found[name] = text if kinds.get(name) is str else plain_yaml(text)
+        except ValueError as err:
             raise SettingError(
-                f"'{setting}' has a value that is no YAML: write a number, true, false, or a text "
-                "in quotes, as in name='a text'"
+                f'{shown(setting)} has a value that is no YAML: write a number, true, false, or a '
+                "text in quotes, as in name='a text'"
             ) from err
     return found
 
@@ -83,12 +89,12 @@ def _sections(content: Any, name: str) -> Iterator[tuple[str, Mapping[str, Any]]
             yield from _sections(value, f'{name}/{str(key).strip("/")}')
 
 
-def _fits(pattern: str) -> bool:
-    """Return whether the name of a node with wildcards is that of ours."""
+def _fits(pattern: str, node: str) -> bool:
+    """Return whether the name of a node with wildcards is that of `node`."""
     parts = {'**': '(/[^/]+)*', '*': '/[^/]+'}
     names = pattern.strip('/').split('/')
     expression = ''.join(parts.get(name, '/' + re.escape(name)) for name in names)
-    return re.fullmatch(expression, _NODE) is not None
+    return re.fullmatch(expression, node) is not None
 
 
 def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, object]]:

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from depth_anything_ros.bag.parameter_files import parameters_from_file, parameters_from_settings
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import Parameters, flatten, parameters_from_flat
+from depth_anything_ros.settings.parameter_files import (
+    parameters_from_file,
+    parameters_from_settings,
+)
 
 CONFIG = Path(__file__).parents[2] / 'config'
 

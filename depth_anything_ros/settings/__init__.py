@@ -1,0 +1,1 @@
+"""Settings in files that somebody else wrote."""

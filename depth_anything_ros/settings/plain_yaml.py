@@ -1,0 +1,61 @@
+"""YAML of files that somebody else wrote: plain values, as deep and as large as a person writes.
+
+Aliases are refused, as by rcl: a few lines of them stand for gigabytes, or for themselves.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+__all__ = ['plain_yaml', 'plain_yaml_file']
+
+_MOST_BYTES = 16 * 2**20
+_MOST_DEEP = 50
+# Reading a number takes time that grows with the square of its length.
+_LONGEST_NUMBER = 1000
+
+
+def plain_yaml_file(path: Path) -> Any:
+    """Return the content of a YAML file; ValueError as `plain_yaml`, OSError if unreadable."""
+    with path.open('rb') as file:
+        # A pipe has no size.
+        size = os.fstat(file.fileno()).st_size or _MOST_BYTES
+        text = file.read(min(size, _MOST_BYTES) + 1)
+    if len(text) > _MOST_BYTES:
+        raise ValueError(f'more than {_MOST_BYTES} bytes')
+    return plain_yaml(text.decode())
+
+
+def plain_yaml(text: str) -> Any:
+    """Return the value of a YAML text; ValueError, one line, where it is none or has aliases."""
+    loader = None
+    try:
+        loader = _PlainLoader(text)
+        return loader.get_single_data()
+    # Of tags like `!!int ''`, PyYAML raises whatever the conversion does.
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as err:
+        raise ValueError(' '.join(str(err).split())) from err
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+class _PlainLoader(yaml.SafeLoader):
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.YAMLError('aliases (*name) are not supported')
+        if isinstance(event, yaml.ScalarEvent) and len(event.value) > _LONGEST_NUMBER:
+            event.implicit = False, True
+        if self._depth == _MOST_DEEP:
+            raise yaml.YAMLError(f'nested deeper than {_MOST_DEEP} levels')
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
