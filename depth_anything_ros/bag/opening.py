@@ -8,7 +8,9 @@ as long as something else can be.
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote as shell_quote
@@ -22,7 +24,7 @@ from depth_anything_ros.bag.mcap_file import MAGIC, McapFile
 from depth_anything_ros.bag.reasons import Reason
 from depth_anything_ros.bag.unpacking import ZSTD, unpack_file
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
-from depth_anything_ros.settings.plain_yaml import plain_yaml_file
+from depth_anything_ros.settings.plain_yaml import plain_yaml, plain_yaml_file
 
 __all__ = ['Storage', 'open_storages']
 
@@ -49,7 +51,14 @@ class SqliteFile(Sqlite3Reader):
 
     def __init__(self, path: Path) -> None:
         # rosbags makes a URI of the path, in which some characters mean something.
-        super().__init__(Path(quote(str(path))))
+        uri = quote(str(path))
+        with closing(sqlite3.connect(f'file:{uri}?immutable=1', uri=True)) as file:
+            columns = [column for _, column, *_ in file.execute('PRAGMA table_info(topics)')]
+            if 'offered_qos_profiles' in columns:
+                # rosbags reads whatever YAML is there.
+                for (text,) in file.execute('SELECT offered_qos_profiles FROM topics'):
+                    plain_yaml(text)
+        super().__init__(Path(uri))
         self.open()
 
     @property

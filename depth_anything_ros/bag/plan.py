@@ -128,18 +128,18 @@ def make_plan(
     card = card_of(parameters.variant, Checkpoint(parameters.checkpoint), parameters.weights)
     outputs = _outputs(options.outputs, card.metric or any(kinds))
     written = {camera.output(output) for camera in cameras for output in outputs}
-    copied = _copied(reader, options.copy) - written
+    copied, not_copied = _copied(reader, options.copy)
     return BagPlan(
         reader.path,
         out,
         cameras,
         outputs,
-        copied,
+        copied - written,
         options.storage or storage_of(reader.path),
         options.compress,
         options.resume,
         sum(reader.topics[camera.topics.image].count for camera in cameras),
-        left_out,
+        tuple({each.name: each for each in (*not_copied, *left_out)}.values()),
     )
 
 
@@ -185,11 +185,17 @@ def _expand_groups(names: Collection[str]) -> list[str]:
     return [part for name in names for part in GROUPS.get(name, (name,))]
 
 
-def _copied(reader: BagReader, copy: tuple[str, ...]) -> frozenset[str]:
+def _copied(reader: BagReader, copy: tuple[str, ...]) -> tuple[frozenset[str], tuple[Reason, ...]]:
+    """Return the topics to copy, and those of all that cannot be."""
     if copy == (_NONE,):
-        return frozenset()
-    names = reader.topics if copy == (_ALL,) else copy
-    return frozenset(reader.require(name).name for name in names)
+        return frozenset(), ()
+    if copy != (_ALL,):
+        return frozenset(reader.require(name).name for name in copy), ()
+    mixed = [topic for topic in reader.topics.values() if topic.other_kinds]
+    return frozenset(reader.topics).difference(topic.name for topic in mixed), tuple(
+        Reason(topic.name, topic.count, f'{topic.name} is not copied: it has several types')
+        for topic in mixed
+    )
 
 
 def _prefixes(images: tuple[str, ...]) -> list[str]:

@@ -127,8 +127,8 @@ class _Run:
         # Several cameras hear the same tf.
         heard = {each.name: each for replay in self._replays for each in replay.left_out}
         summary.left_out = [*self._reader.left_out, *self._plan.left_out, *heard.values()]
-        odd = [note for replay in self._replays for note in replay.odd_times.notes()]
-        summary.notes = [*self._notices, *self._gaps.notes(), *odd]
+        noted = [x for each in self._replays for x in (*each.notes, *each.odd_times.notes())]
+        summary.notes = [*self._notices, *self._gaps.notes(), *noted]
         return summary
 
     def _end(self, why: str) -> Path | None:

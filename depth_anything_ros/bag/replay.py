@@ -93,7 +93,7 @@ class BagReplay:
     """Iterate over it once; or pass it the messages of `topics` in their order with `process`.
 
     `left_out` counts the messages that could not be used, by topic; `odd_times` says what is odd
-    about stamps.
+    about stamps, `notes` what else is worth knowing.
     """
 
     def __init__(
@@ -105,6 +105,7 @@ class BagReplay:
     ) -> None:
         """`reader` is an open bag. SettingError where it lacks a topic, or has it of no use."""
         self.left_out: list[Reason] = []
+        self.notes: list[str] = []
         self.odd_times = OddTimes(topics.image)
         self._reader, self._parameters = reader, parameters
         self._transforms = TransformBuffer()
@@ -210,7 +211,7 @@ class BagReplay:
             bgr = bgr_of(message.kind, image, self._max_pixels, levels)
             if levels.note and not self._stretched:
                 self._stretched = True
-                self._add_note(f'images on {self._image}: {levels.note}')
+                self.notes.append(f'images on {self._image}: {levels.note}')
             stamp_ns = ns_from_stamp(header.stamp)
             self.odd_times.add(message.receive_ns, stamp_ns)
             size = bgr.shape[1], bgr.shape[0]

@@ -143,7 +143,7 @@ def _is_whole(entry: Path) -> bool:
         return bool(listed) and all(
             sha256_of(entry / name) == sha256 for name, sha256 in listed.items()
         )
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
         return False
 
 

@@ -31,7 +31,7 @@ def sha256_of(path: Path, *, use_record: bool = True) -> str:
     name = hashlib.sha256(os.fsencode(real)).hexdigest()[:32]
     record = root and root / 'sha256' / f'{name}.json'
     if record is not None and use_record:
-        with suppress(OSError, ValueError, KeyError, AttributeError, TypeError):
+        with suppress(OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError):
             known = json.loads(record.read_text(encoding='utf-8'))
             sha256 = str(known.pop('sha256'))
             if known == key:

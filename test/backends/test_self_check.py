@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -244,8 +245,16 @@ def test_the_reference_is_kept_for_the_next_start(
     with monkeypatch.context() as patch:
         patch.setattr(self_check, 'float32_output', lambda _: pytest.fail('made again'))
         assert np.array_equal(cached_float32_output(settings), reference)
-    kept.write_bytes(kept.read_bytes()[:1000])
-    assert np.array_equal(cached_float32_output(settings), reference)
+    good = kept.read_bytes()
+    huge = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1048576, 1048576), }"
+    deep = b'(' * 9000
+    small = BytesIO()
+    np.save(small, np.ones((4, 4), np.float32))
+    heads = [b'\x93NUMPY\1\0' + len(head).to_bytes(2, 'little') + head for head in (huge, deep)]
+    for bad in (good[:1000], *heads, b'', small.getvalue()):
+        kept.write_bytes(bad)
+        assert np.array_equal(cached_float32_output(settings), reference)
+        assert kept.read_bytes() == good
     assert [*kept.parent.iterdir()] == [kept]
     other = replace(settings, weights=find('demo', Checkpoint.RELATIVE, 'random'))
     assert not np.array_equal(cached_float32_output(other), reference)

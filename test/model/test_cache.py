@@ -87,7 +87,17 @@ def _scribble(entry: Path) -> None:
     (entry / 'sha256.json').write_text('{"network')
 
 
-@pytest.mark.parametrize('damage', [_truncate, _flip, _lose, _scribble, shutil.rmtree])
+def _nest(entry: Path) -> None:
+    (entry / 'sha256.json').write_text('[' * 100_000)
+
+
+def _number(entry: Path) -> None:
+    (entry / 'sha256.json').write_text('{"network.bin": 5, "": null}')
+
+
+@pytest.mark.parametrize(
+    'damage', [_truncate, _flip, _lose, _scribble, _nest, _number, shutil.rmtree]
+)
 def test_a_damaged_entry_is_written_anew(damage: object, folder: Path) -> None:
     path = keep_export(DEMO, Format.OPENVINO, Writer())
     damage(path.parent)  # type: ignore[operator]

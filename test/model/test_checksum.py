@@ -61,7 +61,7 @@ def test_a_link_shares_the_record_of_its_target(tmp_path: Path, cache: Path) -> 
     assert len(list(cache.rglob('*.json'))) == 1
 
 
-@pytest.mark.parametrize('record', ['', '[]', '{}', '{"sha256": "0"}', 'nonsense'])
+@pytest.mark.parametrize('record', ['', '[]', '{}', '{"sha256": "0"}', 'nonsense', '[' * 100_000])
 def test_a_broken_record_is_ignored_and_replaced(tmp_path: Path, cache: Path, record: str) -> None:
     path = tmp_path / 'a'
     path.write_bytes(b'first')

@@ -226,6 +226,14 @@ def test_offline_mode_is_an_error_at_once(hub: FakeHub, user: User) -> None:
     assert hub.requests == []
 
 
+def test_offline_a_damaged_copy_is_named(hub: FakeHub, user: User) -> None:
+    path = Path(user.fetch(hub.url)['path'])
+    path.write_bytes(b'damaged')
+    error = user.fetch(hub.url, HF_HUB_OFFLINE='1')['error']
+    assert error.startswith(f'{path} is damaged and cannot be replaced: ')
+    assert 'HF_HUB_OFFLINE forbids' in error
+
+
 def test_a_cache_that_cannot_be_written(hub: FakeHub, user: User) -> None:
     # A folder under a regular file cannot be made, not even by root.
     (user.home / 'file').touch()
