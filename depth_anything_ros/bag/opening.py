@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote as shell_quote
@@ -156,8 +156,14 @@ def _recordings(folder: Path) -> Iterator[Path]:
         suffixes = file.suffixes
         packed = file.suffix in (*_PACKED, *_UNPACK) and suffixes[-2:-1] != []
         own = suffixes[-2] if packed else file.suffix
-        if own in (*_SUFFIXES, '.bag') or (file.is_file() and _head(file).startswith(MAGIC)):
+        if own in (*_SUFFIXES, '.bag') or _is_mcap(file):
             yield file
+
+
+def _is_mcap(file: Path) -> bool:
+    with suppress(DepthAnythingError):
+        return _head(file).startswith(MAGIC)
+    return False
 
 
 def _named_files(folder: Path) -> list[str]:
@@ -172,6 +178,9 @@ def _named_files(folder: Path) -> list[str]:
 
 
 def _head(path: Path) -> bytes:
+    # Nothing may ever come out of a pipe.
+    if not path.is_file():
+        raise DepthAnythingError(f'{path} is no regular file: name a bag folder or its files')
     try:
         with path.open('rb') as file:
             return file.read(_HEAD_BYTES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import dataclasses
 import gzip
+import os
 import re
 import shutil
 import sqlite3
@@ -120,7 +121,11 @@ def test_one_bad_file_hides_no_good_one(tmp_path: Path) -> None:
     (tmp_path / 'run' / 'run_3.mcap').write_bytes(b'rubbish')
     (tmp_path / 'run' / 'run_4.mcap.xz').write_bytes(b'rubbish')
     (tmp_path / 'run' / 'notes.txt').write_text('rubbish')
-    assert set(read(tmp_path / 'run')[1]) - set(left_out) == {'run_3.mcap', 'run_4.mcap.xz'}
+    (tmp_path / 'run' / 'run_5.mcap').mkdir()
+    os.mkfifo(tmp_path / 'run' / 'run_6.db3')
+    os.mkfifo(tmp_path / 'run' / 'pipe')
+    bad = {'run_3.mcap', 'run_4.mcap.xz', 'run_5.mcap', 'run_6.db3'}
+    assert set(read(tmp_path / 'run')[1]) - set(left_out) == bad
 
 
 def test_names_in_metadata_stay_in_their_folder_and_count_once(tmp_path: Path) -> None:
