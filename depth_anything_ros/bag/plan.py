@@ -95,7 +95,7 @@ class BagPlan:
 
     `images` is the number of images to process, `compress` whether to compress as rosbag2 does,
     `replace_partial` whether an OUT.partial of an earlier run is to be removed. `left_out` are
-    cameras that cannot be processed.
+    cameras that cannot be processed, and topics that cannot be copied.
     """
 
     bag: Path
