@@ -13,22 +13,14 @@ from rosbags.interfaces.typing import Typesdict
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
+from depth_anything_ros.messages.reference_messages import REFERENCE_TYPES
+
 __all__ = ['lacking_fields', 'message_makers', 'output_store', 'store_for']
 
 _IDL_PART = '=' * 80 + '\n'
 
 # What is processed; of others the bytes are copied at most.
-_USED = frozenset(
-    (
-        'nav_msgs/msg/Odometry',
-        'sensor_msgs/msg/CameraInfo',
-        'sensor_msgs/msg/CompressedImage',
-        'sensor_msgs/msg/Image',
-        'sensor_msgs/msg/LaserScan',
-        'sensor_msgs/msg/PointCloud2',
-        'tf2_msgs/msg/TFMessage',
-    )
-)
+_USED = {*REFERENCE_TYPES, 'sensor_msgs/msg/CameraInfo', 'tf2_msgs/msg/TFMessage'}
 
 _NOT_NUMPY = {'bool': False, 'string': ''}
 

@@ -34,16 +34,9 @@ _LFS = b'version https://git-lfs'
 _HEAD_BYTES = 24
 _SUFFIXES = ('.mcap', '.db3')
 _PACKED = ('.zstd', '.zst')
-_UNPACK = {
-    '.gz': 'gunzip',
-    '.bz2': 'bunzip2',
-    '.xz': 'unxz',
-    '.lz4': 'lz4 -dm',
-    '.zip': 'unzip',
-    '.7z': '7z x',
-    '.tar': 'tar -xf',
-    '.tgz': 'tar -xf',
-}
+_UNPACK = dict.fromkeys(('.tar', '.tgz'), 'tar -xf') | {
+    '.gz': 'gunzip', '.bz2': 'bunzip2', '.xz': 'unxz', '.lz4': 'lz4 -dm', '.zip': 'unzip'
+}  # fmt: skip
 
 
 class SqliteFile(Sqlite3Reader):
