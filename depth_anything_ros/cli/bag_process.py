@@ -45,7 +45,7 @@ def add(bags: Verbs) -> None:
         '--tf',
         metavar='TOPIC',
         default='',
-        help="transforms, with TOPIC_static (default: in the camera's namespace, or /tf)",
+        help='transforms (default: by namespace, or /tf)',
     )
     process.add_argument(
         '--outputs',
@@ -77,7 +77,7 @@ def add(bags: Verbs) -> None:
     process.add_argument(
         '--allow-missing',
         action='store_true',
-        help='exit status 0 although files, cameras or messages are left out',
+        help='exit status 0 although something is left out',
     )
     process.add_argument('--json', action='store_true', help='print the summary as JSON')
     add_layered_parameters(process, (*NETWORK, 'reference.type'))

@@ -41,9 +41,8 @@ def camera_names(names: tuple[str, ...]) -> tuple[str, ...]:
         names and all(_CAMERA.fullmatch(name) for name in names) and len(set(names)) == len(names)
     ):
         raise SettingError(
-            f'{str(list(names))[:200]}: give names of up to 64 lower-case letters, digits and '
-            'underscores, each once, '
-            'or [""] for a single camera without a name'
+            f'{str(list(names))[:200]}: give names of lower-case letters, digits and underscores, '
+            'at most 64 of them, each once, or [""] for a single camera without a name'
         )
     return names
 
