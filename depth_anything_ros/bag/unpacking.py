@@ -15,8 +15,9 @@ ZSTD = b'\x28\xb5\x2f\xfd'
 
 _MOST_BYTES = 2**30
 """Of a chunk or a message: the largest image that is read has 300 MB."""
-_FILE_FACTOR = 1000
-"""How much larger than the packed file an unpacked one of more than that may be."""
+_FACTOR, _FREE_BYTES = 1000, 64 * 2**20
+"""How much larger than the packed data unpacked ones may be, where nothing declares their size:
+a message of more than 64 MiB, or a file of more than 1 GiB."""
 _RESERVE_BYTES = 256 * 2**20
 _BLOCK_BYTES = 2**20
 # A zstd block of a few bytes stands for 128 KiB: one slice of these unpacks to some 8 MB.
@@ -28,7 +29,9 @@ def unpacked(data: bytes, compression: str, declared: int | None = None) -> byte
 
     ValueError where it is damaged, is not of that size, or has more than 1 GiB.
     """
-    limit = _MOST_BYTES if declared is None else declared
+    limit = declared
+    if limit is None:
+        limit = min(_MOST_BYTES, max(_FREE_BYTES, _FACTOR * len(data)))
     if limit > _MOST_BYTES:
         raise ValueError(f'{declared} bytes are declared, more than the limit of {_MOST_BYTES}')
     content = _unpacked(data, compression, limit)
@@ -68,8 +71,10 @@ def _by_slices(data: bytes, limit: int) -> tuple[bytes, bool]:
     frame = zstandard.ZstdDecompressor().decompressobj()
     content = bytearray()
     for at in range(0, len(data), _SLICE_BYTES):
-        if frame.eof or len(content) > limit:
+        if frame.eof:
             break
+        if len(content) > limit:
+            raise ValueError(f'it unpacks to more than {limit} bytes')
         content += frame.decompress(data[at : at + _SLICE_BYTES])
     return bytes(content), frame.eof
 
@@ -79,7 +84,7 @@ def unpack_file(packed: Path, target: Path) -> str:
 
     ValueError where it has no content, OSError where the disk of `target` has no room for it.
     """
-    limit = max(_MOST_BYTES, _FILE_FACTOR * packed.stat().st_size)
+    limit = max(_MOST_BYTES, _FACTOR * packed.stat().st_size)
     done = 0
     with packed.open('rb') as source, target.open('wb') as sink:
         reader = zstandard.ZstdDecompressor().stream_reader(source, read_across_frames=True)
