@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from depth_anything_ros.messages.reference_messages import REFERENCE_TYPES
 from depth_anything_ros.messages.stamps import ns_from_stamp
 
 __all__ = ['Proof', 'prove']
+
+_log = logging.getLogger(__name__)
 
 # Every fourth pixel either way says as much as all of them.
 _STRIDE = 4
@@ -76,6 +79,8 @@ def prove(
                 judge.add(each, truth)
                 on_frame(each)
             yield judge.proof(path.name, backend.info.name, backend.info.variant, name)
+        for missing in reader.left_out:
+            _log.warning('left out: %s', missing.message)
 
 
 def _references(reader: BagReader, ground_truth: str) -> Iterator[tuple[str, str, str]]:
