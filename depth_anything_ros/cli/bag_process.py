@@ -30,7 +30,7 @@ def add(bags: Verbs) -> None:
         metavar='TOPIC',
         action='append',
         default=[],
-        help='once for each camera (default: every colour image, found by type)',
+        help='once for each camera (default: every colour one)',
     )
     process.add_argument(
         '--camera-info', metavar='TOPIC', default='', help='default: beside the image'
@@ -39,7 +39,7 @@ def add(bags: Verbs) -> None:
         '--reference',
         metavar='TOPIC',
         default='',
-        help='what measures metres: depth image, cloud, scan or odometry (default: nothing does)',
+        help='what measures metres: depth, cloud, scan, odometry',
     )
     process.add_argument(
         '--tf',
