@@ -89,8 +89,12 @@ def test_a_frozen_camera_costs_no_network_time_and_is_told() -> None:
             lambda: s if (s := rig.status()) and 'one image again and again' in s.message else None
         )
         assert status.level == DiagnosticStatus.WARN
-        throughput = rig.until(lambda: rig.diagnostics('throughput'))
-        assert int(values_of(throughput)['unhealthy_frozen']) > 7
+        rig.until(
+            lambda: (
+                (got := rig.diagnostics('throughput'))
+                and int(values_of(got).get('unhealthy_frozen', 0)) > 7
+            )
+        )
         rig.until_answered(RAW, lambda: rig.image(picture(seed=2)))
         assert np.array_equal(ran[-1], picture(seed=2))
 
