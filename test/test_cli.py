@@ -36,6 +36,8 @@ VERBS = [
     'bench network',
     'bench start',
     'bench profile',
+    'study',
+    'study dissect',
     'tune',
     'export',
     'weights',
@@ -65,7 +67,7 @@ def test_an_unknown_option_is_an_error_of_its_verb(
     verb: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     needed = {'run': 'IN OUT', 'bag process': 'IN OUT', 'bag compare': 'A B', 'bag prove': 'A'}
-    needed |= {'tune': '--budget-ms 9'}
+    needed |= {'tune': '--budget-ms 9', 'study dissect': 'IN --out OUT'}
     words = [*verb.split(), *needed.get(verb, '').split(), '--nonsense']
     with pytest.raises(SystemExit) as ended:
         cli.main(words)

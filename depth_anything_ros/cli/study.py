@@ -1,0 +1,168 @@
+"""`study`: what is inside the networks, how they differ, and how good they are, on pages."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from depth_anything_ros.cli.parser import Parser, add_verb
+from depth_anything_ros.cli.terminal import progress
+from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.model.variants import get_variant
+
+if TYPE_CHECKING:
+    from depth_anything_ros.reports.report import Section
+    from depth_anything_ros.studies.inputs import NamedImage, Subject
+    from depth_anything_ros.studies.parts import Parts
+
+__all__ = ['declare']
+
+
+def declare(study: Parser) -> None:
+    """Declare the verbs and their options."""
+    verbs = study.add_subparsers(required=True, metavar='VERB', title='verbs')
+
+    text = 'what every layer puts out, attention, and what each stage adds'
+    dissect = _add(verbs, 'dissect', text, _dissect, 'vits,vitb,vitl')
+    dissect.add_argument(
+        '--layers',
+        type=_names,
+        default=('*',),
+        metavar='NAME,...',
+        help="layers to write, as names or patterns such as 'depth_head.*' (default: all)",
+    )
+    dissect.add_argument(
+        '--no-npy', action='store_true', help='write no arrays; their size is told before'
+    )
+    dissect.add_argument(
+        '--points',
+        type=_points,
+        metavar='X,Y ...',
+        nargs='+',
+        default=[(0.5, 0.5), (0.25, 0.75), (0.75, 0.25)],
+        help='where attention is looked at, in shares of width and height from the top left '
+        '(default: 0.5,0.5 0.25,0.75 0.75,0.25)',
+    )
+
+
+def _add(
+    verbs: argparse._SubParsersAction[Parser],
+    name: str,
+    text: str,
+    run: Callable[[argparse.Namespace], int],
+    variants: str,
+) -> Parser:
+    """Add a verb with what all have."""
+    verb = add_verb(verbs, name, text)
+    verb.add_argument('inputs', nargs='+', metavar='IMAGE', help='image, or folder of images')
+    verb.add_argument(
+        '--variant',
+        type=_variants,
+        metavar='NAME,...',
+        default=_variants(variants),
+        help=f'networks, the largest last (default: {variants})',
+    )
+    verb.add_argument(
+        '--weights',
+        default='',
+        metavar='PATH',
+        help="a checkpoint, a folder of them, or 'random'; by default the released ones where "
+        'they are in the cache, else random ones, which the page says. Nothing is downloaded',
+    )
+    verb.add_argument(
+        '--input-size', type=int, default=518, metavar='PX', help='shorter side (default: 518)'
+    )
+    verb.add_argument('--out', type=Path, required=True, metavar='DIR', help='folder to write')
+    verb.add_argument('--resume', action='store_true', help='skip the parts that are finished')
+    verb.set_defaults(verb=run)
+    return verb
+
+
+def _dissect(options: argparse.Namespace) -> int:
+    from depth_anything_ros.reports.text import plain_json
+    from depth_anything_ros.studies.dissect.artefact import untrained
+    from depth_anything_ros.studies.dissect.page import artefact_section, layers_json, sections
+    from depth_anything_ros.studies.dissect.run import DissectPlan, array_bytes, dissect
+    from depth_anything_ros.studies.inputs import facts
+
+    images, subjects, parts = _prepared(options)
+    plan = DissectPlan(options.out, options.layers, not options.no_npy, tuple(options.points))
+    size = array_bytes(subjects, images, plan)
+    if plan.has_arrays:
+        free = shutil.disk_usage(options.out).free
+        print(f'arrays of the layers: {size / 1e6:.0f} MB in {options.out}', file=sys.stderr)
+        if size > free:
+            raise SettingError(
+                f'the arrays need {size / 1e9:.1f} GB and {options.out} has {free / 1e9:.1f} GB: '
+                'add --no-npy, choose some with --layers, or another --out'
+            )
+    with progress('part') as show:
+        found = dissect(subjects, images, plan, parts, show)
+    rows, missing = untrained([one.variant for one in subjects], images[0].bgr)
+    about = facts(subjects, [one.name for one in images])
+    content = plain_json(layers_json(found, about))
+    (options.out / 'layers.json').write_text(content + '\n')
+    shown = [*sections(found, options.out), artefact_section(rows, missing)]
+    return _write(options, 'Dissection', subjects, images, shown, is_single_file=False)
+
+
+def _prepared(
+    options: argparse.Namespace,
+) -> tuple[list[NamedImage], list[Subject], Parts]:
+    """Return the images, the networks, and the folder of parts."""
+    from depth_anything_ros.core.preprocess import network_size
+    from depth_anything_ros.studies.inputs import images_of, subjects_of
+    from depth_anything_ros.studies.parts import Parts
+
+    network_size(1, 1, options.input_size)
+    images = images_of(options.inputs)
+    subjects = subjects_of(options.variant, options.weights, options.input_size)
+    for one in subjects:
+        for notice in one.weights.notices():
+            print(f'warning: {notice}', file=sys.stderr)
+    return images, subjects, Parts(options.out, options.resume)
+
+
+def _write(
+    options: argparse.Namespace,
+    title: str,
+    subjects: Sequence[Subject],
+    images: Sequence[NamedImage],
+    sections: list[Section],
+    *,
+    is_single_file: bool = True,
+) -> int:
+    from depth_anything_ros.reports.report import Report, Section
+    from depth_anything_ros.reports.writing import write_report
+    from depth_anything_ros.studies.inputs import facts, random_warning
+
+    command = 'depth_anything ' + shlex.join(sys.argv[1:])
+    about = facts(subjects, [one.name for one in images])
+    warning = random_warning(subjects)
+    head = [Section('Weights', warning)] if warning else []
+    report = Report(title, command, about, [*head, *sections])
+    print(f'look at {write_report(report, options.out, is_single_file=is_single_file)}')
+    return 0
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(','))
+
+
+def _variants(text: str) -> list[str]:
+    try:
+        return [get_variant(name).name for name in _names(text)]
+    except SettingError as err:
+        raise argparse.ArgumentTypeError(str(err)) from err
+
+
+def _points(text: str) -> tuple[float, float]:
+    x, y = map(float, text.split(','))
+    if not (0 <= x <= 1 and 0 <= y <= 1):
+        raise argparse.ArgumentTypeError(f'{text} is outside the image: give shares from 0 to 1')
+    return x, y
