@@ -38,6 +38,7 @@ VERBS = [
     'bench profile',
     'study',
     'study dissect',
+    'study variants',
     'tune',
     'export',
     'weights',
@@ -67,7 +68,8 @@ def test_an_unknown_option_is_an_error_of_its_verb(
     verb: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     needed = {'run': 'IN OUT', 'bag process': 'IN OUT', 'bag compare': 'A B', 'bag prove': 'A'}
-    needed |= {'tune': '--budget-ms 9', 'study dissect': 'IN --out OUT'}
+    needed |= {'tune': '--budget-ms 9'}
+    needed |= {verb: 'IN --out OUT' for verb in VERBS if verb.startswith('study ')}
     words = [*verb.split(), *needed.get(verb, '').split(), '--nonsense']
     with pytest.raises(SystemExit) as ended:
         cli.main(words)

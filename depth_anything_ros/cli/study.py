@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import shlex
 import shutil
 import sys
@@ -10,12 +11,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from depth_anything_ros.cli.network_grid import batches
+from depth_anything_ros.cli.options import positive
 from depth_anything_ros.cli.parser import Parser, add_verb
 from depth_anything_ros.cli.terminal import progress
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.model.variants import get_variant
 
 if TYPE_CHECKING:
+    from depth_anything_ros.core.types import FloatImage
     from depth_anything_ros.reports.report import Section
     from depth_anything_ros.studies.inputs import NamedImage, Subject
     from depth_anything_ros.studies.parts import Parts
@@ -48,6 +52,24 @@ def declare(study: Parser) -> None:
         help='where attention is looked at, in shares of width and height from the top left '
         '(default: 0.5,0.5 0.25,0.75 0.75,0.25)',
     )
+
+    text = 'contact sheet, disagreement, detail, speed and size of the variants'
+    variants = _add(verbs, 'variants', text, _variants_study, 'vits,vitb,vitl')
+    variants.add_argument(
+        '--threads',
+        type=batches,
+        default=[1, 2],
+        metavar='INT,...',
+        help='CPU threads to time with (default: 1,2)',
+    )
+    variants.add_argument(
+        '--seconds',
+        type=positive,
+        default=30.0,
+        metavar='S',
+        help='most time to time a network for, up to 100 frames (default: %(default)g)',
+    )
+    variants.add_argument('--no-speed', action='store_true', help='time nothing')
 
 
 def _add(
@@ -109,6 +131,37 @@ def _dissect(options: argparse.Namespace) -> int:
     (options.out / 'layers.json').write_text(content + '\n')
     shown = [*sections(found, options.out), artefact_section(rows, missing)]
     return _write(options, 'Dissection', subjects, images, shown, is_single_file=False)
+
+
+def _variants_study(options: argparse.Namespace) -> int:
+    from depth_anything_ros.studies.bench.measure import BenchPlan
+    from depth_anything_ros.studies.variants.page import sections
+    from depth_anything_ros.studies.variants.speed import speed_rows
+
+    images, subjects, parts = _prepared(options)
+    depths = _depths(subjects, images, parts)
+    speed = []
+    if not options.no_speed:
+        height, width = images[0].bgr.shape[:2]
+        plan = BenchPlan((width, height), 100, options.seconds, None, False, False)
+        with progress('network') as show:
+            speed = speed_rows(subjects, options.threads, plan, parts, show)
+    return _write(options, 'Variants', subjects, images, sections(images, depths, speed))
+
+
+def _depths(
+    subjects: Sequence[Subject], images: Sequence[NamedImage], parts: Parts
+) -> dict[str, list[FloatImage]]:
+    """Return inverse depth of each image, by the title of each network."""
+    from depth_anything_ros.studies.depths import depths_of
+
+    total = len(subjects) * len(images)
+    done = itertools.count(1)
+    with progress('image') as show:
+        return {
+            one.title: depths_of(one, images, parts, lambda: show(next(done), total))
+            for one in subjects
+        }
 
 
 def _prepared(

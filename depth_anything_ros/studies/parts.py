@@ -47,10 +47,14 @@ class Parts:
             self._write(path, (plain_json(make()) + '\n').encode())
         return json.loads(path.read_text())
 
+    def has_image(self, name: str, key: str) -> bool:
+        """Return whether `image` would read it."""
+        return self._resume and (self._folder / f'{name}-{key}.npy').exists()
+
     def image(self, name: str, key: str, make: Callable[[], FloatImage]) -> FloatImage:
         """Return float32 (H, W) that `make` returns; it is kept as an NPY file."""
         path = self._folder / f'{name}-{key}.npy'
-        if self._resume and path.exists():
+        if self.has_image(name, key):
             kept: FloatImage = np.load(path)
             return kept
         found = make()
