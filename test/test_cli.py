@@ -39,6 +39,8 @@ VERBS = [
     'study',
     'study dissect',
     'study variants',
+    'study colormaps',
+    'study distribution',
     'tune',
     'export',
     'weights',

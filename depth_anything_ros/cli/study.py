@@ -71,6 +71,11 @@ def declare(study: Parser) -> None:
     )
     variants.add_argument('--no-speed', action='store_true', help='time nothing')
 
+    text = 'the eight colormaps judged by computation; a recommendation'
+    _add(verbs, 'colormaps', text, _colormaps, 'vits')
+    text = 'histogram, slices and surface of depth, smoothness, limits, sky'
+    _add(verbs, 'distribution', text, _distribution, 'vits')
+
 
 def _add(
     verbs: argparse._SubParsersAction[Parser],
@@ -147,6 +152,25 @@ def _variants_study(options: argparse.Namespace) -> int:
         with progress('network') as show:
             speed = speed_rows(subjects, options.threads, plan, parts, show)
     return _write(options, 'Variants', subjects, images, sections(images, depths, speed))
+
+
+def _colormaps(options: argparse.Namespace) -> int:
+    from depth_anything_ros.studies.colormap_page import sections
+
+    if len(options.variant) > 1:
+        raise SettingError('colormaps are judged on the depth of one network: give one --variant')
+    images, subjects, parts = _prepared(options)
+    (depths,) = _depths(subjects, images, parts).values()
+    return _write(options, 'Colormaps', subjects, images, sections(images, depths))
+
+
+def _distribution(options: argparse.Namespace) -> int:
+    from depth_anything_ros.studies.distribution import sections
+
+    images, subjects, parts = _prepared(options)
+    depths = _depths(subjects, images, parts)
+    shown = [one for title, each in depths.items() for one in sections(title, images, each)]
+    return _write(options, 'Distribution of depth', subjects, images, shown)
 
 
 def _depths(
