@@ -86,7 +86,9 @@ def subjects_of(
     """
     subjects = []
     for name in variants:
-        file = find(name, checkpoint, weights_here(name, weights))
+        # Only of relative networks random weights may stand in for the released ones.
+        is_relative = checkpoint is Checkpoint.RELATIVE
+        file = find(name, checkpoint, weights_here(name, weights) if is_relative else weights)
         subjects.append(Subject(file, get_variant(name).input_size or input_size))
     return subjects
 
