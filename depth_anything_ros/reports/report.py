@@ -1,11 +1,8 @@
-"""What a report holds: sections of text, tables, pictures and graphs.
-
-`reports.writing` writes one as an HTML page, as Markdown and as JSON.
-"""
+"""What a report holds: sections of text, tables, pictures and graphs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,12 +30,19 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     caption: str = ''
 
+    @classmethod
+    def of(cls, figures: Mapping[str, Mapping[str, Cell]], caption: str = '') -> Table:
+        """Return a row for each name in `figures`; the columns are those of the first."""
+        columns = list(next(iter(figures.values())))
+        rows = [[name, *(of[each] for each in columns)] for name, of in figures.items()]
+        return cls([['', *columns], *rows], caption)
+
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """An image, uint8 (H, W, 3) BGR, or a file in the folder of the report; `name` is its file.
+    """An image, uint8 (H, W, 3) BGR, written as `name`.png; or a PNG file in the report's folder.
 
-    `name` has no ending and may name a folder, as in 'layers/conv1'.
+    `name` may begin with folders.
     """
 
     image: BgrImage | Path
@@ -48,9 +52,9 @@ class Picture:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """A plotly figure, which can be turned and zoomed in the page."""
+    """A figure of plotly, as the JSON that it takes: 'data' and 'layout'."""
 
-    figure: Any
+    figure: Mapping[str, Any]
     caption: str = ''
 
 
@@ -74,12 +78,9 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """A page: what was run, by which command, on what, and what came out.
-
-    `facts`: name and value of what all figures rest on, such as the weights and the machine.
-    """
+    """A page. `facts`: what all figures rest on, such as weights and machine, by name."""
 
     title: str
     command: str
-    facts: Sequence[tuple[str, str]]
+    facts: Mapping[str, str]
     sections: Sequence[Section]

@@ -44,30 +44,20 @@ class Parts:
         """Return what `make` returns, as JSON has it."""
         path = self._folder / f'{name}-{key}.json'
         if not (self._resume and path.exists()):
-            self._write(path, (plain_json(make()) + '\n').encode())
+            # Renamed when whole: what has the final name is finished.
+            partial = path.with_suffix('.writing')
+            partial.write_text(plain_json(make()) + '\n')
+            partial.replace(path)
         return json.loads(path.read_text())
 
-    def has_image(self, name: str, key: str) -> bool:
-        """Return whether `image` would read it."""
-        return self._resume and (self._folder / f'{name}-{key}.npy').exists()
-
-    def image(self, name: str, key: str, make: Callable[[], FloatImage]) -> FloatImage:
-        """Return float32 (H, W) that `make` returns; it is kept as an NPY file."""
+    def kept_image(self, name: str, key: str) -> FloatImage | None:
+        """Return the float32 (H, W) that is there and may be used."""
         path = self._folder / f'{name}-{key}.npy'
-        if self.has_image(name, key):
-            kept: FloatImage = np.load(path)
-            return kept
-        found = make()
-        self._write(path, found)
-        return found
+        return np.load(path) if self._resume and path.exists() else None
 
-    @staticmethod
-    def _write(path: Path, content: bytes | FloatImage) -> None:
-        # Renamed when whole: what has the final name is finished.
-        partial = path.with_suffix('.writing')
-        with partial.open('wb') as file:
-            if isinstance(content, bytes):
-                file.write(content)
-            else:
-                np.save(file, content)
-        partial.replace(path)
+    def keep_image(self, name: str, key: str, image: FloatImage) -> None:
+        """Write float32 (H, W) as an NPY file."""
+        path = self._folder / f'{name}-{key}.npy'
+        with path.with_suffix('.writing').open('wb') as file:
+            np.save(file, image)
+        path.with_suffix('.writing').replace(path)

@@ -15,9 +15,16 @@ from in_study import study
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.model.variants import Checkpoint
 from depth_anything_ros.studies.accuracy.dataset import open_dataset
-from depth_anything_ros.studies.accuracy.evaluate import Method, Passes, Result, evaluate
-from depth_anything_ros.studies.accuracy.judge import aligned_depth, judge, judge_metric
-from depth_anything_ros.studies.accuracy.methods import alone, average, ensembles, more_looks
+from depth_anything_ros.studies.accuracy.judge import aligned_depth, judge
+from depth_anything_ros.studies.accuracy.methods import (
+    METRIC,
+    Passes,
+    alone,
+    average,
+    ensembles,
+    evaluate,
+    more_looks,
+)
 from depth_anything_ros.studies.accuracy.page import answer
 from depth_anything_ros.studies.inputs import subjects_of
 from depth_anything_ros.studies.parts import Parts
@@ -36,31 +43,30 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_truth_up_to_scale_and_shift_is_perfect() -> None:
     scores = judge(3.0 / TRUTH_M + 7.0, TRUTH_M, 10.0)
-    assert scores.abs_rel < 1e-4 and scores.delta1 == 1.0
-    assert scores.edge == scores.ordinal == 1.0
+    assert scores['AbsRel'] < 1e-4 and scores['delta1'] == 1.0
+    assert scores['edge'] == scores['ordinal'] == 1.0
     unknown = TRUTH_M.copy()
     unknown[:, ::2] = np.nan
-    assert judge(3.0 / TRUTH_M + 7.0, unknown, 10.0).abs_rel < 1e-4
+    assert judge(3.0 / TRUTH_M + 7.0, unknown, 10.0)['AbsRel'] < 1e-4
 
 
 def test_metres_are_judged_as_they_are() -> None:
-    wrong = judge_metric(1.0 / (1.1 * TRUTH_M), TRUTH_M, 10.0)
-    assert wrong.abs_rel == pytest.approx(0.1, abs=1e-4) and wrong.ordinal == 1.0
-    assert judge(1.0 / (1.1 * TRUTH_M), TRUTH_M, 10.0).abs_rel < 1e-4
+    wrong = judge(1.0 / (1.1 * TRUTH_M), TRUTH_M, 10.0, is_metric=True)
+    assert wrong['AbsRel'] == pytest.approx(0.1, abs=1e-4) and wrong['ordinal'] == 1.0
+    assert judge(1.0 / (1.1 * TRUTH_M), TRUTH_M, 10.0)['AbsRel'] < 1e-4
 
 
 def test_upside_down_has_the_order_wrong_and_a_blur_loses_edges() -> None:
-    assert judge(-1.0 / TRUTH_M, TRUTH_M, 10.0).ordinal == 0.0
+    assert judge(-1.0 / TRUTH_M, TRUTH_M, 10.0)['ordinal'] == 0.0
     blurred = cv2.GaussianBlur(1.0 / TRUTH_M, (0, 0), 20.0)
-    edge = judge(blurred, TRUTH_M, 10.0).edge
-    assert edge is not None and edge < 0.1
+    assert judge(blurred, TRUTH_M, 10.0)['edge'] < 0.1
     depth_m = aligned_depth(-1.0 / TRUTH_M, TRUTH_M, 4.0)
     assert depth_m.max() <= 4.0
 
 
 def test_pairs_of_the_laboratory_and_of_16_bits(pairs: Path, tmp_path: Path) -> None:
     dataset = open_dataset(pairs)
-    assert [pair.name for pair in dataset.pairs] == ['motorcycle', 'scene_0000', 'scene_0001']
+    assert list(dataset.pairs) == ['motorcycle', 'scene_0000', 'scene_0001']
     _, bgr, depth_m = next(dataset.read())
     assert bgr.shape == (500, 741, 3) and 1.5 < np.nanmin(depth_m) < np.nanmax(depth_m) < 10
     for name in ('image', 'depth'):
@@ -74,18 +80,18 @@ def test_pairs_of_the_laboratory_and_of_16_bits(pairs: Path, tmp_path: Path) -> 
 
 
 def test_what_a_dataset_lacks_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match=r'dataset.json cannot be read .* "metres_per_level"'):
+    with pytest.raises(SettingError, match=r'dataset.json states no scale .* "metres_per_level"'):
         open_dataset(tmp_path)
     with pytest.raises(SettingError, match='has the folders image and depth'):
         open_dataset(tmp_path, 'nyu')
     for name in ('image', 'depth'):
         (tmp_path / name).mkdir()
-    with pytest.raises(SettingError, match='holds no pair'):
+    with pytest.raises(SettingError, match='has 0 images and 0 depths'):
         open_dataset(tmp_path, 'nyu')
     cv2.imwrite(str(tmp_path / 'image' / 'a.png'), np.zeros((4, 4, 3), np.uint8))
     cv2.imwrite(str(tmp_path / 'image' / 'b.png'), np.zeros((4, 4, 3), np.uint8))
     np.save(tmp_path / 'depth' / 'a.npy', np.zeros((4, 4)))
-    with pytest.raises(SettingError, match='b has no partner'):
+    with pytest.raises(SettingError, match='b without a partner'):
         open_dataset(tmp_path, 'nyu')
     (tmp_path / 'image' / 'b.png').unlink()
     with pytest.raises(SettingError, match='no depth between 0 and 10 m'):
@@ -114,7 +120,7 @@ def test_a_pass_that_two_methods_need_runs_once() -> None:
         passes.start_image(image)
         plain = passes.depth(demo)
         first_ms = passes.ms
-        passes.start_method()
+        passes.ms = 0.0
         assert passes.depth(demo) is plain and passes.ms == first_ms
         mirrored = passes.depth(demo, flipped=True)
         assert passes.ms > first_ms and not np.array_equal(mirrored, plain)
@@ -125,34 +131,33 @@ def test_a_pass_that_two_methods_need_runs_once() -> None:
 def test_methods_by_their_names() -> None:
     small, base, large = subjects_of(['vits', 'vitb', 'vitl'], 'random', 518)
     assert len(ensembles([small, base, large])) == 3 + 3 + 1
-    looks = [one.title for one in more_looks(small, [252])]
+    looks = more_looks(small, [252])
     assert 'vits (random weights), mean of 392, 518, 644' in looks and len(looks) == 5
     metric = subjects_of(['vits'], 'random', 518, Checkpoint.METRIC_INDOOR)
-    assert [one.metric for one in alone(metric)] == [True, False]
+    assert [title.endswith(METRIC) for title in alone(metric)] == [True, False]
 
 
 def test_the_demo_beats_a_random_network_and_resumes(pairs: Path, tmp_path: Path) -> None:
     dataset = open_dataset(pairs, most=2)
     demo, random = (subjects_of(['demo'], weights, 126)[0] for weights in ('', 'random'))
-    found = evaluate(dataset, alone([demo, random]), Parts(tmp_path, resume=False))
-    assert found[0].abs_rel < found[1].abs_rel
-    assert [one.random_weights for one in found] == [False, True]
+    both = [demo, random]
+    found = evaluate(dataset, alone(both), both, Parts(tmp_path, resume=False))
+    assert found['demo']['AbsRel'] < found['demo (random weights)']['AbsRel']
 
     def never(passes: Passes) -> np.ndarray:
         raise AssertionError('resumed')
 
-    again = [Method(one.title, one.subjects, never) for one in alone([demo, random])]
-    assert evaluate(dataset, again, Parts(tmp_path, resume=True)) == found
+    again = dict.fromkeys(found, never)
+    assert evaluate(dataset, again, both, Parts(tmp_path, resume=True)) == found
 
 
 def test_the_open_question_is_answered_by_trained_weights_only() -> None:
-    def result(title: str, abs_rel: float, ms: float) -> Result:
-        return Result(title, False, abs_rel, 1.0, 0.9, None, None, ms)
-
-    found = [result('vits', 0.06, 1), result('vitb', 0.05, 3), result('vitl', 0.04, 10)]
-    (text,) = answer([*found, result('vits + vitl', 0.045, 11)]).blocks
+    found = {'vits': {'AbsRel': 0.06, 'ms': 1.0}, 'vitb': {'AbsRel': 0.05, 'ms': 3.0}}
+    found |= {'vitl': {'AbsRel': 0.04, 'ms': 10.0}, 'vits + vitl': {'AbsRel': 0.045, 'ms': 11.0}}
+    (text,) = answer(found).blocks
     assert 'beats Base' in text.text and '3.7 times the time' in text.text
-    (text,) = answer([result('vits (random weights)', 0.06, 1)]).blocks
+    random = {f'{title} (random weights)': one for title, one in found.items()}
+    (text,) = answer(random).blocks
     assert text.text.startswith('Not answered')
 
 
@@ -166,17 +171,15 @@ def test_pages(verb: str, pairs: Path, tmp_path: Path) -> None:
         words[1] = 'demo,vits'
     assert study(verb, pairs, tmp_path, *words) == 0
     content = json.loads((tmp_path / 'report.json').read_text())
-    tables = [
-        one for section in content['sections'] for one in section['blocks'] if 'table' in one
-    ]
-    titles = [row[0] for row in tables[0]['table'][1:]]
+    tables = [one for section in content['sections'] for one in section['blocks'] if 'rows' in one]
+    titles = [row[0] for row in tables[0]['rows'][1:]]
     expected = {
         'accuracy': ['demo'],
         'ensemble': ['demo', 'vits (random weights)', 'demo + vits (random weights)'],
-        'tta': ['demo at 126', 'demo, with the mirrored image', 'demo, bilateral filter'],
+        'tta': ['demo at 126', 'demo and mirrored', 'demo, bilateral filter'],
     }
     assert titles == expected[verb]
-    assert all(row[1] > 0 for row in tables[0]['table'][1:])
+    assert all(row[1] > 0 for row in tables[0]['rows'][1:])
 
 
 def test_published_figures_stand_beside_ours(pairs: Path, tmp_path: Path) -> None:

@@ -12,21 +12,21 @@ from in_study import study
 from depth_anything_ros.backends.self_check import photograph
 from depth_anything_ros.core.colormaps import COLORMAPS
 from depth_anything_ros.core.errors import SettingError
-from depth_anything_ros.studies.colormap_figures import MapFigures, judge, recommended, seen
+from depth_anything_ros.studies.colormaps import MapFigures, judge, recommended, seen
 
 
 @pytest.fixture(scope='module')
 def figures() -> dict[str, MapFigures]:
-    return {name: judge(name, table) for name, table in COLORMAPS.items()}
+    return {name: judge(table) for name, table in COLORMAPS.items()}
 
 
 def test_figures_are_those_that_the_maps_were_made_for(figures: dict[str, MapFigures]) -> None:
-    monotonic = {name for name, one in figures.items() if one.monotonic}
+    monotonic = {name for name, one in figures.items() if not one.turns}
     assert monotonic == {'viridis', 'plasma', 'magma', 'inferno', 'gray'}
     # Made uniform in this very space; the others were not.
     uniform = {name for name, one in figures.items() if one.step_cov < 0.1}
     assert uniform == {'viridis', 'plasma', 'magma', 'inferno'}
-    assert all(one.reversals == 1 for name, one in figures.items() if name not in monotonic)
+    assert all(one.turns == 1 for name, one in figures.items() if name not in monotonic)
     assert figures['gray'].lightness_range == pytest.approx(100.0, abs=0.5)
 
 
@@ -48,14 +48,14 @@ def test_what_is_left_in_grey_and_without_a_kind_of_cone(figures: dict[str, MapF
 
 
 def test_the_recommendation_follows_from_the_figures(figures: dict[str, MapFigures]) -> None:
-    def made(name: str, monotonic: bool, normal: int, weak: int, grey: int) -> MapFigures:
+    def made(turns: int, normal: int, weak: int, grey: int) -> MapFigures:
         told = {'normal': normal, 'deuteranopia': weak, 'grey': grey}
-        return MapFigures(name, monotonic, int(not monotonic), 90.0, 0.1, told)
+        return MapFigures(turns, 90.0, 0.1, told)
 
-    some = [made('turns', False, 99, 99, 99), made('a', True, 60, 40, 40)]
-    best, why = recommended([*some, made('b', True, 50, 45, 38), made('c', True, 70, 70, 10)])
+    some = {'turns': made(1, 99, 99, 99), 'a': made(0, 60, 40, 40), 'b': made(0, 50, 45, 38)}
+    best, why = recommended(some | {'c': made(0, 70, 70, 10)})
     assert best == 'b' and 'none, in: turns' in why
-    assert recommended(list(figures.values()))[0] == 'inferno'
+    assert recommended(figures)[0] == 'inferno'
 
 
 def test_the_page(tmp_path: Path) -> None:

@@ -22,10 +22,16 @@ from depth_anything_ros.model.variants import Checkpoint, get_variant
 from depth_anything_ros.model.weights import find
 from depth_anything_ros.studies.dissect.architecture import trace
 from depth_anything_ros.studies.dissect.artefact import untrained
-from depth_anything_ros.studies.dissect.attention import attention_rows, head_figures, token_of
-from depth_anything_ros.studies.dissect.layer import Kind, Layer, Module, effective_rank
 from depth_anything_ros.studies.dissect.page import SCHEMA
-from depth_anything_ros.studies.dissect.record import record, stages
+from depth_anything_ros.studies.dissect.record import (
+    Record,
+    attention_rows,
+    effective_rank,
+    figures_of,
+    record,
+    stages,
+    token_of,
+)
 
 SIZE = 126, 168
 NEVER = [
@@ -44,33 +50,52 @@ def image() -> torch.Tensor:
     return torch.from_numpy(network_input(photograph(), SIZE))[None]
 
 
-def test_every_layer_that_runs_is_measured(demo: DepthAnythingV2, image: torch.Tensor) -> None:
-    outputs: dict[str, torch.Tensor] = {}
-    maps = []
-    found, tapped, depth = record(
+@pytest.fixture(scope='module')
+def outputs() -> dict[str, torch.Tensor]:
+    return {}
+
+
+@pytest.fixture(scope='module')
+def whole(demo: DepthAnythingV2, image: torch.Tensor, outputs: dict[str, torch.Tensor]) -> Record:
+    def keep(layer: dict[str, Any], output: torch.Tensor) -> None:
+        outputs[layer['name']] = output.clone()
+
+    return record(
         demo,
         image,
         [(0.5, 0.5), (0.0, 1.0)],
-        lambda layer, output: outputs.update({layer.name: output.clone()}),
-        maps.append,
+        keep,
+        lambda number, maps: outputs.update({f'maps {number}': maps}),
     )
+
+
+def test_every_layer_that_runs_is_measured(
+    demo: DepthAnythingV2,
+    image: torch.Tensor,
+    whole: Record,
+    outputs: dict[str, torch.Tensor],
+) -> None:
     with torch.inference_mode():
-        assert np.array_equal(depth, demo(image)[0].numpy())
-    kinds = [layer.kind for layer in found.layers]
-    assert (kinds.count(Kind.CONVOLUTION), kinds.count(Kind.BLOCK)) == (33, 6)
-    assert kinds.count(Kind.ATTENTION) == len(found.heads) == len(maps) == 6
-    assert [one.name for one in found.never_ran] == NEVER
-    assert [layer.order for layer in found.layers] == list(range(1, 46))
-    assert len(tapped) == 4
-    assert found.before_relu == (depth.min(), depth.max())
-    for layer in found.layers:
-        values = outputs[layer.name].double()
-        assert layer.shape == tuple(values.shape) and layer.dtype == 'float32'
-        assert layer.mean == pytest.approx(float(values.mean()), abs=1e-4 * layer.std)
-        assert layer.std == pytest.approx(float(values.std(correction=0)), rel=1e-4)
-        assert (layer.min, layer.max) == (float(values.min()), float(values.max()))
-    last = found.layers[-1]
-    assert last.name == 'depth_head.scratch.output_conv2.2' and last.number == 35
+        assert np.array_equal(whole.depth, demo(image)[0].numpy())
+    kinds = [layer['kind'] for layer in whole.layers]
+    assert {kind: kinds.count(kind) for kind in kinds} == {
+        'convolution': 33,
+        'attention': 6,
+        'block': 6,
+    }
+    assert outputs['maps 6'].shape == (3, 2, 9, 12)
+    assert [one.name for one in whole.never_ran] == NEVER
+    assert [layer['order'] for layer in whole.layers] == list(range(1, 46))
+    assert len(whole.tapped) == 4
+    assert whole.before_relu == (whole.depth.min(), whole.depth.max())
+    for layer in whole.layers:
+        values = outputs[layer['name']].double()
+        assert tuple(layer['shape']) == tuple(values.shape) and layer['dtype'] == 'float32'
+        assert layer['mean'] == pytest.approx(float(values.mean()), abs=1e-4 * layer['std'])
+        assert layer['std'] == pytest.approx(float(values.std(correction=0)), rel=1e-4)
+        assert (layer['min'], layer['max']) == (float(values.min()), float(values.max()))
+    last = whole.layers[-1]
+    assert last['name'] == 'depth_head.scratch.output_conv2.2' and last['number'] == 35
     # Nothing stays hooked.
     assert not any(module._forward_hooks for module in demo.modules())
 
@@ -80,16 +105,16 @@ def test_dead_channels_and_zeros_are_counted() -> None:
     output[0, 1] = torch.randn(5, 6).abs() + 1
     output[0, 2] = -output[0, 1]
     output[0, 3] = 7.0
-    layer = Layer.of(Module(Kind.CONVOLUTION, 1, 'x'), 1, 0, output)
-    assert (layer.channels, layer.dead_channels, layer.never_positive_channels) == (4, 2, 2)
-    assert layer.zeros == layer.negative == 0.25
+    found = figures_of(output)
+    assert (found['channels'], found['dead_channels']) == (4, 2)
+    assert found['never_positive_channels'] == 2
+    assert found['zeros'] == found['negative'] == 0.25
 
 
 def test_effective_rank_counts_directions() -> None:
     alike = torch.ones(50, 1) @ torch.randn(1, 20)
     assert effective_rank(alike) == pytest.approx(1.0, abs=1e-3)
     assert effective_rank(torch.eye(8)) == pytest.approx(8.0)
-    assert effective_rank(torch.zeros(3, 4)) == 0.0
 
 
 def test_attention_is_that_of_the_block(demo: DepthAnythingV2, image: torch.Tensor) -> None:
@@ -109,34 +134,29 @@ def test_attention_is_that_of_the_block(demo: DepthAnythingV2, image: torch.Tens
         value = kept['qkv'][0].reshape(109, 3, block.attn.heads, -1)[:, 2].permute(1, 0, 2)
         mixed = block.attn.proj((attention @ value).permute(1, 0, 2).reshape(2, -1))
         assert torch.allclose(mixed, kept['out'][0, queries], atol=1e-4)
-        figures = head_figures(kept['qkv'], block.attn.heads, 9, 12)
-    assert [one.head for one in figures] == [1, 2, 3]
-    assert all(0 < one.entropy <= 1 and 0 <= one.class_token <= 1 for one in figures)
+        # The class token and all patches.
+        assert torch.allclose(attention.sum(-1), torch.ones(3, 2))
 
 
-def test_a_head_that_looks_at_itself_looks_nowhere_else() -> None:
-    tokens = 1 + 4 * 5
-    sharp = 100.0 * torch.eye(tokens, 24)
-    (figures,) = head_figures(torch.cat([sharp, sharp, sharp], dim=1)[None], 1, 4, 5)
-    assert figures.entropy < 1e-3 and figures.distance_patches < 1e-3
-    (alike,) = head_figures(torch.zeros(1, tokens, 72), 1, 4, 5)
-    assert alike.entropy == pytest.approx(1.0) and alike.distance_patches > 1.5
+def test_a_point_is_a_patch() -> None:
     assert (token_of((0.0, 0.0), 4, 5), token_of((1.0, 1.0), 4, 5)) == (1, 20)
+    assert token_of((0.5, 0.25), 4, 5) == 1 + 5 + 2
 
 
-def test_a_stage_that_is_removed_is_missed(demo: DepthAnythingV2, image: torch.Tensor) -> None:
-    _, tapped, depth = record(demo, image, [], lambda *_: None, lambda _: None)
+def test_a_stage_that_is_removed_is_missed(
+    demo: DepthAnythingV2, image: torch.Tensor, whole: Record
+) -> None:
     seen = {}
-    found = stages(demo, image, tapped, depth, lambda title, other: seen.update({title: other}))
-    assert [one.removed.partition(' (')[0] for one in found] == [
+    found = stages(demo, image, whole, lambda title, other: seen.update({title: other}))
+    assert [one['removed'].partition(' (')[0] for one in found] == [
         *(f'tap {level}' for level in (1, 2, 3, 4)),
         *(f'fusion {level}' for level in (4, 3, 2, 1)),
     ]
-    assert all(0 < one.ssi_error <= 1 for one in found)
-    assert all(not np.array_equal(other, depth) for other in seen.values())
+    assert all(0 < one['ssi_error'] <= 1 for one in found)
+    assert all(not np.array_equal(other, whole.depth) for other in seen.values())
     with torch.inference_mode():
         # The encoder is back, and nothing is left of the removals.
-        assert np.array_equal(demo(image)[0].numpy(), depth)
+        assert np.array_equal(demo(image)[0].numpy(), whole.depth)
 
 
 def test_the_architecture_is_traced_through_the_network() -> None:
@@ -151,16 +171,18 @@ def test_the_architecture_is_traced_through_the_network() -> None:
 
 
 def test_the_published_sign_is_that_of_networks_without_weights() -> None:
-    rows, missing = untrained([get_variant('vits'), get_variant('vitb')], photograph())
-    found = {(one.variant, one.code, one.seed): one for one in rows}
-    ours = found['vits', 'this package', 42]
-    assert -0.2 < ours.min < ours.max < -0.1 and ours.zeros == 1.0
+    found, missing = untrained([get_variant('vits'), get_variant('vitb')], photograph())
+    ours = found['vits, this package, seed 42']
+    assert -0.2 < ours['min before ReLU'] < ours['max before ReLU'] < -0.1
+    assert ours['zeros after'] == 1.0
     if not missing:
-        small, base = (found[name, 'upstream', 42] for name in ('vits', 'vitb'))
-        assert -0.19 < small.min < small.max < -0.1 and small.zeros == 1.0
-        assert 0.05 < base.min < base.max < 0.11 and base.zeros == 0.0
+        small, base = (found[f"{name}, upstream's code, seed 42"] for name in ('vits', 'vitb'))
+        assert -0.19 < small['min before ReLU'] < small['max before ReLU'] < -0.1
+        assert 0.05 < base['min before ReLU'] < base['max before ReLU'] < 0.11
+        assert (small['zeros after'], base['zeros after']) == (1.0, 0.0)
     # Another seed, another sign, of one and the same variant.
-    assert {one.max > 0 for one in rows if one.variant == 'vits'} == {True, False}
+    signs = {one['max before ReLU'] > 0 for name, one in found.items() if 'vits' in name}
+    assert signs == {True, False}
 
 
 def test_a_page_arrays_and_json_by_the_schema_that_ships(tmp_path: Path) -> None:

@@ -1,14 +1,12 @@
 """Folders of images with true depth, and the scale in which it is stated.
 
 DATASET/image/NAME.png (or another picture) and DATASET/depth/NAME.png (16 bits, 0 unknown) or
-NAME.npy. DATASET/dataset.json states the scale:
-{"name": "...", "metres_per_level": 0.001, "max_depth_m": 10}.
+NAME.npy. DATASET/dataset.json states the scale, as in `EXAMPLE`.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,61 +18,49 @@ from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.media.pictures import picture_suffixes, read_picture
 
-__all__ = ['KNOWN', 'Dataset', 'Pair', 'Scale', 'open_dataset']
+__all__ = ['Dataset', 'open_dataset']
 
+EXAMPLE = '{"name": "mine", "metres_per_level": 0.001, "max_depth_m": 10}'
 
-@dataclass(frozen=True)
-class Scale:
-    """Metres for a level of the depth images, and the depth beyond which nothing is judged."""
-
-    metres_per_level: float
-    max_depth_m: float
-
-
-KNOWN = {'nyu': Scale(0.001, 10.0), 'kitti': Scale(1.0 / 256.0, 80.0)}
-"""Datasets by name, in the form in which they are distributed as 16-bit PNG."""
-
-
-@dataclass(frozen=True)
-class Pair:
-    """An image and its true depth, as files."""
-
-    name: str
-    image: Path
-    depth: Path
+_KNOWN = {'nyu': (0.001, 10.0), 'kitti': (1.0 / 256.0, 80.0)}
+"""Metres for a level, and the greatest depth judged, as these are distributed in 16-bit PNG."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Pairs in the order of their names; `name` is nyu or kitti where figures are published."""
+    """Pairs of an image and a depth file by name; depth beyond `max_depth_m` is not judged.
+
+    `name` is nyu or kitti where figures are published.
+    """
 
     name: str
-    scale: Scale
-    pairs: tuple[Pair, ...]
+    metres_per_level: float
+    max_depth_m: float
+    pairs: dict[str, tuple[Path, Path]]
 
-    def read(self) -> Iterator[tuple[Pair, BgrImage, FloatImage]]:
-        """Return each image (H, W, 3) with its depth (H, W) in metres, NaN where not judged.
+    def read(self) -> Iterator[tuple[str, BgrImage, FloatImage]]:
+        """Return name, image (H, W, 3), and depth (H, W) in metres, NaN where not judged.
 
         Raises SettingError for a file that cannot be used.
         """
-        for pair in self.pairs:
+        for name, (image, depth) in self.pairs.items():
             try:
-                bgr = read_picture(pair.image).bgr
+                bgr = read_picture(image).bgr
             except FrameError as err:
                 raise SettingError(str(err)) from err
-            depth_m = _levels(pair.depth) * np.float32(self.scale.metres_per_level)
+            depth_m = _levels(depth) * np.float32(self.metres_per_level)
             if depth_m.shape != bgr.shape[:2]:
                 sizes = [f'{each.shape[1]}x{each.shape[0]}' for each in (depth_m, bgr)]
                 raise SettingError(
-                    f'{pair.depth} is {sizes[0]} and its image {sizes[1]}: give pairs of one size'
+                    f'{depth} is {sizes[0]} and its image {sizes[1]}: give pairs of one size'
                 )
-            judged = np.isfinite(depth_m) & (depth_m > 0) & (depth_m <= self.scale.max_depth_m)
+            judged = (depth_m > 0) & (depth_m <= self.max_depth_m)
             if not judged.any():
                 raise SettingError(
-                    f'{pair.depth} holds no depth between 0 and {self.scale.max_depth_m:g} m: '
-                    'check metres_per_level'
+                    f'{depth} holds no depth between 0 and {self.max_depth_m:g} m: check '
+                    'metres_per_level'
                 )
-            yield pair, bgr, np.where(judged, depth_m, np.float32(np.nan))
+            yield name, bgr, np.where(judged, depth_m, np.float32(np.nan))
 
 
 def open_dataset(folder: Path, like: str = '', most: int | None = None) -> Dataset:
@@ -82,51 +68,42 @@ def open_dataset(folder: Path, like: str = '', most: int | None = None) -> Datas
 
     `most`: as many pairs at most, spread over all. Raises SettingError for what is missing.
     """
-    name, scale = (like, KNOWN[like]) if like else _stated(folder)
-    images = {path.stem: path for path in _files(folder / 'image', picture_suffixes())}
-    depths = {path.stem: path for path in _files(folder / 'depth', {'.png', '.npy'})}
-    names = sorted(images.keys() & depths.keys())
-    if not names:
+    name, scale, max_depth_m = (like, *_KNOWN[like]) if like else _stated(folder)
+    images = _files(folder / 'image', picture_suffixes())
+    depths = _files(folder / 'depth', frozenset({'.png', '.npy'}))
+    if not images or images.keys() != depths.keys():
+        alone = sorted(images.keys() ^ depths.keys())
         raise SettingError(
-            f'{folder} holds no pair: put image/NAME.png and depth/NAME.png (or .npy) there, '
-            f'found {len(images)} images and {len(depths)} depths'
+            f'{folder} has {len(images)} images and {len(depths)} depths'
+            f'{f", {alone[0]} without a partner" if alone else ""}: '
+            'put pairs image/NAME.png and depth/NAME.png (or .npy) there'
         )
-    alone = sorted(images.keys() ^ depths.keys())
-    if alone:
-        raise SettingError(f'{folder}: {alone[0]} has no partner ({len(alone)} in all): remove it')
-    if most is not None and most < len(names):
-        picks = np.linspace(0, len(names) - 1, most).round().astype(int)
-        names = [names[index] for index in picks]
-    return Dataset(name, scale, tuple(Pair(one, images[one], depths[one]) for one in names))
+    names = sorted(images)
+    picks = np.linspace(0, len(names) - 1, min(most or len(names), len(names))).round()
+    chosen = [names[int(index)] for index in picks]
+    return Dataset(
+        name, scale, max_depth_m, {each: (images[each], depths[each]) for each in chosen}
+    )
 
 
-def _stated(folder: Path) -> tuple[str, Scale]:
+def _stated(folder: Path) -> tuple[str, float, float]:
     path = folder / 'dataset.json'
     try:
         content = json.loads(path.read_text())
-        scale = Scale(float(content['metres_per_level']), float(content['max_depth_m']))
-        name = str(content['name'])
-    except OSError as err:
+        scale, most = float(content['metres_per_level']), float(content['max_depth_m'])
+        if not (0 < scale < np.inf and 0 < most < np.inf):
+            raise ValueError('a scale that is not above 0')
+        return str(content['name']), scale, most
+    except (OSError, ValueError, KeyError, TypeError) as err:
         raise SettingError(
-            f'{path} cannot be read ({err.strerror}): state the scale there, as in {_EXAMPLE}, '
-            'or add --like nyu or kitti'
+            f'{path} states no scale ({err}): write {EXAMPLE}, or add --like nyu or kitti'
         ) from err
-    except (ValueError, KeyError, TypeError) as err:
-        raise SettingError(f'{path} states no scale ({err}): write {_EXAMPLE}') from err
-    if not all(
-        math.isfinite(each) and each > 0 for each in (scale.metres_per_level, scale.max_depth_m)
-    ):
-        raise SettingError(f'{path} has a scale that is not above 0: write {_EXAMPLE}')
-    return name, scale
 
 
-_EXAMPLE = '{"name": "mine", "metres_per_level": 0.001, "max_depth_m": 10}'
-
-
-def _files(folder: Path, suffixes: set[str] | frozenset[str]) -> list[Path]:
+def _files(folder: Path, suffixes: frozenset[str]) -> dict[str, Path]:
     if not folder.is_dir():
         raise SettingError(f'{folder} is not there: a dataset has the folders image and depth')
-    return [path for path in sorted(folder.iterdir()) if path.suffix.lower() in suffixes]
+    return {path.stem: path for path in folder.iterdir() if path.suffix.lower() in suffixes}
 
 
 def _levels(path: Path) -> FloatImage:

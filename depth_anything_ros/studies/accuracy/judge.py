@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
@@ -11,7 +9,7 @@ from depth_anything_ros.core.depth_errors import metric_figures
 from depth_anything_ros.core.types import FloatImage, Mask
 from depth_anything_ros.studies.variants.compare import point_pairs
 
-__all__ = ['Scores', 'aligned_depth', 'judge', 'judge_metric']
+__all__ = ['aligned_depth', 'judge']
 
 _EDGE_STEP = 1.1
 """Ratio of the depths of neighbours that makes an edge."""
@@ -19,20 +17,6 @@ _EDGE_STEP = 1.1
 _NEAR_EDGE_PX = 2
 _ORDER_RATIO = 1.05
 """Points whose depths are closer than that are no pair."""
-
-
-@dataclass(frozen=True)
-class Scores:
-    """`edge`: F1 of depth edges within two pixels. `ordinal`: share of pairs of points in order.
-
-    The others are those of core.depth_errors.metric_figures.
-    """
-
-    abs_rel: float
-    rmse_m: float
-    delta1: float
-    edge: float | None
-    ordinal: float | None
 
 
 def aligned_depth(
@@ -52,39 +36,39 @@ def aligned_depth(
     return depth
 
 
-def judge(inverse_depth: FloatImage, truth_m: FloatImage, max_depth_m: float) -> Scores:
-    """Score inverse depth of unknown scale and shift after its best alignment."""
-    depth_m = aligned_depth(inverse_depth, truth_m, max_depth_m)
-    return _scored(depth_m, inverse_depth, truth_m)
+def judge(
+    inverse_depth: FloatImage, truth_m: FloatImage, max_depth_m: float, is_metric: bool = False
+) -> dict[str, float]:
+    """Score inverse depth (H, W) after its best alignment; with `is_metric`, 1/m as it is.
 
-
-def judge_metric(inverse_depth: FloatImage, truth_m: FloatImage, max_depth_m: float) -> Scores:
-    """Score inverse depth in 1/m as it is."""
-    nearest = np.maximum(inverse_depth, 1.0 / max_depth_m)
-    depth_m = np.asarray(1.0 / nearest, np.float32)
-    depth_m[np.isnan(truth_m)] = np.nan
-    return _scored(depth_m, inverse_depth, truth_m)
-
-
-def _scored(depth_m: FloatImage, inverse_depth: FloatImage, truth_m: FloatImage) -> Scores:
+    As core.depth_errors.metric_figures, and `edge`: F1 of depth edges within two pixels,
+    `ordinal`: share of pairs of points in order. NaN where undefined.
+    """
+    if is_metric:
+        depth_m = np.asarray(1.0 / np.maximum(inverse_depth, 1.0 / max_depth_m), np.float32)
+        depth_m[np.isnan(truth_m)] = np.nan
+    else:
+        depth_m = aligned_depth(inverse_depth, truth_m, max_depth_m)
     figures = metric_figures(truth_m, depth_m)
-    return Scores(
-        figures['abs_rel'],
-        figures['rmse_m'],
-        figures['delta1'],
-        _edge_f1(depth_m, truth_m),
-        _ordinal(inverse_depth, truth_m),
-    )
+    return {
+        'AbsRel': figures['abs_rel'],
+        'RMSE m': figures['rmse_m'],
+        'delta1': figures['delta1'],
+        'edge': _edge_f1(depth_m, truth_m),
+        'ordinal': _ordinal(inverse_depth, truth_m),
+    }
 
 
-def _edge_f1(depth_m: FloatImage, truth_m: FloatImage) -> float | None:
+def _edge_f1(depth_m: FloatImage, truth_m: FloatImage) -> float:
     found, true = _edges(depth_m), _edges(truth_m)
     if not true.any():
-        return None
-    if not found.any():
-        return 0.0
-    precision = float(np.mean(_widened(true)[found]))
-    recall = float(np.mean(_widened(found)[true]))
+        return np.nan
+    kernel = np.ones((2 * _NEAR_EDGE_PX + 1,) * 2, np.uint8)
+    near_true, near_found = (
+        np.asarray(cv2.dilate(each.astype(np.uint8), kernel)) > 0 for each in (true, found)
+    )
+    precision = float(np.mean(near_true[found])) if found.any() else 0.0
+    recall = float(np.mean(near_found[true]))
     return 2 * precision * recall / max(precision + recall, 1e-12)
 
 
@@ -96,17 +80,10 @@ def _edges(depth_m: FloatImage) -> Mask:
     return edges
 
 
-def _widened(edges: Mask) -> Mask:
-    kernel = np.ones((2 * _NEAR_EDGE_PX + 1,) * 2, np.uint8)
-    return np.asarray(cv2.dilate(edges.astype(np.uint8), kernel) > 0)
-
-
-def _ordinal(inverse_depth: FloatImage, truth_m: FloatImage) -> float | None:
-    pairs = point_pairs(truth_m.shape)
-    first, second = (truth_m[pairs[:, i], pairs[:, i + 1]] for i in (0, 2))
+def _ordinal(inverse_depth: FloatImage, truth_m: FloatImage) -> float:
+    ya, xa, yb, xb = point_pairs(truth_m.shape).T
+    first, second = truth_m[ya, xa], truth_m[yb, xb]
     # NaN compares false.
     apart = np.abs(np.log(first / second)) > np.log(_ORDER_RATIO)
-    if not apart.any():
-        return None
-    ours, theirs = (inverse_depth[pairs[:, i], pairs[:, i + 1]] for i in (0, 2))
-    return float(np.mean(((ours > theirs) == (first < second))[apart]))
+    in_order = (inverse_depth[ya, xa] > inverse_depth[yb, xb]) == (first < second)
+    return float(np.mean(in_order[apart])) if apart.any() else np.nan

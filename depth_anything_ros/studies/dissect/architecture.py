@@ -11,7 +11,7 @@ import torch
 
 from depth_anything_ros.model.network import DepthAnythingV2
 from depth_anything_ros.model.variants import Variant
-from depth_anything_ros.studies.dissect.layer import Kind, modules_of
+from depth_anything_ros.studies.dissect.record import Kind, modules_of
 from depth_anything_ros.studies.plots import COLOURS, save, subplots
 
 __all__ = ['Unit', 'draw', 'trace']
@@ -73,6 +73,7 @@ _UNITS = Kind.CONVOLUTION, Kind.BLOCK
 
 def draw(units: Sequence[Unit], title: str, path: Path) -> None:
     """Draw the units from top to bottom into a PNG file, an arrow for each input."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     ranks, lanes = _placed(units)
     columns, rows = 1 + max(lanes.values()), 1 + max(ranks.values())
     figure, axes = subplots(_COLUMN_IN * columns, _ROW_IN * rows + 0.3)

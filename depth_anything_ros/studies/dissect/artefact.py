@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.backends.upstream import upstream_network
+from depth_anything_ros.core.errors import BackendError, SettingError
 from depth_anything_ros.core.preprocess import network_input
 from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.model.network import DepthAnythingV2
 from depth_anything_ros.model.variants import Variant
 
-__all__ = ['EXPLANATION', 'PUBLISHED_SEED', 'Untrained', 'untrained']
+__all__ = ['EXPLANATION', 'untrained']
 
-PUBLISHED_SEED = 42
-_MORE_SEEDS = 0, 1, 2, 3
+_PUBLISHED_SEED = 42
 _SIDE_PX = 126
 
 EXPLANATION = (
@@ -32,46 +31,32 @@ EXPLANATION = (
 )
 
 
-@dataclass(frozen=True)
-class Untrained:
-    """A network without a checkpoint: its output before the last ReLU, and zeros behind it."""
+def untrained(
+    variants: Sequence[Variant], bgr: BgrImage
+) -> tuple[dict[str, dict[str, float]], list[str]]:
+    """Return output before the last ReLU and zeros behind it, by variant, code and seed.
 
-    variant: str
-    code: str
-    seed: int
-    min: float
-    max: float
-    std: float
-    zeros: float
-
-
-def untrained(variants: Sequence[Variant], bgr: BgrImage) -> tuple[list[Untrained], str]:
-    """Return the rows of the artefact for an image (H, W, 3), and what could not be built."""
+    Of networks without a checkpoint, for an image (H, W, 3). And what could not be built.
+    """
     # Small: the sign does not depend on the size.
     image = torch.from_numpy(network_input(bgr, (_SIDE_PX, _SIDE_PX)))[None]
-    rows, missing = [], ''
+    rows, missing = {}, []
     for variant in variants:
+        seeds = (_PUBLISHED_SEED, 0, 1, 2, 3) if variant == variants[0] else (_PUBLISHED_SEED,)
         try:
-            rows.append(_row(variant, 'upstream', PUBLISHED_SEED, image, _upstream))
-        except DepthAnythingError as err:
-            missing = str(err)
-        rows.append(_row(variant, 'this package', PUBLISHED_SEED, image, DepthAnythingV2))
-    rows += [
-        _row(variants[0], 'this package', seed, image, DepthAnythingV2) for seed in _MORE_SEEDS
-    ]
+            title = f"{variant.name}, upstream's code, seed {_PUBLISHED_SEED}"
+            rows[title] = _figures(upstream_network, variant, _PUBLISHED_SEED, image)
+        except (BackendError, SettingError) as err:
+            missing.append(str(err))
+        for seed in seeds:
+            title = f'{variant.name}, this package, seed {seed}'
+            rows[title] = _figures(DepthAnythingV2, variant, seed, image)
     return rows, missing
 
 
-def _upstream(variant: Variant) -> nn.Module:
-    # Not everybody has upstream's package.
-    from depth_anything_ros.backends.upstream import upstream_network
-
-    return upstream_network(variant)
-
-
-def _row(
-    variant: Variant, code: str, seed: int, image: Tensor, build: Callable[[Variant], nn.Module]
-) -> Untrained:
+def _figures(
+    build: Callable[[Variant], nn.Module], variant: Variant, seed: int, image: Tensor
+) -> dict[str, float]:
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(seed)
         network = build(variant).eval()
@@ -79,7 +64,11 @@ def _row(
         last = [each for each in network.modules() if isinstance(each, nn.Conv2d)][-1]
         # Copied: upstream's ReLU works in place.
         last.register_forward_hook(lambda _, __, out: raw.append(out.clone()))
-        depth = network(image)
-    low, high = float(raw[0].min()), float(raw[0].max())
-    zeros = float((depth == 0).float().mean())
-    return Untrained(variant.name, code, seed, low, high, float(raw[0].std()), zeros)
+        zeros = float((network(image) == 0).float().mean())
+    low, high = raw[0].aminmax()
+    return {
+        'min before ReLU': float(low),
+        'max before ReLU': float(high),
+        'std': float(raw[0].std()),
+        'zeros after': zeros,
+    }

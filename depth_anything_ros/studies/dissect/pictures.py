@@ -10,9 +10,10 @@ from torch import Tensor
 
 from depth_anything_ros.core.colormaps import COLORMAPS, colorize
 from depth_anything_ros.core.types import BgrImage, FloatImage
-from depth_anything_ros.studies.dissect.layer import outputs_by_channel
+from depth_anything_ros.studies.dissect.record import channels_of
+from depth_anything_ros.studies.inputs import normalized
 
-__all__ = ['attention_picture', 'channels_picture', 'depth_picture']
+__all__ = ['attention_picture', 'channels_picture']
 
 MOST_CHANNELS = 64
 _COLUMNS = 8
@@ -24,9 +25,9 @@ def channels_picture(output: Tensor, grid: tuple[int, int]) -> BgrImage:
     """Draw the channels that vary most, up to 64, in their order with their numbers from 0.
 
     output: (1, channels, h, w), or (1, 1 + rows * columns, channels) with `grid` (rows, columns).
-    Each tile has its own range of colours, from its 1st to its 99th percentile.
+    Each tile has its own range of colours, from its 2nd to its 98th percentile.
     """
-    channels = outputs_by_channel(output).float()
+    channels = channels_of(output).float()
     if output.dim() == 3:
         channels, shape = channels[:, 1:], grid
     else:
@@ -59,23 +60,13 @@ def attention_picture(
     return _laid_out(tiles, len(maps) + 2)
 
 
-def depth_picture(inverse_depth: FloatImage, colormap: str = 'spectral_r') -> BgrImage:
-    """Draw inverse depth (h, w) between its 2nd and 98th percentile."""
-    return colorize(_normalized(inverse_depth, 2.0), COLORMAPS[colormap])
-
-
 def _tile(values: FloatImage, label: str, size: tuple[int, ...] | None = None) -> BgrImage:
-    tile = _fitted(colorize(_normalized(values, 1.0), COLORMAPS['viridis']), size or values.shape)
+    tile = _fitted(colorize(normalized(values), COLORMAPS['viridis']), size or values.shape)
     for colour, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
         cv2.putText(
             tile, label, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, width, cv2.LINE_AA
         )
     return tile
-
-
-def _normalized(values: FloatImage, percent: float) -> FloatImage:
-    low, high = np.percentile(values, (percent, 100.0 - percent))
-    return np.asarray((values - low) / max(high - low, 1e-12), np.float32)
 
 
 def _fitted(picture: BgrImage, size: tuple[int, ...]) -> BgrImage:

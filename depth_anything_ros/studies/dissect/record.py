@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,155 +15,219 @@ from torch import Tensor, nn
 from depth_anything_ros.core.depth_errors import relative_figures
 from depth_anything_ros.core.types import FloatImage
 from depth_anything_ros.model.network import DepthAnythingV2
-from depth_anything_ros.model.network.vit import Attention
+from depth_anything_ros.model.network.vit import Attention, Block
 from depth_anything_ros.model.variants import PATCH_PX
-from depth_anything_ros.studies.dissect.attention import (
-    HeadFigures,
-    PointMaps,
-    attention_rows,
-    head_figures,
-    token_of,
-)
-from depth_anything_ros.studies.dissect.layer import Layer, Module, modules_of
 
-__all__ = ['Record', 'Stage', 'record', 'stages']
+__all__ = [
+    'Kind',
+    'Module',
+    'Record',
+    'attention_rows',
+    'channels_of',
+    'effective_rank',
+    'figures_of',
+    'modules_of',
+    'record',
+    'stages',
+    'token_of',
+]
 
-OnOutput = Callable[[Layer, Tensor], None]
-OnMaps = Callable[[PointMaps], None]
+_CONSTANT = 1e-6
+"""Of a layer's standard deviation: a channel that varies less is dead."""
 
 
-@dataclass
-class Record:
-    """What one pass through the network measured, in the order of running.
+class Kind(str, Enum):
+    """What a layer is."""
 
-    `before_relu`: lowest and highest value before the last non-linearity.
-    """
-
-    layers: list[Layer] = field(default_factory=list)
-    heads: list[list[HeadFigures]] = field(default_factory=list)
-    never_ran: list[Module] = field(default_factory=list)
-    before_relu: tuple[float, float] = (0.0, 0.0)
+    CONVOLUTION = 'convolution'
+    ATTENTION = 'attention'
+    BLOCK = 'block'
 
 
 @dataclass(frozen=True)
-class Stage:
-    """Depth without one part of the head, against that of the whole network.
+class Module:
+    """A layer of the network: its number among those of its kind, from 1, and its name there."""
 
-    `ssi_error` and `rank_correlation` as in core.depth_errors.relative_figures.
+    kind: Kind
+    number: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """One pass: the figures of each layer that ran, in that order, and what is needed later.
+
+    `before_relu`: lowest and highest value before the last non-linearity. `tapped`: the tokens
+    that the head took. `depth`: inverse depth (h, w).
     """
 
-    removed: str
-    ssi_error: float
-    rank_correlation: float
+    layers: list[dict[str, Any]]
+    never_ran: list[Module]
+    before_relu: tuple[float, float]
+    tapped: tuple[Tensor, ...]
+    depth: FloatImage
+
+
+def modules_of(network: DepthAnythingV2) -> dict[str, Module]:
+    """Return the layers that are measured, by their names, numbered in the network's order."""
+    kinds = {nn.Conv2d: Kind.CONVOLUTION, nn.ConvTranspose2d: Kind.CONVOLUTION}
+    kinds |= {Attention: Kind.ATTENTION, Block: Kind.BLOCK}
+    numbers = dict.fromkeys(Kind, 0)
+    found = {}
+    for name, module in network.named_modules():
+        kind = kinds.get(type(module))
+        if kind is not None:
+            numbers[kind] += 1
+            found[name] = Module(kind, numbers[kind], name)
+    return found
 
 
 def record(
     network: DepthAnythingV2,
     image: Tensor,
     points: Sequence[tuple[float, float]],
-    on_output: OnOutput,
-    on_maps: OnMaps,
-) -> tuple[Record, tuple[Tensor, ...], FloatImage]:
-    """Return the record of `image` (1, 3, h, w), the tapped tokens, and the inverse depth (h, w).
+    on_output: Callable[[dict[str, Any], Tensor], None],
+    on_maps: Callable[[int, Tensor], None],
+) -> Record:
+    """Run the network on `image` (1, 3, h, w).
 
-    `on_output` sees the output of every layer, which is overwritten afterwards; `on_maps` the
-    attention of each block from `points`, shares of width and height.
+    `on_output` sees the figures and the output of every layer, which is overwritten afterwards;
+    `on_maps` the number of a block and its attention (heads, points, rows, columns) from `points`,
+    shares of width and height.
     """
     rows, columns = image.shape[-2] // PATCH_PX, image.shape[-1] // PATCH_PX
     queries = [token_of(point, rows, columns) for point in points]
-    found = Record()
-    wanted = modules_of(network)
-    tapped: list[tuple[Tensor, ...]] = []
-    parts = dict(network.named_modules())
+    wanted, parts = modules_of(network), dict(network.named_modules())
+    layers: list[dict[str, Any]] = []
+    kept: dict[str, Any] = {}
 
-    def measured(module: Module) -> Callable[..., None]:
-        def hook(layer: nn.Module, _: Any, output: Tensor) -> None:
-            parameters = sum(each.numel() for each in layer.parameters())
-            one = Layer.of(module, len(found.layers) + 1, parameters, output)
-            found.layers.append(one)
-            on_output(one, output)
+    def measured(_: nn.Module, __: Any, output: Tensor, *, module: Module) -> None:
+        about = {'kind': module.kind.value, 'number': module.number, 'name': module.name}
+        parameters = sum(each.numel() for each in parts[module.name].parameters())
+        order = {'order': len(layers) + 1, 'parameters': parameters}
+        layers.append(about | order | figures_of(output))
+        on_output(layers[-1], output)
 
-        return hook
-
-    def attended(heads: int) -> Callable[..., None]:
-        def hook(_: nn.Module, __: Any, qkv: Tensor) -> None:
-            found.heads.append(head_figures(qkv, heads, rows, columns))
-            attention = attention_rows(qkv, heads, queries)[..., 1:]
-            maps = attention.reshape(heads, len(queries), rows, columns)
-            on_maps(PointMaps(len(found.heads), maps))
-
-        return hook
-
-    def last(_: nn.Module, __: Any, output: Tensor) -> None:
-        found.before_relu = float(output.min()), float(output.max())
+    def attended(_: nn.Module, __: Any, qkv: Tensor, *, number: int, heads: int) -> None:
+        attention = attention_rows(qkv, heads, queries)[..., 1:]
+        on_maps(number, attention.reshape(heads, len(queries), rows, columns))
 
     with ExitStack() as stack, torch.inference_mode():
-        hooks = [parts[name].register_forward_hook(measured(one)) for name, one in wanted.items()]
-        for module in parts.values():
-            if isinstance(module, Attention):
-                hooks.append(module.qkv.register_forward_hook(attended(module.heads)))
-        hooks.append(network.depth_head.register_forward_hook(last))
-        hooks.append(
-            network.pretrained.register_forward_hook(lambda _, __, out: tapped.append(out))
+
+        def hook(name: str, see: Callable[..., None]) -> None:
+            stack.callback(parts[name].register_forward_hook(see).remove)
+
+        for name, module in wanted.items():
+            hook(name, partial(measured, module=module))
+            if module.kind is Kind.ATTENTION:
+                heads = parts[name].heads
+                hook(f'{name}.qkv', partial(attended, number=module.number, heads=heads))
+        hook('pretrained', lambda _, __, out: kept.update(tapped=out))
+        hook(
+            'depth_head',
+            lambda _, __, out: kept.update(range=(float(out.min()), float(out.max()))),
         )
-        for hook in hooks:
-            stack.callback(hook.remove)
         depth = network(image)[0].float().numpy()
-    ran = {layer.name for layer in found.layers}
-    found.never_ran = [module for name, module in wanted.items() if name not in ran]
-    return found, tapped[0], depth
+    ran = {layer['name'] for layer in layers}
+    never_ran = [module for name, module in wanted.items() if name not in ran]
+    return Record(layers, never_ran, kept['range'], kept['tapped'], depth)
+
+
+def figures_of(output: Tensor) -> dict[str, Any]:
+    """Return figures of (1, channels, h, w), or of tokens (1, 1 + patches, channels).
+
+    `zeros`, `negative`: shares of all values. `dead_channels` do not vary over the image,
+    `never_positive_channels` leave nothing behind a ReLU. Of tokens: the mean Euclidean length,
+    and the effective rank of the patch tokens; else None.
+    """
+    values = channels_of(output).float()
+    spread, mean = torch.std_mean(values, correction=0)
+    low, high = values.aminmax(dim=1)
+    is_tokens = output.dim() == 3
+    return {
+        'shape': list(output.shape),
+        'dtype': str(output.dtype).removeprefix('torch.'),
+        'min': float(low.min()),
+        'max': float(high.max()),
+        'mean': float(mean),
+        'std': float(spread),
+        'zeros': float((values == 0).float().mean()),
+        'negative': float((values < 0).float().mean()),
+        'channels': len(values),
+        'dead_channels': int((high - low <= _CONSTANT * spread).sum()),
+        'never_positive_channels': int((high <= 0).sum()),
+        'mean_length': float(values.norm(dim=0).mean()) if is_tokens else None,
+        'effective_rank': effective_rank(values[:, 1:]) if is_tokens else None,
+    }
+
+
+def channels_of(output: Tensor) -> Tensor:
+    """Return (channels, places) of (1, channels, h, w), or of (1, tokens, channels)."""
+    return output[0].flatten(1) if output.dim() == 4 else output[0].T
+
+
+def effective_rank(values: Tensor) -> float:
+    """Return exp(entropy) of the singular values of a matrix (Roy and Vetterli, 2007)."""
+    values = values.double()
+    square = values @ values.T if len(values) < values.shape[1] else values.T @ values
+    singular = torch.linalg.eigvalsh(square).clamp(min=0).sqrt()
+    share = singular / singular.sum().clamp(min=1e-300)
+    return float(torch.exp(torch.special.entr(share).sum()))
+
+
+def token_of(point: tuple[float, float], rows: int, columns: int) -> int:
+    """Return the token of the patch at `point`, shares of width and height from the top left."""
+    x, y = point
+    return 1 + min(int(y * rows), rows - 1) * columns + min(int(x * columns), columns - 1)
+
+
+def attention_rows(qkv: Tensor, heads: int, queries: list[int]) -> Tensor:
+    """Return softmax(q k / sqrt(width)), (heads, queries, tokens), of some queries only.
+
+    qkv: (1, tokens, 3 * channels), as the layer before the attention puts it out.
+    """
+    query, key, _ = qkv[0].float().reshape(qkv.shape[1], 3, heads, -1).permute(1, 2, 0, 3)
+    scores = query[:, queries] @ key.transpose(1, 2) * query.shape[-1] ** -0.5
+    attention: Tensor = scores.softmax(dim=-1)
+    return attention
 
 
 def stages(
     network: DepthAnythingV2,
     image: Tensor,
-    tapped: tuple[Tensor, ...],
-    whole: FloatImage,
+    whole: Record,
     on_depth: Callable[[str, FloatImage], None],
-) -> list[Stage]:
-    """Run the head again, each time without one tap or one fusion stage.
+) -> list[dict[str, Any]]:
+    """Run the head again, each time without one tap or one fusion stage, as `removed` names it.
 
     A tap without its level adds zeros to the path; a fusion stage without its two residual units
-    only adds its level and resizes. `tapped` and `whole` are what `record` returned.
+    only adds its level and resizes. Figures: core.depth_errors.relative_figures to the whole.
     """
+    removals = {
+        f'tap {level} (block {tap + 1})': [f'layer{level}_rn']
+        for level, tap in enumerate(network.variant.taps, 1)
+    }
+    for level in (4, 3, 2, 1):
+        units = [f'refinenet{level}.resConfUnit{unit}.conv2' for unit in (1, 2)]
+        removals[f'fusion {level}'] = units
     encoder, found = network.pretrained, []
-    network.pretrained = _Kept(tapped)  # type: ignore[assignment]
+    network.pretrained = _Known(whole.tapped)  # type: ignore[assignment]
     try:
-        for title, names in _removals(network):
+        for title, names in removals.items():
             with ExitStack() as stack, torch.inference_mode():
                 for name in names:
-                    hook = network.get_submodule(name).register_forward_hook(_nothing)
+                    module = network.depth_head.scratch.get_submodule(name)
+                    hook = module.register_forward_hook(lambda _, __, out: torch.zeros_like(out))
                     stack.callback(hook.remove)
                 depth = network(image)[0].float().numpy()
             on_depth(title, depth)
-            figures = relative_figures(whole, depth)
-            found.append(Stage(title, figures['ssi_error'], figures['rank_correlation']))
+            found.append({'removed': title, **relative_figures(whole.depth, depth)})
     finally:
         network.pretrained = encoder
     return found
 
 
-def _removals(network: DepthAnythingV2) -> list[tuple[str, list[str]]]:
-    scratch = 'depth_head.scratch.'
-    taps = [
-        (f'tap {level} (block {tap + 1})', [f'{scratch}layer{level}_rn'])
-        for level, tap in enumerate(network.variant.taps, 1)
-    ]
-    fusions = [
-        (
-            f'fusion {level}',
-            [f'{scratch}refinenet{level}.resConfUnit{unit}.conv2' for unit in (1, 2)],
-        )
-        for level in (4, 3, 2, 1)
-    ]
-    return taps + fusions
-
-
-def _nothing(_: nn.Module, __: Any, output: Tensor) -> Tensor:
-    return torch.zeros_like(output)
-
-
-class _Kept(nn.Module):
+class _Known(nn.Module):
     """Stands for the encoder, whose tokens are known."""
 
     def __init__(self, tapped: tuple[Tensor, ...]) -> None:
