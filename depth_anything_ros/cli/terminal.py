@@ -78,4 +78,4 @@ def print_rows(items: Sequence[Any], as_json: bool, columns: Sequence[str] = ())
 
 
 def _shown(value: Any) -> str:
-    return cell(value.value if isinstance(value, Enum) else value)
+    return cell(value.value if isinstance(value, Enum) else value) or cell(None)

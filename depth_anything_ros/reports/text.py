@@ -30,7 +30,7 @@ def markdown(rows: Sequence[Sequence[str]]) -> list[str]:
 def cell(value: str | int | float | None) -> str:
     """Return the text of a value in a table: four digits, '-' for what is not known."""
     # Of all values, NaN alone is not itself.
-    if value is None or value == '' or value != value:
+    if value is None or value != value:
         return '-'
     if not isinstance(value, float):
         return str(value)

@@ -151,7 +151,8 @@ def _side_by_side(parts: Sequence[Part]) -> list[Block]:
         row = rows[f'{layers[0]["number"]} {layers[0]["name"]}'] = {}
         for name, layer in zip(shown, layers, strict=True):
             row[f'{name} shape'] = _size(layer['shape'][1:])
-            row |= {f'{name} {key}': layer[key] for key in ('mean', 'std', 'dead_channels')}
+            row |= {f'{name} mean': layer['mean'], f'{name} std': layer['std']}
+            row[f'{name} dead'] = layer['dead_channels']
     graphs = [
         _graph(shown, 'convolution', 'std'),
         _graph(shown, 'block', 'mean_length'),
