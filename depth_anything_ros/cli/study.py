@@ -124,15 +124,18 @@ def _study(name: str, options: argparse.Namespace) -> int:
     subjects = subjects_of(options.variant, options.weights, options.input_size, checkpoint)
     for notice in (notice for one in subjects for notice in one.weights.notices()):
         print(f'warning: {notice}', file=sys.stderr)
-    with progress('part') as show:
-        if name in _OF_DATASETS:
-            names, sections = _against_truth(name, options, subjects, show)
-        else:
-            images, parts = images_of(options.inputs), Parts(options.out, options.resume)
-            study = _dissect if name == 'dissect' else partial(_of_depths, name)
-            names, sections = list(images), study(options, images, subjects, parts, show)
+    try:
+        with progress('part') as show:
+            if name in _OF_DATASETS:
+                names, sections = _against_truth(name, options, subjects, show)
+            else:
+                images, parts = images_of(options.inputs), Parts(options.out, options.resume)
+                study = _dissect if name == 'dissect' else partial(_of_depths, name)
+                names, sections = list(images), study(options, images, subjects, parts, show)
+    except OSError as err:
+        raise SettingError(f'--out {options.out} cannot be written: {err}') from err
     command = 'depth_anything ' + shlex.join(sys.argv[1:])
-    report = report_of(name.capitalize(), command, subjects, names, sections)
+    report = report_of(f'Study: {name}', command, subjects, names, sections)
     # The pictures of a dissection are hundreds.
     page = write_report(report, options.out, is_single_file=name != 'dissect')
     print(f'look at {page}')

@@ -25,6 +25,7 @@ def write_report(report: Report, folder: Path, *, is_single_file: bool = True) -
     Raises SettingError where the folder cannot be written.
     """
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         sections = [
             replace(each, blocks=_on_disk(each.blocks, folder)) for each in report.sections
         ]

@@ -131,7 +131,7 @@ def depths_of(
             found[name] = kept
     if len(found) < len(images):
         with loaded(subject) as backend:
-            for name in images.keys() - found.keys():
+            for name in (each for each in images if each not in found):
                 found[name] = backend.infer(images[name])
                 parts.keep_image(f'{subject.variant.name}-{name}', keys[name], found[name])
                 on_progress(len(found), len(images))

@@ -30,6 +30,7 @@ def report(*more: Graph) -> Report:
 
 
 def test_the_page_holds_its_pictures_and_escapes_text(tmp_path: Path) -> None:
+    tmp_path = tmp_path / 'new' / 'folder'
     page = write_report(report(), tmp_path)
     html = page.read_text()
     assert '5 &lt; 6 &amp; &quot;so&quot;' in html and 'Part &lt;1&gt;' in html

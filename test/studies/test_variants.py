@@ -13,6 +13,8 @@ from in_study import study
 
 from depth_anything_ros.backends.self_check import photograph
 from depth_anything_ros.core.colormaps import COLORMAPS
+from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.studies.inputs import images_of
 from depth_anything_ros.studies.variants.compare import agreement, disputes, edge_sharpness
 from depth_anything_ros.studies.variants.sheet import contact_sheet, draw_disputes
 from depth_anything_ros.studies.variants.study import film_hours
@@ -90,3 +92,29 @@ def test_the_page_compares_and_times(tmp_path: Path, monkeypatch: pytest.MonkeyP
     kept = {path: path.stat().st_mtime_ns for path in (out / 'parts').iterdir()}
     assert study('variants', source, out, *words, '--resume') == 0
     assert kept == {path: path.stat().st_mtime_ns for path in (out / 'parts').iterdir()}
+
+
+def test_what_cannot_be_used_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / 'room.png'
+    cv2.imwrite(str(source), photograph())
+    (tmp_path / 'file').touch()
+    words = ['--variant', 'demo', '--no-speed']
+    with pytest.raises(SettingError, match=r'--out .* cannot be written'):
+        study('variants', source, tmp_path / 'file', *words)
+    with pytest.raises(SettingError, match='nowhere does not exist'):
+        study('variants', tmp_path / 'nowhere', tmp_path / 'out', *words)
+    with pytest.raises(SettingError, match='input_size 9 is out of range'):
+        study('variants', source, tmp_path / 'out', *words, '--input-size', '9')
+    with pytest.raises(SystemExit):
+        study('variants', source, tmp_path / 'out', '--variant', 'vitx')
+    assert "variant 'vitx' is not known" in capsys.readouterr().err
+
+
+def test_names_of_images_are_distinct(tmp_path: Path) -> None:
+    for folder in ('a', 'b'):
+        (tmp_path / folder).mkdir()
+        cv2.imwrite(str(tmp_path / folder / 'same.png'), photograph())
+    found = images_of([str(tmp_path / 'a'), str(tmp_path / 'b' / 'same.png')])
+    assert list(found) == ['same', 'same_']

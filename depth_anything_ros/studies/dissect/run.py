@@ -38,9 +38,9 @@ class DissectPlan:
     """What to write of layers whose names fit `layers`; `points`: in shares of the image."""
 
     folder: Path
-    layers: tuple[str, ...] = ('*',)
-    has_arrays: bool = True
-    points: tuple[tuple[float, float], ...] = ((0.5, 0.5), (0.25, 0.75), (0.75, 0.25))
+    layers: tuple[str, ...]
+    has_arrays: bool
+    points: tuple[tuple[float, float], ...]
 
     def has(self, name: str) -> bool:
         """Return whether the layer of that name is written."""
