@@ -16,6 +16,7 @@ from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.parameters import parameters_from_flat
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.media.sources import open_source
+from depth_anything_ros.model.releases import ANNOUNCED
 from depth_anything_ros.model.variants import Checkpoint, Variant, get_variant
 from depth_anything_ros.model.weights import WeightsFile, find
 from depth_anything_ros.reports.report import Report, Section, Text
@@ -99,9 +100,9 @@ def subjects_of(
     """
     subjects = []
     for name in variants:
-        # Only of relative networks random weights may stand in for the released ones.
-        is_relative = checkpoint is Checkpoint.RELATIVE
-        file = find(name, checkpoint, weights_here(name, weights) if is_relative else weights)
+        # Random weights stand in for those of a relative network that were released only.
+        may_be_random = checkpoint is Checkpoint.RELATIVE and name not in ANNOUNCED
+        file = find(name, checkpoint, weights_here(name, weights) if may_be_random else weights)
         subjects.append(Subject(file, get_variant(name).input_size or input_size))
     return subjects
 

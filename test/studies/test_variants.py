@@ -13,7 +13,7 @@ from in_study import study
 
 from depth_anything_ros.backends.self_check import photograph
 from depth_anything_ros.core.colormaps import COLORMAPS
-from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.core.errors import SettingError, WeightsError
 from depth_anything_ros.studies.inputs import images_of
 from depth_anything_ros.studies.variants.compare import agreement, disputes, edge_sharpness
 from depth_anything_ros.studies.variants.sheet import contact_sheet, draw_disputes
@@ -107,6 +107,8 @@ def test_what_cannot_be_used_is_one_line(
         study('variants', tmp_path / 'nowhere', tmp_path / 'out', *words)
     with pytest.raises(SettingError, match='input_size 9 is out of range'):
         study('variants', source, tmp_path / 'out', *words, '--input-size', '9')
+    with pytest.raises(WeightsError, match='vitg was announced and never released'):
+        study('variants', source, tmp_path / 'out', '--variant', 'vitg')
     with pytest.raises(SystemExit):
         study('variants', source, tmp_path / 'out', '--variant', 'vitx')
     assert "variant 'vitx' is not known" in capsys.readouterr().err
