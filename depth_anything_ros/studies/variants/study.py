@@ -101,13 +101,13 @@ def speed(
             if found['timing'] is None:
                 left_out.append(Text(f'{subject.title}, {count} threads: {found["note"]}'))
                 continue
-            ms = found['timing']['p50_ms']
+            ms, calls = found['timing']['p50_ms'], found['timing']['calls']
             rows[f'{subject.title}, threads: {count}'] = {
                 's for 100 frames': ms / 10,
                 'ratio': ms / firsts.setdefault(count, ms),
                 'hours for a film': film_hours(ms),
-                'frames timed': found['timing']['calls'],
-                'CoV %': found['timing']['cov_percent'],
+                'frames timed': calls,
+                'CoV %': found['timing']['cov_percent'] if calls > 1 else None,
                 'memory MB': found['resident_mb'],
                 'million parameters': million,
                 'size on disk MB': size,
