@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from depth_anything_ros.studies.plots import COLOURS, save, subplots
 __all__ = ['Unit', 'draw', 'trace']
 
 IMAGE, DEPTH = 'image', 'depth'
+
+_UNITS = Kind.CONVOLUTION, Kind.BLOCK
 
 _COLOURS = {'convolution': COLOURS[0], 'block': COLOURS[2], '': COLOURS[3]}
 _COLUMN_IN, _ROW_IN = 1.9, 0.5
@@ -32,7 +35,8 @@ class Unit:
     inputs: tuple[str, ...]
 
 
-def trace(variant: Variant, size: tuple[int, int]) -> list[Unit]:
+@lru_cache
+def trace(variant: Variant, size: tuple[int, int]) -> tuple[Unit, ...]:
     """Return the units in the order of running for an input of `size` (height, width).
 
     Nothing is computed: torch exports the network on the meta device. What never runs is not
@@ -65,10 +69,7 @@ def trace(variant: Variant, size: tuple[int, int]) -> list[Unit]:
         shape = tuple(getattr(node.meta['val'], 'shape', ()))
         units[owner] = Unit(owner, kinds[owner].value, shape, tuple(inputs))
         sources[node] = {owner}
-    return list(units.values())
-
-
-_UNITS = Kind.CONVOLUTION, Kind.BLOCK
+    return tuple(units.values())
 
 
 def draw(units: Sequence[Unit], title: str, path: Path) -> None:

@@ -47,7 +47,7 @@ class DissectPlan:
         return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.layers)
 
 
-def traced(subject: Subject, bgr: BgrImage) -> list[Unit]:
+def traced(subject: Subject, bgr: BgrImage) -> tuple[Unit, ...]:
     """Return the architecture for an image (H, W, 3)."""
     return trace(subject.variant, network_size(bgr.shape[0], bgr.shape[1], subject.input_size))
 
