@@ -17,8 +17,9 @@ from depth_anything_ros.core.parameters import parameters_from_flat
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.media.sources import open_source
 from depth_anything_ros.model.releases import ANNOUNCED
-from depth_anything_ros.model.variants import Checkpoint, Variant, get_variant
-from depth_anything_ros.model.weights import WeightsFile, find
+from depth_anything_ros.model.variants import Checkpoint, Variant
+from depth_anything_ros.model.weights import find
+from depth_anything_ros.model.weights_file import WeightsFile
 from depth_anything_ros.reports.report import Report, Section, Text
 from depth_anything_ros.studies.bench.configuration import weights_here
 from depth_anything_ros.studies.machine import machine_line
@@ -54,7 +55,7 @@ class Subject:
     @property
     def variant(self) -> Variant:
         """The architecture."""
-        return get_variant(self.weights.variant)
+        return self.weights.card.architecture
 
     @property
     def title(self) -> str:
@@ -103,7 +104,7 @@ def subjects_of(
         # Random weights stand in for those of a relative network that were released only.
         may_be_random = checkpoint is Checkpoint.RELATIVE and name not in ANNOUNCED
         file = find(name, checkpoint, weights_here(name, weights) if may_be_random else weights)
-        subjects.append(Subject(file, get_variant(name).input_size or input_size))
+        subjects.append(Subject(file, file.card.pinned_size or input_size))
     return subjects
 
 
@@ -176,5 +177,5 @@ def report_of(
 def _weights(file: WeightsFile) -> str:
     if file.path is None:
         return 'random, not trained'
-    what = file.licence if file.known else 'not a released file'
+    what = file.card.licence if file.known else 'not a released file'
     return f'{file.path.name}, sha256 {file.sha256[:12]}, {what}'

@@ -110,7 +110,7 @@ def alone(subjects: Sequence[Subject]) -> Methods:
     methods: Methods = {}
     for one in subjects:
         run = partial(Passes.depth, subject=one)
-        if one.weights.checkpoint.max_depth_m is not None:
+        if one.weights.card.metric:
             methods[one.title + METRIC] = run
         methods[one.title] = run
     return methods
