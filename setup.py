@@ -34,7 +34,10 @@ setup(
     distclass=EditableWithData,
     packages=find_packages(include=[NAME, f'{NAME}.*']),
     package_data={
-        NAME: [f'**/*.{kind}' for kind in ('safetensors', 'yaml', 'md', 'jpg', 'png', 'typed')]
+        NAME: [
+            f'**/*.{kind}'
+            for kind in ('safetensors', 'yaml', 'md', 'jpg', 'png', 'typed', 'html', 'json')
+        ]
     },
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
@@ -70,11 +73,15 @@ setup(
         'onnxruntime': ['onnx>=1.16', 'onnxruntime>=1.17'],
         # To calibrate `precision: int8`; what was calibrated runs without it.
         'int8': ['nncf>=2.19'],
+        # Plots, graphs in pages and colour appearance, of `depth_anything study`.
+        'study': ['colorspacious>=1.1.2', 'matplotlib', 'plotly>=5.20'],
         # Parity with upstream also wants jkp-depth-anything-v2, installed with --no-deps, and with
         # the transformers library that.
         'test': [
             'catkin_pkg',
+            'colorspacious>=1.1.2',
             'hypothesis',
+            'jsonschema>=4.17',
             'matplotlib',
             'mcap>=1.2.2',
             'nncf>=2.19',
@@ -83,6 +90,7 @@ setup(
             'OpenEXR>=3.3',
             'packaging',
             'pillow-heif>=1.0',
+            'plotly>=5.20',
             'pytest>=7.4',
             'pytest-xdist>=3.4',
             'rosbags>=0.11.6',

@@ -37,6 +37,14 @@ VERBS = [
     'bench network',
     'bench start',
     'bench profile',
+    'study',
+    'study dissect',
+    'study variants',
+    'study colormaps',
+    'study distribution',
+    'study accuracy',
+    'study ensemble',
+    'study tta',
     'tune',
     'export',
     'weights',
@@ -67,6 +75,7 @@ def test_an_unknown_option_is_an_error_of_its_verb(
 ) -> None:
     needed = {'run': 'IN OUT', 'bag process': 'IN OUT', 'bag compare': 'A B', 'bag prove': 'A'}
     needed |= {'tune': '--budget-ms 9'}
+    needed |= {verb: 'IN --out OUT' for verb in VERBS if verb.startswith('study ')}
     words = [*verb.split(), *needed.get(verb, '').split(), '--nonsense']
     with pytest.raises(SystemExit) as ended:
         cli.main(words)

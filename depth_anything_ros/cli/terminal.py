@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from depth_anything_ros.core.parameters import Parameters
-from depth_anything_ros.reports.text import aligned, plain_json
+from depth_anything_ros.reports.text import aligned, cell, plain_json
 
 if TYPE_CHECKING:
     from depth_anything_ros.model.hub import OnProgress
@@ -72,15 +72,10 @@ def print_rows(items: Sequence[Any], as_json: bool, columns: Sequence[str] = ())
     columns = columns or [field.name for field in dataclasses.fields(items[0])]
     rows = [dataclasses.asdict(item) for item in items]
     table = [list(columns)]
-    table += [[_cell(row[column]) for column in columns] for row in rows]
+    table += [[_shown(row[column]) for column in columns] for row in rows]
     print('\n'.join(aligned(table)))
     return 0
 
 
-def _cell(value: object) -> str:
-    if isinstance(value, Enum):
-        return str(value.value)
-    # Of all values, NaN alone is not itself.
-    if value in (None, '') or value != value:
-        return '-'
-    return f'{value:.4g}' if isinstance(value, float) else str(value)
+def _shown(value: Any) -> str:
+    return cell(value.value if isinstance(value, Enum) else value) or cell(None)

@@ -14,6 +14,7 @@ VERBS = {
     'run': 'depth of images, folders, videos or a webcam, without ROS',
     'bag': 'process bags, compare two of them, prove metric depth',
     'bench': 'time the network on this machine',
+    'study': 'look into networks and compare them, on pages that open offline',
     'tune': 'find the best network within a time budget, and write params.yaml',
     'export': 'the network as a file for OpenVINO or ONNX runtimes',
     'weights': 'list, check, fetch or verify checkpoints',

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ['aligned', 'markdown', 'plain_json']
+__all__ = ['aligned', 'cell', 'markdown', 'plain_json']
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -25,6 +25,16 @@ def markdown(rows: Sequence[Sequence[str]]) -> list[str]:
     head, *rest = ([cell.replace('|', r'\|') for cell in row] for row in rows)
     lines = [head, ['---'] * len(head), *rest]
     return [f'| {" | ".join(line)} |' for line in lines]
+
+
+def cell(value: str | int | float | None) -> str:
+    """Return the text of a value in a table: four digits, '-' for what is not known."""
+    # Of all values, NaN alone is not itself.
+    if value is None or value != value:
+        return '-'
+    if not isinstance(value, float):
+        return str(value)
+    return f'{value:.0f}' if 1e4 <= abs(value) < 1e9 else f'{value:.4g}'
 
 
 def plain_json(content: Any, indent: int | None = 2) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from depth_anything_ros.core.depth_errors import metric_figures
 from depth_anything_ros.core.types import BgrImage, FloatImage
+from depth_anything_ros.studies.accuracy.judge import aligned_depth
 from lab.training.data import HELD_OUT_SEED, SIZE, draw
 from lab.world.scenes import SCENES
 
@@ -50,13 +51,8 @@ def fitted_depth(inverse_depth: FloatImage, depth_m: FloatImage) -> FloatImage:
 
     Least squares in inverse depth; NaN where the truth is not judged.
     """
-    judged = np.isfinite(depth_m) & (depth_m < MAX_DEPTH_M)
-    given, truth = inverse_depth[judged].astype(np.float64), depth_m[judged].astype(np.float64)
-    design = np.stack([given, np.ones_like(given)], axis=1)
-    scale, shift = np.linalg.lstsq(design, 1.0 / truth, rcond=None)[0]
-    fitted = np.full(depth_m.shape, np.nan, np.float32)
-    fitted[judged] = 1.0 / np.maximum(scale * given + shift, 1.0 / MAX_DEPTH_M)
-    return fitted
+    judged = np.where(depth_m < MAX_DEPTH_M, depth_m, np.float32(np.nan))
+    return aligned_depth(inverse_depth, judged, MAX_DEPTH_M)
 
 
 def held_out_scores(

@@ -1,0 +1,1 @@
+"""Depth against true depth: `dataset` reads pairs, `judge` scores, `methods` are compared."""

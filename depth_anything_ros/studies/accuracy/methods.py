@@ -1,0 +1,161 @@
+"""Ways to inverse depth over a dataset: networks alone, together, and with more than one look."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+import cv2
+import numpy as np
+
+from depth_anything_ros.backends.base import DepthBackend
+from depth_anything_ros.core.timing import StageTimes
+from depth_anything_ros.core.types import BgrImage, FloatImage
+from depth_anything_ros.model.variants import PATCH_PX
+from depth_anything_ros.studies.accuracy.dataset import Dataset
+from depth_anything_ros.studies.accuracy.judge import judge
+from depth_anything_ros.studies.inputs import OnProgress, Subject, loaded, mean_figures, normalized
+from depth_anything_ros.studies.parts import Parts, digest
+
+__all__ = [
+    'METRIC',
+    'Methods',
+    'Passes',
+    'alone',
+    'average',
+    'ensembles',
+    'evaluate',
+    'more_looks',
+]
+
+METRIC = ', in metres as it is'
+"""Ends the title of a method whose inverse depth is judged without alignment."""
+
+_SCALES = 0.75, 1.0, 1.25
+_BILATERAL = 9, 0.1, 5.0
+"""Diameter in pixels; standard deviations in shares of the spread of depth, and in pixels."""
+
+
+class Passes:
+    """Passes through networks for one image at a time; what several methods need runs once."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._backends: dict[Subject, DepthBackend] = {}
+        self._known: dict[tuple[Subject, int, bool], tuple[FloatImage, float]] = {}
+        self._image: BgrImage = np.empty((0, 0, 3), np.uint8)
+        self.ms = 0.0
+        """Milliseconds of the passes asked for, whoever ran them; set it to 0 before a method."""
+
+    def start_image(self, bgr: BgrImage) -> None:
+        """Forget the last image."""
+        self._known.clear()
+        self._image = bgr
+
+    def depth(self, subject: Subject, input_size: int = 0, flipped: bool = False) -> FloatImage:
+        """Return inverse depth (H, W), at another size or of the mirrored image, mirrored back."""
+        key = subject, input_size or subject.input_size, flipped
+        if key not in self._known:
+            if subject not in self._backends:
+                self._backends[subject] = self._stack.enter_context(loaded(subject))
+                # The first call makes what later ones find ready.
+                self._backends[subject].infer(self._image)
+            backend, times = self._backends[subject], StageTimes()
+            backend.input_size = key[1]
+            turn = slice(None, None, -1 if flipped else 1)
+            depth = backend.infer(np.ascontiguousarray(self._image[:, turn]), times)[:, turn]
+            self._known[key] = depth, sum(times.ms.values())
+        depth, ms = self._known[key]
+        self.ms += ms
+        return depth
+
+
+Methods = dict[str, Callable[[Passes], FloatImage]]
+"""By title: what asks passes for all that it needs, and returns inverse depth (H, W)."""
+
+
+def evaluate(
+    dataset: Dataset,
+    methods: Methods,
+    subjects: Sequence[Subject],
+    parts: Parts,
+    on_progress: OnProgress = lambda done, total: None,
+) -> dict[str, dict[str, float]]:
+    """Return the mean figures of `judge` of each method over all pairs, and `ms` for an image."""
+    found: dict[str, list[dict[str, Any]]] = {title: [] for title in methods}
+    with ExitStack() as stack:
+        passes = Passes(stack)
+        for done, (name, bgr, truth_m) in enumerate(dataset.read(), 1):
+            passes.start_image(bgr)
+            for index, (title, method) in enumerate(methods.items()):
+
+                def score(title: str = title, method: Any = method, truth_m: Any = truth_m) -> Any:
+                    passes.ms = 0.0
+                    is_metric = title.endswith(METRIC)
+                    figures = judge(method(passes), truth_m, dataset.max_depth_m, is_metric)
+                    return {**figures, 'ms': passes.ms}
+
+                keys = [one.key for one in subjects]
+                key = digest(title, keys, dataset.max_depth_m, bgr, truth_m)
+                found[title].append(parts.plain(f'{index}-{name}', key, score))
+            on_progress(done, len(dataset.pairs))
+    return {title: mean_figures(each) for title, each in found.items()}
+
+
+def alone(subjects: Sequence[Subject]) -> Methods:
+    """Return each network by itself, aligned; a metric one also as it is."""
+    methods: Methods = {}
+    for one in subjects:
+        run = partial(Passes.depth, subject=one)
+        if one.weights.card.metric:
+            methods[one.title + METRIC] = run
+        methods[one.title] = run
+    return methods
+
+
+def ensembles(subjects: Sequence[Subject]) -> Methods:
+    """Return each network, and the mean of every two or more of them."""
+    methods = alone(subjects)
+    for count in range(2, len(subjects) + 1):
+        for some in itertools.combinations(subjects, count):
+            title = ' + '.join(one.title for one in some)
+            methods[title] = lambda passes, some=some: average([passes.depth(one) for one in some])  # type: ignore[misc]
+    return methods
+
+
+def more_looks(subject: Subject, sizes: Sequence[int]) -> Methods:
+    """Return one network plain, mirrored, filtered, at several scales, and at each input size.
+
+    A network that is made for one size is not run at others.
+    """
+    plain, name = subject.input_size, subject.title
+    one = partial(Passes.depth, subject=subject)
+    methods: Methods = {
+        f'{name} at {plain}': one,
+        f'{name} and mirrored': lambda passes: average([one(passes, flipped=True), one(passes)]),
+        f'{name}, bilateral filter': lambda passes: np.asarray(
+            cv2.bilateralFilter(normalized(one(passes)), *_BILATERAL), np.float32
+        ),
+    }
+    if subject.variant.input_size is None:
+        scaled = [max(1, round(plain * each / PATCH_PX)) * PATCH_PX for each in _SCALES]
+        methods[f'{name}, mean of {", ".join(map(str, scaled))}'] = lambda passes: average(
+            [one(passes, input_size=size) for size in scaled]
+        )
+        methods |= {f'{name} at {size}': partial(one, input_size=size) for size in sizes}
+    return methods
+
+
+def average(depths: Sequence[FloatImage]) -> FloatImage:
+    """Return the mean of inverse depths (H, W), each first aligned to the last."""
+    wanted = depths[-1].astype(np.float64)
+    total = np.zeros_like(wanted)
+    for depth in depths:
+        given = depth.astype(np.float64) - depth.mean(dtype=np.float64)
+        # Upside down is no agreement: then only the mean is known.
+        slope = max(0.0, np.mean(given * (wanted - wanted.mean())) / max(given.var(), 1e-24))
+        total += slope * given + wanted.mean()
+    return np.asarray(total / len(depths), np.float32)

@@ -1,0 +1,181 @@
+"""What every study takes, images and networks, and what it says of them on its page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from depth_anything_ros import __version__
+from depth_anything_ros.backends.base import DepthBackend
+from depth_anything_ros.backends.registry import choose_backend, load
+from depth_anything_ros.core.errors import FrameError, SettingError
+from depth_anything_ros.core.parameters import parameters_from_flat
+from depth_anything_ros.core.types import BgrImage, FloatImage
+from depth_anything_ros.media.sources import open_source
+from depth_anything_ros.model.releases import ANNOUNCED
+from depth_anything_ros.model.variants import Checkpoint, Variant
+from depth_anything_ros.model.weights import find
+from depth_anything_ros.model.weights_file import WeightsFile
+from depth_anything_ros.reports.report import Report, Section, Text
+from depth_anything_ros.studies.bench.configuration import weights_here
+from depth_anything_ros.studies.machine import machine_line
+from depth_anything_ros.studies.parts import Parts, digest
+
+__all__ = [
+    'Images',
+    'OnProgress',
+    'Subject',
+    'depths_of',
+    'images_of',
+    'loaded',
+    'mean_figures',
+    'normalized',
+    'report_of',
+    'subjects_of',
+]
+
+Images = dict[str, BgrImage]
+"""Images, uint8 (H, W, 3) BGR, by the name of their file without the ending."""
+
+OnProgress = Callable[[int, int], None]
+"""Called with (done, total)."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network to study: a variant with its weights, at an input size in pixels."""
+
+    weights: WeightsFile
+    input_size: int
+
+    @property
+    def variant(self) -> Variant:
+        """The architecture."""
+        return self.weights.card.architecture
+
+    @property
+    def title(self) -> str:
+        """Its name on pages, which says when the weights are random."""
+        return self.variant.name + (' (random weights)' if self.weights.random else '')
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What its results depend on."""
+        return __version__, *self.weights.parameters[:2], self.weights.sha256, self.input_size
+
+
+def images_of(sources: Sequence[str]) -> Images:
+    """Return the images in files and folders; names are made distinct.
+
+    Raises SettingError for a film, and for what is no image or cannot be read.
+    """
+    found: Images = {}
+    for text in sources:
+        source = open_source(text)
+        if source.moving:
+            raise SettingError(f'{text} is a film or a webcam: give images, or frames of it')
+        for shot in source.shots:
+            name = shot.name.replace('/', '_')
+            while name in found:
+                name += '_'
+            try:
+                found[name] = shot.read().bgr
+            except FrameError as err:
+                raise SettingError(str(err)) from err
+    return found
+
+
+def subjects_of(
+    variants: Sequence[str],
+    weights: str,
+    input_size: int,
+    checkpoint: Checkpoint = Checkpoint.RELATIVE,
+) -> list[Subject]:
+    """Return the networks. Without `weights`, the released ones in the cache, else random ones.
+
+    Nothing is downloaded. Raises WeightsError for a path that cannot be used.
+    """
+    subjects = []
+    for name in variants:
+        # Random weights stand in for those of a relative network that were released only.
+        may_be_random = checkpoint is Checkpoint.RELATIVE and name not in ANNOUNCED
+        file = find(name, checkpoint, weights_here(name, weights) if may_be_random else weights)
+        subjects.append(Subject(file, file.card.pinned_size or input_size))
+    return subjects
+
+
+@contextmanager
+def loaded(subject: Subject) -> Iterator[DepthBackend]:
+    """Load a network in float32 through torch, and free it afterwards."""
+    variant, checkpoint, weights = subject.weights.parameters
+    wanted = {'variant': variant, 'checkpoint': checkpoint.value, 'weights': weights}
+    fixed = {'backend': 'torch', 'precision': 'fp32', 'input_size': subject.input_size}
+    backend: DepthBackend = load(choose_backend(parameters_from_flat(wanted | fixed)))
+    try:
+        yield backend
+    finally:
+        backend.close()
+
+
+def depths_of(
+    subject: Subject, images: Images, parts: Parts, on_progress: OnProgress
+) -> list[FloatImage]:
+    """Return inverse depth (H, W) of each image; those that `parts` holds are not run again."""
+    found: dict[str, FloatImage] = {}
+    keys = {name: digest(subject.key, bgr) for name, bgr in images.items()}
+    for name, key in keys.items():
+        kept = parts.kept_image(f'{subject.variant.name}-{name}', key)
+        if kept is not None:
+            found[name] = kept
+    if len(found) < len(images):
+        with loaded(subject) as backend:
+            for name in (each for each in images if each not in found):
+                found[name] = backend.infer(images[name])
+                parts.keep_image(f'{subject.variant.name}-{name}', keys[name], found[name])
+                on_progress(len(found), len(images))
+    return [found[name] for name in images]
+
+
+def normalized(inverse_depth: FloatImage) -> FloatImage:
+    """Return inverse depth with its 2nd percentile at 0 and its 98th at 1, not clipped."""
+    low, high = np.percentile(inverse_depth, (2.0, 98.0))
+    return np.asarray((inverse_depth - low) / max(high - low, 1e-12), np.float32)
+
+
+def mean_figures(figures: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the mean of each figure over the images where it is defined: no None, no NaN."""
+    found = {name: np.array([one[name] for one in figures], float) for name in figures[0]}
+    known = {name: each[~np.isnan(each)] for name, each in found.items()}
+    return {name: float(each.mean()) if each.size else np.nan for name, each in known.items()}
+
+
+def report_of(
+    title: str,
+    command: str,
+    subjects: Sequence[Subject],
+    images: Sequence[str],
+    sections: Sequence[Section],
+) -> Report:
+    """Return the report, which says which weights ran, with a warning where they are random."""
+    facts = {f'weights of {one.variant.name}': _weights(one.weights) for one in subjects}
+    facts |= {'images': f'{len(images)}: {", ".join(images)}', 'machine': machine_line()}
+    random = ', '.join(one.variant.name for one in subjects if one.weights.random)
+    if random:
+        text = (
+            f'{random}: random weights. Shapes, sizes, memory and speed are those of the trained '
+            'network. Depth, and every figure made from it, says nothing about the trained one. '
+            'Fetch the released weights with `depth_anything weights fetch --variant NAME`.'
+        )
+        sections = [Section('Weights', [Text(text, is_warning=True)]), *sections]
+    return Report(title, command, facts, sections)
+
+
+def _weights(file: WeightsFile) -> str:
+    if file.path is None:
+        return 'random, not trained'
+    what = file.card.licence if file.known else 'not a released file'
+    return f'{file.path.name}, sha256 {file.sha256[:12]}, {what}'

@@ -1,0 +1,1 @@
+"""The variants against each other on the same images."""
