@@ -116,7 +116,10 @@ def rtsp(film: Path) -> Iterator[str]:
     sdp = 'v=0\r\ns=x\r\nm=video 0 RTP/AVP 33\r\na=control:track\r\n'
 
     def serve(listener: socket.socket) -> None:
-        connection, _ = listener.accept()
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return  # nobody called
         with connection, connection.makefile('rb') as lines:
             while request := lines.readline().decode():
                 headers = {}
@@ -138,6 +141,7 @@ def rtsp(film: Path) -> Iterator[str]:
         thread = threading.Thread(target=serve, args=(listener,))
         thread.start()
         yield f'rtsp://me:secret@127.0.0.1:{listener.getsockname()[1]}/camera'
+        listener.shutdown(socket.SHUT_RDWR)
         thread.join()
 
 
