@@ -63,7 +63,7 @@ setup(
     ],
     extras_require={
         # Older rosbags lose the QoS profiles of MCAP files; older mcap takes any length as true.
-        'bag': ['mcap>=1.2.2', 'rosbags>=0.11.6', 'zstandard>=0.19'],
+        'bag': ['lz4>=4.0', 'mcap>=1.2.2', 'rosbags>=0.11.6', 'zstandard>=0.19'],
         # Pictures of phones (.heic) in `depth_anything run`.
         'heif': ['pillow-heif>=1.0'],
         # Depth in OpenEXR files as a reference of `depth_anything run`.
@@ -83,6 +83,7 @@ setup(
             'hypothesis',
             'jsonschema>=4.17',
             'matplotlib',
+            'lz4>=4.0',
             'mcap>=1.2.2',
             'nncf>=2.19',
             'onnx>=1.16',

@@ -55,11 +55,15 @@ def _weights_check(options: argparse.Namespace) -> int:
 
 
 def _weights_fetch(options: argparse.Namespace) -> int:
-    from depth_anything_ros.model import weights
+    from depth_anything_ros.model import inventory, weights
+    from depth_anything_ros.model.releases import release_of_sha256
 
     with download_progress() as show:
         found = weights.fetch(options.variant, Checkpoint(options.checkpoint), show)
-    return print_rows([found], options.json, ('variant', 'checkpoint', 'licence', 'path'))
+    row = release_of_sha256(found.sha256)
+    assert row is not None
+    rows = [inventory.listed(row, found.path)]
+    return print_rows(rows, options.json, ('variant', 'checkpoint', 'licence', 'path'))
 
 
 def _weights_verify(options: argparse.Namespace) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import Enum
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from depth_anything_ros.model.releases import Release, release_named, release_of
 from depth_anything_ros.model.variants import Checkpoint, get_variant
 from depth_anything_ros.model.weights_file import check_file, given_path
 
-__all__ = ['CheckedFile', 'FileState', 'ListedFile', 'list_rows', 'verify']
+__all__ = ['CheckedFile', 'FileState', 'ListedFile', 'list_rows', 'listed', 'verify']
 
 
 class FileState(str, Enum):
@@ -72,16 +72,15 @@ def list_rows() -> list[ListedFile]:
         Release(**vars(Card.of_checkpoint(name, Checkpoint.RELATIVE)))
         for name in releases.ANNOUNCED
     ]
+    rows = [listed(row, hub.cached(row) if row.repo_id else None) for row in releases.RELEASES]
+    return rows + [replace(listed(row, None), released=False) for row in announced]
+
+
+def listed(row: Release, path: Path | None) -> ListedFile:
+    """Return the row of a known file, which is at `path`."""
     names = [item.name for item in fields(ListedFile) if item.name not in ('released', 'path')]
-    return [
-        ListedFile(
-            **{name: getattr(row, name) for name in names}
-            | {'max_depth_m': row.max_depth_m or None},
-            released=row not in announced,
-            path=hub.cached(row) if row.repo_id else None,
-        )
-        for row in (*releases.RELEASES, *announced)
-    ]
+    values = {name: getattr(row, name) for name in names}
+    return ListedFile(**values | {'max_depth_m': row.max_depth_m or None}, path=path)
 
 
 def verify(

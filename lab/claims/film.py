@@ -36,7 +36,7 @@ from lab.process_memory import MemorySample, memory_of
 
 __all__ = ['FilmClaim', 'bench_film', 'main', 'make_film']
 
-_POLL_S = 0.25
+_POLL_S = 0.02
 _SHOWN = 12
 _SOUND_HZ = 16_000
 

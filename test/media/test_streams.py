@@ -208,7 +208,7 @@ def test_a_stream_that_is_no_live_one_drops_nothing(served: str) -> None:
     [
         ('RTSP out.mp4 --resume', '--resume is for what can be read again'),
         ('RTSP out.mp4 --normalization film', '--normalization film is for a film that can be'),
-        ('RTSP out.mp4 --sequence', '--sequence is for a folder, and rtsp://127.0.0.1'),
+        ('RTSP out.mp4 --sequence', '--sequence is for a folder or a list, and rtsp://127.0.0.1'),
     ],
 )
 def test_what_a_live_stream_cannot(

@@ -24,6 +24,7 @@ from depth_anything_ros.core.parameters import parameters_from_flat
 from depth_anything_ros.core.types import Camera
 from depth_anything_ros.messages.images import fill_image
 from depth_anything_ros.model import hub, releases
+from depth_anything_ros.model.card import Card
 from depth_anything_ros.model.releases import Release
 from depth_anything_ros.model.variants import Checkpoint
 from depth_anything_ros.studies.doctor import dds, host, network, topics
@@ -161,7 +162,9 @@ def test_damaged_weights_are_named_and_sound_ones_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sha256 = hashlib.sha256(b'whole').hexdigest()
-    row = Release('vits', Checkpoint.RELATIVE, 'me/it', 'a.pth', sha256, 5, 'Apache-2.0')
+    card = Card.of_checkpoint('vits', Checkpoint.RELATIVE)
+    values = vars(card) | {'file': 'a.pth', 'sha256': sha256}
+    row = Release(**values, repo_id='me/it', size_bytes=5)
     path = tmp_path / 'a.pth'
     monkeypatch.setattr(releases, 'RELEASES', (row,))
     monkeypatch.setattr(hub, 'cached', lambda _: path if path.exists() else None)

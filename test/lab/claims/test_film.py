@@ -10,9 +10,9 @@ from lab.claims import film
 def test_a_film_that_is_killed_and_resumed_is_the_film_that_was_not(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert film.main(['--seconds', '21', '--rate', '10', '--kills', '1', '--json']) == 0
+    assert film.main(['--seconds', '26', '--rate', '10', '--kills', '1', '--json']) == 0
     claim = json.loads(capsys.readouterr().out)
-    assert claim['frames'] == 210
+    assert claim['frames'] == 260
     (killed_after,) = claim['killed_after']
     assert claim['resumed_after'] == [killed_after] and killed_after >= 100
     assert (claim['differing'], claim['sound_off_s']) == (0, 0.0)
