@@ -401,7 +401,7 @@ def test_an_image_that_is_stuck_is_told_while_it_is(
         try:
             # Another one: an equal image costs no network time.
             rig.publish(rig.image(picture(seed=7)))
-            rig.until(lambda: said[where] in rig.status().message)
+            rig.until(lambda: (status := rig.status()) and said[where] in status.message)
             assert rig.status().level == DiagnosticStatus.WARN
             before = len(rig.received['/depth_anything/status'])
             # It goes on, and so do the services.

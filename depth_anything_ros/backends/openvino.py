@@ -13,8 +13,8 @@ from depth_anything_ros.backends.onnx_files import run_of_file
 from depth_anything_ros.core.errors import BackendError, SettingError
 from depth_anything_ros.core.processor import multiplies_bfloat16
 from depth_anything_ros.core.types import FloatImage
+from depth_anything_ros.model import quiet_openvino
 from depth_anything_ros.model.cache import Format
-from depth_anything_ros.model.quiet_openvino import openvino
 
 __all__ = ['choose_device', 'choose_precision', 'compiled', 'create']
 
@@ -52,7 +52,7 @@ def compiled(settings: BackendSettings, **options: Any) -> tuple[Any, str, str]:
 
     options: further properties of OpenVINO. Raises as `create`.
     """
-    core = openvino.Core()
+    core = quiet_openvino.core()
     device = choose_device(settings.device, core.available_devices)
     capabilities = set(core.get_property(device, 'OPTIMIZATION_CAPABILITIES'))
     if device == 'CPU' and not multiplies_bfloat16():

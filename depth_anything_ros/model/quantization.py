@@ -34,7 +34,7 @@ def quantize(
     the network cannot be quantised.
     """
     # Before NNCF, which would use OpenVINO's telemetry.
-    from depth_anything_ros.model.quiet_openvino import openvino, save
+    from depth_anything_ros.model.quiet_openvino import core, save
 
     def prepared(bgr: BgrImage) -> dict[str, FloatImage]:
         size = network_size(bgr.shape[0], bgr.shape[1], input_size)
@@ -48,7 +48,7 @@ def quantize(
 
             logging.getLogger('nncf').setLevel(logging.ERROR)
             if form is Format.OPENVINO:
-                network = openvino.Core().read_model(exported)
+                network = core().read_model(exported)
             else:
                 import onnx
 

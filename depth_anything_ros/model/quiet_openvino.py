@@ -1,6 +1,7 @@
 """OpenVINO without telemetry: importing it would report to Intel over the network."""
 
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,17 @@ sys.modules['openvino_telemetry'] = None  # type: ignore[assignment]
 
 import openvino  # noqa: E402
 
-__all__ = ['openvino', 'save']
+__all__ = ['core', 'openvino', 'save']
+
+
+@cache
+def core() -> Any:
+    """Return the one Core of this process, which is never destroyed.
+
+    A Core gives its thread a stack for signals, and takes it back when it ends. Of two whose lives
+    overlap the second restores that of the first, which is gone: the next Ctrl-C is a crash.
+    """
+    return openvino.Core()
 
 
 def save(model: Any, path: Path) -> None:

@@ -235,3 +235,26 @@ def test_from_the_cache_torch_is_never_imported(asked: str, runs: str) -> None:
     pytest.importorskip(runs)
     fetch_weights(parameters_from_flat({'variant': 'demo', 'device': 'cpu', 'backend': asked}))
     subprocess.run([sys.executable, '-c', FROM_CACHE, asked, runs], check=True, timeout=120)
+
+
+_TWO_IN_TURN = """
+import gc, os, signal
+import depth_anything_ros as da
+
+signal.signal(signal.SIGINT, lambda *_: print('heard'))
+one, two = (da.load('demo', backend='openvino', device='cpu') for _ in range(2))
+del one
+gc.collect()
+del two
+gc.collect()
+os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+def test_ctrl_c_after_two_networks_of_openvino_is_no_crash() -> None:
+    """Where the processor has AVX-512, each Core of OpenVINO replaces the stack for signals."""
+    pytest.importorskip('openvino')
+    done = subprocess.run(
+        [sys.executable, '-c', _TWO_IN_TURN], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, 'heard\n'), done.stderr
