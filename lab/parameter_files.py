@@ -71,9 +71,9 @@ def networks_text(page: str) -> str:
         default = 'required' if entry.name in REQUIRED else f'`{_yaml(entry.default)}`'
         allowed, text = (each.replace('|', r'\|') for each in (entry.allowed, entry.description))
         rows.append(f'| `{entry.name}` | {entry.type_name} | {default} | {allowed} | {text} |')
-    before, start, rest = page.partition(f'<!-- fields: {_SOURCE} -->\n')
-    end = rest.partition('<!-- end of fields -->')
-    return ''.join((before, start, '\n'.join(rows), '\n', *end[1:]))
+    start, end = f'<!-- fields: {_SOURCE} -->\n', '<!-- end of fields -->'
+    table = page[page.index(start) + len(start) : page.index(end)]
+    return page.replace(table, '\n'.join(rows) + '\n')
 
 
 def write_all(checkout: Path) -> None:
