@@ -70,8 +70,9 @@ def test_a_hundred_cycles_leave_nothing_behind(node: DepthNode) -> None:
     print(f'threads, descriptors {before} -> {after}; {before_mb:.1f} -> {after_mb:.1f} MB')
     # What stayed each time would be a hundred; pools of libraries come and go by a few threads.
     assert after[0] < before[0] + 10 and after[1] < before[1] + 10
-    # A network of 8 MB that stayed each time would be 800 MB.
-    assert after_mb - before_mb < 20.0
+    # A network of 8 MB that stayed each time would be 800 MB. In a process that other tests have
+    # filled (1.4 GB), the allocators move by some tens; alone it is 1.
+    assert after_mb - before_mb < 80.0
 
 
 @pytest.mark.parametrize(
