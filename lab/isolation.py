@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.settings.share import share_directory
 
-__all__ = ['isolated_domain', 'share_directory']
+__all__ = ['isolated_domain']
 
 _DOMAINS = range(1, 101)
 
@@ -41,19 +42,6 @@ def isolated_domain() -> Iterator[int]:
         finally:
             os.environ.clear()
             os.environ |= before
-
-
-def share_directory() -> Path:
-    """Return the folder that holds config/ and launch/, installed or in a checkout."""
-    checkout = Path(__file__).resolve().parents[1]
-    if (checkout / 'config' / 'fastdds.xml').is_file():
-        return checkout
-    try:
-        from ament_index_python.packages import get_package_share_directory
-
-        return Path(get_package_share_directory('depth_anything_ros'))
-    except LookupError:
-        return Path(sys.prefix) / 'share' / 'depth_anything_ros'
 
 
 @contextmanager

@@ -5,7 +5,6 @@ An implementation is imported when it is loaded, so that a robot needs only what
 
 from __future__ import annotations
 
-import ctypes
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from depth_anything_ros.backends.base import AUTO, INT8, BackendSettings, DepthB
 from depth_anything_ros.backends.export_files import build_export, existing_export, export_command
 from depth_anything_ros.core.errors import BackendError, SettingError
 from depth_anything_ros.core.parameters import Parameters
-from depth_anything_ros.core.processor import default_threads
+from depth_anything_ros.core.processor import default_threads, has_nvidia_driver
 from depth_anything_ros.model.cache import Format, find_export
 from depth_anything_ros.model.variants import Checkpoint
 from depth_anything_ros.model.weights import find
@@ -195,9 +194,10 @@ def _preferred_for_onnx(device: str) -> tuple[str, str]:
 
 def _has_cuda() -> bool:
     """Return whether torch sees a GPU, asked only where there is a driver: the import is slow."""
+    if not has_nvidia_driver():
+        return False
     try:
-        ctypes.CDLL('libcuda.so.1')
         from depth_anything_ros.backends.torch.devices import choose_device
-    except (OSError, ModuleNotFoundError):
+    except ModuleNotFoundError:
         return False
     return choose_device('auto').type == 'cuda'

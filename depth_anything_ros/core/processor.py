@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import re
@@ -9,6 +10,7 @@ from pathlib import Path
 
 __all__ = [
     'default_threads',
+    'has_nvidia_driver',
     'instructions',
     'multiplies_bfloat16',
     'process_status',
@@ -28,6 +30,15 @@ def default_threads() -> int:
     """
     cores = len({_siblings(cpu) for cpu in os.sched_getaffinity(0)})
     return cores - 1 if cores > 2 else cores
+
+
+def has_nvidia_driver() -> bool:
+    """Return whether the library of the NVIDIA driver can be loaded."""
+    try:
+        ctypes.CDLL('libcuda.so.1')
+    except OSError:
+        return False
+    return True
 
 
 def processor_name() -> str:

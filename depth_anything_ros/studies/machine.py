@@ -8,20 +8,21 @@ from importlib.metadata import PackageNotFoundError, version
 
 from depth_anything_ros.core.processor import processor_name
 
-__all__ = ['machine_line']
+__all__ = ['machine_line', 'package_version']
 
 _LIBRARIES = ('torch', 'openvino', 'onnxruntime', 'tensorrt')
 
 
 def machine_line() -> str:
     """Return the CPU, its cores, the GPU, the libraries and the load average."""
-    libraries = [f'{name} {found}' for name in _LIBRARIES if (found := _version(name))]
+    libraries = [f'{name} {found}' for name in _LIBRARIES if (found := package_version(name))]
     cpus = f'{processor_name()}, {len(os.sched_getaffinity(0))} CPUs'
     versions = ', '.join([f'Python {platform.python_version()}', *libraries])
     return f'{cpus}; {_gpu_name()}; {versions}; load average {os.getloadavg()[0]:.1f}'
 
 
-def _version(name: str) -> str:
+def package_version(name: str) -> str:
+    """Return the version of an installed distribution, '' where there is none."""
     try:
         return version(name)
     except PackageNotFoundError:

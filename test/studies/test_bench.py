@@ -30,11 +30,15 @@ from depth_anything_ros.studies.bench.network_process import NetworkProcess
 from depth_anything_ros.studies.bench.network_worker import NetworkWorker
 from depth_anything_ros.studies.bench.row import Row, Sample, Timing, agreement
 from depth_anything_ros.studies.bench.starts import measure_starts
-from depth_anything_ros.studies.bench.work import network_gflop, peak_gflops
+from depth_anything_ros.studies.bench.work import gflop_by_part, peak_gflops
 
 SIZE = (160, 120)
 DEMO = Configuration('demo', 'torch', 'fp32', 126, threads=1, device='cpu')
 CONDITIONS = Conditions('a machine', SIZE, {'demo': 'released'})
+
+
+def network_gflop(variant: str, size: tuple[int, int], input_size: int) -> float:
+    return sum(gflop_by_part(variant, size, input_size).values())
 
 
 def test_rows_run_in_turn_and_a_failure_is_a_row(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from depth_anything_ros.model.network import DepthAnythingV2
 from depth_anything_ros.model.variants import get_variant
 from depth_anything_ros.studies.bench.configuration import card_of_network
 
-__all__ = ['gflop_by_part', 'gflop_of_row', 'network_gflop', 'peak_gflops']
+__all__ = ['gflop_by_part', 'gflop_of_row', 'peak_gflops']
 
 _SIDE = {'cpu': 2048, 'cuda': 8192}
 """Side of the matrices: large enough for the peak, and a product takes well under a second."""
@@ -39,16 +39,6 @@ _DTYPES = {
 }
 
 
-def network_gflop(variant: str, size: tuple[int, int], input_size: int) -> float:
-    """Count, in 10^9, the operations for one image of `size` (width, height).
-
-    Torch counts them (a multiplication and an addition are two) on the meta device, in matrix
-    products, convolutions and attention of this package's network. Every backend is held
-    against that count, so one that computes more for the same answer gets no credit for it.
-    """
-    return sum(gflop_by_part(variant, size, input_size).values())
-
-
 def gflop_of_row(
     variant: str, weights: str, size: tuple[int, int], input_size: int
 ) -> dict[str, float]:
@@ -59,7 +49,13 @@ def gflop_of_row(
 
 @lru_cache
 def gflop_by_part(variant: str, size: tuple[int, int], input_size: int) -> dict[str, float]:
-    """Count as `network_gflop` does: 'linear', 'convolution', 'attention', or 'rest'."""
+    """Count, in 10^9, the operations for one image of `size` (width, height).
+
+    They are those of 'linear', 'convolution', 'attention', or 'rest'. Torch counts them (a
+    multiplication and an addition are two) on the meta device, in matrix products, convolutions
+    and attention of this package's network. Every backend is held against that count, so one that
+    computes more for the same answer gets no credit for it.
+    """
     height, width = network_size(size[1], size[0], input_size)
     with torch.device('meta'), torch.inference_mode():
         network = DepthAnythingV2(get_variant(variant)).eval()

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from depth_anything_ros.settings.share import share_directory
 from depth_anything_ros.studies.doctor.check import Check, fail, guarded, ok, warn
 
 __all__ = ['dds_checks', 'listening', 'profile_path']
@@ -45,13 +46,8 @@ def dds_checks() -> Iterator[Check]:
 
 
 def profile_path() -> Path:
-    """Return the Fast DDS profile of this package, installed or in a checkout."""
-    checkout = Path(__file__).resolve().parents[3] / 'config' / 'fastdds.xml'
-    if checkout.is_file():
-        return checkout
-    from ament_index_python.packages import get_package_share_directory
-
-    return Path(get_package_share_directory('depth_anything_ros')) / 'config' / 'fastdds.xml'
+    """Return the Fast DDS profile of this package."""
+    return share_directory() / 'config' / 'fastdds.xml'
 
 
 @contextmanager

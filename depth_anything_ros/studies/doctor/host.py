@@ -9,12 +9,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from depth_anything_ros.core.processor import default_threads, instructions, processor_name
+from depth_anything_ros.core.processor import (
+    default_threads,
+    has_nvidia_driver,
+    instructions,
+    processor_name,
+)
 from depth_anything_ros.model.user_cache import user_cache
 from depth_anything_ros.studies.doctor.check import Check, fail, guarded, ok, warn
+from depth_anything_ros.studies.machine import package_version
 
 __all__ = ['host_checks']
 
@@ -90,7 +95,7 @@ def _processor() -> Check:
 
 
 def _gpu() -> Check:
-    driver = _driver_loads()
+    driver = has_nvidia_driver()
     try:
         import torch
     except ModuleNotFoundError:
@@ -169,18 +174,7 @@ def _failure(code: str) -> str:
 
 
 def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return _UNKNOWN
-
-
-def _driver_loads() -> bool:
-    try:
-        ctypes.CDLL('libcuda.so.1')
-    except OSError:
-        return False
-    return True
+    return package_version(name) or _UNKNOWN
 
 
 def _cpu_limit() -> float | None:
