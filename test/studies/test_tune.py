@@ -21,7 +21,7 @@ from depth_anything_ros.studies.bench.bench_report import Conditions
 from depth_anything_ros.studies.bench.configuration import Configuration, grid
 from depth_anything_ros.studies.bench.measure import BenchPlan
 from depth_anything_ros.studies.bench.row import AffineAgreement, Row, Sample, Timing
-from depth_anything_ros.studies.bench.work import network_gflop
+from depth_anything_ros.studies.bench.work import gflop_by_part
 from depth_anything_ros.studies.tune import params_file, search, tune_report
 from depth_anything_ros.studies.tune.search import Search, Tuning
 
@@ -52,7 +52,7 @@ class FakeBench:
         if one.backend == 'upstream':
             return replace(Row.asked(one), note='not installed')
         self.timed.append(one)
-        gflop = network_gflop(one.variant, SIZE, one.input_size)
+        gflop = sum(gflop_by_part(one.variant, SIZE, one.input_size).values())
         ms = gflop / RATES[one.backend, one.precision]
         diff = 50.0 if one.precision == self.far else 0.1
         return replace(
@@ -77,7 +77,7 @@ def searched(budget_ms: float, seconds: float = 300.0) -> Tuning:
 
 
 def gflop(variant: str, input_size: int) -> float:
-    return network_gflop(variant, SIZE, input_size)
+    return sum(gflop_by_part(variant, SIZE, input_size).values())
 
 
 def test_a_better_variant_goes_before_a_larger_input(bench: type[FakeBench]) -> None:
