@@ -58,7 +58,7 @@ def _samples(count: int, photograph: bool) -> Iterator[_Sample]:
     if photograph:
         from skimage.data import stereo_motorcycle
 
-        left, _, disparity_px = stereo_motorcycle()  # type: ignore[no-untyped-call]
+        left, _, disparity_px = stereo_motorcycle()
         depth_m = _FOCAL_PX * _BASELINE_M / (disparity_px + _OFFSET_PX)
         known = np.isfinite(disparity_px) & (disparity_px > 0)
         yield (
