@@ -64,6 +64,8 @@ setup(
     extras_require={
         # Older rosbags lose the QoS profiles of MCAP files; older mcap takes any length as true.
         'bag': ['lz4>=4.0', 'mcap>=1.2.2', 'rosbags>=0.11.6', 'zstandard>=0.19'],
+        # `bag fleet`; object storage needs its own package of fsspec, s3fs say.
+        'fleet': ['fsspec>=2024.2', 'ray>=2.40'],
         # Pictures of phones (.heic) in `depth_anything run`.
         'heif': ['pillow-heif>=1.0'],
         # Depth in OpenEXR files as a reference of `depth_anything run`.
@@ -80,6 +82,7 @@ setup(
         'test': [
             'catkin_pkg',
             'colorspacious>=1.1.2',
+            'fsspec>=2024.2',
             'hypothesis',
             'jsonschema>=4.17',
             'lz4>=4.0',
@@ -94,6 +97,7 @@ setup(
             'plotly>=5.20',
             'pytest>=7.4',
             'pytest-xdist>=3.4',
+            'ray>=2.40',
             'rosbags>=0.11.6',
             'scikit-image',
             'zstandard>=0.19',
