@@ -1,6 +1,7 @@
 # Every way to run this checkout; `make` alone lists them. Everything lives in .venv.
 #
 #   PYTHON=python3.12     the Python to use (default: the first that fits; another one: `make clean` first)
+#   ROS_WHEELS=kilted     the ROS 2 whose wheels stand in where none is sourced: jazzy (default) or kilted
 #   PIP_ARGS='...'        more arguments for every `pip install`, for instance the index of a CPU torch
 #   DEMO_ARGS, TEST_ARGS  more arguments for the demo and for pytest
 #   JOBS=2                processes that run the tests
@@ -30,18 +31,21 @@ MISFIT := can import rclpy of the sourced ROS '$(ROS_DISTRO)' and create environ
 ABOUT := over the sourced ROS 2 '$(ROS_DISTRO)'
 VENV_ARGS := --system-site-packages
 PINS := $(VENV)/pins.txt
-ROS_WHEELS :=
 else
-MODE := wheels
+ROS_WHEELS ?= jazzy
+MODE := wheels-$(ROS_WHEELS)
 PYTHONS := $(or $(PYTHON),python3 python3.12 python3.13 python3.11)
 FITS := import ensurepip, platform, sys, venv; \
     assert (3, 11) <= sys.version_info < (3, 14); \
     assert (sys.platform, platform.machine()) == ("linux", "x86_64")
 MISFIT := is a Python 3.11 to 3.13 with venv on x86-64 Linux, for which PyPI has wheels of ROS 2
-ABOUT := with ROS 2 from PyPI wheels
+ABOUT := with ROS 2 '$(ROS_WHEELS)' from PyPI wheels
 VENV_ARGS :=
-PINS := constraints.txt
-ROS_WHEELS := ros-jazzy-rclpy ros-jazzy-common-interfaces ros-jazzy-rmw-fastrtps-cpp
+PINS := constraints.txt constraints-$(ROS_WHEELS).txt
+WHEELS := $(addprefix ros-$(ROS_WHEELS)-,rclpy common-interfaces rmw-fastrtps-cpp)
+ifeq ($(wildcard constraints-$(ROS_WHEELS).txt),)
+$(error ROS_WHEELS=$(ROS_WHEELS) is neither jazzy nor kilted)
+endif
 endif
 
 # What every run needs; a value from the environment wins where it is the user's to choose.
@@ -62,9 +66,10 @@ endif
 digest = $(shell cat $(1) | sha256sum | cut -c 1-12)
 STAMPS := $(VENV)/stamps
 READY := $(STAMPS)/$(MODE)
-GROUP := $(STAMPS)/$(MODE)-$(call digest,setup.py constraints.txt)
+GROUP := $(STAMPS)/$(MODE)-$(call digest,setup.py $(sort $(wildcard constraints*.txt)))
 SHARE := $(STAMPS)/share-$(call digest,setup.py setup.cfg package.xml $(sort $(wildcard launch/* config/*)))
-PIP_INSTALL = python -m pip install --quiet $(PIP_ARGS)
+PIP_INSTALL := python -m pip install --quiet $(PIP_ARGS)
+PINNED := $(PIP_INSTALL) $(addprefix --constraint ,$(PINS))
 EDITABLE := --no-build-isolation --editable
 
 help:  ## list the targets
@@ -138,14 +143,14 @@ $(READY):
 # A stamp of older files goes first: what it stood for is about to be replaced.
 $(GROUP)-run: $(READY)
 	@rm -f $(STAMPS)/$(MODE)-* $(STAMPS)/share-*
-	$(PIP_INSTALL) --constraint $(PINS) 'setuptools>=70.1,<80'
-	$(PIP_INSTALL) --constraint $(PINS) $(ROS_WHEELS) $(EDITABLE) '.[bag,openvino]'
+	$(PINNED) 'setuptools>=70.1,<80'
+	$(PINNED) $(WHEELS) $(EDITABLE) '.[bag,openvino]'
 	touch $@
 
 $(GROUP)-test $(GROUP)-lint $(GROUP)-build: $(GROUP)-%: $(GROUP)-run
-	@$(PIP_INSTALL) --constraint $(PINS) $(EDITABLE) '.[$*]'
+	@$(PINNED) $(EDITABLE) '.[$*]'
 	# Upstream's package asks for gradio, torchvision and a second OpenCV; the tests need none of them.
-	[ $* != test ] || $(PIP_INSTALL) --constraint $(PINS) --no-deps jkp-depth-anything-v2
+	[ $* != test ] || $(PINNED) --no-deps jkp-depth-anything-v2
 	touch $@
 
 # An editable installation copies launch and config into share: copy again when they change.
