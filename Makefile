@@ -11,7 +11,7 @@ SHELL := bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test lint build clean
+.PHONY: help setup demo test lint build docs clean
 
 PIP_ARGS ?=
 DEMO_ARGS ?=
@@ -51,7 +51,8 @@ endif
 # What every run needs; a value from the environment wins where it is the user's to choose.
 export PATH := $(ROOT)/$(VENV)/bin:$(PATH)
 export AMENT_PREFIX_PATH := $(ROOT)/$(VENV)$(if $(ROS_DISTRO),$(if $(AMENT_PREFIX_PATH),:$(AMENT_PREFIX_PATH)))
-export FASTRTPS_DEFAULT_PROFILES_FILE ?= $(ROOT)/config/fastdds.xml
+PROFILE := $(if $(filter jazzy,$(or $(ROS_DISTRO),$(ROS_WHEELS))),FASTRTPS,FASTDDS)_DEFAULT_PROFILES_FILE
+export $(PROFILE) ?= $(ROOT)/config/fastdds.xml
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 ifndef HOME
@@ -116,6 +117,15 @@ build: setup $(GROUP)-build  ## colcon build into build/, plain and --symlink-in
 	  echo "colcon build ($$how): installed and started"
 	done
 
+# Links lead from page to page as in the repository: the copies lie as the pages do.
+PAGES := $(wildcard *.md *.rst docs/*.md docs/media/* config/*) LICENSE lab/claims/error_model.py \
+  depth_anything_ros/model/demo/demo.md
+docs: setup $(GROUP)-docs  ## the pages as a site in build/site; a warning is an error
+	@rm -rf build/docs
+	mkdir -p build/docs
+	cp --parents --target-directory build/docs $(PAGES)
+	python -m mkdocs build
+
 clean:  ## remove .venv and everything that was built
 	rm -rf .venv build demo install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
@@ -147,7 +157,7 @@ $(GROUP)-run: $(READY)
 	$(PINNED) $(WHEELS) $(EDITABLE) '.[bag,openvino]'
 	touch $@
 
-$(GROUP)-test $(GROUP)-lint $(GROUP)-build: $(GROUP)-%: $(GROUP)-run
+$(GROUP)-test $(GROUP)-lint $(GROUP)-build $(GROUP)-docs: $(GROUP)-%: $(GROUP)-run
 	@$(PINNED) $(EDITABLE) '.[$*]'
 	# Upstream's package asks for gradio, torchvision and a second OpenCV; the tests need none of them.
 	[ $* != test ] || $(PINNED) --no-deps jkp-depth-anything-v2

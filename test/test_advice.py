@@ -36,7 +36,7 @@ FOREIGN = {
     'static_transform_publisher': '--pitch --roll --yaw',
 }
 # What pip is told to install besides the requirements of this package.
-OTHERS = {'colcon-common-extensions', 'jkp-depth-anything-v2', 'transformers'}
+OTHERS = {'colcon-common-extensions', 'jkp-depth-anything-v2'}
 # Packages of ROS that messages name and this package does without.
 ROS_OTHERS = {'ros-base', 'rosbag2', 'rviz2', 'spatio-temporal-voxel-layer'}
 

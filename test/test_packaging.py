@@ -116,6 +116,17 @@ def test_every_import_is_declared(manifest, distribution):
     assert not undeclared, 'add these to package.xml, or to setup.py if only pip has them'
 
 
+def test_the_readme_installs_what_rosdep_does_not(manifest, distribution):
+    (line,) = re.findall(
+        r'^pip install (torch .*)', (ROOT / 'README.md').read_text(), re.MULTILINE
+    )
+    keys = {dependency.name for dependency in manifest.exec_depends}
+    by_rosdep = set().union(*(names for names in PROVIDERS.values() if names & keys))
+    needed = {canonicalize_name(one.name) for one in requirements(distribution) if not one.marker}
+    # huggingface_hub requires filelock.
+    assert needed - by_rosdep - {'filelock'} <= {canonicalize_name(one) for one in line.split()}
+
+
 def test_what_is_missing_is_named_as_pypi_names_it(distribution):
     required = requirements(distribution)
     names = {canonicalize_name(one.name) for one in required}
@@ -160,7 +171,11 @@ def test_share_holds_what_the_checkout_holds(share, folder):
 
 @pytest.mark.filterwarnings('ignore:nodes.Node.traverse:DeprecationWarning')
 def test_the_changelog_is_ready_for_a_release(manifest):
-    """As catkin_prepare_release names the section, and bloom reads what it wrote."""
+    """As catkin_prepare_release names the section and counts up, and bloom reads it then."""
+    numbers = pytest.importorskip('catkin_pkg.package_version')
+    setup_py = (ROOT / 'setup.py').read_text()
+    assert f"version='{manifest.version}'" in setup_py
+    assert "version='9.9.9'" in numbers._replace_setup_py_version(setup_py, '9.9.9')
     changelog = pytest.importorskip('catkin_pkg.changelog')
     tagging = pytest.importorskip('catkin_pkg.cli.tag_changelog')
     text = (ROOT / 'CHANGELOG.rst').read_text()
