@@ -29,6 +29,7 @@ PAGES = sorted([*ROOT.glob('*.md'), *(ROOT / 'docs').glob('*.md'), *(ROOT / 'con
 FOREIGN = {
     'docker': '--cpus --gpus --ipc --shm-size',
     'pip': '--force-reinstall --no-deps --upgrade',
+    'ray start': '--head',
     'ros2 bag play': '--clock --delay --loop --rate --start-offset',
     'ros2 run': '--log-level --params-file --ros-args',
     'ros2 topic echo': '--once',
@@ -36,7 +37,7 @@ FOREIGN = {
     'static_transform_publisher': '--pitch --roll --yaw',
 }
 # What pip is told to install besides the requirements of this package.
-OTHERS = {'colcon-common-extensions', 'jkp-depth-anything-v2'}
+OTHERS = {'colcon-common-extensions', 'jkp-depth-anything-v2', 's3fs'}
 # Packages of ROS that messages name and this package does without.
 ROS_OTHERS = {'ros-base', 'rosbag2', 'rviz2', 'spatio-temporal-voxel-layer'}
 
@@ -118,8 +119,8 @@ def test_what_pip_is_told_to_install_is_required() -> None:
     for where, arguments in found(r'pip install ([^`\n,;:)#&|]*)'):
         for word in arguments.replace("'", '').split():
             name = re.split(r'[<>=[]', word)[0]
-            # Not an option, this folder, or what is filled in.
-            if word[0] not in '-.{' and canonicalize_name(name) not in known:
+            # Not an option, a path, or what is filled in.
+            if word[0] not in '-./{' and canonicalize_name(name) not in known:
                 wrong.append(f'{where}: pip install {arguments}')
     assert not wrong
 

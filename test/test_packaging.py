@@ -142,7 +142,7 @@ def test_what_is_missing_is_named_as_pypi_names_it(distribution):
         {one.name for one in required if one.marker and one.marker.evaluate({'extra': extra})}
         for extra in distribution.metadata.get_all('Provides-Extra')
     ]
-    for module in ('mcap', 'plotly', 'onnx'):
+    for module in ('mcap', 'ray', 'plotly', 'onnx'):
         assert set(pip_install(module).split()[2:]) in extras
 
 

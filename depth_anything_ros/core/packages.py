@@ -12,7 +12,12 @@ _PROJECTS = {
     'yaml': 'PyYAML',
 }
 # Extras of setup.py: whoever lacks one package of these is likely to lack the others too.
-_EXTRAS = ('lz4 mcap rosbags zstandard', 'colorspacious matplotlib plotly', 'onnx onnxruntime')
+_EXTRAS = (
+    'lz4 mcap rosbags zstandard',
+    'fsspec ray',
+    'colorspacious matplotlib plotly',
+    'onnx onnxruntime',
+)
 
 
 def missing(what: str, module: str) -> str:

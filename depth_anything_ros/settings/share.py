@@ -26,5 +26,6 @@ def share_directory() -> Path:
 
 
 def profile_variable() -> str:
-    """Return the variable that names a profile to the Fast DDS of the sourced ROS 2."""
-    return PROFILE_VARIABLES[os.environ.get('ROS_DISTRO', 'jazzy') != 'jazzy']
+    """Return the variable that names a profile to Fast DDS: one that is set, or ROS 2's own."""
+    own = PROFILE_VARIABLES[os.environ.get('ROS_DISTRO', 'jazzy') != 'jazzy']
+    return next((one for one in PROFILE_VARIABLES if one in os.environ), own)

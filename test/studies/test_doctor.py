@@ -152,7 +152,10 @@ def test_no_profile_and_a_missing_one(
     monkeypatch.setenv(variable, path)
     assert dds._profile().level is Level.OK
     monkeypatch.setenv(variable, '/nowhere.xml')
+    # The one that is set is the one to fix.
+    monkeypatch.setenv('ROS_DISTRO', 'kilted')
     check = dds._profile()
+    assert check.fix.startswith(f'export {variable}=')
     assert (check.level, '/nowhere.xml does not exist' in check.text) == (Level.FAIL, True)
 
 
