@@ -12,6 +12,7 @@ from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.reports.text import aligned, plain_json
 
 __all__ = [
+    'GROUND_TRUTH',
     'NAMED',
     'CompareLimits',
     'CompareProgress',
@@ -25,6 +26,9 @@ __all__ = [
     'is_minimum',
     'seconds',
 ]
+
+GROUND_TRUTH = '/ground_truth/depth/image'
+"""The default topic of true depth."""
 
 NAMED = 3
 """How many frames a failure names."""

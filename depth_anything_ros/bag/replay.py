@@ -28,6 +28,7 @@ from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
 from depth_anything_ros.core.parameters import Parameters, ReferenceParameters
 from depth_anything_ros.core.types import ReferenceKind
 from depth_anything_ros.estimator.frame import Frame
+from depth_anything_ros.estimator.scene import Scene
 from depth_anything_ros.estimator.stream import DepthStream
 from depth_anything_ros.messages.reference_messages import (
     REFERENCE_TYPES,
@@ -93,7 +94,7 @@ class BagReplay:
     """Iterate over it once; or pass it the messages of `topics` in their order with `process`.
 
     `left_out` counts the messages that could not be used, by topic; `odd_times` says what is odd
-    about stamps, `notes` what else is worth knowing.
+    about stamps, `notes` what else is worth knowing. `transforms` are those heard so far.
     """
 
     def __init__(
@@ -102,14 +103,19 @@ class BagReplay:
         topics: CameraTopics,
         backend: DepthBackend,
         parameters: Parameters,
+        around: Callable[[Scene], Scene] = lambda scene: scene,
     ) -> None:
-        """`reader` is an open bag. SettingError where it lacks a topic, or has it of no use."""
+        """`reader` is an open bag; `around` may replace the scene of each image.
+
+        SettingError where the bag lacks a topic, or has it of no use.
+        """
         self.left_out: list[Reason] = []
         self.notes: list[str] = []
         self.odd_times = OddTimes(topics.image)
         self._reader, self._parameters = reader, parameters
-        self._transforms = TransformBuffer()
-        self._scene = scene = SceneMessages(self._transforms)
+        self._around = around
+        self.transforms = TransformBuffer()
+        self._scene = scene = SceneMessages(self.transforms)
         used = used_topics(reader, topics, parameters.reference)
         scene.kind = used.kind
         self._image = used.image
@@ -194,10 +200,10 @@ class BagReplay:
                 continue
             first = [item for item in items if item.child_frame_id not in known]
             known.update(item.child_frame_id for item in first)
-            put_transforms(self._transforms, first, static=True)
+            put_transforms(self.transforms, first, static=True)
 
     def _put_transforms(self, message: Any, *, topic: str, static: bool) -> None:
-        for error in put_transforms(self._transforms, message.transforms, static=static):
+        for error in put_transforms(self.transforms, message.transforms, static=static):
             Reason.add(self.left_out, topic, f'transform on {topic} refused: {error}')
 
     def _process_image(self, message: BagMessage) -> ReplayedImage:
@@ -216,7 +222,7 @@ class BagReplay:
             self.odd_times.add(message.receive_ns, stamp_ns)
             size = bgr.shape[1], bgr.shape[0]
             scene = MessageScene(self._scene, header.frame_id, stamp_ns, size, self._parameters)
-            frame = self._stream.process(bgr, stamp_ns, scene)
+            frame = self._stream.process(bgr, stamp_ns, self._around(scene))
         except FrameError as error:
             return ReplayedImage(message.receive_ns, header, info, None, error)
         return ReplayedImage(message.receive_ns, header, info, frame)

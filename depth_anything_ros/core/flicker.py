@@ -2,11 +2,13 @@
 
 It is the median |ln ratio| of the inverse depths of two neighbouring frames after the best affine
 map from one to the other, on pixels that hardly move. 0.01 means that still surfaces jump by 1 %.
-Frames are compared at 160 pixels on the long side, whatever their size.
+Frames are compared at 160 pixels on the long side, whatever their size. Scale jitter is of metric
+depth: how much the scale that turns inverse depth into 1/m changes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -14,7 +16,7 @@ import numpy as np
 
 from depth_anything_ros.core.types import BgrImage, FloatImage
 
-__all__ = ['Look', 'flicker', 'look_of']
+__all__ = ['Look', 'flicker', 'look_of', 'scale_jitter_percent']
 
 _LONG_SIDE = 160
 # Of 255: less change is noise of the camera and of its encoder.
@@ -69,3 +71,14 @@ def flicker(before: Look, now: Look) -> float:
     if near.sum() < least_px:
         return float('nan')
     return float(np.median(np.abs(np.log(y[near] / mapped[near]))))
+
+
+def scale_jitter_percent(scales: Sequence[float]) -> float:
+    """Return the standard deviation of ln(scale_t / scale_t-1) in percent; NaN below two steps.
+
+    `scales` are those of successive frames, NaN where a frame has none.
+    """
+    with np.errstate(divide='ignore', invalid='ignore'):
+        steps = np.diff(np.log(np.asarray(scales, np.float64)))
+    steps = steps[np.isfinite(steps)]
+    return 100.0 * float(np.std(steps)) if steps.size > 1 else float('nan')
