@@ -293,7 +293,7 @@ def test_prove_judges_a_bag_and_its_limits_are_the_exit_status(
     assert line.endswith('beyond 0.0001')
     assert cli.main([*by_truth, '/depth']) == 2
     *_, line = capsys.readouterr().err.splitlines()
-    assert 'has no /depth: name the topic with its true depth (--ground-truth)' in line
+    assert 'has no topic /depth: it has' in line
 
 
 def test_weights_list_as_json_and_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,7 +28,7 @@ from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
 from depth_anything_ros.core.parameters import Parameters, ReferenceParameters
 from depth_anything_ros.core.types import ReferenceKind
 from depth_anything_ros.estimator.frame import Frame
-from depth_anything_ros.estimator.scene import Scene
+from depth_anything_ros.estimator.metric_scale import Choose
 from depth_anything_ros.estimator.stream import DepthStream
 from depth_anything_ros.messages.reference_messages import (
     REFERENCE_TYPES,
@@ -103,9 +103,9 @@ class BagReplay:
         topics: CameraTopics,
         backend: DepthBackend,
         parameters: Parameters,
-        around: Callable[[Scene], Scene] = lambda scene: scene,
+        choose: Choose = lambda samples, camera: samples,
     ) -> None:
-        """`reader` is an open bag; `around` may replace the scene of each image.
+        """`reader` is an open bag, `choose` as for DepthStream.
 
         SettingError where the bag lacks a topic, or has it of no use.
         """
@@ -113,14 +113,13 @@ class BagReplay:
         self.notes: list[str] = []
         self.odd_times = OddTimes(topics.image)
         self._reader, self._parameters = reader, parameters
-        self._around = around
         self.transforms = TransformBuffer()
         self._scene = scene = SceneMessages(self.transforms)
         used = used_topics(reader, topics, parameters.reference)
         scene.kind = used.kind
         self._image = used.image
         self._max_pixels = round(parameters.max_image_megapixels * 1e6)
-        self._stream = DepthStream(backend, parameters)
+        self._stream = DepthStream(backend, parameters, choose=choose)
         self._stretched = False
         self._listeners: defaultdict[str, list[Callable[[Any], None]]] = defaultdict(list)
         # Else nothing asks for intrinsics, and a chunk without images need not be unpacked.
@@ -222,7 +221,7 @@ class BagReplay:
             self.odd_times.add(message.receive_ns, stamp_ns)
             size = bgr.shape[1], bgr.shape[0]
             scene = MessageScene(self._scene, header.frame_id, stamp_ns, size, self._parameters)
-            frame = self._stream.process(bgr, stamp_ns, self._around(scene))
+            frame = self._stream.process(bgr, stamp_ns, scene)
         except FrameError as error:
             return ReplayedImage(message.receive_ns, header, info, None, error)
         return ReplayedImage(message.receive_ns, header, info, frame)

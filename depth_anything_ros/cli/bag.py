@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from pathlib import Path
 
 from depth_anything_ros.bag.compare_results import GROUND_TRUTH, CompareLimits
 from depth_anything_ros.cli import bag_process, bag_prove
-from depth_anything_ros.cli.options import Verbs
+from depth_anything_ros.cli.options import Verbs, add_limits, limits_of
 from depth_anything_ros.cli.parser import Parser, add_verb
 from depth_anything_ros.cli.terminal import progress
 
@@ -48,21 +47,14 @@ def _add_compare(bags: Verbs) -> None:
         action='store_true',
         help='exit status 0 although a part of a bag cannot be read',
     )
-    limits = compare.add_argument_group('limits', 'inf allows anything')
-    for limit in dataclasses.fields(CompareLimits):
-        name = '--' + limit.name.replace('_', '-')
-        help_text = f'{limit.metadata["help"]} (default: {limit.default:g})'
-        limits.add_argument(
-            name, type=float, default=limit.default, metavar='LIMIT', help=help_text
-        )
+    add_limits(compare, CompareLimits)
     compare.set_defaults(verb=_compare)
 
 
 def _compare(options: argparse.Namespace) -> int:
     from depth_anything_ros.bag.compare import compare_bags
 
-    names = [limit.name for limit in dataclasses.fields(CompareLimits)]
-    limits = CompareLimits(**{name: getattr(options, name) for name in names})
+    limits = limits_of(options, CompareLimits)
     with progress('message') as show:
         found = compare_bags(
             options.a, options.b, limits, options.topics, options.ground_truth, show

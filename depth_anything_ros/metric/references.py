@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ from depth_anything_ros.metric.samples import (
     samples_from_points,
 )
 
-__all__ = ['DepthImage', 'Ground', 'Odometry', 'Points', 'Reference', 'Sampled', 'Scan']
+__all__ = ['DepthImage', 'Ground', 'Odometry', 'Points', 'Reference', 'Scan']
 
 Pose: TypeAlias = Transform | npt.NDArray[Any]
 """A Transform, or the homogeneous matrix (4, 4) of one."""
@@ -189,25 +189,7 @@ class Odometry:
         return _pose(self.odom_from_camera)
 
 
-class Sampled(Protocol):
-    """What has samples at pixels of the image by itself: DepthImage, Points, Scan, Ground."""
-
-    @property
-    def kind(self) -> ReferenceKind:
-        """What it is."""
-        ...
-
-    @property
-    def stamp_ns(self) -> int | None:
-        """When it was measured, None with the image."""
-        ...
-
-    def samples(self, camera: Camera, min_depth_m: float, max_depth_m: float) -> ReferenceSamples:
-        """Return samples in pixels of the image that `camera` describes."""
-        ...
-
-
-Reference: TypeAlias = Odometry | Sampled
+Reference: TypeAlias = DepthImage | Points | Scan | Ground | Odometry
 """Whatever measures metric depth."""
 
 

@@ -29,8 +29,7 @@ from depth_anything_ros.messages.depth_images import depth_from_image
 from depth_anything_ros.messages.images import bgr_from_image
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.studies.prove.judged import Judged
-from depth_anything_ros.studies.prove.judges import HeldOutJudge
-from depth_anything_ros.studies.prove.run import ProveOptions, prove
+from depth_anything_ros.studies.prove.run import HELD_OUT, Asked, prove
 from lab import command
 from lab.degraded_truth import DegradedTruthBackend
 from lab.topic_names import TRUTH
@@ -102,8 +101,8 @@ def _compared(
 
     def held_out(image: ReplayedImage, judged: Mapping[str, Judged]) -> None:
         on_image()
-        if HeldOutJudge.name in judged and image.frame is not None:
-            places[image.frame.stamp_ns] = judged[HeldOutJudge.name].pixels
+        if HELD_OUT in judged and image.frame is not None:
+            places[image.frame.stamp_ns] = judged[HELD_OUT].pixels
             add('true', image, places[image.frame.stamp_ns])
 
     def whole(image: ReplayedImage, judged: Mapping[str, Judged]) -> None:
@@ -111,8 +110,8 @@ def _compared(
         if judged and image.frame is not None and image.frame.stamp_ns in places:
             add('in_use', image, places[image.frame.stamp_ns])
 
-    (found,) = prove(path, network, parameters, ProveOptions(references=(reference,)), held_out)
-    by_truth = ProveOptions(references=(reference,), ground_truth=TRUTH)
+    (found,) = prove(path, network, parameters, Asked(references=(reference,)), held_out)
+    by_truth = Asked(references=(reference,), ground_truth=TRUTH)
     (known,) = prove(path, network, parameters, by_truth, whole)
     proof = found.proofs[0]
     true, in_use = (float(np.mean(errors[name])) for name in ('true', 'in_use'))

@@ -7,9 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from depth_anything_ros.core.flicker import scale_jitter_percent
+from depth_anything_ros.core.flicker import scale_jitter_percent, temporal_alignment_error
 from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
-from depth_anything_ros.core.temporal_alignment import temporal_alignment_error
 from depth_anything_ros.core.types import Camera
 
 CAMERA = Camera.from_intrinsics(120, 120, 79.5, 59.5, 160, 120)
@@ -28,7 +27,7 @@ def test_depth_that_moves_as_the_camera_has_none() -> None:
 
 def test_unknown_depth_is_left_out_and_nothing_in_common_is_nan() -> None:
     holes = WALL.copy()
-    holes[::2] = np.nan
+    holes[:60] = np.nan
     assert temporal_alignment_error(holes, WALL, IDENTITY, CAMERA) == pytest.approx(0, abs=1e-6)
     turned = Transform(np.diag([-1.0, 1.0, -1.0]), np.zeros(3))
     assert math.isnan(temporal_alignment_error(WALL, WALL, turned, CAMERA))

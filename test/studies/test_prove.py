@@ -8,7 +8,6 @@ from copy import copy
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,21 +16,16 @@ from drive import DEPTH, IMAGE, LIDAR, Drive, drive
 from written_bag import write_bag
 
 from depth_anything_ros.bag.reading import BagReader
-from depth_anything_ros.bag.replay import ReplayedImage
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import parameters_from_flat
 from depth_anything_ros.core.types import Camera, ReferenceSamples
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.reports.writing import write_report
 from depth_anything_ros.studies.prove.beside import candidates
-from depth_anything_ros.studies.prove.figures import figures_of
-from depth_anything_ros.studies.prove.held_out import HoldOut, Split
-from depth_anything_ros.studies.prove.judged import Judged, judged_by_samples
-from depth_anything_ros.studies.prove.limits import ProofLimits, Trust
+from depth_anything_ros.studies.prove.figures import ProofLimits, failures, figures_of
+from depth_anything_ros.studies.prove.judged import HoldOut, Judged, Split, judged
 from depth_anything_ros.studies.prove.page import report_of
-from depth_anything_ros.studies.prove.results import ReferenceResult, failures
-from depth_anything_ros.studies.prove.run import ProveOptions, prove
-from depth_anything_ros.studies.prove.temporal import Temporal
+from depth_anything_ros.studies.prove.run import Asked, Result, prove
 from lab.topic_names import TRUTH
 from lab.world.sensors import LIDAR_POINT, stretched
 
@@ -59,11 +53,11 @@ def messages(change: Change | None = None) -> list[tuple[str, int, Any]]:
     return found
 
 
-def proven(path: Path, **options: Any) -> list[ReferenceResult]:
-    return list(prove(path, room().backend(), PARAMETERS, ProveOptions(**options)))
+def proven(path: Path, **options: Any) -> list[Result]:
+    return list(prove(path, room().backend(), PARAMETERS, Asked(**options)))
 
 
-def by_lidar(tmp_path: Path, change: Change | None = None) -> tuple[ReferenceResult, list[str]]:
+def by_lidar(tmp_path: Path, change: Change | None = None) -> tuple[Result, list[str]]:
     """What the lidar gives, and the limits that are not kept."""
     bag = write_bag(tmp_path / 'room', messages(change))
     (found,) = proven(bag, references=('point_cloud',))
@@ -85,10 +79,10 @@ def test_each_sample_is_held_out_once_in_five_frames_with_its_whole_block() -> N
     whole, hold_out = samples(u, v, np.ones(u.size)), HoldOut()
     times = np.zeros((480, 640), int)
     for _ in range(5):
-        hold_out.around(None)  # type: ignore[arg-type]
-        rest = hold_out.rest(whole, camera)
-        assert hold_out.split is not None
-        held = hold_out.split.held.reshape(480, 640)
+        rest = hold_out.choose(whole, camera)
+        split = hold_out.take()
+        assert split is not None
+        held = split.judging.reshape(480, 640)
         assert rest.u.size + np.count_nonzero(held) == u.size
         times += held
         blocks = held[::20, ::20]
@@ -107,12 +101,12 @@ def test_what_stands_alone_and_what_is_hidden_judge_nothing() -> None:
     depth_m[[60, 190]] = 6.0, 0.7
     found = np.full((100, 100), 2.0, np.float32)
     split = Split(samples(u, v, depth_m), np.ones(u.size, bool))
-    judged = judged_by_samples(split, found, 0.1 * found, 1000)
-    assert judged is not None
+    one = judged(split, found, 0.1 * found, 1000)
+    assert one is not None
     # The far samples beside the near ones, which a sensor beside the camera may see behind them.
-    assert (judged.asked, judged.outliers, judged.hidden) == (500, 2, 20)
-    assert set(judged.true_m) == {2.0, 4.0}
-    assert judged.true_m.size == 500 - 22
+    assert (one.asked, one.outliers, one.hidden) == (500, 2, 20)
+    assert set(one.true_m) == {2.0, 4.0}
+    assert one.true_m.size == 500 - 22
 
 
 @pytest.mark.parametrize('noise', [0.005, 0.02])
@@ -123,24 +117,23 @@ def test_the_noise_of_the_judge_is_taken_off(noise: float) -> None:
     # As of neighbours without an error of their own: the median of six has a sixth of pi / 2.
     local = own * math.sqrt(1.0 + math.pi / 12.0)
     measured = true * np.exp(own)
-    judged = Judged(
-        np.zeros((20_000, 2), int), measured, true * np.exp(error), 0.015 * true, local, 20_000
-    )
-    found = figures_of([judged], Trust())
-    assert found.measured > 1.04 * found.abs_rel
-    assert found.abs_rel == pytest.approx(0.015 * math.sqrt(2.0 / math.pi), rel=0.05)
-    assert found.noise == pytest.approx(noise, rel=0.05)
-    assert found.within_sigma[1] == pytest.approx(0.683, abs=0.02)
-    assert found.within_sigma[3] == pytest.approx(0.954, abs=0.02)
+    found_m, pixels = true * np.exp(error), np.zeros((20_000, 2), int)
+    frame = Judged(pixels, measured, found_m, 0.015 * true, local, 100, 0, 0, 0.0)
+    found = figures_of([frame], ProofLimits())
+    assert all(each['with noise'] > 1.02 * each['abs_rel'] for each in found['bins'])
+    assert found['abs_rel'] == pytest.approx(0.015 * math.sqrt(2.0 / math.pi), rel=0.05)
+    assert found['noise'] == pytest.approx(noise, rel=0.05)
+    assert found['within_sigma'][1] == pytest.approx(0.683, abs=0.02)
+    assert found['within_sigma'][3] == pytest.approx(0.954, abs=0.02)
 
 
 def test_depth_is_trusted_as_far_as_its_share_holds() -> None:
     true = np.linspace(1.0, 40.0, 5000)
     depth_m = np.where(true < 16.0, 1.05, 1.5) * true
-    judged = Judged(np.zeros((5000, 2), int), true, depth_m, true, np.zeros(5000), 5000)
-    assert figures_of([judged], Trust()).trust_m == pytest.approx(16.0, abs=0.01)
-    assert figures_of([judged], Trust(error=0.01)).trust_m == 0.0
-    assert figures_of([judged], Trust(error=0.6)).trust_m == pytest.approx(40.0)
+    frame = Judged(np.zeros((5000, 2), int), true, depth_m, true, np.zeros(5000), 5000, 0, 0, 0.0)
+    assert figures_of([frame], ProofLimits())['trust_m'] == pytest.approx(16.0, abs=0.01)
+    assert figures_of([frame], ProofLimits(trust_error=0.01))['trust_m'] == 0.0
+    assert figures_of([frame], ProofLimits(trust_error=0.6))['trust_m'] == pytest.approx(40.0)
 
 
 def test_every_reference_is_judged_by_what_the_bag_has(bag: Path, tmp_path: Path) -> None:
@@ -163,8 +156,8 @@ def test_every_reference_is_judged_by_what_the_bag_has(bag: Path, tmp_path: Path
     assert found[3].frames[0].reason == 'no_earlier_frame'
     assert found[3].proofs[0].refused['no_earlier_frame'] == 1
     assert len(lidar.worst) == 3
-    assert lidar.worst[0].abs_rel >= lidar.worst[1].abs_rel
-    page = write_report(report_of(found, ['a limit'], Trust(), 'prove it'), tmp_path / 'out')
+    assert lidar.worst[0][1].abs_rel >= lidar.worst[1][1].abs_rel
+    page = write_report(report_of(found, ['a limit'], ProofLimits(), 'prove it'), tmp_path / 'out')
     text = page.read_text()
     assert 'prove it' in text
     assert '<p class="warning">a limit' in text
@@ -225,34 +218,17 @@ def test_a_lidar_that_is_elsewhere_than_tf_says_fails(way: str, tmp_path: Path) 
     assert any('abs_rel' in line or 'bias' in line or 'published' in line for line in failed)
 
 
-def test_flicker_is_of_neighbouring_frames_and_a_gap_ends_it() -> None:
-    nearness = RNG.random((48, 64), np.float32) + 0.5
-    bgr = np.zeros((48, 64, 3), np.uint8)
-    frames = [
-        SimpleNamespace(image=bgr, inverse_depth=depth, depth_m=None)
-        for depth in (nearness, 2.0 * nearness + 0.1, nearness[::-1])
-    ]
-    temporal, found = Temporal(None), []
-    for frame in (*frames[:2], None, frames[2]):
-        temporal.add(ReplayedImage(0, None, None, frame))  # type: ignore[arg-type]
-        found.append(temporal.flicker)
-    assert np.isnan(found).tolist() == [True, False, True, True]
-    assert found[1] < 1e-4
-    assert temporal.flickers == [found[1]]
-
-
 def test_what_a_bag_lacks_is_named(bag: Path, tmp_path: Path) -> None:
     for options, text in (
-        ({'references': ('radar',)}, f'--reference radar: .* it has .*{LIDAR}'),
-        ({'judge': IMAGE}, 'measures no depth'),
-        ({'ground_truth': '/depth'}, 'has no /depth: name the topic with its true depth'),
-        ({'judge': LIDAR, 'ground_truth': TRUTH}, 'two judges'),
+        ({'references': ('radar',)}, f'has no reference radar: it has .*{LIDAR}'),
+        ({'judge': IMAGE}, 'holds no depth, cloud or scan'),
+        ({'ground_truth': '/depth'}, 'has no topic /depth: it has'),
     ):
         with pytest.raises(SettingError, match=text):
             proven(bag, **options)
     only = [each for each in messages() if each[0] in (IMAGE, '/camera/camera_info')]
     path = write_bag(tmp_path / 'camera', only)
-    with pytest.raises(SettingError, match='nothing that measures metres'):
+    with pytest.raises(SettingError, match='no reference of metric depth: it has /camera'):
         proven(path)
     with BagReader(bag) as reader:
         assert TRUTH not in [each.topic for each in candidates(reader, PARAMETERS)]

@@ -2,242 +2,146 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from typing import Any
 
-from depth_anything_ros.reports.report import (
-    Block,
-    Cell,
-    Graph,
-    Picture,
-    Report,
-    Section,
-    Steps,
-    Table,
-    Text,
-)
+import cv2
+import numpy as np
+
+from depth_anything_ros.core.types import BgrImage
+from depth_anything_ros.estimator.frame import Frame
+from depth_anything_ros.reports import report
 from depth_anything_ros.studies.machine import machine_line
-from depth_anything_ros.studies.prove.figures import SIGMAS, Figures
-from depth_anything_ros.studies.prove.limits import Trust
-from depth_anything_ros.studies.prove.results import Proof, ReferenceResult
-from depth_anything_ros.studies.prove.worst import CAPTION
+from depth_anything_ros.studies.prove.figures import SIGMAS, Proof, ProofLimits
+from depth_anything_ros.studies.prove.judged import Judged
+from depth_anything_ros.studies.prove.run import Result
 
 __all__ = ['report_of']
 
 # Of a normal distribution, within SIGMAS.
 _NORMAL = (0.383, 0.683, 0.866, 0.954, 0.988, 0.997)
-
+_JUDGED = (
+    *('bag', 'reference', 'judge', 'published', 'abs_rel', 'bias', 'delta1', 'within_1_sigma'),
+    *('within_2_sigma', 'outliers', 'trust_m'),
+)
+_REPLAYED = (
+    *('bag', 'reference', 'flicker', 'scale_jitter_percent', 'tae_percent', 'ms_p50', 'ms_p95'),
+    'period_ms',
+)
+_SHORT = {'within_1_sigma': '1 sigma', 'within_2_sigma': '2 sigma', 'published': 'metres'}
 _MEANING = (
-    'Each reference is replayed on its own. Judge: held out = samples of the reference in every '
-    'fifth block of the image, in other blocks from frame to frame, which the alignment did not '
-    'see; a topic = all samples of that sensor; ground truth = true depth. abs_rel: mean of '
-    '|error| / distance, in which the noise of the judge is taken off; bias: median of found / '
-    'measured depth, less 1; delta1: share within a factor of 1.25; 1 and 2 sigma: share of '
-    'errors below one and two sigma, 0.68 and 0.95 if sigma is right; outliers: share of the '
-    'samples that stand alone among their own sensor, which judge nothing.'
+    'judge: held out = samples of the reference in every fifth block of the image, kept from the '
+    'alignment, in other blocks from frame to frame; a topic = all samples of that sensor. '
+    'metres: share of the images with metric depth. abs_rel: mean of |error| / distance without '
+    'the noise of the judge. bias: median of found / measured depth, less 1. 1 and 2 sigma: share '
+    'of errors below, 0.68 and 0.95 if sigma is right. outliers: share of the samples that stand '
+    'alone among their own sensor; they judge nothing. A sensor judges where it sees, and knows '
+    'no error that it has itself, such as a wrong mounting: that shows by a second one.'
 )
-_LIMITS = (
-    'A sensor judges where it sees, and no more: not beyond its range or its field of view, not '
-    'what it sees behind a nearer thing, and no error that it has itself, such as a wrong '
-    'mounting: that shows by a second sensor. With a fifth of the samples held out depth is a '
-    'little worse than in use.'
+_CHANGE = (
+    'flicker: median |ln ratio| between frames after the best affine map, where pixels hardly '
+    'move. scale jitter: standard deviation of ln(scale / scale before). TAE: mean |error| / '
+    'depth of depth warped into the next frame by odometry, both ways. ms: of an image on this '
+    'machine, from message to sigma. Where it is longer than the period, images are dropped.'
 )
-_TEMPORAL = (
-    'flicker: median |ln ratio| of inverse depth between frames after the best affine map, on '
-    'pixels that hardly move; scale jitter: standard deviation of ln(scale / scale before), in '
-    'percent; TAE: temporal alignment error, mean |error| / depth of depth warped into the next '
-    'frame by odometry, both ways, in percent. ms: of one image on this machine, through the '
-    'network to depth and sigma; period: between the images of the bag.'
+_WORST = (
+    'red where depth is too large by 20 % or more, blue where it is too small by as much, white '
+    'where it is right; beside it relative depth, red near'
 )
+_WIDTH_PX, _FULL = 480, 0.2
 
 
 def report_of(
-    results: Sequence[ReferenceResult], failed: Sequence[str], trust: Trust, command: str
-) -> Report:
+    results: Sequence[Result], failed: Sequence[str], limits: ProofLimits, command: str
+) -> report.Report:
     """Return the page; `failed` are lines on limits that were not kept and what was left out."""
     rows = [proof for result in results for proof in result.proofs]
-    verdict = [Text(line, is_warning=True) for line in failed]
-    answer: list[Block] = [*(verdict or [Text('Every limit is kept.')])]
-    answer += [_errors(rows, trust), Text(_MEANING), Text(_LIMITS)]
-    steps = [
-        (f'{result.proofs[0].bag}: {result.proofs[0].reference}', _detail(result, trust))
-        for result in results
-    ]
-    facts = {
-        'machine': machine_line(),
-        'network': ', '.join(dict.fromkeys(row.network for row in rows)),
-    }
-    sections = [
-        Section('Metric depth by each reference', answer),
-        Section('Frame to frame, and speed', [_per_run(results), Text(_TEMPORAL)]),
-        Section('Each reference', [Steps(steps)]),
-    ]
-    return Report('Metric depth on your own bag', command, facts, sections)
-
-
-def _errors(rows: Sequence[Proof], trust: Trust) -> Table:
-    names = {
-        'published': 'metres',
-        'abs_rel': 'abs_rel',
-        'bias': 'bias',
-        'delta1': 'delta1',
-        'within_1_sigma': '1 sigma',
-        'within_2_sigma': '2 sigma',
-        'outliers': 'outliers',
-        'trust_m': 'trusted, m',
-    }
-    lines: list[list[Cell]] = [['bag', 'reference', 'judge', *names.values()]]
-    for row in rows:
-        judge = row.judge or 'nothing in the bag'
-        lines.append([row.bag, row.reference, judge, *(getattr(row, name) for name in names)])
-    text = (
-        f'trusted: the greatest distance at which, and up to which, {trust.share:.0%} of the '
-        f'samples are within {trust.error:.0%}; metres: share of the images with metric depth'
+    answer: list[report.Block] = [report.Text(line, is_warning=True) for line in failed]
+    trust = (
+        f'trust_m: the greatest distance at which, and up to which, {limits.trust_share:.0%} of '
+        f'the samples are within {limits.trust_error:.0%}'
     )
-    return Table(lines, text)
+    answer = [*(answer or [report.Text('Every limit is kept.')]), _table(rows, _JUDGED, trust)]
+    change = _table([result.proofs[0] for result in results], _REPLAYED)
+    steps = [(f'{x.proofs[0].bag}: {x.proofs[0].reference}', _detail(x)) for x in results]
+    networks = ', '.join(dict.fromkeys(row.network for row in rows))
+    return report.Report(
+        'Metric depth on your own bag',
+        command,
+        {'machine': machine_line(), 'network': networks},
+        [
+            report.Section('By each reference', [*answer, report.Text(_MEANING)]),
+            report.Section('From frame to frame, and speed', [change, report.Text(_CHANGE)]),
+            report.Section('In detail', [report.Steps(steps)]),
+        ],
+    )
 
 
-def _per_run(results: Sequence[ReferenceResult]) -> Table:
-    head = ['bag', 'reference', 'flicker', 'scale jitter %', 'TAE %', 'ms p50', 'ms p95']
-    lines: list[list[Cell]] = [[*head, 'period ms', 'keeps up']]
-    for result in results:
-        row = result.proofs[0]
-        keeps_up = 'yes' if row.ms_p95 <= row.period_ms else 'no: images would be dropped'
-        figures = row.flicker, row.scale_jitter_percent, row.tae_percent, row.ms_p50, row.ms_p95
-        lines.append([row.bag, row.reference, *figures, row.period_ms, keeps_up])
-    return Table(lines)
+def _table(rows: Sequence[Proof], names: Sequence[str], caption: str = '') -> report.Table:
+    lines = [[getattr(row, name) for name in names] for row in rows]
+    return report.Table([[_SHORT.get(name, name) for name in names], *lines], caption)
 
 
-def _detail(result: ReferenceResult, trust: Trust) -> list[Block]:
-    first = result.proofs[0]
-    judged = dict(zip((row.judge for row in result.proofs), result.figures, strict=True))
-    blocks: list[Block] = []
-    if first.refused:
-        head = 'images without metric depth', 'images'
-        text = 'docs/troubleshooting.md says what to do about each'
-        blocks.append(Table([head, *first.refused.items()], text))
-    blocks += [_by_distance(judged), _share_by_distance(judged, trust), _calibration(judged)]
-    blocks += _over_time(result)
-    blocks += [
-        Table(
-            [['judge', *_COLUMNS], *_bin_rows(judged)], 'abs_rel: without the noise of the judge'
-        )
+def _detail(result: Result) -> list[report.Block]:
+    first, rows = result.proofs[0], result.frames
+    times = [row.time_s for row in rows]
+    by_distance, right, over = [], [_line('if sigma is right', SIGMAS, _NORMAL)], []
+    for each in result.proofs:
+        middle = [0.5 * (one['near_m'] + one['far_m']) for one in each.bins]
+        for name in ('abs_rel', 'sigma'):
+            values = [one[name] for one in each.bins]
+            by_distance.append(_line(f'{name}, {each.judge}', middle, values))
+        right.append(_line(each.judge, SIGMAS, each.within_sigma))
+        seen = [row.abs_rel.get(each.judge, math.nan) for row in rows]
+        over.append(_line(each.judge, times, seen))
+    without = [row for row in rows if row.reason]
+    marks = _line('no metric depth', [row.time_s for row in without], [0.0] * len(without))
+    over.append({**marks, 'mode': 'markers', 'text': [row.reason for row in without]})
+    change = [_line(x, times, [getattr(row, x) for row in rows]) for x in ('flicker', 'tae')]
+    bins = {
+        f'{each.judge}, {one["near_m"]:g} m': one for each in result.proofs for one in each.bins
+    }
+    name = f'{first.bag}{first.reference}'.replace(' ', '-').replace('/', '-')
+    blocks: list[report.Block] = [
+        report.Table([('images without metric depth, why', 'images'), *first.refused.items()]),
+        _graph(by_distance, 'distance, m', 'error and sigma / distance'),
+        _graph(right, 'sigmas', 'share of errors below'),
+        _graph(over, 'time, s', 'error / distance, with the noise of the judge'),
+        _graph(change, 'time, s', 'change against the image before'),
+        *([report.Table.of(bins)] if bins else []),
     ]
-    for shown in result.worst:
-        name = f'worst/{first.bag}-{first.reference.strip("/").replace("/", "-")}-{shown.stamp_ns}'
-        text = f'error {shown.abs_rel:.3f} at {shown.stamp_ns * 1e-9:.3f} s; {CAPTION}'
-        blocks.append(Picture(shown.picture, name.replace(' ', '-'), text))
+    for frame, judged in result.worst:
+        text = f'error {judged.abs_rel:.3f} at {frame.stamp_ns * 1e-9:.3f} s; {_WORST}'
+        shown = _picture(frame, judged), f'worst/{name}-{frame.stamp_ns}'
+        blocks.append(report.Picture(*shown, text))
     return blocks
 
 
-_COLUMNS = (
-    'near_m',
-    'far_m',
-    'samples',
-    'abs_rel',
-    'measured',
-    'noise',
-    'bias',
-    'within',
-    'sigma',
-)
-
-
-def _bin_rows(judged: Mapping[str, Figures]) -> list[list[Cell]]:
-    return [
-        [judge, *(getattr(each, name) for name in _COLUMNS)]
-        for judge, figures in judged.items()
-        for each in figures.bins
-    ]
-
-
-def _by_distance(judged: Mapping[str, Figures]) -> Graph:
-    lines = []
-    for judge, figures in judged.items():
-        lines.append(
-            _line(f'error, {judge}', _middles(figures), [x.abs_rel for x in figures.bins])
-        )
-        sigma = _line(f'sigma, {judge}', _middles(figures), [x.sigma for x in figures.bins])
-        lines.append({**sigma, 'line': {'dash': 'dot'}})
-    text = (
-        'mean |error| / distance without the noise of the judge, and the median of sigma / depth'
-    )
-    return _graph(lines, 'distance, m', 'relative error', text)
-
-
-def _share_by_distance(judged: Mapping[str, Figures], trust: Trust) -> Graph:
-    lines = [
-        _line(judge, _middles(figures), [x.within for x in figures.bins])
-        for judge, figures in judged.items()
-    ]
-    text = f'share of the samples within {trust.error:.0%}; trusted from {trust.share:.0%} on'
-    return _graph(lines, 'distance, m', f'share within {trust.error:.0%}', text, (0.0, 1.02))
-
-
-def _calibration(judged: Mapping[str, Figures]) -> Graph:
-    lines = [_line('if sigma is right', SIGMAS, _NORMAL)]
-    lines += [_line(judge, SIGMAS, figures.within_sigma) for judge, figures in judged.items()]
-    text = 'below the first line sigma is too small, above it too large'
-    return _graph(lines, 'sigmas', 'share of errors within', text, (0.0, 1.02))
-
-
-def _over_time(result: ReferenceResult) -> list[Graph]:
-    rows = result.frames
-    times = [row.time_s for row in rows]
-    errors = [
-        _line(proof.judge, times, [row.abs_rel.get(proof.judge) for row in rows])
-        for proof in result.proofs
-    ]
-    without = [row for row in rows if row.reason]
-    if without:
-        marks = _line('no metric depth', [row.time_s for row in without], [0.0] * len(without))
-        reasons = [row.reason for row in without]
-        errors.append({**marks, 'mode': 'markers', 'text': reasons, 'marker': {'symbol': 'x'}})
-    steps = [
-        _line('flicker', times, [_known(row.flicker) for row in rows]),
-        _line('TAE', times, [_known(row.tae) for row in rows]),
-    ]
-    text = 'mean |error| / distance of each image; crosses: none, and why'
-    return [
-        _graph(errors, 'time, s', 'relative error', text),
-        _graph(steps, 'time, s', 'relative change', 'against the image before'),
-    ]
-
-
-def _middles(figures: Figures) -> list[float]:
-    return [0.5 * (each.near_m + each.far_m) for each in figures.bins]
-
-
-def _known(value: float) -> float | None:
+def _line(name: str, x: Sequence[float], y: Sequence[float]) -> dict[str, Any]:
     # Plotly breaks a line at None; NaN is no JSON.
-    return None if value != value else value
+    values = [float(f'{value:.4g}') if math.isfinite(value) else None for value in y]
+    mode = 'lines+markers'
+    return {'type': 'scatter', 'mode': mode, 'name': name, 'x': list(x), 'y': values}
 
 
-def _line(name: str, x: Sequence[float], y: Sequence[float | None]) -> dict[str, Any]:
-    return {
-        'type': 'scatter',
-        'mode': 'lines+markers',
-        'name': name,
-        'x': [float(f'{value:.5g}') for value in x],
-        'y': [None if value is None else float(f'{value:.4g}') for value in y],
-    }
-
-
-def _graph(
-    lines: Sequence[Mapping[str, Any]],
-    x: str,
-    y: str,
-    caption: str,
-    between: tuple[float, float] | None = None,
-) -> Graph:
-    axis: dict[str, Any] = {'title': {'text': y}, 'rangemode': 'tozero'}
-    if between is not None:
-        axis['range'] = list(between)
-    layout = {
-        'height': 340,
-        'margin': {'t': 20},
-        'showlegend': True,
+def _graph(lines: Sequence[dict[str, Any]], x: str, y: str) -> report.Graph:
+    axes = {
         'xaxis': {'title': {'text': x}},
-        'yaxis': axis,
+        'yaxis': {'title': {'text': y}, 'rangemode': 'tozero'},
     }
-    return Graph({'data': list(lines), 'layout': layout}, caption)
+    return report.Graph({'data': lines, 'layout': {'height': 340, 'margin': {'t': 20}, **axes}})
+
+
+def _picture(frame: Frame, judged: Judged) -> BgrImage:
+    """Return the image with the errors beside its depth, uint8 (h, 960, 3) BGR."""
+    assert frame.depth_m is not None
+    height, width = frame.depth_m.shape
+    size = _WIDTH_PX, max(1, round(_WIDTH_PX * height / width))
+    left = cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA)
+    errors = np.clip(np.log(judged.depth_m / judged.true_m) / _FULL, -1.0, 1.0)
+    places = (judged.pixels * (_WIDTH_PX / width)).astype(int)
+    for place, error in zip(places.tolist(), errors.tolist(), strict=True):
+        fade = 255 * (1.0 - abs(error))
+        cv2.circle(left, place, 2, (fade, fade, 255) if error > 0 else (255, fade, fade), -1)
+    return np.concatenate([left, cv2.resize(frame.color(), size)], axis=1)
