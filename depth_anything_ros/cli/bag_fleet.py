@@ -6,6 +6,7 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from depth_anything_ros.cli.bag_process import add_process_options, process_options
 from depth_anything_ros.cli.options import (
@@ -17,6 +18,12 @@ from depth_anything_ros.cli.options import (
 from depth_anything_ros.cli.parser import add_verb
 from depth_anything_ros.cli.terminal import progress
 from depth_anything_ros.core.errors import SettingError
+
+if TYPE_CHECKING:
+    from depth_anything_ros.backends.base import DepthBackend
+    from depth_anything_ros.bag.fleet.places import FleetBag
+    from depth_anything_ros.bag.fleet.worker import Judge, Judgement
+    from depth_anything_ros.core.parameters import Parameters
 
 __all__ = ['add']
 
@@ -59,6 +66,11 @@ def add(bags: Verbs) -> None:
         help='compare each output with the bag of its name there; exit status 1 if it is worse',
     )
     fleet.add_argument(
+        '--prove',
+        action='store_true',
+        help='judge metric depth by each bag, as `bag prove` does with the same reference',
+    )
+    fleet.add_argument(
         '--report',
         type=Path,
         default=Path('fleet_report'),
@@ -74,7 +86,7 @@ def _fleet(options: argparse.Namespace) -> int:
     from depth_anything_ros.bag.fleet.page import remarks, rows, write_page
     from depth_anything_ros.bag.fleet.places import find_bags
     from depth_anything_ros.bag.fleet.run import Cluster, run_fleet
-    from depth_anything_ros.bag.fleet.worker import FleetResult
+    from depth_anything_ros.bag.fleet.worker import FleetResult, compared_with
     from depth_anything_ros.reports.text import aligned, cell, plain_json
 
     gpus = options.gpus_per_worker
@@ -94,7 +106,9 @@ def _fleet(options: argparse.Namespace) -> int:
 
         cluster = Cluster(options.address, options.workers, gpus, options.retries)
         how = process_options(options, resume=False)
-        run_fleet(bags, parameters, how, cluster, on_result, options.compare)
+        judges = [compared_with(options.compare)] if options.compare else []
+        judges += [_proven_by(options.reference)] if options.prove else []
+        run_fleet(bags, parameters, how, cluster, on_result, judges)
     if options.json:
         print(plain_json(sorted(results, key=lambda one: one.bag.name)))
     else:
@@ -110,3 +124,28 @@ def _fleet(options: argparse.Namespace) -> int:
         print(f'look at {options.report / "index.html"}')
     missing = options.allow_missing
     return 0 if all(each.good and (missing or each.summary.complete) for each in results) else 1
+
+
+def _proven_by(reference: str) -> Judge:
+    """Return the judge of metric depth by a topic, or by whatever a bag has."""
+
+    def judge(
+        bag: FleetBag, source: Path, out: Path, backend: DepthBackend, parameters: Parameters
+    ) -> Judgement:
+        from depth_anything_ros.bag.fleet.worker import Judgement
+        from depth_anything_ros.studies.prove.figures import ProofLimits, failures
+        from depth_anything_ros.studies.prove.run import Asked, prove
+
+        asked = Asked('', (reference,) if reference else (), '', '')
+        results = list(prove(source, backend, parameters, asked))
+        proofs = [proof for each in results for proof in each.proofs]
+        bad = tuple(text for each in proofs for text in failures(each, ProofLimits()))
+        figures: dict[str, str | float] = {}
+        if proofs:
+            first, rows = proofs[0], results[0].frames
+            figures = {'AbsRel': first.abs_rel, 'with metres': first.published}
+            errors = [(max(row.abs_rel.values(), default=0.0), row.time_s) for row in rows]
+            figures['worst frame'] = '{:.2g} at {:.1f} s'.format(*max(errors))
+        return Judgement(figures, bad)
+
+    return judge

@@ -15,7 +15,14 @@ __all__ = ['remarks', 'rows', 'write_page']
 
 def rows(results: Sequence[FleetResult]) -> dict[str, dict[str, Cell]]:
     """Return the figures of each bag, by name; seconds with its transfers."""
-    return {each.bag.name: _row(each) for each in sorted(results, key=lambda one: one.bag.name)}
+    # What was not judged, as it failed say, has no such figures.
+    judged = dict.fromkeys(name for each in results for name in _figures(each))
+    rows = sorted(results, key=lambda one: one.bag.name)
+    return {each.bag.name: _row(each) | judged | _figures(each) for each in rows}
+
+
+def _figures(result: FleetResult) -> dict[str, Cell]:
+    return {name: value for each in result.judgements for name, value in each.figures.items()}
 
 
 def _row(result: FleetResult) -> dict[str, Cell]:
@@ -26,7 +33,6 @@ def _row(result: FleetResult) -> dict[str, Cell]:
         'frames': summary.frames,
         'metric': summary.metric,
         'left out': sum(each.count for each in (*summary.refused, *summary.left_out)),
-        'differences': len(result.differences),
         'seconds': result.seconds or None,
         'img/s': summary.rate_hz or None,
     }
@@ -37,9 +43,9 @@ def remarks(results: Sequence[FleetResult]) -> dict[str, bool]:
     names: dict[str, list[str]] = {}
     bad = set()
     for each in sorted(results, key=lambda one: one.bag.name):
-        for text in (*each.summary.remarks, *each.differences):
+        for text in (*each.summary.remarks, *each.failures):
             names.setdefault(text, []).append(each.bag.name)
-        bad |= {each.summary.why, *each.differences} if not each.good else set()
+        bad |= {each.summary.why, *each.failures} if not each.good else set()
     return {f'{", ".join(of)}: {text}': text in bad for text, of in names.items()}
 
 

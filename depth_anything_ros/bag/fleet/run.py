@@ -15,7 +15,7 @@ import ray
 
 import depth_anything_ros
 from depth_anything_ros.bag.fleet.places import FleetBag
-from depth_anything_ros.bag.fleet.worker import BagWorker, FleetResult
+from depth_anything_ros.bag.fleet.worker import BagWorker, FleetResult, Judge
 from depth_anything_ros.bag.plan import ProcessOptions
 from depth_anything_ros.bag.signals import stop_signals
 from depth_anything_ros.bag.summary import BagState, BagSummary
@@ -53,18 +53,18 @@ def run_fleet(
     options: ProcessOptions,
     cluster: Cluster,
     on_result: Callable[[FleetResult], None],
-    good_bags: str = '',
+    judges: Sequence[Judge] = (),
 ) -> None:
     """Process the bags and call `on_result` with each as it ends; none stops the others.
 
-    Each output is compared with the bag of its name in the folder `good_bags`, if given.
+    The `judges` judge each bag that is processed, in its worker.
     A worker runs on `parameters.threads` CPUs, 1 where that is 0: results depend in their last
     bits on this number. SIGINT and SIGTERM stop each worker after the image at hand. Raises
     SettingError for a cluster that cannot be reached, or has no room for one worker.
     """
     parameters = replace(parameters, threads=parameters.threads or 1)
     with _connected(cluster, parameters.threads), stop_signals() as stop:
-        workers = _started(cluster, (parameters, options, good_bags), len(bags))
+        workers = _started(cluster, (parameters, options, judges), len(bags))
         waiting, running = list(reversed(bags)), dict[Any, tuple[FleetBag, Any]]()
         stopped = ''
         while waiting or running:
@@ -137,7 +137,7 @@ def _connected(cluster: Cluster, threads: int) -> Iterator[None]:
 
 
 def _started(
-    cluster: Cluster, arguments: tuple[Parameters, ProcessOptions, str], bags: int
+    cluster: Cluster, arguments: tuple[Parameters, ProcessOptions, Sequence[Judge]], bags: int
 ) -> list[Any]:
     """Return the workers, which have been heard of and run the version of this package."""
     threads = arguments[0].threads

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import depth_anything_ros
@@ -18,40 +19,54 @@ from depth_anything_ros.bag.summary import BagState, BagSummary
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.parameters import Parameters
 
-__all__ = ['BagWorker', 'FleetResult']
+__all__ = ['BagWorker', 'FleetResult', 'Judge', 'Judgement', 'compared_with']
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Figures of a bag by name, and what in them is bad."""
+
+    figures: Mapping[str, str | float] = field(default_factory=dict)
+    failures: tuple[str, ...] = ()
+
+
+Judge = Callable[[FleetBag, Path, Path, DepthBackend, Parameters], Judgement]
+"""Judges a bag, which lies at the first path, and its output at the second."""
 
 
 @dataclass(frozen=True)
 class FleetResult:
-    """What became of a bag; `seconds` with its transfers, 0 where it was not processed.
-
-    `differences` are the failures of its comparison.
-    """
+    """What became of a bag; `seconds` with its transfers, 0 where it was not processed."""
 
     bag: FleetBag
     summary: BagSummary
     seconds: float = 0.0
-    differences: tuple[str, ...] = ()
+    judgements: tuple[Judgement, ...] = ()
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """What the judges found to be bad."""
+        return tuple(text for each in self.judgements for text in each.failures)
 
     @property
     def good(self) -> bool:
-        """Whether the bag is finished, and as good as the one that it was compared with."""
-        return self.summary.good and not self.differences
+        """Whether the bag is finished and no judge found anything bad."""
+        return self.summary.good and not self.failures
 
 
 class BagWorker:
     """Lives in a process of Ray, on any machine of a cluster."""
 
     def __init__(
-        self, parameters: Parameters, options: ProcessOptions, good_bags: str = ''
+        self, parameters: Parameters, options: ProcessOptions, judges: Sequence[Judge] = ()
     ) -> None:
-        """Compare each output with the bag of its name in the folder `good_bags`, if given."""
-        self._parameters, self._options, self._good_bags = parameters, options, good_bags
+        """Let the `judges` judge each bag that is processed."""
+        self._parameters, self._options, self._judges = parameters, options, judges
         self._backend: DepthBackend | None = None
         self._why_stop = ''
         # Of what is processed: where it lies for now, and what the user calls that.
         self._places: dict[str, str] = {}
-        self._differences: tuple[str, ...] = ()
+        self._judgements: tuple[Judgement, ...] = ()
 
     def version(self) -> str:
         """Return the version of this package where the worker runs."""
@@ -64,13 +79,13 @@ class BagWorker:
     def process(self, bag: FleetBag) -> FleetResult:
         """Process a bag unless its output is there; whatever goes wrong is in the summary."""
         started_s = time.monotonic()
-        self._differences = ()
+        self._judgements = ()
         summary = attempt(Path(bag.source), lambda: self._process(bag))
         why = summary.why
         for copy, place in self._places.items():
             why = why.replace(copy, place)
         summary = replace(summary, bag=Path(bag.source), why=why)
-        return FleetResult(bag, summary, time.monotonic() - started_s, self._differences)
+        return FleetResult(bag, summary, time.monotonic() - started_s, self._judgements)
 
     def _process(self, bag: FleetBag) -> BagSummary:
         if is_there(bag):
@@ -85,17 +100,31 @@ class BagWorker:
             if self._backend is None:
                 fetch_weights(self._parameters)
                 self._backend = load_backend(self._parameters)
-            summary = process_bag(
-                plan, self._backend, self._parameters, stop=lambda: self._why_stop
-            )
-            if self._good_bags and summary.good:
-                self._differences = self._compare(bag, out)
+            backend = self._backend
+            summary = process_bag(plan, backend, self._parameters, stop=lambda: self._why_stop)
+            if summary.good:
+                self._judgements = tuple(self._judged(bag, source, out, backend))
             return summary
 
-    def _compare(self, bag: FleetBag, out: Path) -> tuple[str, ...]:
-        good = replace(bag, source=f'{self._good_bags.rstrip("/")}/{bag.name}')
-        try:
-            with fetched(good) as path:
-                return tuple(map(str, compare_bags(path, out).failures))
-        except DepthAnythingError as err:
-            return (f'not compared: {err}',)
+    def _judged(
+        self, bag: FleetBag, source: Path, out: Path, backend: DepthBackend
+    ) -> Iterator[Judgement]:
+        for judge in self._judges:
+            try:
+                yield judge(bag, source, out, backend, self._parameters)
+            except DepthAnythingError as err:
+                yield Judgement(failures=(str(err),))
+
+
+def compared_with(folder: str) -> Judge:
+    """Return the judge that compares an output with the bag of its name in `folder`, a place."""
+
+    def judge(
+        bag: FleetBag, source: Path, out: Path, backend: DepthBackend, parameters: Parameters
+    ) -> Judgement:
+        good = replace(bag, source=f'{folder.rstrip("/")}/{bag.name}')
+        with fetched(good) as path:
+            found = compare_bags(path, out).failures
+        return Judgement({'differences': len(found)}, tuple(map(str, found)))
+
+    return judge

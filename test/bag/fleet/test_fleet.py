@@ -12,7 +12,7 @@ import pytest
 from depth_anything_ros.bag.fleet.page import remarks, write_page
 from depth_anything_ros.bag.fleet.places import FleetBag, find_bags
 from depth_anything_ros.bag.fleet.run import Cluster, run_fleet
-from depth_anything_ros.bag.fleet.worker import BagWorker, FleetResult
+from depth_anything_ros.bag.fleet.worker import BagWorker, FleetResult, compared_with
 from depth_anything_ros.bag.jobs import process_bags
 from depth_anything_ros.bag.plan import ProcessOptions
 from depth_anything_ros.bag.summary import BagState
@@ -83,9 +83,9 @@ def test_object_storage_gets_the_same_bytes_as_a_folder(bags: Path, one_by_one: 
     memory.put(f'{bags}/mon/a', '/bags/a', recursive=True)
     (bag,) = find_bags(['memory://bags'], 'memory://out')
     assert bag == FleetBag('a', 'memory:///bags/a', 'memory://out/a')
-    worker = BagWorker(FAST, HOW, str(one_by_one / 'mon'))
+    worker = BagWorker(FAST, HOW, [compared_with(str(one_by_one / 'mon'))])
     first, again = worker.process(bag), worker.process(bag)
-    assert (first.summary.state, first.differences) == (BagState.DONE, ())
+    assert (first.summary.state, first.failures) == (BagState.DONE, ())
     assert again.summary.state is BagState.WAS_THERE
     for path in (one_by_one / 'mon/a').iterdir():
         assert memory.cat(f'/out/a/{path.name}') == path.read_bytes()
@@ -102,10 +102,10 @@ def test_a_bag_that_is_stopped_keeps_what_there_is_and_starts_again(
     assert worker.process(bag).summary.why == 'stopped by SIGTERM before it began'
     # A worker that was lost in the middle.
     (tmp_path / 'out/.fleet/a/a.writing').mkdir(parents=True)
-    result = BagWorker(FAST, HOW, str(bags / 'tue')).process(bag)
+    result = BagWorker(FAST, HOW, [compared_with(str(bags / 'tue'))]).process(bag)
     assert result.summary.good
     assert not result.good
-    assert 'abs_rel is beyond' in ' '.join(result.differences)
+    assert 'abs_rel is beyond' in ' '.join(result.failures)
     assert [path.name for path in (tmp_path / 'out').iterdir()] == ['a']
 
 
