@@ -1,4 +1,4 @@
-"""`view`: look at files or a bag in rerun."""
+"""`view`: look at files, a bag or a running node in rerun."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ __all__ = ['declare']
 def declare(view: Parser) -> None:
     """Declare the options."""
     add = view.add_argument
-    add('source', metavar='SOURCE', help='bag, or IN as of run: film, folder, webcam')
+    add('source', metavar='SOURCE', nargs='?', help='bag, or IN as of run: film, folder, webcam')
+    add('--node', metavar='NAME', help='in place of SOURCE: a running node, /depth_anything')
     add('--save', metavar='FILE', type=Path, help='write a recording (.rrd); needs no display')
     text = 'serve the viewer to browsers on this machine (default of PORT: 9090)'
     add('--web', metavar='PORT', nargs='?', type=int, const=9090, help=text)
@@ -46,17 +47,33 @@ def _view(options: argparse.Namespace) -> int:
     from depth_anything_ros.bag.signals import stop_signals
     from depth_anything_ros.view.viewer import recording
 
+    if (options.source is None) == (options.node is None):
+        raise SettingError('name one thing to look at: SOURCE, or --node NAME')
     display = any(map(os.environ.get, ('DISPLAY', 'WAYLAND_DISPLAY')))
     if options.save is None and options.web is None and not display:
         raise SettingError('there is no display: give --web, or --save FILE.rrd')
     if options.web is not None and not 0 < options.web < 65535:
         raise SettingError(f'--web {options.web}: give a port from 1 to 65534')
     require_writable(options, 'save')
-    show = _bag if _is_bag(Path(options.source)) else _media
+    show = _node if options.node else _bag if _is_bag(Path(options.source)) else _media
     with stop_signals() as stopped:
         say = partial(print, flush=True)
         record = partial(recording, options.save, options.web, say, stopped)
         return show(options, stopped, record)
+
+
+def _node(options: argparse.Namespace, stopped: Any, record: Any) -> int:
+    from depth_anything_ros.ros.listening import listening
+    from depth_anything_ros.view.node import NodeView
+
+    with listening('depth_anything_view') as (node, spin):
+        view = NodeView(node, spin, options.node)
+        with record(view.roots, 'datetime64') as recorder:
+            view.show(recorder, stopped)
+    _print_left_out(f'{count} times {what}' for what, count in view.left_out.items())
+    count = sum(map(len, recorder.numbers.values()))
+    print(f'{count} frames of {options.node}, {view.images} with their image')
+    return 0 if count and not view.left_out else 1
 
 
 def _bag(options: argparse.Namespace, stopped: Any, record: Any) -> int:

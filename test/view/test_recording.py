@@ -178,6 +178,8 @@ def test_one_line_says_what_to_do(
         monkeypatch.delenv(name, raising=False)
     for options, told in (
         (['x.mp4'], 'there is no display: give --web, or --save FILE.rrd'),
+        ([], 'name one thing to look at: SOURCE, or --node NAME'),
+        (['x.mp4', '--node', '/a'], 'name one thing to look at: SOURCE, or --node NAME'),
         (['x.mp4', '--web', '70000'], '--web 70000: give a port from 1 to 65534'),
         (['x.mp4', '--save', '/none/a.rrd'], '--save /none/a.rrd cannot be written: No such file'),
     ):
