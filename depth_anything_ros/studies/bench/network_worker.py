@@ -110,6 +110,13 @@ class NetworkWorker:
             return resident_mb, None
         return resident_mb, torch.cuda.max_memory_reserved() / 2**20
 
+    def run_batch(self, images: int) -> float:
+        """Run so many at once; return the most MB held so far, of the GPU where it runs there."""
+        self._images = self._images[:1] * images
+        self.turn(1)
+        resident_mb, gpu_mb = self.memory_mb()
+        return gpu_mb or resident_mb
+
     def peak_gflops(self, device: str, precision: str) -> float | None:
         """Return the rate of large matrix products; None where torch has none of that type."""
         from depth_anything_ros.studies.bench.work import peak_gflops
