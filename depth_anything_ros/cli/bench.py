@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from depth_anything_ros.cli.network_grid import (
@@ -115,23 +116,17 @@ def _network(options: argparse.Namespace) -> int:
         # Where matplotlib is missing, that is said before the work.
         from depth_anything_ros.studies.bench.bench_page import write_page
         from depth_anything_ros.studies.bench.bench_plot import plot
-        from depth_anything_ros.studies.bench.quality import read_quality
+        from depth_anything_ros.studies.bench.quality import read_errors
         from depth_anything_ros.studies.plots import refuse_format
     if options.plot:
         refuse_format(options.plot)
     require_writable(options, 'plot')
     require_some(options, 'frames')
     wanted, conditions = conditions_of(configurations(options), options.size)
-    variants = list(conditions.weights)
-    quality = read_quality(options.quality, variants) if options.quality else None
+    errors = read_errors(options.quality, [*conditions.weights]) if options.quality else {}
     baseline = None if options.baseline == 'none' else Engine.read(options.baseline)
-    plan = BenchPlan(
-        options.size,
-        options.frames,
-        options.seconds,
-        baseline,
-        batch_memory_mb=options.largest_batch,
-    )
+    plan = BenchPlan(options.size, options.frames, options.seconds, baseline)
+    plan = replace(plan, batch_memory_mb=options.largest_batch)
     with progress('row') as show:
         rows = measure(wanted, plan, show)
     if options.json:
@@ -144,7 +139,7 @@ def _network(options: argparse.Namespace) -> int:
         print(f'look at {options.plot}', file=sys.stderr)
     if options.out and ran:
         command = 'depth_anything ' + shlex.join(sys.argv[1:])
-        page = write_page(rows, conditions, quality, command, options.out)
+        page = write_page(rows, conditions, errors, command, options.out)
         print(f'look at {page}', file=sys.stderr)
     return 0 if ran else 1
 

@@ -31,7 +31,7 @@ from depth_anything_ros.studies.bench.network_process import NetworkProcess
 from depth_anything_ros.studies.bench.network_worker import NetworkWorker
 from depth_anything_ros.studies.bench.row import Row, Sample, Timing, agreement
 from depth_anything_ros.studies.bench.starts import measure_starts
-from depth_anything_ros.studies.bench.suitability import Use, fitness, verdict
+from depth_anything_ros.studies.bench.suitability import Use, verdict
 from depth_anything_ros.studies.bench.work import gflop_by_part, peak_gflops
 
 SIZE = (160, 120)
@@ -285,7 +285,6 @@ def test_a_use_needs_a_rate_and_an_input() -> None:
     timing = Timing.of([Sample(ms, {}) for ms in (100.0, 100.0, 1000.0)], 1)
     row = _row(timing=timing)
     # Half of the images come at 10 Hz, 95 of 100 only at about 1.
-    assert fitness(row, film) == pytest.approx(2.0)
     assert verdict(row, live) == 'no 0.22x' and verdict(row, film) == 'yes 2x'
     assert verdict(replace(row, batch=2), live) == 'batch'
     assert verdict(row, replace(film, input_size=127)) == 'too small'
@@ -300,17 +299,16 @@ def _accuracy(path: Path, title: str) -> Path:
 
 def test_quality_is_read_from_a_study_or_refused(tmp_path: Path) -> None:
     pytest.importorskip('matplotlib')
-    from depth_anything_ros.studies.bench.quality import read_quality
+    from depth_anything_ros.studies.bench.quality import read_errors
 
-    quality = read_quality(_accuracy(tmp_path / 'report.json', 'demo'), ['demo'])
-    assert (quality.of(_row()), quality.judged_on) == (0.05, 'mine: 3 pairs')
-    assert quality.of(replace(_row(), input_size=98)) == 0.06
+    errors = read_errors(_accuracy(tmp_path / 'report.json', 'demo'), ['demo'])
+    assert errors == {'demo': 0.06, 'demo at 126': 0.05}
     random = _accuracy(tmp_path / 'report.json', 'vits (random weights)')
     with pytest.raises(SettingError, match=r'judged vits \(random weights\), .* not vits: give'):
-        read_quality(random, ['vits'])
+        read_errors(random, ['vits'])
     (tmp_path / 'report.json').write_text('[1]')
     with pytest.raises(SettingError, match=r'is no report\.json of `depth_anything study'):
-        read_quality(tmp_path / 'report.json', ['vits'])
+        read_errors(tmp_path / 'report.json', ['vits'])
 
 
 def test_a_page_holds_tables_and_plots(

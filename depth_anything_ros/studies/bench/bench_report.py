@@ -16,7 +16,6 @@ from depth_anything_ros.studies.bench.suitability import USES, verdict
 __all__ = [
     'MEANING',
     'Conditions',
-    'Tables',
     'json_text',
     'left_out',
     'named_columns',
@@ -25,10 +24,6 @@ __all__ = [
     'tables',
     'text',
 ]
-
-Tables = dict[str, list[list[str]]]
-"""Rows of cells by title; the first row of each is its head."""
-
 
 _NAMES = ('variant', 'input_size', 'backend', 'precision', 'batch', 'threads', 'device')
 
@@ -137,8 +132,8 @@ def text(rows: Sequence[Row], conditions: Conditions, as_markdown: bool) -> str:
     return gap.join('\n'.join(block) for block in blocks if block)
 
 
-def tables(ran: Sequence[Row]) -> Tables:
-    """Return the tables of rows that ran, by title."""
+def tables(ran: Sequence[Row]) -> dict[str, list[list[str]]]:
+    """Return the tables of rows that ran, by title; the first row of each is its head."""
     _, names = named_columns(ran, _NAMES)
     return {title: _cells(ran, names, columns) for title, columns in _TABLES.items()}
 

@@ -33,5 +33,5 @@ def largest_batch(process: NetworkProcess, memory_mb: float, seconds: float) -> 
         if expected_mb > memory_mb:
             return fits, f'{images} would hold {expected_mb:.0f} MB of {memory_mb:.0f}'
         if time.monotonic() - begun_s > seconds:
-            return fits, f'{seconds:g} s were over'
+            return fits, f'{seconds:.0f} s were over'
         before_mb = held_mb

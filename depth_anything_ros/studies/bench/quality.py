@@ -1,48 +1,30 @@
-"""Quality against speed: errors of a `study accuracy` beside the rates of a bench."""
+"""Quality against speed: errors of `study accuracy` over the rates of a bench."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.studies.bench.row import Row
 from depth_anything_ros.studies.plots import COLOURS, save, subplots
 
-__all__ = ['Quality', 'plot_quality', 'read_quality']
-
-_ERROR = 'AbsRel'
+__all__ = ['plot_quality', 'read_errors']
 
 
-@dataclass(frozen=True)
-class Quality:
-    """AbsRel by the name of a network, or 'NAME at SIZE', and what it was judged on."""
-
-    errors: Mapping[str, float]
-    judged_on: str
-
-    def of(self, row: Row) -> float | None:
-        """Return the error of a row's network, at its input size where that was judged."""
-        names = f'{row.variant} at {row.input_size}', row.variant
-        return next((self.errors[name] for name in names if name in self.errors), None)
-
-
-def read_quality(path: Path, variants: Sequence[str]) -> Quality:
-    """Read report.json of `depth_anything study accuracy`, or of tta.
+def read_errors(path: Path, variants: Sequence[str]) -> dict[str, float]:
+    """Return AbsRel by 'NAME' or 'NAME at SIZE' from report.json of a `study accuracy` or `tta`.
 
     Raises SettingError for another file, and where it judged none of `variants`.
     """
     found: dict[str, float] = {}
-    judged_on = ''
     try:
         for section in json.loads(path.read_text())['sections']:
             for block in section['blocks']:
                 head, *rows = block.get('rows', [[]])
-                if _ERROR in head:
-                    judged_on = judged_on or block['caption']
-                    found |= {row[0]: row[head.index(_ERROR)] for row in rows}
+                if 'AbsRel' in head:
+                    found |= {row[0]: row[head.index('AbsRel')] for row in rows}
     except (OSError, ValueError, TypeError, KeyError) as err:
         raise SettingError(
             f'--quality {path} is no report.json of `depth_anything study accuracy`: {err}'
@@ -52,17 +34,17 @@ def read_quality(path: Path, variants: Sequence[str]) -> Quality:
             f'--quality {path} judged {", ".join(found) or "nothing"}, not {", ".join(variants)}: '
             'give these as --variant to both'
         )
-    return Quality(found, judged_on)
+    return found
 
 
-def plot_quality(rows: Sequence[Row], quality: Quality | None, path: Path) -> None:
-    """Draw AbsRel over images per second; without `quality` the picture says what is missing."""
+def plot_quality(rows: Sequence[Row], errors: Mapping[str, float], path: Path) -> None:
+    """Draw errors over images per second; without any the picture says what is missing."""
     figure, axes = subplots(9.0, 5.0)
     variants = list(dict.fromkeys(row.variant for row in rows))
-    for row in (row for row in rows if row.timing):
-        assert row.timing is not None
-        error = quality.of(row) if quality else 0.0
-        if error is None:
+    for row in rows:
+        names = f'{row.variant} at {row.input_size}', row.variant
+        error = next((errors[name] for name in names if name in errors), None if errors else 0.0)
+        if row.timing is None or error is None:
             continue
         colour = COLOURS[variants.index(row.variant) % len(COLOURS)]
         axes.plot(row.timing.fps, error, 'o', color=colour)
@@ -71,12 +53,9 @@ def plot_quality(rows: Sequence[Row], quality: Quality | None, path: Path) -> No
     axes.set_xscale('log')
     axes.margins(0.2, 0.3)
     axes.set_xlabel('images per second, by the median')
-    if quality:
-        axes.set_ylabel(f'{_ERROR}, less is better')
-        axes.set_title(
-            f'{quality.judged_on}\nan error is that of the network in float32', fontsize=7
-        )
-    else:
+    axes.set_ylabel('AbsRel of the network in float32, less is better')
+    if not errors:
         axes.set_yticks([])
+        axes.set_ylabel('')
         axes.set_title('quality not known: give --quality REPORT.json of `study accuracy`')
     save(figure, path)

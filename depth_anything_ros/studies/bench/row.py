@@ -60,7 +60,7 @@ class Timing:
     @classmethod
     def of(cls, samples: Sequence[Sample], batch: int, first_ms: float = math.nan) -> Timing:
         """Sum up the samples of calls with `batch` images each."""
-        window = Window(len(samples))
+        window = Window(len(samples) + 1)
         for sample in samples:
             window.add(sample.ms)
         lowest, p50, p95, p99 = window.percentiles(0, 50, 95, 99)
@@ -70,10 +70,8 @@ class Timing:
         )
         fps = batch * 1e3 / p50
         cov = window.cov_percent()
-        with_first = Window(len(samples) + 1)
-        for ms in (first_ms, *(sample.ms for sample in samples)):
-            with_first.add(ms)
-        cov_first = with_first.cov_percent()
+        window.add(first_ms)
+        cov_first = window.cov_percent()
         return cls(len(samples), lowest, p50, p95, p99, cov, cov_first, fps, *stages)
 
 

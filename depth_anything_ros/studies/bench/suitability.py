@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from depth_anything_ros.studies.bench.row import Row
 
-__all__ = ['USES', 'Use', 'fitness', 'verdict']
+__all__ = ['USES', 'Use', 'verdict']
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,14 @@ USES = (
 """The needs that are held against what was measured."""
 
 
-def fitness(row: Row, use: Use) -> float | None:
-    """Return the measured rate over the needed one; None where the input is too small for it."""
-    if row.timing is None or row.input_size < use.input_size or (use.is_live and row.batch > 1):
-        return None
-    rate = 1e3 / row.timing.p95_ms if use.is_live else row.timing.fps
-    return rate / use.images_per_s
-
-
 def verdict(row: Row, use: Use) -> str:
-    """Return `fitness` in a word."""
-    found = fitness(row, use)
-    if found is None:
-        return 'batch' if use.is_live and row.batch > 1 else 'too small'
-    return f'{"yes" if found >= 1 else "no"} {found:.2g}x'
+    """Return whether the measured rate suffices, and the measured over the needed one.
+
+    Or why that cannot be said: 'too small' an input, or a 'batch' where images must not wait.
+    """
+    if use.is_live and row.batch > 1:
+        return 'batch'
+    if row.timing is None or row.input_size < use.input_size:
+        return 'too small'
+    rate = 1e3 / row.timing.p95_ms if use.is_live else row.timing.fps
+    return f'{"yes" if rate >= use.images_per_s else "no"} {rate / use.images_per_s:.2g}x'
