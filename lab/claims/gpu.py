@@ -63,6 +63,8 @@ class Run:
         )
         *lines, last = ['', *done.stdout.splitlines(), *done.stderr.splitlines()[-1:]]
         self._record.add({'status': done.returncode, 'said': last})
+        if done.returncode:
+            self._record.remark(f'pytest ended with status {done.returncode}')
         for line in lines:
             if line.startswith(('FAILED', 'ERROR', 'SKIPPED')):
                 self._record.remark(line)
@@ -74,8 +76,9 @@ class Run:
         for variant in dict.fromkeys(('demo', main[1])):
             reference = self._cells.float32(variant)
             for way, precision, first in groups(self._plan):
-                # What is slow to load is compared once.
-                if first != main[1] or (way.is_slow_to_load and (precision, variant) != main):
+                # Of trained weights every precision, of the others one; what takes long once.
+                is_asked = precision == main[0] if variant == main[1] else not way.is_slow_to_load
+                if first != main[1] or not is_asked:
                     continue
                 name = f'{variant}, {way.value}, {precision}'
                 if (way, precision) in self._failed or not self._has_time(name):
@@ -126,7 +129,7 @@ class Run:
             if self._has_time(variant):
                 # Calls and batches take so long each; loading and the rest about as long again.
                 each_s = self._left_s() / (len(self._plan.variants) - index) / 3
-                bench = BenchPlan(self._plan.size, 100, each_s, None, batch_memory_mb=most_mb)
+                bench = BenchPlan(self._plan.size, 100, each_s, None, False, False, most_mb)
                 for row in measure([self._plan.configuration(variant, 'auto')], bench):
                     self._record.add(row)
 

@@ -54,9 +54,10 @@ def groups(plan: GpuPlan) -> list[tuple[Way, str, str]]:
 
     def phase(group: tuple[Way, str, str]) -> int:
         way, precision, variant = group
-        is_product, is_first = way in (Way.GRAPH, Way.EAGER), precision == plan.precisions[0]
+        is_graph, is_first = way is Way.GRAPH, precision == plan.precisions[0]
         is_main = is_first and variant == plan.variants[0]
-        ranks = is_product and is_first, is_main, is_product, not way.is_slow_to_load, True
+        is_fast = not way.is_slow_to_load
+        ranks = is_graph and is_first, is_main, is_graph, way is Way.EAGER, is_fast, True
         return ranks.index(True)
 
     ways = [way for way in Way if not way.lacks(plan.device)]
@@ -80,10 +81,14 @@ class Cells(ExitStack):
         self.callback(self._end_process)
 
     def times(self, way: Way, precision: str, variant: str) -> Iterator[Row]:
-        """Time each input size and batch; `note` says why a cell failed or was left out."""
+        """Time each input size and batch; `note` says why a cell failed or was left out.
+
+        Only the first of them where each takes long to prepare.
+        """
         asked = self.plan.configuration(variant, precision)
         pixel_s, loaded = 0.0, None
-        for input_size, batch in itertools.product(self.plan.input_sizes, self.plan.batches):
+        shapes = itertools.product(self.plan.input_sizes, self.plan.batches)
+        for input_size, batch in itertools.islice(shapes, 1 if way.is_slow_to_load else None):
             row = replace(Row.asked(asked), backend=way.value, input_size=input_size, batch=batch)
             if time.monotonic() + 5 * pixel_s * input_size**2 * batch > self.end_s:
                 yield replace(row, note='left out: the time was up')
@@ -123,7 +128,7 @@ class Cells(ExitStack):
         """
         asked = self.plan.configuration(variant, precision)
         loaded = self._call(GpuWorker.load_way, asked, way, self._pair[0])
-        for count in (1, 2):
+        for count in (1,) if way.is_slow_to_load else (1, 2):
             found = self._call(GpuWorker.together, self._pair[:count])
             got = agreement(found[-1], reference[count - 1])
             apart = (got.diff_p50_percent, got.diff_p99_percent) if got else (float('inf'),) * 2

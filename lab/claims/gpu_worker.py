@@ -25,7 +25,7 @@ from depth_anything_ros.studies.bench.row import Loaded, Sample
 __all__ = ['GpuWorker', 'Way']
 
 
-_LEAST_CALLS, _MOST_CALLS = 3, 300
+_CELL_MS, _LEAST_CALLS, _MOST_CALLS = 500.0, 3, 300
 _OPERATIONS = 20
 
 
@@ -99,7 +99,7 @@ class GpuWorker(NetworkWorker):
         return Loaded('torch', str(device), precision, settings.input_size, load_s, first_ms)
 
     def cell(self, batch: int, input_size: int) -> tuple[list[Sample], float | None]:
-        """Return the first call and about a second of others, and the MB of the GPU they took."""
+        """Return the first call and half a second of others, and the MB of the GPU they took."""
         assert self._backend is not None
         self._backend.input_size = input_size
         self._images = self._images[:1] * batch
@@ -107,8 +107,8 @@ class GpuWorker(NetworkWorker):
             self._frames.free()
             torch.cuda.reset_peak_memory_stats()
         first, usual = self.turn(2)
-        calls = max(_LEAST_CALLS, min(_MOST_CALLS, round(1e3 / usual.ms)))
-        return [first, *self.turn(calls)], self.memory_mb()[1]
+        calls = max(_LEAST_CALLS, min(_MOST_CALLS, round(_CELL_MS / usual.ms)))
+        return [first, *self.turn(calls)], self.memory_mb()[1] or None
 
     def together(self, images: Sequence[BgrImage]) -> list[FloatImage]:
         """Return the inverse depth of each image, run as one batch."""

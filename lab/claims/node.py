@@ -204,12 +204,13 @@ def _delivery(
         age_ms = (at_ns - stamp_ns) * 1e-6
         jitter.add(at_ns * 1e-9, stamp_ns * 1e-9)
         figures['age'].add(age_ms)
-        # Best effort: the times of a frame may be lost where its depth is not.
-        if stamp_ns in stages:
-            wait_ms, infer_ms = stages[stamp_ns]['wait_ms'], stages[stamp_ns]['infer_ms']
-            figures['wait'].add(wait_ms)
-            figures['infer'].add(infer_ms)
-            figures['outside'].add(age_ms - wait_ms - infer_ms)
+        # Best effort: the times of a frame may be lost where its depth is not. One that equals
+        # the frame before has none of the network.
+        stage = stages.get(stamp_ns, {})
+        if 'infer_ms' in stage:
+            figures['wait'].add(stage['wait_ms'])
+            figures['infer'].add(stage['infer_ms'])
+            figures['outside'].add(age_ms - stage['wait_ms'] - stage['infer_ms'])
     return {
         'complete': len(published_ns),
         'output_hz': hz(list(published_ns.values())),

@@ -35,7 +35,7 @@ def test_a_rehearsal_measures_what_runs_and_names_what_does_not(
     monkeypatch.setattr(gpu, '_MOST_MB', {'cpu': 1.0})
 
     def measure_fast(asked: list[Configuration], plan: BenchPlan) -> list[Row]:
-        return measure(asked, replace(plan, frames=2, has_peak=False, has_agreement=False))
+        return measure(asked, replace(plan, frames=2))
 
     monkeypatch.setattr(gpu, 'measure', measure_fast)
 
@@ -56,7 +56,10 @@ def test_a_rehearsal_measures_what_runs_and_names_what_does_not(
     assert 'CUDA graph (needs an NVIDIA GPU)' in content['missing']
     tests, parity, times, profile, node, article = content['sections']
     assert tests['rows'] == [{'status': 1, 'said': '1 failed'}]
-    assert tests['remarks'] == ['FAILED test_torch_gpu.py::x']
+    assert tests['remarks'] == [
+        'pytest ended with status 1',
+        'FAILED test_torch_gpu.py::x',
+    ]
     assert [row['close'] for row in parity['rows']] == [True] * len(parity['rows']) != []
     assert 'demo, compiled, fp32, not tried again: RuntimeError: no compiler' in parity['remarks']
     first, second, *_ = times['rows']
@@ -78,7 +81,7 @@ def test_on_a_gpu_what_the_node_runs_comes_first() -> None:
     plan = GpuPlan('cuda:0', ['vits', 'vitl'], ['fp16', 'fp32'], [1], [518], (640, 480))
     found = groups(plan)
     assert found[:2] == [(Way.GRAPH, 'fp16', 'vits'), (Way.GRAPH, 'fp16', 'vitl')]
-    # All ways of the first network before other precisions, and what compiles last.
+    # All ways of the first network before other precisions; of the others what compiles last.
     assert found.index((Way.COMPILED, 'fp16', 'vits')) < found.index((Way.GRAPH, 'fp32', 'vits'))
     assert found[-1][0].is_slow_to_load
     assert len(set(found)) == len(found) >= 4 * (len(Way) - 1)
