@@ -16,6 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from depth_anything_ros.backends.torch.devices import choose_device
 from depth_anything_ros.cli.network_grid import batches
 from depth_anything_ros.cli.options import add_size, positive
@@ -48,7 +50,6 @@ class Run:
         self._plan, self._record, self._cells = plan, record, cells
         asked = [plan.configuration(variant, 'auto') for variant in plan.variants]
         self._conditions = Conditions(machine_line(), plan.size, with_weights(asked)[1])
-        self._failed: set[tuple[Way, str]] = set()
 
     def tests(self) -> None:
         """Run the tests that are marked with cuda."""
@@ -78,24 +79,21 @@ class Run:
             for way, precision, first in groups(self._plan):
                 # Of trained weights every precision, of the others one; what takes long once.
                 is_asked = precision == main[0] if variant == main[1] else not way.is_slow_to_load
-                if first != main[1] or not is_asked:
-                    continue
                 name = f'{variant}, {way.value}, {precision}'
-                if (way, precision) in self._failed or not self._has_time(name):
+                if first != main[1] or not is_asked or not self._has_time(name):
                     continue
                 try:
                     for row in self._cells.parity(way, precision, variant, reference):
                         self._record.add(row)
                 except DepthAnythingError as error:
-                    self._failed.add((way, precision))
-                    self._record.remark(f'{name}, not tried again: {error}')
+                    self._record.remark(f'{name}: {error}')
 
     def times(self) -> None:
         """Time every network in every way, at every size and batch."""
         self._record.section('Time and memory', self._bench_text)
         for way, precision, variant in groups(self._plan):
             name = f'{way.value}, {precision}, {variant}'
-            if (way, precision) not in self._failed and self._has_time(name):
+            if self._has_time(name):
                 for row in self._cells.times(way, precision, variant):
                     self._record.add(row)
                     result = f'{row.timing.p50_ms:.2f} ms' if row.timing else row.note
@@ -106,8 +104,11 @@ class Run:
         self._record.section('Where the time goes, step by step', _table)
         for variant in self._plan.variants:
             if self._has_time(variant):
-                for row in self._cells.operations(variant):
+                rows = self._cells.operations(variant)
+                for row in rows:
                     self._record.add({'variant': variant, **row})
+                if not rows:
+                    self._record.remark(f'{variant}: the profiler was given no times of the GPU')
 
     def node(self) -> None:
         """Send a camera's images to the node, through DDS."""
@@ -175,9 +176,11 @@ def _measure(options: argparse.Namespace) -> int:
     )
     lacking = [f'{way.value} ({why})' for way in Way if (why := way.lacks(str(device)))]
     missing = [name for name in _OPTIONAL if find_spec(name) is None]
-    facts = {'machine': machine_line(), 'missing': ', '.join([*missing, *lacking]) or 'nothing'}
+    facts = {'machine': machine_line(), 'missing': '; '.join([*missing, *lacking]) or 'nothing'}
     if device.type == 'cpu':
         facts['rehearsal'] = 'on the CPU: no figure here is one of a GPU'
+    else:
+        facts['CUDA'] = f'{torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}'  # type: ignore[no-untyped-call]
     record = Record(options.out, facts)
     record.say(f'missing: {facts["missing"]}')
     end_s = time.monotonic() + options.seconds

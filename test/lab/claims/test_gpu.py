@@ -61,7 +61,7 @@ def test_a_rehearsal_measures_what_runs_and_names_what_does_not(
         'FAILED test_torch_gpu.py::x',
     ]
     assert [row['close'] for row in parity['rows']] == [True] * len(parity['rows']) != []
-    assert 'demo, compiled, fp32, not tried again: RuntimeError: no compiler' in parity['remarks']
+    assert 'demo, compiled, fp32: RuntimeError: no compiler' in parity['remarks']
     first, second, *_ = times['rows']
     assert (first['backend'], first['precision'], first['batch']) == ('eager', 'fp32', 1)
     assert second['batch'] == 2 and second['timing']['p99_ms'] > 0 and second['peak_percent'] > 0
