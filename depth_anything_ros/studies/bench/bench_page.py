@@ -33,10 +33,10 @@ def write_page(
     plot_quality(ran, errors, out / 'quality.png')
     tables = bench_report.tables(ran).items()
     blocks: dict[str, list[Block]] = {title: [Table(cells)] for title, cells in tables}
-    blocks['Suitability'] += [Text(line.strip()) for line in bench_report.needs()]
+    blocks['Suitability'] += [Text(line) for line in bench_report.needs()]
     blocks['Pictures'] = [Picture(out / 'rows.png'), Picture(out / 'quality.png')]
     blocks['What the columns mean'] = [Text(' '.join(bench_report.MEANING.splitlines()))]
     blocks['Left out'] = [Text(line.strip()) for line in bench_report.left_out(rows)[1:]]
     facts = {'measured on': '; '.join(conditions.lines())}
-    sections = [Section(title, each) for title, each in blocks.items() if each]
+    sections = [Section(*each) for each in blocks.items() if each[1]]
     return write_report(Report('Bench', command, facts, sections), out)

@@ -126,7 +126,7 @@ def text(rows: Sequence[Row], conditions: Conditions, as_markdown: bool) -> str:
     blocks = [[*conditions.lines(), *([shared] if shared else [])]]
     if ran:
         blocks += [lay_out(cells) for cells in tables(ran).values()]
-        blocks += [needs(as_markdown), MEANING.splitlines()]
+        blocks += [needs('- ' if as_markdown else '  '), MEANING.splitlines()]
     blocks.append(left_out(rows, as_markdown))
     gap = '\n\n'
     return gap.join('\n'.join(block) for block in blocks if block)
@@ -138,9 +138,8 @@ def tables(ran: Sequence[Row]) -> dict[str, list[list[str]]]:
     return {title: _cells(ran, names, columns) for title, columns in _TABLES.items()}
 
 
-def needs(as_markdown: bool = False) -> list[str]:
-    """Return what each use needs, and why, a line for each."""
-    mark = '- ' if as_markdown else '  '
+def needs(mark: str = '') -> list[str]:
+    """Return what each use needs, and why, a line for each that begins with `mark`."""
     return [
         f'{mark}{use.name}: {use.images_per_s:g} images/s, input of {use.input_size} px'
         f'{", an image at a time" if use.is_live else ""} ({use.because})'

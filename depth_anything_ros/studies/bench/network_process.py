@@ -48,10 +48,9 @@ class NetworkProcess:
         self._start_s = time.perf_counter()
         self._connection, theirs = Pipe()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  closed on exit
-        names = NetworkWorker.__module__, worker.__module__, worker.__name__
-        command = [sys.executable, '-m', names[0], str(theirs.fileno()), str(threads), *names[1:]]
+        command = [sys.executable, '-m', NetworkWorker.__module__, str(theirs.fileno())]
         self._child = subprocess.Popen(
-            command,
+            [*command, str(threads), worker.__module__, worker.__name__],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -38,24 +39,26 @@ def read_errors(path: Path, variants: Sequence[str]) -> dict[str, float]:
 
 
 def plot_quality(rows: Sequence[Row], errors: Mapping[str, float], path: Path) -> None:
-    """Draw errors over images per second; without any the picture says what is missing."""
+    """Draw errors over images per second of rows that ran; the title says which are not known."""
     figure, axes = subplots(9.0, 5.0)
-    variants = list(dict.fromkeys(row.variant for row in rows))
+    unknown: dict[str, None] = {}
     for row in rows:
+        assert row.timing is not None
         names = f'{row.variant} at {row.input_size}', row.variant
-        error = next((errors[name] for name in names if name in errors), None if errors else 0.0)
-        if row.timing is None or error is None:
-            continue
-        colour = COLOURS[variants.index(row.variant) % len(COLOURS)]
-        axes.plot(row.timing.fps, error, 'o', color=colour)
+        error = next((errors[name] for name in names if name in errors), math.nan)
+        if math.isnan(error):
+            unknown[row.variant] = None
         label = f' {row.variant} {row.input_size} {row.backend} {row.precision} x{row.batch}'
-        axes.annotate(label, (row.timing.fps, error), rotation=45, fontsize=7, va='bottom')
+        axes.plot(row.timing.fps, error if errors else 0.0, 'o', color=COLOURS[0])
+        axes.annotate(label, (row.timing.fps, error if errors else 0.0), rotation=45, fontsize=7)
     axes.set_xscale('log')
     axes.margins(0.2, 0.3)
     axes.set_xlabel('images per second, by the median')
     axes.set_ylabel('AbsRel of the network in float32, less is better')
     if not errors:
         axes.set_yticks([])
-        axes.set_ylabel('')
-        axes.set_title('quality not known: give --quality REPORT.json of `study accuracy`')
+        axes.set_ylabel('not known')
+    if unknown:
+        fix = 'give --quality REPORT.json of `study accuracy`'
+        axes.set_title(f'AbsRel not known of {", ".join(unknown)}: {fix}', fontsize=9)
     save(figure, path)

@@ -32,7 +32,6 @@ USES = (
     Use('drone', 20.0, 364, True, '5 m/s, an image every 0.25 m, and thin things such as wires'),
     Use('every camera image', 30.0, 518, True, 'a camera of 30 Hz, none dropped'),
 )
-"""The needs that are held against what was measured."""
 
 
 def verdict(row: Row, use: Use) -> str:
