@@ -1,4 +1,4 @@
-"""`bag`: process bags, compare two of them, prove metric depth on one."""
+"""`bag`: process bags, a fleet of them too, compare two of them, prove metric depth on one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from depth_anything_ros.bag.compare_results import CompareLimits
-from depth_anything_ros.cli import bag_process
+from depth_anything_ros.cli import bag_fleet, bag_process
 from depth_anything_ros.cli.options import (
     NETWORK,
     Verbs,
@@ -29,6 +29,7 @@ def declare(bag: Parser) -> None:
     """Declare the verbs and their options."""
     bags = bag.add_subparsers(required=True, metavar='VERB', title='verbs')
     bag_process.add(bags)
+    bag_fleet.add(bags)
     _add_compare(bags)
     _add_prove(bags)
 
