@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from depth_anything_ros.cli.network_grid import (
@@ -16,6 +18,7 @@ from depth_anything_ros.cli.network_grid import (
 from depth_anything_ros.cli.options import add_size, positive, require_some, require_writable
 from depth_anything_ros.cli.parser import Parser, add_verb
 from depth_anything_ros.cli.terminal import print_rows, progress
+from depth_anything_ros.core.errors import SettingError
 
 __all__ = ['declare']
 
@@ -58,7 +61,23 @@ def declare(bench: Parser) -> None:
         default=60.0,
         help='most time a row (default: %(default)g)',
     )
+    network.add_argument(
+        '--largest-batch',
+        type=positive,
+        metavar='MB',
+        default=0.0,
+        help='double the batch of each row while its process, or the GPU, holds no more than that',
+    )
     network.add_argument('--plot', type=Path, metavar='FILE.png', help='draw the rows')
+    network.add_argument(
+        '--out', type=Path, metavar='DIR', help='write a page with tables and plots'
+    )
+    network.add_argument(
+        '--quality',
+        type=Path,
+        metavar='REPORT.json',
+        help='of `depth_anything study accuracy`: the page plots quality against speed',
+    )
     _add_shared(network, markdown=True)
     network.set_defaults(verb=_network)
 
@@ -91,17 +110,23 @@ def _network(options: argparse.Namespace) -> int:
     from depth_anything_ros.studies.bench.configuration import Engine
     from depth_anything_ros.studies.bench.measure import BenchPlan, any_ran, measure
 
-    if options.plot:
+    if options.quality and not options.out:
+        raise SettingError('--quality is for the page: give --out DIR, too')
+    if options.plot or options.out:
         # Where matplotlib is missing, that is said before the work.
+        from depth_anything_ros.studies.bench.bench_page import write_page
         from depth_anything_ros.studies.bench.bench_plot import plot
+        from depth_anything_ros.studies.bench.quality import read_errors
         from depth_anything_ros.studies.plots import refuse_format
-
+    if options.plot:
         refuse_format(options.plot)
     require_writable(options, 'plot')
     require_some(options, 'frames')
     wanted, conditions = conditions_of(configurations(options), options.size)
+    errors = read_errors(options.quality, [*conditions.weights]) if options.quality else {}
     baseline = None if options.baseline == 'none' else Engine.read(options.baseline)
     plan = BenchPlan(options.size, options.frames, options.seconds, baseline)
+    plan = replace(plan, batch_memory_mb=options.largest_batch)
     with progress('row') as show:
         rows = measure(wanted, plan, show)
     if options.json:
@@ -112,6 +137,10 @@ def _network(options: argparse.Namespace) -> int:
     if options.plot and ran:
         plot(rows, conditions, options.plot)
         print(f'look at {options.plot}', file=sys.stderr)
+    if options.out and ran:
+        command = 'depth_anything ' + shlex.join(sys.argv[1:])
+        page = write_page(rows, conditions, errors, command, options.out)
+        print(f'look at {page}', file=sys.stderr)
     return 0 if ran else 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ from lab import command
 from lab.camera_views import views
 from lab.isolation import isolated_domain
 from lab.live_node import NODE, Peer, hz, node_arguments, process
+from lab.process_memory import cpu_seconds_of
 
 __all__ = ['CameraLoad', 'NodeTimes', 'bench_node', 'main', 'table_text']
 
@@ -46,7 +48,8 @@ _PERCENTS = {
 _MEANING = """\
 ms. latency: from an image received to its last output published, by the node itself, last 300.
 age: from the stamp of an image to its last output published, through DDS. wait: in the mailbox,
-while the network has another image. outside: age without wait and infer."""
+while the network has another image. outside: age without wait and infer. CPU: of the node's
+process, 100 is one CPU."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class NodeTimes:
     published, by their DDS timestamps: the way through DDS is in it. `wait` is the part of it in
     the mailbox, while the network has another image; `outside` is age without wait and infer.
     `complete` counts the images with an output on every topic asked for, `jitter` is that of RFC
-    3550.
+    3550. `cpu_percent` is the CPU time of the node's process; 100 is one CPU.
     """
 
     variant: str
@@ -84,6 +87,7 @@ class NodeTimes:
     complete: int
     output_hz: float
     jitter_ms: float
+    cpu_percent: float
     latency_p50_ms: float
     latency_p95_ms: float
     latency_p99_ms: float
@@ -125,7 +129,10 @@ def bench_node(
 
         peer.node.create_subscription(DiagnosticArray, f'{NODE}/frame_stats', keep, 10)
         peer.until_published([child], lambda: peer.send(pictures[0]))
+        began_s, used_s = time.monotonic(), cpu_seconds_of(child.pid)
         sent_ns = peer.stream(pictures, camera.rate_hz, _SETTLE_S + camera.seconds, on_progress)
+        used_s = cpu_seconds_of(child.pid) - used_s
+        cpu_percent = 100.0 * used_s / (time.monotonic() - began_s)
         # What is under way gets through before the last figures are asked for.
         latency, model = peer.figures('latency'), peer.figures('model')
     counted = [stamp for stamp in sent_ns if stamp >= sent_ns[0] + _SETTLE_S * 1e9]
@@ -138,6 +145,7 @@ def bench_node(
         camera.metric,
         len(counted),
         **_delivery(_last_published(peer.published, counted), stages),
+        cpu_percent=cpu_percent,
         latency_p50_ms=float(latency['latency_p50_ms']),
         latency_p95_ms=float(latency['latency_p95_ms']),
         latency_p99_ms=float(latency['latency_p99_ms']),
@@ -148,11 +156,11 @@ def table_text(rows: Sequence[NodeTimes]) -> str:
     """Return a line for each row; figures with one name stand together as p50/p95/p99."""
     names = ('variant', 'backend', 'precision', 'input_size', 'metric', 'sent', 'complete')
     groups = ('latency', 'age', 'wait', 'infer', 'outside')
-    head = [*names, 'Hz', 'jitter', *(f'{group} {_percents(group)}' for group in groups)]
+    head = [*names, 'Hz', 'jitter', 'CPU %', *(f'{group} {_percents(group)}' for group in groups)]
     body = [
         [
             *(str(getattr(row, name)) for name in names),
-            *(f'{row.output_hz:.1f}', f'{row.jitter_ms:.1f}'),
+            *(f'{row.output_hz:.1f}', f'{row.jitter_ms:.1f}', f'{row.cpu_percent:.0f}'),
             *(
                 '/'.join(f'{getattr(row, f"{group}_p{p}_ms"):.1f}' for p in _PERCENTS[group])
                 for group in groups
@@ -196,12 +204,13 @@ def _delivery(
         age_ms = (at_ns - stamp_ns) * 1e-6
         jitter.add(at_ns * 1e-9, stamp_ns * 1e-9)
         figures['age'].add(age_ms)
-        # Best effort: the times of a frame may be lost where its depth is not.
-        if stamp_ns in stages:
-            wait_ms, infer_ms = stages[stamp_ns]['wait_ms'], stages[stamp_ns]['infer_ms']
-            figures['wait'].add(wait_ms)
-            figures['infer'].add(infer_ms)
-            figures['outside'].add(age_ms - wait_ms - infer_ms)
+        # Best effort: the times of a frame may be lost where its depth is not. One that equals
+        # the frame before has none of the network.
+        stage = stages.get(stamp_ns, {})
+        if 'infer_ms' in stage:
+            figures['wait'].add(stage['wait_ms'])
+            figures['infer'].add(stage['infer_ms'])
+            figures['outside'].add(age_ms - stage['wait_ms'] - stage['infer_ms'])
     return {
         'complete': len(published_ns),
         'output_hz': hz(list(published_ns.values())),

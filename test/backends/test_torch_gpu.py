@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import logging
 from collections.abc import Callable, Iterator
@@ -123,6 +124,19 @@ def test_a_shape_is_captured_once_and_each_frame_has_its_own_answer(
     assert len(captures) == 1 and set(times.ms) == {'preprocess', 'infer', 'postprocess'}
     np.testing.assert_array_equal(answers[0], answers[2])
     assert not np.array_equal(answers[0], answers[1])
+
+
+def test_scales_are_folded_and_the_answer_stays(captures: list[Callable[[], None]]) -> None:
+    network = random_network(TINY)
+    for name, parameter in network.named_parameters():
+        if name.endswith('gamma'):
+            torch.nn.init.normal_(parameter)
+    plain = GpuFrames(copy.deepcopy(network), CPU, torch.float32, plain=True)
+    folded = GpuFrames(network, CPU, torch.float32)
+    assert not any(name.endswith('gamma') for name, _ in network.named_parameters())
+    expected, found = (each.run(_images(), SIZE, StageTimes())[0] for each in (plain, folded))
+    # Rounding only: float32 has 24 bits, and the products add up over a few layers.
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.ptp(expected))
 
 
 def test_a_frame_waits_once(captures: list[Callable[[], None]]) -> None:

@@ -38,7 +38,7 @@ def test_a_command_describes_itself(
 
 
 def test_no_claim_is_without_a_command() -> None:
-    for claim in ('accuracy', 'alignment', 'bag', 'cameras', 'error_model', 'metric', 'network'):
+    for claim in ('accuracy', 'alignment', 'bag', 'cameras', 'error_model', 'gpu', 'metric'):
         assert f'lab.claims.{claim}' in COMMANDS
     for claim in (
         'node',

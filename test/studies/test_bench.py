@@ -18,18 +18,20 @@ from depth_anything_ros.core.errors import BackendError, SettingError
 from depth_anything_ros.model.network import random_network
 from depth_anything_ros.model.variants import get_variant
 from depth_anything_ros.studies.bench import work
-from depth_anything_ros.studies.bench.bench_report import Conditions, json_text, text
+from depth_anything_ros.studies.bench.bench_report import Conditions, json_text, tables, text
 from depth_anything_ros.studies.bench.configuration import (
     Configuration,
     Engine,
     grid,
     with_weights,
 )
-from depth_anything_ros.studies.bench.measure import Bench, BenchPlan, measure, picture
+from depth_anything_ros.studies.bench.largest_batch import largest_batch
+from depth_anything_ros.studies.bench.measure import Bench, BenchPlan, measure, picture, with_cost
 from depth_anything_ros.studies.bench.network_process import NetworkProcess
 from depth_anything_ros.studies.bench.network_worker import NetworkWorker
 from depth_anything_ros.studies.bench.row import Row, Sample, Timing, agreement
 from depth_anything_ros.studies.bench.starts import measure_starts
+from depth_anything_ros.studies.bench.suitability import Use, verdict
 from depth_anything_ros.studies.bench.work import gflop_by_part, peak_gflops
 
 SIZE = (160, 120)
@@ -211,8 +213,8 @@ def test_the_tables_lift_what_rows_share_and_give_reasons() -> None:
     assert any(line.startswith('fp32') and 'baseline' in line for line in lines)
     assert any(line.startswith('bf16') and '2.50' in line for line in lines)
     # 180,000 images of 12 ms are 36 minutes.
-    (film,) = (line for line in lines if line.startswith('precision  100 images s  film h'))
-    assert lines[lines.index(film) + 1].split()[:3] == ['fp32', '1.2', '0.6']
+    (film,) = (line for line in lines if line.startswith('precision  1000 images s  film h'))
+    assert lines[lines.index(film) + 1].split()[:3] == ['fp32', '12.0', '0.6']
     assert lines[-1].strip() == (
         'torch fp32 (demo): it needs abacus, which is not installed: pip install abacus'
     )
@@ -222,6 +224,108 @@ def test_the_tables_lift_what_rows_share_and_give_reasons() -> None:
     content = json.loads(json_text([slow, lost], CONDITIONS), parse_constant=pytest.fail)
     assert content['machine'] == 'a machine'
     assert content['rows'][1]['timing'] is None
+    assert content['suitability'][0]['drone'] == 'too small'
+
+
+def test_the_first_call_is_counted_apart() -> None:
+    timing = Timing.of([Sample(10.0, {})] * 4, 1, first_ms=60.0)
+    # 60 and four times 10: mean 20, standard deviation 20.
+    assert timing.cov_percent == 0.0
+    assert timing.cov_with_first_percent == pytest.approx(100.0)
+
+
+def test_cost_and_size_are_told_for_each_row() -> None:
+    slow, fast = (Timing.of([Sample(ms, {})], 1) for ms in (20.0, 5.0))
+    slow_row, fast_row, failed = with_cost([_row(timing=slow), _row(timing=fast), _row(note='x')])
+    assert (slow_row.cost, fast_row.cost, failed.cost) == (4.0, 1.0, None)
+    (cells,) = (
+        dict(zip(*rows, strict=True))
+        for title, rows in tables(
+            [replace(slow_row, million_parameters=2.0, resident_mb=300.0)]
+        ).items()
+        if title == 'Cost and memory'
+    )
+    assert (cells['images/s/M'], cells['MB/M'], cells['cost']) == ('25.000', '150.0', '4.00')
+
+
+class _Growing:
+    """A process that holds 100 MB, 10 for each image, and at most so many images."""
+
+    def __init__(self, most: int) -> None:
+        self.tried: list[int] = []
+        self._most = most
+
+    def call(self, _: object, images: int) -> float:
+        self.tried.append(images)
+        if images > self._most:
+            raise BackendError('its process ended with status -9, as where memory runs out')
+        return 100.0 + 10.0 * images
+
+
+@pytest.mark.parametrize(
+    ('memory_mb', 'most', 'found', 'tried', 'why'),
+    [
+        # 8 hold 180 MB, of which the last doubling brought 40: 16 would hold 260.
+        (250.0, 999, 8, 8, '16 would hold 260 MB of 250'),
+        (105.0, 999, 0, 1, '1 hold 110 MB of 105'),
+        (1e9, 4, 4, 8, '8: its process ended with status -9'),
+    ],
+)
+def test_the_largest_batch_is_found_by_doubling(
+    memory_mb: float, most: int, found: int, tried: int, why: str
+) -> None:
+    process = _Growing(most)
+    images, limit = largest_batch(process, memory_mb, 60.0)  # type: ignore[arg-type]
+    assert images == found and process.tried[-1] == tried
+    assert limit.startswith(why)
+
+
+def test_a_use_needs_a_rate_and_an_input() -> None:
+    live, film = Use('robot', 5.0, 126, True, ''), Use('film', 5.0, 126, False, '')
+    timing = Timing.of([Sample(ms, {}) for ms in (100.0, 100.0, 1000.0)], 1)
+    row = _row(timing=timing)
+    # Half of the images come at 10 Hz, 95 of 100 only at about 1.
+    assert verdict(row, live) == 'no 0.22x' and verdict(row, film) == 'yes 2x'
+    assert verdict(replace(row, batch=2), live) == 'batch'
+    assert verdict(row, replace(film, input_size=127)) == 'too small'
+
+
+def _accuracy(path: Path, title: str) -> Path:
+    rows = [['', 'AbsRel', 'ms'], [title, 0.06, 20.0], [f'{title} at 126', 0.05, 30.0]]
+    block = {'rows': rows, 'caption': 'mine: 3 pairs'}
+    path.write_text(json.dumps({'sections': [{'title': 'x', 'blocks': [{'text': 'y'}, block]}]}))
+    return path
+
+
+def test_quality_is_read_from_a_study_or_refused(tmp_path: Path) -> None:
+    pytest.importorskip('matplotlib')
+    from depth_anything_ros.studies.bench.quality import read_errors
+
+    errors = read_errors(_accuracy(tmp_path / 'report.json', 'demo'), ['demo'])
+    assert errors == {'demo': 0.06, 'demo at 126': 0.05}
+    random = _accuracy(tmp_path / 'report.json', 'vits (random weights)')
+    with pytest.raises(SettingError, match=r'judged vits \(random weights\), .* not vits: give'):
+        read_errors(random, ['vits'])
+    (tmp_path / 'report.json').write_text('[1]')
+    with pytest.raises(SettingError, match=r'is no report\.json of `depth_anything study'):
+        read_errors(tmp_path / 'report.json', ['vits'])
+
+
+def test_a_page_holds_tables_and_plots(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip('matplotlib')
+    timing = Timing.of([Sample(10.0, {'infer': 9.0})], 1)
+    found = _row(timing=timing, largest_batch=4, batch_limit='8 hold 9 MB of 8')
+    monkeypatch.setattr('depth_anything_ros.studies.bench.measure.measure', lambda *_: [found])
+    accuracy = _accuracy(tmp_path / 'accuracy.json', 'demo')
+    words = f'bench --variant demo --out {tmp_path}/page --quality {accuracy}'.split()
+    assert cli.main(words) == 0
+    assert f'look at {tmp_path}/page/index.html' in capsys.readouterr().err
+    page = (tmp_path / 'page' / 'report.md').read_text()
+    for said in ('## Suitability', '(quality.png)', 'larger batches: 8 hold 9 MB of 8'):
+        assert said in page
+    assert (tmp_path / 'page' / 'quality.png').read_bytes().startswith(b'\x89PNG')
 
 
 def test_a_picture_is_drawn(tmp_path: Path) -> None:
@@ -248,15 +352,15 @@ def test_bench_prints_rows_as_json(
         'torch:fp32',
         '--precision',
         'fp32,bf16',
-        '--frames',
-        '2',
-        '--json',
+        *('--frames', '2', '--largest-batch', '1', '--json'),
     ]
     assert cli.main(['bench', *shape, *how]) == 0
     rows = json.loads(capsys.readouterr().out)['rows']
     assert [row['precision'] for row in rows] == ['fp32', 'bf16']
     assert [row['is_baseline'] for row in rows] == [True, False]
-    assert rows[1]['ratio'] > 0
+    assert rows[1]['ratio'] > 0 and min(row['cost'] for row in rows) == 1.0
+    # No network fits into a megabyte.
+    assert rows[1]['largest_batch'] == 0 and rows[1]['batch_limit'].startswith('1 hold ')
 
 
 def test_int8_without_pictures_says_what_to_give(
@@ -297,6 +401,8 @@ def test_a_profile_shares_out_the_time_and_the_operations(
         ('bench --baseline torch:fp64', 'choose one of auto, fp32'),
         ('bench --frames 0', 'give 1 or more'),
         ('bench --plot /proc/rows.png', '--plot /proc/rows.png cannot be written'),
+        ('bench --quality x.json', '--quality is for the page: give --out DIR'),
+        ('bench --quality x.json --out x', '--quality x.json is no report.json of'),
         ('bench --plot rows.txt', '--plot rows.txt names no format of pictures'),
         ('bench profile --frames 0', 'give 1 or more'),
     ],
@@ -304,7 +410,7 @@ def test_a_profile_shares_out_the_time_and_the_operations(
 def test_bad_input_is_one_line(
     arguments: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if '--plot' in arguments:
+    if '--plot' in arguments or '--out' in arguments:
         pytest.importorskip('matplotlib')
     assert cli.main(arguments.split()) != 0
     (line,) = capsys.readouterr().err.splitlines()

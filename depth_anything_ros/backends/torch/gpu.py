@@ -26,8 +26,9 @@ from depth_anything_ros.model.variants import PATCH_PX
 
 __all__ = ['GpuFrames', 'Normalizer', 'whole_frame']
 
-KEPT_PLANS = 4
-"""Shapes kept, each with its buffers and its graph: a robot has a few cameras."""
+KEPT_PLANS = 8
+"""Shapes kept, each with its buffers and its graph. A robot has a few cameras, any number of
+which may wait together: four that look alike make four shapes, and a capture takes a while."""
 
 _WARM_UPS = 2
 """Runs before a capture, in which libraries choose kernels and allocate what a graph may not."""
@@ -49,7 +50,7 @@ class Normalizer:
         rgb = bgr.permute(0, 3, 1, 2).flip(1).float()
         resized = functional.interpolate(rgb, size, mode='bicubic', align_corners=False)
         # Last, on fewer pixels as a rule: it commutes with resizing.
-        return resized * self.factor + self.offset
+        return torch.addcmul(self.offset, resized, self.factor)
 
 
 def whole_frame(
@@ -74,7 +75,8 @@ def captured(
     Graphs may share the memory `pool` as long as none reads there what another has written.
     """
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, pool=pool, stream=stream):
+    # By default a capture fails, and fails what others do, as soon as any thread allocates.
+    with torch.cuda.graph(graph, pool, stream, capture_error_mode='thread_local'):
         compute()
     return graph.replay
 
@@ -91,7 +93,7 @@ class _Plan:
 
 
 class GpuFrames:
-    """See Frames. The network moves to `device`."""
+    """See Frames. The network moves to `device`, changed for inference unless `plain`."""
 
     def __init__(
         self,
@@ -100,7 +102,11 @@ class GpuFrames:
         dtype: torch.dtype,
         plain: bool = False,
     ) -> None:
-        network = network.eval().requires_grad_(False).to(device, dtype)
+        network.eval().requires_grad_(False)
+        if not plain:
+            # Before rounding to `dtype`, so that a product is rounded once.
+            network.fold_scales()
+        network.to(device, dtype)
         self._network: DepthAnythingV2 = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._normalizer = Normalizer(device)
         self._device, self._dtype = device, dtype

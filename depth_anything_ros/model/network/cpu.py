@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from depth_anything_ros.model.network import DepthAnythingV2
 from depth_anything_ros.model.network.token_parallel import TokenParallel, multiply
-from depth_anything_ros.model.network.vit import Block, LayerScale, Mlp
+from depth_anything_ros.model.network.vit import Block, Mlp
 
 __all__ = ['tune_for_cpu']
 
@@ -28,10 +28,10 @@ def tune_for_cpu(network: DepthAnythingV2, dtype: torch.dtype = torch.float32) -
     blocks = [block for block in encoder.blocks if isinstance(block, Block)]
     through_onednn = _onednn_multiplies(dtype)
     with torch.no_grad():
-        for block in blocks:
-            # Before rounding to `dtype`, so that a product is rounded once.
-            _fold_scales(block)
-            if through_onednn:
+        # Before rounding to `dtype`, so that a product is rounded once.
+        network.fold_scales()
+        if through_onednn:
+            for block in blocks:
                 _fold_temperature(block)
         network.to(dtype)
         network.depth_head.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -39,16 +39,6 @@ def tune_for_cpu(network: DepthAnythingV2, dtype: torch.dtype = torch.float32) -
             for block in blocks:
                 _through_onednn(block)
             network.pretrained = TokenParallel(encoder)  # type: ignore[assignment]
-
-
-def _fold_scales(block: Block) -> None:
-    """Multiply both layer scales into the linear layers before them."""
-    last = block.mlp.fc2 if isinstance(block.mlp, Mlp) else block.mlp.w3
-    for scale, linear in ((block.ls1, block.attn.proj), (block.ls2, last)):
-        assert isinstance(scale, LayerScale)
-        linear.weight.mul_(scale.gamma[:, None])
-        linear.bias.mul_(scale.gamma)
-    block.ls1 = block.ls2 = nn.Identity()
 
 
 def _fold_temperature(block: Block) -> None:

@@ -115,6 +115,16 @@ class Block(nn.Module):
         out: Tensor = x + self.ls2(self.mlp(self.norm2(x)))
         return out
 
+    @torch.no_grad()
+    def fold_scales(self) -> None:
+        """Multiply both layer scales into the linear layers before them: for inference only."""
+        last = self.mlp.fc2 if isinstance(self.mlp, Mlp) else self.mlp.w3
+        for scale, linear in ((self.ls1, self.attn.proj), (self.ls2, last)):
+            assert isinstance(scale, LayerScale)
+            linear.weight.mul_(scale.gamma[:, None])
+            linear.bias.mul_(scale.gamma)
+        self.ls1 = self.ls2 = nn.Identity()
+
 
 class PatchEmbedding(nn.Module):
     """One token per patch of `PATCH_PX` x `PATCH_PX` pixels."""

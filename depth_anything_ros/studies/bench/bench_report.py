@@ -5,13 +5,25 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from depth_anything_ros.reports.text import aligned, markdown, plain_json
 from depth_anything_ros.studies.bench.row import Row
 from depth_anything_ros.studies.bench.starts import Start
+from depth_anything_ros.studies.bench.suitability import USES, verdict
 
-__all__ = ['Conditions', 'json_text', 'named_columns', 'start_text', 'text']
+__all__ = [
+    'MEANING',
+    'Conditions',
+    'json_text',
+    'left_out',
+    'named_columns',
+    'needs',
+    'start_text',
+    'tables',
+    'text',
+]
 
 _NAMES = ('variant', 'input_size', 'backend', 'precision', 'batch', 'threads', 'device')
 
@@ -43,6 +55,7 @@ _TIMES: tuple[Column, ...] = (
     ('p95', lambda row: row.timing and row.timing.p95_ms, '.1f'),
     ('p99', lambda row: row.timing and row.timing.p99_ms, '.1f'),
     ('CoV %', lambda row: row.timing and row.timing.cov_percent, '.1f'),
+    ('with the 1st', lambda row: row.timing and row.timing.cov_with_first_percent, '.0f'),
     ('images/s', lambda row: row.timing and row.timing.fps, '.2f'),
     ('ratio', lambda row: 'baseline' if row.is_baseline else row.ratio, '.2f'),
     ('preprocess ms', lambda row: row.timing and row.timing.preprocess_ms, '.1f'),
@@ -52,11 +65,21 @@ _TIMES: tuple[Column, ...] = (
 
 _FILM_IMAGES = 2 * 3600 * 25
 
-_REST: tuple[Column, ...] = (
-    ('100 images s', lambda row: row.timing and 100 / row.timing.fps, '.1f'),
+_COSTS: tuple[Column, ...] = (
+    ('1000 images s', lambda row: row.timing and 1000 / row.timing.fps, '.1f'),
     ('film h', lambda row: row.timing and _FILM_IMAGES / row.timing.fps / 3600, '.1f'),
+    ('cost', lambda row: row.cost, '.2f'),
+    ('M parameters', lambda row: row.million_parameters, '.1f'),
+    ('images/s/M', lambda row: _by_size(row, row.timing and row.timing.fps), '.3f'),
     ('memory MB', lambda row: row.resident_mb, '.0f'),
     ('GPU MB', lambda row: row.gpu_mb, '.0f'),
+    ('MB/M', lambda row: _by_size(row, row.gpu_mb or row.resident_mb), '.1f'),
+    ('largest batch', lambda row: row.largest_batch, 'd'),
+)
+
+_SUITS: tuple[Column, ...] = tuple((use.name, partial(verdict, use=use), '') for use in USES)
+
+_REST: tuple[Column, ...] = (
     ('load s', lambda row: row.load_s, '.2f'),
     ('first ms', lambda row: row.first_ms, '.0f'),
     ('start s', lambda row: row.start_s, '.2f'),
@@ -68,6 +91,13 @@ _REST: tuple[Column, ...] = (
     ('Pearson', lambda row: row.agreement and row.agreement.pearson, '.6f'),
 )
 
+_TABLES = {
+    'Time of a call': _TIMES,
+    'Cost and memory': _COSTS,
+    'Start, share of the peak, agreement': _REST,
+    'Suitability': _SUITS,
+}
+
 _STARTS: tuple[Column, ...] = (
     ('empty cache s', lambda row: row.cold_s, '.2f'),
     ('kept cache s', lambda row: row.warm_s, '.2f'),
@@ -75,44 +105,64 @@ _STARTS: tuple[Column, ...] = (
     ('cache MB', lambda row: row.cache_mb, '.1f'),
 )
 
-_MEANING = """\
+MEANING = """\
 ms: a call, from uint8 images to inverse depths of their size. ratio: median over rounds, in turn,
-of the baseline's time per image by the row's. film: two hours of it at 25 Hz, by p50. memory: most
-that the row's own process held (VmHWM). start: from its start to the first result. GFLOP/s:
+of the baseline's time per image by the row's. CoV: coefficient of variation, without and with the
+first call after loading. film: two hours of it at 25 Hz, by p50. cost: time of an image over that
+of the fastest row. M: a million parameters. memory: most that the row's own process held (VmHWM);
+MB/M is of the GPU where it runs there. start: from its start to the first result. GFLOP/s:
 operations of the network, counted by torch on the meta device, in the time of infer. peak: best
 rate of large matrix products in that precision, measured with every row; more than 100 % means
 that the machine was busy otherwise. diff: from float32 in torch, after the best scale and shift,
-in % of the spread from its 2nd to its 98th percentile."""
+in % of the spread from its 2nd to its 98th percentile. Suitability: measured rate over needed
+rate; 'too small' is an input of fewer pixels than needed, 'batch' waits for several images."""
 
 
 def text(rows: Sequence[Row], conditions: Conditions, as_markdown: bool) -> str:
-    """Return the machine, two tables of what ran, and what did not run with the reason."""
+    """Return the machine, tables of what ran, and what did not run with the reason."""
     ran = [row for row in rows if row.timing is not None]
-    left_out = [row for row in rows if row.timing is None]
-    shared, names = named_columns(ran, _NAMES)
-    head = [*conditions.lines(), *([shared] if shared else [])]
-    tables = [_table(ran, names, columns, as_markdown) for columns in (_TIMES, _REST) if ran]
-    blocks = [head, *tables, _MEANING.splitlines() if ran else []]
-    if left_out:
-        blocks.append(_left_out(left_out, as_markdown))
+    shared, _ = named_columns(ran, _NAMES)
+    lay_out = markdown if as_markdown else aligned
+    blocks = [[*conditions.lines(), *([shared] if shared else [])]]
+    if ran:
+        blocks += [lay_out(cells) for cells in tables(ran).values()]
+        blocks += [needs('- ' if as_markdown else '  '), MEANING.splitlines()]
+    blocks.append(left_out(rows, as_markdown))
     gap = '\n\n'
     return gap.join('\n'.join(block) for block in blocks if block)
+
+
+def tables(ran: Sequence[Row]) -> dict[str, list[list[str]]]:
+    """Return the tables of rows that ran, by title; the first row of each is its head."""
+    _, names = named_columns(ran, _NAMES)
+    return {title: _cells(ran, names, columns) for title, columns in _TABLES.items()}
+
+
+def needs(mark: str = '') -> list[str]:
+    """Return what each use needs, and why, a line for each that begins with `mark`."""
+    return [
+        f'{mark}{use.name}: {use.images_per_s:g} images/s, input of {use.input_size} px'
+        f'{", an image at a time" if use.is_live else ""} ({use.because})'
+        for use in USES
+    ]
 
 
 def start_text(starts: Sequence[Start], as_markdown: bool) -> str:
     """Return the table of starts, and what did not start with the reason."""
     started = [one for one in starts if not one.note]
     names = ('variant', 'input_size', 'backend', 'precision')
-    lines = _table(started, names, _STARTS, as_markdown) if started else []
-    left_out = [one for one in starts if one.note]
-    if left_out:
-        lines += ['', *_left_out(left_out, as_markdown)]
+    lay_out = markdown if as_markdown else aligned
+    lines = lay_out(_cells(started, names, _STARTS)) if started else []
+    if reasons := left_out(starts, as_markdown):
+        lines += ['', *reasons]
     return '\n'.join(lines)
 
 
 def json_text(rows: Sequence[Row], conditions: Conditions) -> str:
     """Return everything as JSON; what is not known is null."""
-    return plain_json({**dataclasses.asdict(conditions), 'rows': rows})
+    suits = [{use.name: verdict(row, use) for use in USES if row.timing} for row in rows]
+    shared = dataclasses.asdict(conditions)
+    return plain_json({**shared, 'rows': rows, 'uses': USES, 'suitability': suits})
 
 
 def named_columns(rows: Sequence[Any], names: Sequence[str]) -> tuple[str, list[str]]:
@@ -125,12 +175,9 @@ def named_columns(rows: Sequence[Any], names: Sequence[str]) -> tuple[str, list[
     return ', '.join(shared), shown
 
 
-def _table(
-    rows: Sequence[Row | Start],
-    names: Sequence[str],
-    columns: Sequence[Column],
-    as_markdown: bool,
-) -> list[str]:
+def _cells(
+    rows: Sequence[Row | Start], names: Sequence[str], columns: Sequence[Column]
+) -> list[list[str]]:
     filled = [(title, [_cell(value(row), form) for row in rows]) for title, value, form in columns]
     kept = [(title, cells) for title, cells in filled if set(cells) != {'-'}]
     head = [*names, *(title for title, _ in kept)]
@@ -138,7 +185,12 @@ def _table(
         [*(str(getattr(row, name)) for name in names), *(cells[index] for _, cells in kept)]
         for index, row in enumerate(rows)
     ]
-    return (markdown if as_markdown else aligned)([head, *body])
+    return [head, *body]
+
+
+def _by_size(row: Row, value: float | None) -> float | None:
+    """Return a value for each million of parameters."""
+    return value and row.million_parameters and value / row.million_parameters
 
 
 def _cell(value: object, form: str) -> str:
@@ -147,10 +199,10 @@ def _cell(value: object, form: str) -> str:
     return format(value, form)
 
 
-def _left_out(rows: Sequence[Row | Start], as_markdown: bool) -> list[str]:
-    """Return the lines that say why there are no times for `rows`."""
+def left_out(rows: Sequence[Row | Start], as_markdown: bool = False) -> list[str]:
+    """Return the lines that say why some of `rows` have no times, or no larger batch."""
     reasons: dict[str, dict[str, dict[str, None]]] = {}
-    for row in rows:
+    for row in (row for row in rows if row.note):
         engines = reasons.setdefault(row.note, {})
         engines.setdefault(f'{row.backend} {row.precision}', {})[row.variant] = None
     mark = '- ' if as_markdown else '  '
@@ -158,4 +210,9 @@ def _left_out(rows: Sequence[Row | Start], as_markdown: bool) -> list[str]:
     for reason, engines in reasons.items():
         names = (f'{engine} ({", ".join(variants)})' for engine, variants in engines.items())
         lines.append(f'{mark}{", ".join(names)}: {reason}')
-    return ['left out:', *([''] if as_markdown else []), *lines]
+    lines += [
+        f'{mark}{row.backend} {row.precision} ({row.variant}), larger batches: {row.batch_limit}'
+        for row in rows
+        if isinstance(row, Row) and row.batch_limit
+    ]
+    return ['left out:', *([''] if as_markdown else []), *lines] if lines else []

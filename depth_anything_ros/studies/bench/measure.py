@@ -20,12 +20,22 @@ from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.model.weights_file import RANDOM
 from depth_anything_ros.studies.bench.configuration import Configuration, Engine, card_of_network
+from depth_anything_ros.studies.bench.largest_batch import largest_batch
 from depth_anything_ros.studies.bench.network_process import NetworkProcess, cache_in
 from depth_anything_ros.studies.bench.network_worker import NetworkWorker
 from depth_anything_ros.studies.bench.row import Row, Sample, Timing, agreement
-from depth_anything_ros.studies.bench.work import gflop_of_row
+from depth_anything_ros.studies.bench.work import gflop_of_row, million_parameters
 
-__all__ = ['REFERENCE', 'Bench', 'BenchPlan', 'Timed', 'any_ran', 'measure', 'picture']
+__all__ = [
+    'REFERENCE',
+    'Bench',
+    'BenchPlan',
+    'Timed',
+    'any_ran',
+    'measure',
+    'picture',
+    'with_cost',
+]
 
 _TURN_MS = 250.0
 """A turn of a fast network lasts about this long; one of a slow network is one call."""
@@ -40,7 +50,8 @@ REFERENCE = Engine('torch', 'fp32')
 class BenchPlan:
     """How to time: `frames` calls for each row, but no more than `seconds` of them.
 
-    `size` is the width and height of the image.
+    `size` is the width and height of the image. The largest batch is looked for within
+    `batch_memory_mb`, unless that is 0.
     """
 
     size: tuple[int, int] = (640, 480)
@@ -49,6 +60,7 @@ class BenchPlan:
     baseline: Engine | None = None
     has_peak: bool = True
     has_agreement: bool = True
+    batch_memory_mb: float = 0.0
 
 
 def measure(
@@ -69,7 +81,13 @@ def measure(
             for row in bench.group(list(group)):
                 rows.insert(first if row.is_baseline else len(rows), row)
                 on_progress(min(len(rows), len(configurations)), len(configurations))
-        return [bench.held_against_peak(row) for row in rows]
+        return with_cost([bench.held_against_peak(row) for row in rows])
+
+
+def with_cost(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows with the time of an image over that of the fastest of them."""
+    fastest = max((row.timing.fps for row in rows if row.timing), default=0.0)
+    return [replace(row, cost=fastest / row.timing.fps if row.timing else None) for row in rows]
 
 
 def any_ran(rows: Sequence[Row]) -> bool:
@@ -186,7 +204,7 @@ class Bench:
         return statistics.median(ratios) if ratios else None
 
     def _row(self, timed: Timed, ratio: float | None) -> Row:
-        timing = Timing.of(timed.samples, timed.batch)
+        timing = Timing.of(timed.samples, timed.batch, timed.loaded.first_ms)
         resident_mb, gpu_mb = timed.process.call(NetworkWorker.memory_mb)
         row = replace(
             Row.asked(timed.configuration, timed.loaded),
@@ -196,13 +214,22 @@ class Bench:
             resident_mb=resident_mb,
             gpu_mb=gpu_mb,
         )
+        card = card_of_network(row.variant, row.weights)
+        if not card.is_onnx:
+            row = replace(row, million_parameters=million_parameters(card.variant))
         if self.plan.has_peak:
             parts = gflop_of_row(row.variant, row.weights, self.plan.size, row.input_size)
             if parts:
                 gflop = row.batch * sum(parts.values())
                 row = replace(row, gflops=gflop / timing.infer_ms * 1e3)
             self.peak_gflops(row.device, row.precision, row.threads)
-        return self._with_agreement(row, timed) if self.plan.has_agreement else row
+        if self.plan.has_agreement:
+            row = self._with_agreement(row, timed)
+        if self.plan.batch_memory_mb:
+            # Last, as it may end the process.
+            found = largest_batch(timed.process, self.plan.batch_memory_mb, self.plan.seconds)
+            row = replace(row, largest_batch=found[0], batch_limit=found[1])
+        return row
 
     def _with_agreement(self, row: Row, timed: Timed) -> Row:
         reference = self._reference(timed.configuration)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from multiprocessing import Pipe
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from depth_anything_ros.core.errors import BackendError
 from depth_anything_ros.studies.bench.network_worker import NetworkWorker
@@ -34,16 +34,23 @@ def cache_in(folder: str) -> dict[str, str]:
 class NetworkProcess:
     """A `NetworkWorker` in a process of its own; use it as a context manager.
 
-    `call` raises BackendError with the reason where the worker cannot do it, or has ended.
+    `call` raises BackendError with the reason where the worker cannot do it, has ended, or takes
+    more than `limit_s` seconds.
     """
 
-    def __init__(self, threads: int = 0, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        threads: int = 0,
+        environment: Mapping[str, str] | None = None,
+        worker: type[NetworkWorker] = NetworkWorker,
+    ) -> None:
+        self.limit_s = _LIMIT_S
         self._start_s = time.perf_counter()
         self._connection, theirs = Pipe()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  closed on exit
         command = [sys.executable, '-m', NetworkWorker.__module__, str(theirs.fileno())]
         self._child = subprocess.Popen(
-            [*command, str(threads)],
+            [*command, str(threads), worker.__module__, worker.__name__],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -67,15 +74,15 @@ class NetworkProcess:
 
     def call(
         self,
-        method: Callable[Concatenate[NetworkWorker, _Arguments], _Result],
+        method: Callable[Concatenate[Any, _Arguments], _Result],
         *arguments: _Arguments.args,
         **options: _Arguments.kwargs,
     ) -> _Result:
         """Call a method of the worker there."""
         try:
             self._connection.send((method.__name__, arguments, options))
-            if not self._connection.poll(_LIMIT_S):
-                raise BackendError(f'no answer within {_LIMIT_S:.0f} s')
+            if not self._connection.poll(self.limit_s):
+                raise BackendError(f'no answer within {self.limit_s:.0f} s')
             succeeded, result = self._connection.recv()
         except (EOFError, OSError) as err:
             raise BackendError(self._exit_reason()) from err

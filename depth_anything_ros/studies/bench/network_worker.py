@@ -1,8 +1,8 @@
 """One network in a process of its own, which does what its parent asks for.
 
-`python -m depth_anything_ros.studies.bench.network_worker DESCRIPTOR THREADS`: DESCRIPTOR is that
-of a multiprocessing connection. It receives (name of a method of NetworkWorker, arguments, keyword
-arguments), and (True, result) or (False, reason) is sent back.
+`python -m depth_anything_ros.studies.bench.network_worker DESCRIPTOR THREADS MODULE CLASS`:
+DESCRIPTOR is that of a multiprocessing connection, CLASS a NetworkWorker. It receives (name of a
+method, arguments, keyword arguments), and (True, result) or (False, reason) is sent back.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -111,6 +112,13 @@ class NetworkWorker:
             return resident_mb, None
         return resident_mb, torch.cuda.max_memory_reserved() / 2**20
 
+    def run_batch(self, images: int) -> float:
+        """Run so many at once; return the most MB held so far, of the GPU where it runs there."""
+        self._images = self._images[:1] * images
+        self.turn(1)
+        resident_mb, gpu_mb = self.memory_mb()
+        return gpu_mb or resident_mb
+
     def peak_gflops(self, device: str, precision: str) -> float | None:
         """Return the rate of large matrix products; None where torch has none of that type."""
         from depth_anything_ros.studies.bench.work import peak_gflops
@@ -118,14 +126,15 @@ class NetworkWorker:
         return peak_gflops(device, precision)
 
 
-def main(descriptor: int, threads: int) -> None:
+def main(descriptor: int, threads: int, module: str, name: str) -> None:
     """Serve requests until the connection is closed, on the first `threads` CPUs; 0 for all."""
     # Ctrl-C reaches the whole process group; the parent ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if threads:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
         cv2.setNumThreads(threads)
-    worker = NetworkWorker()
+    # By name, so that what is sent has the types of the module, and not of this program.
+    worker = getattr(import_module(module), name)()
     with Connection(descriptor) as parent:
         while True:
             try:
@@ -143,6 +152,6 @@ def main(descriptor: int, threads: int) -> None:
 
 
 if __name__ == '__main__':
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])
     # Threads inside a library may hold a regular exit for seconds.
     os._exit(0)

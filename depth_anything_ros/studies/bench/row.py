@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -38,7 +39,11 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Timing:
-    """Milliseconds of a call, which is one image or a whole batch; stages are medians."""
+    """Milliseconds of a call, which is one image or a whole batch; stages are medians.
+
+    `cov_percent` is the coefficient of variation of these calls, `cov_with_first_percent` that
+    with the first call after loading, which finds nothing ready, among them.
+    """
 
     calls: int
     min_ms: float
@@ -46,15 +51,16 @@ class Timing:
     p95_ms: float
     p99_ms: float
     cov_percent: float
+    cov_with_first_percent: float
     fps: float
     preprocess_ms: float
     infer_ms: float
     postprocess_ms: float
 
     @classmethod
-    def of(cls, samples: Sequence[Sample], batch: int) -> Timing:
+    def of(cls, samples: Sequence[Sample], batch: int, first_ms: float = math.nan) -> Timing:
         """Sum up the samples of calls with `batch` images each."""
-        window = Window(len(samples))
+        window = Window(len(samples) + 1)
         for sample in samples:
             window.add(sample.ms)
         lowest, p50, p95, p99 = window.percentiles(0, 50, 95, 99)
@@ -63,7 +69,10 @@ class Timing:
             for name in _STAGES
         )
         fps = batch * 1e3 / p50
-        return cls(len(samples), lowest, p50, p95, p99, window.cov_percent(), fps, *stages)
+        cov = window.cov_percent()
+        window.add(first_ms)
+        cov_first = window.cov_percent()
+        return cls(len(samples), lowest, p50, p95, p99, cov, cov_first, fps, *stages)
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,9 @@ class Row:
 
     `ratio` is the median, over rounds, of the baseline's time per image by this one's: above 1
     is faster. `gflops` holds the network's operations against `infer_ms`, `peak_percent` that
-    against `peak_gflops`. `start_s` is from the start of the process to its first result.
+    against `peak_gflops`. `start_s` is from the start of the process to its first result. `cost`
+    is the time of an image over that of the fastest row. `largest_batch` ran within the memory
+    asked for, and `batch_limit` says what kept it from twice as many.
     """
 
     variant: str
@@ -109,6 +120,10 @@ class Row:
     peak_gflops: float | None = None
     peak_percent: float | None = None
     agreement: AffineAgreement | None = None
+    million_parameters: float | None = None
+    cost: float | None = None
+    largest_batch: int | None = None
+    batch_limit: str = ''
 
     @classmethod
     def asked(cls, configuration: Configuration, loaded: Loaded | None = None) -> Row:

@@ -16,7 +16,7 @@ from depth_anything_ros.model.network import DepthAnythingV2
 from depth_anything_ros.model.variants import get_variant
 from depth_anything_ros.studies.bench.configuration import card_of_network
 
-__all__ = ['gflop_by_part', 'gflop_of_row', 'peak_gflops']
+__all__ = ['gflop_by_part', 'gflop_of_row', 'million_parameters', 'peak_gflops']
 
 _SIDE = {'cpu': 2048, 'cuda': 8192}
 """Side of the matrices: large enough for the peak, and a product takes well under a second."""
@@ -67,6 +67,14 @@ def gflop_by_part(variant: str, size: tuple[int, int], input_size: int) -> dict[
         part = _PARTS.get(operator, 'rest')
         parts[part] = parts.get(part, 0.0) + count * 1e-9
     return parts
+
+
+@lru_cache
+def million_parameters(variant: str) -> float:
+    """Count the parameters of a variant, in 10^6."""
+    with torch.device('meta'):
+        network = DepthAnythingV2(get_variant(variant))
+    return sum(each.numel() for each in network.parameters()) / 1e6
 
 
 def peak_gflops(device: str, precision: str) -> float | None:

@@ -7,13 +7,11 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-import torch
-
 from depth_anything_ros.core.types import FloatImage
-from depth_anything_ros.model.network import DepthAnythingV2
 from depth_anything_ros.reports.report import Block, Cell, Picture, Section, Steps, Table, Text
 from depth_anything_ros.studies.bench.configuration import Configuration
 from depth_anything_ros.studies.bench.measure import BenchPlan, measure
+from depth_anything_ros.studies.bench.work import million_parameters
 from depth_anything_ros.studies.inputs import Images, OnProgress, Subject, mean_figures
 from depth_anything_ros.studies.parts import Parts, digest
 from depth_anything_ros.studies.variants.compare import agreement, disputes
@@ -86,9 +84,7 @@ def speed(
     firsts: dict[int, float] = {}
     for subject in subjects:
         name, weights = subject.variant.name, subject.weights
-        with torch.device('meta'):
-            network = DepthAnythingV2(subject.variant)
-        million = sum(each.numel() for each in network.parameters()) / 1e6
+        million = million_parameters(name)
         size = weights.path.stat().st_size / 1e6 if weights.path else 4 * million
         for count in threads:
             asked = Configuration(

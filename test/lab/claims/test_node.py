@@ -8,6 +8,7 @@ import pytest
 
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import parameters_from_flat
+from lab.claims import node
 from lab.claims.node import CameraLoad, NodeTimes, bench_node, main, table_text
 
 CAMERA = CameraLoad(10.0, 1.5, (160, 120), metric=True)
@@ -53,3 +54,13 @@ def test_what_cannot_run_is_left_out_and_said(capsys: pytest.CaptureFixture[str]
     assert main(['--variant', 'vits', '--metric']) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith('left out: vits') and 'random weights of vits give no metres' in line
+
+
+def test_a_frame_that_took_no_network_has_no_time_of_it() -> None:
+    # The first equals the frame before, so the node did not run the network on it.
+    published_ns = {0: 10_000_000, 1: 20_000_001}
+    stages = {0: {'wait_ms': 0.0}, 1: {'wait_ms': 2.0, 'infer_ms': 5.0}}
+    found = node._delivery(published_ns, stages)
+    assert (found['complete'], found['infer_p50_ms'], found['wait_p50_ms']) == (2, 5.0, 2.0)
+    assert found['age_p50_ms'] == pytest.approx(15.0)
+    assert found['outside_p50_ms'] == pytest.approx(13.0)

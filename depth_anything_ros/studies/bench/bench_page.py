@@ -1,0 +1,42 @@
+"""The page of a bench: tables, suitability, and quality against speed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.reports.report import Block, Picture, Report, Section, Table, Text
+from depth_anything_ros.reports.writing import write_report
+from depth_anything_ros.studies.bench import bench_report
+from depth_anything_ros.studies.bench.bench_plot import plot
+from depth_anything_ros.studies.bench.quality import plot_quality
+from depth_anything_ros.studies.bench.row import Row
+
+__all__ = ['write_page']
+
+
+def write_page(
+    rows: Sequence[Row],
+    conditions: bench_report.Conditions,
+    errors: Mapping[str, float],
+    command: str,
+    out: Path,
+) -> Path:
+    """Write the page into the folder `out`, and return its path; SettingError where it cannot."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise SettingError(f'--out {out} cannot be written: {err.strerror}') from err
+    ran = [row for row in rows if row.timing]
+    plot(ran, conditions, out / 'rows.png')
+    plot_quality(ran, errors, out / 'quality.png')
+    tables = bench_report.tables(ran).items()
+    blocks: dict[str, list[Block]] = {title: [Table(cells)] for title, cells in tables}
+    blocks['Suitability'] += [Text(line) for line in bench_report.needs()]
+    blocks['Pictures'] = [Picture(out / 'rows.png'), Picture(out / 'quality.png')]
+    blocks['What the columns mean'] = [Text(' '.join(bench_report.MEANING.splitlines()))]
+    blocks['Left out'] = [Text(line.strip()) for line in bench_report.left_out(rows)[1:]]
+    facts = {'measured on': '; '.join(conditions.lines())}
+    sections = [Section(*each) for each in blocks.items() if each[1]]
+    return write_report(Report('Bench', command, facts, sections), out)
