@@ -12,7 +12,7 @@ from depth_anything_ros.bag.discovery import is_color
 from depth_anything_ros.bag.plan import NODE
 from depth_anything_ros.bag.reading import BagMessage, BagReader
 from depth_anything_ros.bag.replay import BagReplay, ReplayedImage
-from depth_anything_ros.core.errors import DepthAnythingError, SettingError
+from depth_anything_ros.core.errors import DepthAnythingError, FrameError, SettingError
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.types import ReferenceKind
 from depth_anything_ros.messages.reference_messages import REFERENCE_TYPES, camera_info_beside
@@ -35,13 +35,10 @@ class Candidate(NamedTuple):
 
 
 class Beside:
-    """A sensor or odometry, heard beside a replay: it takes every message of `topics`.
-
-    `why`: why it could not be read the last time.
-    """
+    """A sensor or odometry, heard beside a replay: it takes every message of `topics`."""
 
     def __init__(self, reader: BagReader, replay: BagReplay, source: Candidate) -> None:
-        self.name, self.why, self._parameters = source.name, '', source.parameters
+        self.name, self._parameters = source.name, source.parameters
         self._messages = SceneMessages(replay.transforms)
         self._messages.kind = source.kind
         self._topic, self._info = source.topic, camera_info_beside(source.topic)
@@ -49,13 +46,11 @@ class Beside:
 
     def hear(self, message: BagMessage) -> None:
         """Take a message of any topic; one that is damaged is left out."""
-        try:
+        with suppress(DepthAnythingError):
             if message.topic == self._topic:
                 self._messages.add_reference(message.read())
             elif message.topic == self._info:
                 self._messages.reference_info = message.read()
-        except DepthAnythingError as error:
-            self.why = str(error)
 
     def scene(self, image: ReplayedImage) -> MessageScene:
         """Return what surrounds an image with a frame, to be read once later messages came."""
@@ -66,11 +61,9 @@ class Beside:
 
     def read(self, scene: MessageScene) -> Reference | None:
         """Return what was measured nearest to an image; None where nothing was."""
-        try:
+        with suppress(FrameError):
             return scene.reference(None)
-        except DepthAnythingError as error:
-            self.why = str(error)
-            return None
+        return None
 
 
 def candidates(
