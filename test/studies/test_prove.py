@@ -80,7 +80,7 @@ def test_each_sample_is_held_out_once_in_five_frames_with_its_whole_block() -> N
     times = np.zeros((480, 640), int)
     for _ in range(5):
         rest = hold_out.choose(whole, camera)
-        split = hold_out.take()
+        split = hold_out.split
         assert split is not None
         held = split.judging.reshape(480, 640)
         assert rest.u.size + np.count_nonzero(held) == u.size

@@ -21,9 +21,6 @@ from depth_anything_ros.metric.references import Reference
 
 __all__ = ['Beside', 'Candidate', 'candidates', 'measures']
 
-# Of a moving frame the first transforms tell that it is there.
-_TF_READ = 500
-
 
 class Candidate(NamedTuple):
     """One reference of a bag: what it is called, its topic or '', and the parameters with it."""
@@ -113,7 +110,8 @@ def _frames(reader: BagReader) -> set[str]:
     """Return the frames in tf."""
     frames: set[str] = set()
     for topic in reader.of_type('tf2_msgs/msg/TFMessage'):
-        for message in islice(reader.messages([topic]), _TF_READ):
+        # Of a moving frame the first transforms tell that it is there.
+        for message in islice(reader.messages([topic]), 500):
             for each in message.read().transforms:
                 frames.update((each.header.frame_id, each.child_frame_id))
     return frames

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 __all__ = ['JUDGED', 'SIGMAS', 'Proof', 'ProofLimits', 'failures', 'figures_of']
 
 JUDGED = (
-    *('bag', 'reference', 'judge', 'published', 'abs_rel', 'bias', 'delta1', 'within_1_sigma'),
-    *('within_2_sigma', 'outliers', 'trust_m'),
+    *('bag', 'reference', 'judge', 'published', 'abs_rel', 'trust_m', 'bias', 'outliers'),
+    *('within_1_sigma', 'within_2_sigma', 'delta1'),
 )
 """The fields of Proof that say how good depth is."""
 

@@ -39,11 +39,11 @@ class HoldOut:
     """Keeps every fifth block of the image from the alignment, others in the next frame.
 
     Whole blocks, since neighbours of a sample tell its depth; no two of them touch. Pass `choose`
-    to BagReplay, and `take` the split of each image.
+    to BagReplay; `split` is that of the last reference.
     """
 
     def __init__(self) -> None:
-        self._split: Split | None = None
+        self.split: Split | None = None
         self._turn = 0
 
     def choose(self, samples: ReferenceSamples, camera: Camera) -> ReferenceSamples:
@@ -52,15 +52,10 @@ class HoldOut:
         side = _CELLS * cell_px((camera.height, camera.width))
         column, row = (((each + 0.5) // side).astype(int) for each in (samples.u, samples.v))
         held = (column + 2 * row) % _FOLDS == self._turn
-        self._split = Split(samples, held)
+        self.split = Split(samples, held)
         u, v, depth_m = samples.u[~held], samples.v[~held], samples.depth_m[~held]
         sigma_m = None if samples.sigma_m is None else samples.sigma_m[~held]
         return replace(samples, u=u, v=v, depth_m=depth_m, sigma_m=sigma_m)
-
-    def take(self) -> Split | None:
-        """Return the split of the last image, once; None where its reference was not read."""
-        split, self._split = self._split, None
-        return split
 
 
 @dataclass(frozen=True, eq=False)

@@ -67,7 +67,7 @@ def _table(rows: Sequence[Proof], names: Sequence[str]) -> report.Table:
 
 def _detail(result: Result) -> list[report.Block]:
     first, rows = result.proofs[0], result.frames
-    times = [row.time_s for row in rows]
+    times = [row.time_s - rows[0].time_s for row in rows]
     by_distance, right, over = [], [_line('if sigma is right', SIGMAS, _NORMAL)], []
     for each in result.proofs:
         middle = [0.5 * (one['near_m'] + one['far_m']) for one in each.bins]
@@ -77,9 +77,8 @@ def _detail(result: Result) -> list[report.Block]:
         right.append(_line(each.judge, SIGMAS, each.within_sigma))
         seen = [row.abs_rel.get(each.judge, math.nan) for row in rows]
         over.append(_line(each.judge, times, seen))
-    without = [row for row in rows if row.reason]
-    marks = _line('no metric depth', [row.time_s for row in without], [0.0] * len(without))
-    over.append({**marks, 'mode': 'markers', 'text': [row.reason for row in without]})
+    marks = _line('no metric depth', times, [0.0 if row.reason else math.nan for row in rows])
+    over.append({**marks, 'mode': 'markers', 'text': [row.reason for row in rows]})
     change = [_line(x, times, [getattr(row, x) for row in rows]) for x in ('flicker', 'tae')]
     bins = {
         f'{each.judge}, {one["near_m"]:g} m': one for each in result.proofs for one in each.bins
@@ -89,7 +88,7 @@ def _detail(result: Result) -> list[report.Block]:
         report.Table([('images without metric depth, why', 'images'), *first.refused.items()]),
         _graph(by_distance, 'distance, m', 'error and sigma / distance'),
         _graph(right, 'sigmas', 'share of errors below'),
-        _graph(over, 'time, s', 'error / distance, with the noise of the judge'),
+        _graph(over, 'time, s', 'error / distance'),
         _graph(change, 'time, s', 'change against the image before'),
         *([report.Table.of(bins)] if bins else []),
     ]

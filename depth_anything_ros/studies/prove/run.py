@@ -24,7 +24,7 @@ from depth_anything_ros.estimator.frame import Frame
 from depth_anything_ros.messages.reference_messages import REFERENCE_TYPES
 from depth_anything_ros.messages.scene_messages import MessageScene
 from depth_anything_ros.messages.stamps import ns_from_stamp
-from depth_anything_ros.metric.references import Odometry
+from depth_anything_ros.metric.references import Odometry, Reference
 from depth_anything_ros.studies.prove import beside
 from depth_anything_ros.studies.prove.beside import Beside, Candidate
 from depth_anything_ros.studies.prove.figures import Proof, ProofLimits, figures_of
@@ -38,11 +38,10 @@ HELD_OUT, TRUTH = 'held out', 'ground truth'
 # Places judged in a frame, and in all frames of a reference: 50 bytes each.
 _MOST, _LEAST, _MOST_IN_ALL = 1500, 50, 3_000_000
 _WORST = 3
-_RANGING = {ReferenceKind.DEPTH_IMAGE, ReferenceKind.POINT_CLOUD, ReferenceKind.LASER_SCAN}
 
 
 class FrameRow(NamedTuple):
-    """One image: seconds from the first, and why it has no metres. `abs_rel` is by judge."""
+    """One image: its stamp in seconds, and why it has no metres. `abs_rel` is by judge."""
 
     time_s: float
     reason: str
@@ -91,9 +90,8 @@ def prove(
             if not beside.measures(reader, name):
                 raise SettingError(f'topic {name} of bag {path} holds no depth, cloud or scan')
         for source in beside.candidates(reader, parameters, asked.references):
-            if source.topic not in filter(None, [asked.ground_truth]):
-                run = _Run(reader, backend, source, asked)
-                yield run.result(on_frame)
+            if not source.topic or source.topic != asked.ground_truth:
+                yield _Run(reader, backend, source, asked).result(on_frame)
 
 
 class _Run:
@@ -105,12 +103,12 @@ class _Run:
         self._reader, self._source, self._limits = reader, source, asked.limits
         self._network = f'{backend.info.variant}, {backend.info.name}'
         known, parameters = beside.candidates(reader, source.parameters), source.parameters
-        sensors = [each.topic for each in known if each.kind in _RANGING]
+        sensors = [x.topic for x in known if x.topic and x.kind is not ReferenceKind.ODOMETRY]
         image, only = asked.image or color_topics(reader)[0], asked.ground_truth or asked.judge
         # Where no other sensor was asked for, a sensor judges itself.
         held = source.topic in sensors and only in ('', source.topic)
-        self._hold_out = HoldOut() if held else None
-        choose = {'choose': self._hold_out.choose} if self._hold_out else {}
+        self._hold_out = HoldOut()
+        choose = {'choose': self._hold_out.choose} if held else {}
         topics = CameraTopics(image, reference=source.topic)
         self._replay = BagReplay(reader, topics, backend, parameters, **choose)
         others = [each for each in ([only] if only else sensors) if each != source.topic]
@@ -125,7 +123,6 @@ class _Run:
             exact = replace(parameters, reference=same)
             judges = [each._replace(name=TRUTH, parameters=exact) for each in judges]
         motions = [each for each in known if each.kind is ReferenceKind.ODOMETRY][:1]
-        self._moves = bool(motions)
         self._heard = [Beside(reader, self._replay, each) for each in (*judges, *motions)]
         images = max(1, reader.topics[image].count)
         self._most = int(np.clip(_MOST_IN_ALL // images, _LEAST, _MOST))
@@ -133,7 +130,6 @@ class _Run:
         self._judged: dict[str, list[Judged]] = {name: [] for name in names}
         self._rows: list[FrameRow] = []
         self._ms: list[float] = []
-        self._start_ns = 0
         self._worst: list[tuple[Frame, Judged]] = []
         self._look: Look | None = None
         self._posed: tuple[FloatImage, Odometry] | None = None
@@ -154,8 +150,9 @@ class _Run:
                 if waiting:
                     on_frame(waiting[0][0], self._add(*waiting.pop()))
                 scenes = [each.scene(image) for each in self._heard] if image.frame else []
-                split = self._hold_out.take() if self._hold_out else None
-                waiting.append((image, scenes, split))
+                waiting.append((image, scenes, self._hold_out.split))
+                # Where the next reference is not read nothing is held out.
+                self._hold_out.split = None
         if waiting:
             on_frame(waiting[0][0], self._add(*waiting.pop()))
         return self._summed()
@@ -164,43 +161,39 @@ class _Run:
         self, image: ReplayedImage, scenes: list[MessageScene], split: Split | None
     ) -> dict[str, Judged]:
         stamp_ns = image.receive_ns if image.header is None else ns_from_stamp(image.header.stamp)
-        self._start_ns = self._start_ns or stamp_ns
         frame, reason = image.frame, image.error.reason if image.error else ''
         found: dict[str, Judged] = {}
         scale = jump = tae = math.nan
-        before, self._look = self._look, None
-        posed, self._posed = self._posed, None
+        before, posed, self._look, self._posed = self._look, self._posed, None, None
         if frame is not None:
             reason, self._look = frame.reason, look_of(frame.image, frame.inverse_depth)
             jump = flicker(before, self._look) if before else math.nan
             scale = frame.scale.alignment.scale if frame.scale.alignment else math.nan
-            found = self._seen(frame, scenes, split)
-            pose = self._heard[-1].read(scenes[-1]) if self._moves else None
-            if isinstance(pose, Odometry) and frame.depth_m is not None:
-                self._posed = frame.depth_m, pose
+            read = {x.name: x.read(scene) for x, scene in zip(self._heard, scenes, strict=True)}
+            found = self._seen(frame, read, split)
+            poses = [each for each in read.values() if isinstance(each, Odometry)]
+            if poses and frame.depth_m is not None:
+                self._posed = frame.depth_m, poses[0]
                 if posed and posed[0].shape == frame.depth_m.shape:
-                    move = pose.transform.inverse() @ posed[1].transform
-                    camera = frame.camera()
-                    tae = alignment_error(posed[0], frame.depth_m, move, camera)
+                    move = poses[0].transform.inverse() @ posed[1].transform
+                    tae = alignment_error(posed[0], frame.depth_m, move, frame.camera())
             for each in list(found.values())[:1]:
                 worst = [*self._worst, (frame, each)]
                 self._worst = sorted(worst, key=lambda entry: -entry[1].abs_rel)[:_WORST]
         errors = {name: each.abs_rel for name, each in found.items()}
-        time_s = (stamp_ns - self._start_ns) * 1e-9
-        self._rows.append(FrameRow(time_s, reason, errors, scale, jump, tae))
+        self._rows.append(FrameRow(stamp_ns * 1e-9, reason, errors, scale, jump, tae))
         return found
 
     def _seen(
-        self, frame: Frame, scenes: list[MessageScene], split: Split | None
+        self, frame: Frame, read: Mapping[str, Reference | None], split: Split | None
     ) -> dict[str, Judged]:
         """Return what each judge says of a frame; of one without metres it counts outliers."""
         limits = self._source.parameters.reference
         splits = {HELD_OUT: split}
-        for judge, scene in zip(self._heard, scenes, strict=True):
-            measured = judge.read(scene)
+        for name, measured in read.items():
             if measured is not None and not isinstance(measured, Odometry):
                 all_m = measured.samples(frame.camera(), limits.min_depth_m, limits.max_depth_m)
-                splits[judge.name] = Split(all_m, np.ones(all_m.u.size, bool))
+                splits[name] = Split(all_m, np.ones(all_m.u.size, bool))
         unknown = np.full(frame.inverse_depth.shape, np.nan, np.float32)
         depth_m, sigma_m = (unknown if x is None else x for x in (frame.depth_m, frame.sigma_m))
         found: dict[str, Judged] = {}
@@ -235,7 +228,7 @@ class _Run:
                 tae_percent=100.0 * float(np.mean(taes)),
                 ms_p50=ms[0],
                 ms_p95=ms[1],
-                period_ms=1e3 * (rows[-1].time_s / (len(rows) - 1) if rows[1:] else math.nan),
+                period_ms=1e3 * (rows[-1].time_s - rows[0].time_s) / (len(rows) - 1 or math.nan),
             )
             # Without a judge the rest is worth a row.
             for name, each in (self._judged or {'': []}).items()
