@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -14,9 +15,12 @@ import cv2
 import pytest
 
 from depth_anything_ros import cli
+from depth_anything_ros.backends.registry import choose_backend, load
 from depth_anything_ros.backends.self_check import photograph
 from depth_anything_ros.bag.compare_results import GROUND_TRUTH
 from depth_anything_ros.cli.exit_status import exit_status
+from depth_anything_ros.core.errors import BackendError
+from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.model import hub
 from depth_anything_ros.model.cache import Format, find_export
 from depth_anything_ros.model.releases import release_for
@@ -414,7 +418,14 @@ def test_export_in_int8_takes_images(
             shutil.copy(out.with_suffix(suffix), path.with_suffix(suffix))
 
     monkeypatch.setattr('depth_anything_ros.model.quantization.quantize', again)
-    assert cli.main([*arguments, str(picture), '--cache']) == 0
+    # As a node without it says.
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    asked = Parameters(variant='demo', backend='openvino', device='cpu', precision='int8')
+    with pytest.raises(BackendError) as caught:
+        load(choose_backend(asked))
+    (command,) = re.findall('run `depth_anything (.*)` and try again', str(caught.value))
+    assert cli.main(command.replace('FOLDER_OR_BAG', str(picture)).split()) == 0
+    assert load(choose_backend(asked)).info.precision == 'int8'
     path = find_export(find('demo', Checkpoint.RELATIVE), Format.OPENVINO, int8=True)
     assert capfd.readouterr().out == f'{path}\n'
 

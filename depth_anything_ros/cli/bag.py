@@ -1,4 +1,4 @@
-"""`bag`: process bags, compare two of them, prove metric depth on one."""
+"""`bag`: process bags, a fleet of them too, compare two of them, prove metric depth on one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from depth_anything_ros.bag.compare_results import GROUND_TRUTH, CompareLimits
-from depth_anything_ros.cli import bag_process
+from depth_anything_ros.cli import bag_fleet, bag_process
 from depth_anything_ros.cli.options import (
     NETWORK,
     Verbs,
@@ -33,6 +33,7 @@ def declare(bag: Parser) -> None:
     """Declare the verbs and their options."""
     bags = bag.add_subparsers(required=True, metavar='VERB', title='verbs')
     bag_process.add(bags)
+    bag_fleet.add(bags)
     _add_compare(bags)
     _add_prove(bags)
 

@@ -67,7 +67,7 @@ def _table(rows: Sequence[Proof], names: Sequence[str]) -> report.Table:
 
 def _detail(result: Result) -> list[report.Block]:
     first, rows = result.proofs[0], result.frames
-    times = [row.time_s - rows[0].time_s for row in rows]
+    times = [row.time_s for row in rows]
     by_distance, right, over = [], [_line('if sigma is right', SIGMAS, _NORMAL)], []
     for each in result.proofs:
         middle = [0.5 * (one['near_m'] + one['far_m']) for one in each.bins]

@@ -41,7 +41,7 @@ _WORST = 3
 
 
 class FrameRow(NamedTuple):
-    """One image: its stamp in seconds, and why it has no metres. `abs_rel` is by judge."""
+    """One image: seconds from the first, and why it has no metres. `abs_rel` is by judge."""
 
     time_s: float
     reason: str
@@ -128,7 +128,7 @@ class _Run:
         self._most = int(np.clip(_MOST_IN_ALL // images, _LEAST, _MOST))
         names = [*([HELD_OUT] if held else []), *(each.name for each in judges)]
         self._judged: dict[str, list[Judged]] = {name: [] for name in names}
-        self._rows: list[FrameRow] = []
+        self._rows, self._start_ns = list[FrameRow](), 0
         self._ms: list[float] = []
         self._worst: list[tuple[Frame, Judged]] = []
         self._look: Look | None = None
@@ -181,7 +181,9 @@ class _Run:
                 worst = [*self._worst, (frame, each)]
                 self._worst = sorted(worst, key=lambda entry: -entry[1].abs_rel)[:_WORST]
         errors = {name: each.abs_rel for name, each in found.items()}
-        self._rows.append(FrameRow(stamp_ns * 1e-9, reason, errors, scale, jump, tae))
+        self._start_ns = self._start_ns or stamp_ns
+        time_s = (stamp_ns - self._start_ns) * 1e-9
+        self._rows.append(FrameRow(time_s, reason, errors, scale, jump, tae))
         return found
 
     def _seen(
@@ -228,7 +230,7 @@ class _Run:
                 tae_percent=100.0 * float(np.mean(taes)),
                 ms_p50=ms[0],
                 ms_p95=ms[1],
-                period_ms=1e3 * (rows[-1].time_s - rows[0].time_s) / (len(rows) - 1 or math.nan),
+                period_ms=1e3 * rows[-1].time_s / (len(rows) - 1 or math.nan),
             )
             # Without a judge the rest is worth a row.
             for name, each in (self._judged or {'': []}).items()
