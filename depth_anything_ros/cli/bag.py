@@ -26,6 +26,7 @@ from depth_anything_ros.studies.prove.figures import JUDGED, ProofLimits, failur
 
 __all__ = ['declare']
 
+_TRUTH: dict[str, Any] = {'nargs': '?', 'const': GROUND_TRUTH, 'default': '', 'metavar': 'TOPIC'}
 _MISSING = 'exit status 0 although a part of a bag cannot be read'
 
 
@@ -47,7 +48,7 @@ def _add_compare(bags: Verbs) -> None:
     text = 'default: every topic of A but /rosout, /parameter_events and /events/...'
     add('--topics', nargs='+', metavar='TOPIC', help=text)
     text = 'judge the depth of both by this topic of A, too (without a name: %(const)s)'
-    _add_truth(compare, text)
+    add('--ground-truth', **_TRUTH, help=text)
     add('--json', action='store_true', help='print everything as JSON')
     add('--allow-missing', action='store_true', help=_MISSING)
     add_limits(compare, CompareLimits)
@@ -68,20 +69,13 @@ def _add_prove(bags: Verbs) -> None:
     text += 'out, and every other cloud and depth image)'
     judges.add_argument('--judge', metavar='TOPIC', default='', help=text)
     text = 'true depth judges (without a name: %(const)s)'
-    _add_truth(judges, text)
+    judges.add_argument('--ground-truth', **_TRUTH, help=text)
     add('--out', metavar='DIR', type=Path, help='folder for index.html, report.md, report.json')
     add('--json', action='store_true', help='print JSON')
     add('--allow-missing', action='store_true', help=_MISSING)
     add_limits(prove, ProofLimits)
     add_layered_parameters(prove, NETWORK)
     prove.set_defaults(verb=_prove)
-
-
-def _add_truth(options: Any, text: str) -> None:
-    name = '--ground-truth'
-    options.add_argument(
-        name, nargs='?', const=GROUND_TRUTH, default='', metavar='TOPIC', help=text
-    )
 
 
 def _compare(options: argparse.Namespace) -> int:

@@ -94,8 +94,8 @@ def _detail(result: Result) -> list[report.Block]:
     ]
     for frame, judged in result.worst:
         text = f'error {judged.abs_rel:.3f} at {frame.stamp_ns * 1e-9:.3f} s; {_WORST}'
-        shown = _picture(frame, judged), f'worst/{name}-{frame.stamp_ns}'
-        blocks.append(report.Picture(*shown, text))
+        file = f'worst/{name}-{frame.stamp_ns}'
+        blocks.append(report.Picture(_picture(frame, judged), file, text))
     return blocks
 
 
