@@ -60,7 +60,8 @@ setup(
     ],
     extras_require={
         # Older rosbags lose the QoS profiles of MCAP files; older mcap takes any length as true.
-        'bag': ['lz4>=4.0', 'mcap>=1.2.2', 'rosbags>=0.11.6', 'zstandard>=0.19'],
+        # Plotly is for the page of `bag prove`.
+        'bag': ['lz4>=4.0', 'mcap>=1.2.2', 'plotly>=5.20', 'rosbags>=0.11.6', 'zstandard>=0.19'],
         # `bag fleet`; object storage needs its own package of fsspec, s3fs say.
         'fleet': ['fsspec>=2024.2', 'ray>=2.40'],
         # Pictures of phones (.heic) in `depth_anything run`.

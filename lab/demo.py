@@ -1,28 +1,36 @@
-"""The running node on two simulated drives, and a picture of what it published."""
+"""The running node on two simulated drives, a picture of what it published, and how good it is."""
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
+from tqdm import tqdm
 
 from depth_anything_ros.bag.writing import METADATA
 from depth_anything_ros.cli.options import add_network, add_parameters, parameters_of, positive
-from depth_anything_ros.cli.terminal import fetch, progress
+from depth_anything_ros.cli.terminal import fetch, load, progress
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import Parameters
+from depth_anything_ros.reports.writing import write_report
+from depth_anything_ros.studies.prove.figures import ProofLimits, failures
+from depth_anything_ros.studies.prove.page import report_of
+from depth_anything_ros.studies.prove.run import Asked, Result, prove
 from lab import command
 from lab.contact_sheet import contact_sheet
 from lab.live_replay import Replay, replay
 from lab.sample import write_sample_bag
 
-__all__ = ['drive', 'main', 'show']
+__all__ = ['drive', 'main', 'proof', 'show']
 
 _SCENES = ('room', 'road')
 _COLUMNS_PER_SCENE = 3
+_REFERENCES, _PROOF = ('point_cloud', 'depth_image'), 'proof'
 
 
 def _pairs(out: Path) -> dict[Path, Path]:
@@ -71,9 +79,31 @@ def show(out: Path, parameters: Parameters, rate_hz: float) -> int:
     print(f'\nlook at          {path}')
     print(f'recorded depth   {"  ".join(str(bag) for bag in pairs.values())}')
     print(f'sample bags      {"  ".join(str(bag) for bag in pairs)}')
+    return 0
+
+
+def proof(out: Path, parameters: Parameters) -> None:
+    """Write the page of `depth_anything bag prove` on both drives, and say how to open it."""
+    asked = Asked(references=_REFERENCES)
+    parameters = replace(parameters, reference=replace(parameters.reference, fixed_frame='odom'))
+    backend = load(parameters)
+    results: list[Result] = []
+    with tqdm(unit='image', disable=None, leave=False) as bar:
+        for bag in _pairs(out):
+            results += prove(bag, backend, parameters, asked, lambda *_: bar.update())
+    backend.close()
+    limits = ProofLimits()
+    failed = [line for each in results for row in each.proofs for line in failures(row, limits)]
+    options = [f'--reference={name}' for name in _REFERENCES]
+    bags = [str(bag) for bag in _pairs(out)]
+    words = 'bag', 'prove', *bags, *options, f'--variant={parameters.variant}'
+    words = *words, '--set=reference.fixed_frame=odom', f'--out={out / _PROOF}'
+    command = 'depth_anything ' + shlex.join(words)
+    page = write_report(report_of(results, failed, limits, command), out / _PROOF)
+    print(f'how good it is   {page}: open it in a browser (xdg-open {shlex.quote(str(page))})')
+    print('on your own bag  depth_anything bag prove BAG --variant vits --out proof')
     print('\nnext, on your own pictures: depth_anything run FOLDER OUT --variant vits')
     print('on your robot: ros2 launch depth_anything_ros depth.launch.py variant:=vits')
-    return 0
 
 
 def _remove_earlier(bags: list[Path]) -> None:
@@ -125,7 +155,10 @@ def _demo(options: argparse.Namespace) -> int:
     with progress('measurement') as on_progress:
         drive(options.out, options.seconds, options.rate, on_progress)
     print('replaying both to the node')
-    return show(options.out, parameters, options.rate)
+    status = show(options.out, parameters, options.rate)
+    if status == 0:
+        proof(options.out, parameters)
+    return status
 
 
 if __name__ == '__main__':

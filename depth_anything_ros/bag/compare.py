@@ -12,6 +12,7 @@ from pathlib import Path
 
 from depth_anything_ros.bag.compare_content import (
     compare_content,
+    flickers,
     is_metric_depth,
     judge_by_ground_truth,
     measure_of,
@@ -35,6 +36,8 @@ from depth_anything_ros.bag.compare_results import (
     OnProgress,
     TopicResult,
 )
+from depth_anything_ros.bag.discovery import find_cameras
+from depth_anything_ros.bag.plan import NODE
 from depth_anything_ros.bag.reading import BagReader, BagTopic
 from depth_anything_ros.core.errors import SettingError
 
@@ -95,6 +98,8 @@ class _Compare:
         self.progress = CompareProgress(on_progress)
         self.frames_a = index_frames(bag_a, indexed_a, self.progress)
         self.frames_b = index_frames(bag_b, indexed_b, self.progress)
+        cameras = [x for x in find_cameras(bag_a).usable if f'{NODE}/' not in x]
+        self.pictures = next((self.frames_a[x] for x in cameras if x in self.frames_a), None)
 
     def compare(self) -> Comparison:
         """Return all that was found."""
@@ -135,6 +140,11 @@ class _Compare:
         measure = measure_of(a)
         if measure is not None:
             content = compare_content(a, b, places, measure.compare, self.limits, self.progress)
+            if self.pictures and measure.name == 'relative':
+                was, now = flickers(a, self.pictures), flickers(b, self.pictures)
+                for stamp_ns in sorted(was.keys() & now.keys()):
+                    growth = max(0.0, now[stamp_ns] - was[stamp_ns])
+                    content.add('flicker', stamp_ns, growth, self.limits)
             self.failures += content.failures(name)
             result.measured = measure.name
             result.figures = {key: stats.figure() for key, stats in content.stats.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ from depth_anything_ros.bag.compare_results import (
     GroundTruthResult,
     is_minimum,
 )
-from depth_anything_ros.bag.discovery import IMAGE
+from depth_anything_ros.bag.discovery import IMAGE, bgr_of
 from depth_anything_ros.core.depth_errors import (
     cloud_figures,
     metric_figures,
@@ -30,6 +31,7 @@ from depth_anything_ros.core.depth_errors import (
     sigma_figures,
 )
 from depth_anything_ros.core.errors import FrameError
+from depth_anything_ros.core.flicker import flicker, look_of
 from depth_anything_ros.core.geometry.planar_scan import PlanarScan
 from depth_anything_ros.core.types import FloatImage
 from depth_anything_ros.messages.depth_images import depth_from_image, inverse_depth_from_image
@@ -38,6 +40,7 @@ from depth_anything_ros.messages.point_clouds import points_from_cloud
 
 __all__ = [
     'compare_content',
+    'flickers',
     'is_metric_depth',
     'judge_by_ground_truth',
     'measure_of',
@@ -116,6 +119,11 @@ class Content:
     stats: dict[str, FigureStats] = field(default_factory=dict)
     unread: dict[str, list[int]] = field(default_factory=dict)
 
+    def add(self, name: str, stamp_ns: int, value: float, limits: CompareLimits) -> None:
+        """Add the figure of one frame."""
+        stats = self.stats.setdefault(name, FigureStats(name, getattr(limits, name)))
+        stats.add(stamp_ns, value)
+
     def failures(self, topic: str) -> Iterator[Failure]:
         """Return a failure for each figure beyond its limit and each reason."""
         for reason, stamps in self.unread.items():
@@ -150,10 +158,21 @@ def compare_content(
             content.unread.setdefault(str(err), []).append(stamp_ns)
             found = {}
         for name, value in found.items():
-            stats = content.stats.setdefault(name, FigureStats(name, getattr(limits, name)))
-            stats.add(stamp_ns, value)
+            content.add(name, stamp_ns, value, limits)
         progress.step()
     return content
+
+
+def flickers(depth: TopicFrames, pictures: TopicFrames) -> dict[int, float]:
+    """Return the flicker of relative depth since the frame before, by stamp, where it is known."""
+    before, found = None, {}
+    for place, message, picture in paired(depth, pictures, match(depth, pictures)):
+        with suppress(FrameError):
+            bgr = bgr_of(pictures.kind, picture.read())
+            look = look_of(bgr, inverse_depth_from_image(message.read()))
+            found[depth.stamps_ns[place]] = flicker(before, look) if before else np.nan
+            before = look
+    return {stamp_ns: value for stamp_ns, value in found.items() if np.isfinite(value)}
 
 
 def is_metric_depth(frames: TopicFrames) -> bool:

@@ -73,6 +73,7 @@ class CompareLimits(Limits):
     sigma_rel: float = limit(0.05, 'sigma: mean |difference| / sigma')
     ssi_error: float = limit(0.05, 'relative depth: rest of the best affine fit, per spread')
     rank_correlation: float = limit(0.98, "relative depth: least of Spearman's", minimum=True)
+    flicker: float = limit(0.02, 'relative depth: growth of the flicker since the frame before')
     cloud_m: float = limit(0.1, 'clouds: mean distance to the nearest point, metres')
     cloud_rel: float = limit(0.01, 'clouds: the same per mean range')
     coverage: float = limit(

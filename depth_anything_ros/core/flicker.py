@@ -18,7 +18,7 @@ from depth_anything_ros.core.geometry.projection import pixels_from_directions, 
 from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.types import BgrImage, Camera, FloatImage
 
-__all__ = ['Look', 'flicker', 'look_of', 'scale_jitter_percent', 'temporal_alignment_error']
+__all__ = ['Look', 'alignment_error', 'flicker', 'look_of', 'scale_jitter']
 
 _LONG_SIDE = 160
 # Of 255: less change is noise of the camera and of its encoder.
@@ -77,7 +77,7 @@ def flicker(before: Look, now: Look) -> float:
     return float(np.median(np.abs(np.log(y[near] / mapped[near]))))
 
 
-def scale_jitter_percent(scales: Sequence[float]) -> float:
+def scale_jitter(scales: Sequence[float]) -> float:
     """Return the standard deviation of ln(scale_t / scale_t-1) in percent; NaN below two steps.
 
     `scales` are those of successive frames, NaN where a frame has none.
@@ -88,7 +88,7 @@ def scale_jitter_percent(scales: Sequence[float]) -> float:
     return 100.0 * float(np.std(steps)) if steps.size > 1 else float('nan')
 
 
-def temporal_alignment_error(
+def alignment_error(
     before_m: FloatImage, now_m: FloatImage, now_from_before: Transform, camera: Camera
 ) -> float:
     """Return the TAE of two neighbouring depth images (H, W) in metres, of one `camera`.

@@ -391,6 +391,28 @@ def test_latency_by_another_clock_is_not_judged(compare: Compare) -> None:
     assert found.topics[0].latency_b_ms is None
 
 
+def test_relative_depth_that_flickers_more_on_still_pictures_is_caught(compare: Compare) -> None:
+    picture = cv2.applyColorMap(np.uint8(np.arange(HEIGHT * WIDTH) % 251), cv2.COLORMAP_JET)
+    picture = picture.reshape(HEIGHT, WIDTH, 3)
+    pictures = [
+        ('/camera/image_raw', stamp, MAKE.color(stamp, FRAME, picture))
+        for stamp in range(START, START + FRAMES * PERIOD, PERIOD)
+    ]
+
+    def steady(share: float) -> Messages:
+        wave = 1.0 + share * np.sign(np.sin(np.arange(WIDTH)))
+        still = scene(0)
+        depths = [still if index % 2 else still * wave for index in range(FRAMES)]
+        return only(RAW, outputs(content=lambda index: np.float32(depths[index])))
+
+    a, loose = [*pictures, *steady(0.0)], CompareLimits(ssi_error=9.0, rank_correlation=0.0)
+    found = compare(a, [*pictures, *steady(0.1)], limits=loose)
+    assert failed(found) == {(RAW, 'flicker')}
+    (figures,) = (each.figures for each in found.topics if each.topic == RAW)
+    assert figures['flicker'].mean == pytest.approx(0.1, rel=0.3)
+    assert figures['flicker'].frames == FRAMES - 1
+
+
 def test_relative_depth_upside_down_is_caught(compare: Compare) -> None:
     def upside_down(messages: Messages) -> Messages:
         for topic, _, message in messages:

@@ -60,5 +60,8 @@ def test_the_demo_ends_in_a_picture_of_what_the_node_answered(tmp_path: Path) ->
     sheet = cv2.imread(str(tmp_path / 'demo.png'))
     assert sheet.shape[0] > 1000
     assert sheet.shape[1] > 300
+    page = tmp_path / 'proof' / 'index.html'
+    assert f'{page}: open it in a browser' in done.stdout
+    assert 'sample_road' in page.read_text()
     with AnyReader([tmp_path / 'depth_room']) as reader:
         assert reader.message_count > 0

@@ -80,7 +80,7 @@ def test_each_sample_is_held_out_once_in_five_frames_with_its_whole_block() -> N
     times = np.zeros((480, 640), int)
     for _ in range(5):
         rest = hold_out.choose(whole, camera)
-        split = hold_out.take()
+        split = hold_out.split
         assert split is not None
         held = split.judging.reshape(480, 640)
         assert rest.u.size + np.count_nonzero(held) == u.size
@@ -114,11 +114,9 @@ def test_the_noise_of_the_judge_is_taken_off(noise: float) -> None:
     true = RNG.uniform(1.0, 8.0, 20_000)
     error = 0.015 * RNG.standard_normal(20_000)
     own = noise * RNG.standard_normal(20_000)
-    # As of neighbours without an error of their own: the median of six has a sixth of pi / 2.
-    local = own * math.sqrt(1.0 + math.pi / 12.0)
     measured = true * np.exp(own)
     found_m, pixels = true * np.exp(error), np.zeros((20_000, 2), int)
-    frame = Judged(pixels, measured, found_m, 0.015 * true, local, 100, 0, 0, 0.0)
+    frame = Judged(pixels, measured, found_m, 0.015 * true, own, 100, 0, 0, 0.0)
     found = figures_of([frame], ProofLimits())
     assert all(each['with noise'] > 1.02 * each['abs_rel'] for each in found['bins'])
     assert found['abs_rel'] == pytest.approx(0.015 * math.sqrt(2.0 / math.pi), rel=0.05)

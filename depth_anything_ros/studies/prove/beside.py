@@ -12,7 +12,7 @@ from depth_anything_ros.bag.discovery import is_color
 from depth_anything_ros.bag.plan import NODE
 from depth_anything_ros.bag.reading import BagMessage, BagReader
 from depth_anything_ros.bag.replay import BagReplay, ReplayedImage
-from depth_anything_ros.core.errors import DepthAnythingError, SettingError
+from depth_anything_ros.core.errors import DepthAnythingError, FrameError, SettingError
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.types import ReferenceKind
 from depth_anything_ros.messages.reference_messages import REFERENCE_TYPES, camera_info_beside
@@ -20,9 +20,6 @@ from depth_anything_ros.messages.scene_messages import MessageScene, SceneMessag
 from depth_anything_ros.metric.references import Reference
 
 __all__ = ['Beside', 'Candidate', 'candidates', 'measures']
-
-# Of a moving frame the first transforms tell that it is there.
-_TF_READ = 500
 
 
 class Candidate(NamedTuple):
@@ -35,13 +32,10 @@ class Candidate(NamedTuple):
 
 
 class Beside:
-    """A sensor or odometry, heard beside a replay: it takes every message of `topics`.
-
-    `why`: why it could not be read the last time.
-    """
+    """A sensor or odometry, heard beside a replay: it takes every message of `topics`."""
 
     def __init__(self, reader: BagReader, replay: BagReplay, source: Candidate) -> None:
-        self.name, self.why, self._parameters = source.name, '', source.parameters
+        self.name, self._parameters = source.name, source.parameters
         self._messages = SceneMessages(replay.transforms)
         self._messages.kind = source.kind
         self._topic, self._info = source.topic, camera_info_beside(source.topic)
@@ -49,13 +43,11 @@ class Beside:
 
     def hear(self, message: BagMessage) -> None:
         """Take a message of any topic; one that is damaged is left out."""
-        try:
+        with suppress(DepthAnythingError):
             if message.topic == self._topic:
                 self._messages.add_reference(message.read())
             elif message.topic == self._info:
                 self._messages.reference_info = message.read()
-        except DepthAnythingError as error:
-            self.why = str(error)
 
     def scene(self, image: ReplayedImage) -> MessageScene:
         """Return what surrounds an image with a frame, to be read once later messages came."""
@@ -66,11 +58,9 @@ class Beside:
 
     def read(self, scene: MessageScene) -> Reference | None:
         """Return what was measured nearest to an image; None where nothing was."""
-        try:
+        with suppress(FrameError):
             return scene.reference(None)
-        except DepthAnythingError as error:
-            self.why = str(error)
-            return None
+        return None
 
 
 def candidates(
@@ -120,7 +110,8 @@ def _frames(reader: BagReader) -> set[str]:
     """Return the frames in tf."""
     frames: set[str] = set()
     for topic in reader.of_type('tf2_msgs/msg/TFMessage'):
-        for message in islice(reader.messages([topic]), _TF_READ):
+        # Of a moving frame the first transforms tell that it is there.
+        for message in islice(reader.messages([topic]), 500):
             for each in message.read().transforms:
                 frames.update((each.header.frame_id, each.child_frame_id))
     return frames

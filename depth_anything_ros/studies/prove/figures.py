@@ -15,21 +15,23 @@ from depth_anything_ros.bag.compare_results import Limits, limit
 if TYPE_CHECKING:
     from depth_anything_ros.studies.prove.judged import Judged
 
-__all__ = ['NEIGHBOURS', 'SIGMAS', 'Proof', 'ProofLimits', 'failures', 'figures_of']
+__all__ = ['JUDGED', 'SIGMAS', 'Proof', 'ProofLimits', 'failures', 'figures_of']
 
-NEIGHBOURS = 6
-"""The nearest other samples of the same sensor in the image, with which one is compared."""
+JUDGED = (
+    *('bag', 'reference', 'judge', 'published', 'abs_rel', 'trust_m', 'bias', 'outliers'),
+    *('within_1_sigma', 'within_2_sigma', 'delta1'),
+)
+"""The fields of Proof that say how good depth is."""
 
 SIGMAS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 """Of how many sigma the shares of errors within are stated."""
 
 _EDGES_M = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, np.inf])
+_BIN = ('near_m', 'far_m', 'samples', 'abs_rel', 'with noise', 'noise', 'bias', 'within', 'sigma')
 # Fewer say nothing of a distance.
 _LEAST = 30
 # Of a Gaussian: its standard deviation by the median of |x|, and the mean of |x| by it.
 _BY_MEDIAN, _MEAN_ABS = 1.4826, math.sqrt(2.0 / math.pi)
-# `local` has the noise of the sample, and that of the median of its neighbours.
-_LOCAL = math.sqrt(1.0 + math.pi / 2.0 / NEIGHBOURS)
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Proof:
     """What one reference gave by one judge: 'held out', 'ground truth', a topic, or none, ''.
 
     `published`: share of `images` with metric depth; `refused`: the others, by reason. `judged`:
-    images that were, `unjudged`: why one was not. `flicker`: core.flicker, the median;
+    images that were. `flicker`: core.flicker, the median;
     `tae_percent`: core.flicker, the mean. `ms_p50`, `ms_p95`: of an image on this
     machine, to depth and sigma; `period_ms`: between images of the bag. `abs_rel`: mean |error| /
     distance, without the `noise` of the judge (its relative standard deviation). `bias`: median of
@@ -66,7 +68,6 @@ class Proof:
     judge: str
     images: int
     judged: int
-    unjudged: str
     published: float
     refused: Mapping[str, int]
     flicker: float
@@ -98,7 +99,7 @@ def failures(proof: Proof, limits: ProofLimits) -> Iterator[str]:
             side = 'below' if minimum else 'beyond'
             yield f'{where}: {each.name} is {value:.4g}, {side} {bound:g}'
     if proof.published and not proof.judged:
-        yield f'{where}: no image could be judged: {proof.unjudged or "no sensor beside it"}'
+        yield f'{where}: no image could be judged; its stamps, tf and view have to fit'
 
 
 def figures_of(frames: Sequence[Judged], limits: ProofLimits) -> dict[str, Any]:
@@ -114,7 +115,7 @@ def figures_of(frames: Sequence[Judged], limits: ProofLimits) -> dict[str, Any]:
         chosen = (true >= near_m) & (true < end_m)
         size = int(chosen.sum())
         if size >= _LEAST:
-            noise[chosen] = _BY_MEDIAN * float(np.median(np.abs(local[chosen]))) / _LOCAL
+            noise[chosen] = _BY_MEDIAN * float(np.median(np.abs(local[chosen])))
         measured, own = float(error[chosen].sum()) / max(1, size), noise[chosen].max(initial=0.0)
         abs_rel = math.sqrt(max(measured**2 - (_MEAN_ABS * own) ** 2, 0.0))
         cleaned += size * abs_rel
@@ -124,19 +125,9 @@ def figures_of(frames: Sequence[Judged], limits: ProofLimits) -> dict[str, Any]:
         good, count, last_m = good + size * within, count + size, float(true[chosen].max())
         if min(within, good / count) >= limits.trust_share:
             far_m = min(float(end_m), last_m)
-        bins.append(
-            {
-                'near_m': float(near_m),
-                'far_m': min(float(end_m), last_m),
-                'samples': size,
-                'abs_rel': abs_rel,
-                'with noise': measured,
-                'noise': float(own),
-                'bias': float(np.median(ratio[chosen])) - 1.0,
-                'within': within,
-                'sigma': float(np.median(sigma[chosen] / depth[chosen])),
-            }
-        )
+        sigmas, biased = np.median(sigma[chosen] / depth[chosen]), np.median(ratio[chosen]) - 1.0
+        values = near_m, min(end_m, last_m), size, abs_rel, measured, own, biased, within, sigmas
+        bins.append(dict(zip(_BIN, map(float, values), strict=True)))
     spread = np.hypot(sigma / true, noise)
     shares = [float(np.mean(error < many * spread)) if some else math.nan for many in SIGMAS]
     return {

@@ -10,10 +10,13 @@ import numpy as np
 
 from depth_anything_ros.core.types import Camera, FloatImage, Floats, Ints, Mask, ReferenceSamples
 from depth_anything_ros.metric.alignment.sample_gate import cell_px
-from depth_anything_ros.studies.prove.figures import NEIGHBOURS
 
 __all__ = ['HoldOut', 'Judged', 'Split', 'judged']
 
+# The nearest other samples of the same sensor in the image, with which one is compared.
+_NEIGHBOURS = 6
+# A difference from their median has its noise, too.
+_LOCAL = np.sqrt(1.0 + np.pi / 2.0 / _NEIGHBOURS)
 _FOLDS = 5
 # Side of a block in the cells in which the alignment keeps a sample each: 20 px of 640. Places in
 # larger blocks are farther from any sample than places are in use, and are judged too hard.
@@ -36,11 +39,11 @@ class HoldOut:
     """Keeps every fifth block of the image from the alignment, others in the next frame.
 
     Whole blocks, since neighbours of a sample tell its depth; no two of them touch. Pass `choose`
-    to BagReplay, and `take` the split of each image.
+    to BagReplay; `split` is that of the last reference.
     """
 
     def __init__(self) -> None:
-        self._split: Split | None = None
+        self.split: Split | None = None
         self._turn = 0
 
     def choose(self, samples: ReferenceSamples, camera: Camera) -> ReferenceSamples:
@@ -49,15 +52,10 @@ class HoldOut:
         side = _CELLS * cell_px((camera.height, camera.width))
         column, row = (((each + 0.5) // side).astype(int) for each in (samples.u, samples.v))
         held = (column + 2 * row) % _FOLDS == self._turn
-        self._split = Split(samples, held)
+        self.split = Split(samples, held)
         u, v, depth_m = samples.u[~held], samples.v[~held], samples.depth_m[~held]
         sigma_m = None if samples.sigma_m is None else samples.sigma_m[~held]
         return replace(samples, u=u, v=v, depth_m=depth_m, sigma_m=sigma_m)
-
-    def take(self) -> Split | None:
-        """Return the split of the last image, once; None where its reference was not read."""
-        split, self._split = self._split, None
-        return split
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +86,7 @@ def judged(
     """Judge depth (H, W) by some `most` samples, `exact` ones as they are; None by too few."""
     samples, places = split.samples, np.flatnonzero(split.judging)
     places = places[:: max(1, -(-places.size // most))]
-    if not places.size or samples.u.size <= 2 * NEIGHBOURS:
+    if not places.size or samples.u.size <= 2 * _NEIGHBOURS:
         return None
     seen = np.stack([samples.u, samples.v], axis=1).astype(np.float32)
     x, y = np.clip(np.rint(seen).astype(np.int64).T, 0, [[n - 1] for n in depth_m.shape[::-1]])
@@ -99,14 +97,14 @@ def judged(
     if not exact:
         index = cv2.flann.Index(seen, {'algorithm': _FLANN_KDTREE_SINGLE})
         # The nearest is the sample itself, or one at the same place.
-        around = index.knnSearch(seen[places], NEIGHBOURS + 1)[0][:, 1:]
+        around = index.knnSearch(seen[places], _NEIGHBOURS + 1)[0][:, 1:]
         beside = true[around] / true[places, None]
         alone = (np.abs(np.log(beside)) < _ALIKE).sum(axis=1) < _LEAST_ALIKE
         # By two of them: one may be an outlier.
         hidden = ~alone & (np.partition(beside, 1, axis=1)[:, 1] < 1.0 / _BEHIND)
         own = ratio[places]
         others = np.where(np.isfinite(ratio[around]), ratio[around], own[:, None])
-        local = own - np.median(others, axis=1)
+        local = (own - np.median(others, axis=1)) / _LOCAL
     kept = np.isfinite(ratio[places]) & ~alone & ~hidden
     at = places[kept]
     found = depth_m[y[at], x[at]].astype(np.float64), sigma_m[y[at], x[at]].astype(np.float64)

@@ -13,7 +13,7 @@ from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.estimator.frame import Frame
 from depth_anything_ros.reports import report
 from depth_anything_ros.studies.machine import machine_line
-from depth_anything_ros.studies.prove.figures import SIGMAS, Proof, ProofLimits
+from depth_anything_ros.studies.prove.figures import JUDGED, SIGMAS, Proof, ProofLimits
 from depth_anything_ros.studies.prove.judged import Judged
 from depth_anything_ros.studies.prove.run import Result
 
@@ -21,34 +21,22 @@ __all__ = ['report_of']
 
 # Of a normal distribution, within SIGMAS.
 _NORMAL = (0.383, 0.683, 0.866, 0.954, 0.988, 0.997)
-_JUDGED = (
-    *('bag', 'reference', 'judge', 'published', 'abs_rel', 'bias', 'delta1', 'within_1_sigma'),
-    *('within_2_sigma', 'outliers', 'trust_m'),
-)
 _REPLAYED = (
     *('bag', 'reference', 'flicker', 'scale_jitter_percent', 'tae_percent', 'ms_p50', 'ms_p95'),
     'period_ms',
 )
-_SHORT = {'within_1_sigma': '1 sigma', 'within_2_sigma': '2 sigma', 'published': 'metres'}
 _MEANING = (
-    'judge: held out = samples of the reference in every fifth block of the image, kept from the '
-    'alignment, in other blocks from frame to frame; a topic = all samples of that sensor. '
-    'metres: share of the images with metric depth. abs_rel: mean of |error| / distance without '
-    'the noise of the judge. bias: median of found / measured depth, less 1. 1 and 2 sigma: share '
-    'of errors below, 0.68 and 0.95 if sigma is right. outliers: share of the samples that stand '
-    'alone among their own sensor; they judge nothing. A sensor judges where it sees, and knows '
-    'no error that it has itself, such as a wrong mounting: that shows by a second one.'
+    'abs_rel: mean |error| / distance without the noise of the judge; bias: median of found / '
+    'measured depth, less 1; outliers: share of samples that stand alone among their own sensor; '
+    'trust_m: the greatest distance at which, and up to which, {share:.0%} of the samples are '
+    'within {error:.0%}. A sensor judges where it sees, and knows no error that it has itself.'
 )
 _CHANGE = (
-    'flicker: median |ln ratio| between frames after the best affine map, where pixels hardly '
-    'move. scale jitter: standard deviation of ln(scale / scale before). TAE: mean |error| / '
-    'depth of depth warped into the next frame by odometry, both ways. ms: of an image on this '
-    'machine, from message to sigma. Where it is longer than the period, images are dropped.'
+    'flicker: median |ln ratio| of inverse depth where pixels hardly move; tae: mean |error| / '
+    'depth of depth warped into the next frame by odometry; ms: of an image on this machine, from '
+    'message to sigma. Where that is longer than the period, images are dropped.'
 )
-_WORST = (
-    'red where depth is too large by 20 % or more, blue where it is too small by as much, white '
-    'where it is right; beside it relative depth, red near'
-)
+_WORST = 'red: depth is 20 % too large or more, blue: too small, white: right; beside it all depth'
 _WIDTH_PX, _FULL = 480, 0.2
 
 
@@ -57,30 +45,24 @@ def report_of(
 ) -> report.Report:
     """Return the page; `failed` are lines on limits that were not kept and what was left out."""
     rows = [proof for result in results for proof in result.proofs]
-    answer: list[report.Block] = [report.Text(line, is_warning=True) for line in failed]
-    trust = (
-        f'trust_m: the greatest distance at which, and up to which, {limits.trust_share:.0%} of '
-        f'the samples are within {limits.trust_error:.0%}'
-    )
-    answer = [*(answer or [report.Text('Every limit is kept.')]), _table(rows, _JUDGED, trust)]
-    change = _table([result.proofs[0] for result in results], _REPLAYED)
+    answer = [
+        report.Text(line, is_warning=bool(failed)) for line in failed or ['Every limit is kept.']
+    ]
+    meaning = _MEANING.format(share=limits.trust_share, error=limits.trust_error)
+    change = _table([result.proofs[0] for result in results], _REPLAYED), report.Text(_CHANGE)
     steps = [(f'{x.proofs[0].bag}: {x.proofs[0].reference}', _detail(x)) for x in results]
+    sections = [
+        report.Section('By each reference', [*answer, _table(rows, JUDGED), report.Text(meaning)]),
+        report.Section('From frame to frame, and speed', change),
+        report.Section('In detail', [report.Steps(steps)]),
+    ]
     networks = ', '.join(dict.fromkeys(row.network for row in rows))
-    return report.Report(
-        'Metric depth on your own bag',
-        command,
-        {'machine': machine_line(), 'network': networks},
-        [
-            report.Section('By each reference', [*answer, report.Text(_MEANING)]),
-            report.Section('From frame to frame, and speed', [change, report.Text(_CHANGE)]),
-            report.Section('In detail', [report.Steps(steps)]),
-        ],
-    )
+    facts = {'machine': machine_line(), 'network': networks}
+    return report.Report('Metric depth on your own bag', command, facts, sections)
 
 
-def _table(rows: Sequence[Proof], names: Sequence[str], caption: str = '') -> report.Table:
-    lines = [[getattr(row, name) for name in names] for row in rows]
-    return report.Table([[_SHORT.get(name, name) for name in names], *lines], caption)
+def _table(rows: Sequence[Proof], names: Sequence[str]) -> report.Table:
+    return report.Table([names, *([getattr(row, name) for name in names] for row in rows)])
 
 
 def _detail(result: Result) -> list[report.Block]:
@@ -95,9 +77,8 @@ def _detail(result: Result) -> list[report.Block]:
         right.append(_line(each.judge, SIGMAS, each.within_sigma))
         seen = [row.abs_rel.get(each.judge, math.nan) for row in rows]
         over.append(_line(each.judge, times, seen))
-    without = [row for row in rows if row.reason]
-    marks = _line('no metric depth', [row.time_s for row in without], [0.0] * len(without))
-    over.append({**marks, 'mode': 'markers', 'text': [row.reason for row in without]})
+    marks = _line('no metric depth', times, [0.0 if row.reason else math.nan for row in rows])
+    over.append({**marks, 'mode': 'markers', 'text': [row.reason for row in rows]})
     change = [_line(x, times, [getattr(row, x) for row in rows]) for x in ('flicker', 'tae')]
     bins = {
         f'{each.judge}, {one["near_m"]:g} m': one for each in result.proofs for one in each.bins
@@ -107,14 +88,14 @@ def _detail(result: Result) -> list[report.Block]:
         report.Table([('images without metric depth, why', 'images'), *first.refused.items()]),
         _graph(by_distance, 'distance, m', 'error and sigma / distance'),
         _graph(right, 'sigmas', 'share of errors below'),
-        _graph(over, 'time, s', 'error / distance, with the noise of the judge'),
+        _graph(over, 'time, s', 'error / distance'),
         _graph(change, 'time, s', 'change against the image before'),
         *([report.Table.of(bins)] if bins else []),
     ]
     for frame, judged in result.worst:
         text = f'error {judged.abs_rel:.3f} at {frame.stamp_ns * 1e-9:.3f} s; {_WORST}'
-        shown = _picture(frame, judged), f'worst/{name}-{frame.stamp_ns}'
-        blocks.append(report.Picture(*shown, text))
+        file = f'worst/{name}-{frame.stamp_ns}'
+        blocks.append(report.Picture(_picture(frame, judged), file, text))
     return blocks
 
 
