@@ -31,6 +31,7 @@ PARAMETERS = {
     'input_size': (int, 'Shorter side of the input of the network in pixels (default 518).'),
     'image_transport': (str, 'raw or compressed (default raw).'),
     'rectified': (bool, 'The image is rectified (default true).'),
+    'depth_encoding': (str, 'Of ~/depth/image: 32FC1, metres, or 16UC1, mm (default 32FC1).'),
     'colormap': (str, 'Colormap of ~/relative/image_color (default spectral_r).'),
     'reference_type': (
         str,
@@ -48,6 +49,7 @@ PARAMETERS = {
 
 # Where an argument and its parameter differ.
 NAMES = {
+    'depth_encoding': 'output.depth_encoding',
     'colormap': 'color.map',
     'reference_type': 'reference.type',
     'fixed_frame': 'reference.fixed_frame',

@@ -120,6 +120,7 @@ def image() -> Image:
                 'rectified:=false',
                 'allow_download:=false',
                 'colormap:=jet',
+                'depth_encoding:=16UC1',
                 'reference_type:=laser_scan',
                 'reference_topic:=/front/scan',
                 'use_sim_time:=true',
