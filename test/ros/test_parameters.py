@@ -78,6 +78,7 @@ OTHER = {
     'scan.min_range_m': 0.5,
     'scan.max_range_m': 5.0,
     'scan.step_rad': 0.02,
+    'scan.max_relative_sigma': 0.1,
     'overload.policy': 'downscale',
     'overload.target_hz': 5.0,
     'diagnostics.period_s': 2.0,
