@@ -12,7 +12,7 @@ __all__ = ['dock_state', 'view_of_cameras']
 
 _IMAGE = 'rviz_default_plugins/Image'
 
-# Of QMainWindow::saveState, the same since Qt 4.3: big-endian, sizes in pixels.
+# Of QMainWindow::saveState: big-endian, sizes in pixels.
 _HEAD = bytes.fromhex('000000ff00000000fd00000002')
 # Which docks have the corners, and the tool bar.
 _TAIL = bytes.fromhex('00000004000000040000000800000008fc0000000100000002000000010000000a') + (
