@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
+from typing import NamedTuple
 
 import numpy as np
 from rclpy.serialization import serialize_message
@@ -56,7 +57,8 @@ class StageCost:
     xyzrgb cloud aligned with a lidar besides. 'publish' makes and serialises the messages, and
     does not send them. The last stage is all of a frame but 'infer'. Of 'each output' a stage is
     one topic of a frame that has them all: what it adds to those before it, with what is computed
-    for it alone. '16UC1' is the same in millimetres.
+    for it alone. '16UC1' is the same in millimetres. `cpu_ms` is the median CPU time of all
+    threads, which other processes on the machine hardly change; NaN of stages.
     """
 
     outputs: str
@@ -64,7 +66,18 @@ class StageCost:
     frames: int
     p50_ms: float
     p95_ms: float
+    cpu_ms: float
     budget_ms: float
+
+
+class _Times(NamedTuple):
+    """Milliseconds of one frame by stage and output, '' for all but 'infer'; CPU of all threads.
+
+    No CPU time is known of stages.
+    """
+
+    wall: dict[str, float]
+    cpu: dict[str, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,8 +125,8 @@ class _Camera:
         self._stream = DepthStream(backend, parameters)
         self._writer = OutputWriter(TYPES, 'bench')
 
-    def answer(self, view: _View, stamp_ns: int) -> dict[str, float]:
-        """Return the milliseconds of each stage and each output, and of all but 'infer' as ''."""
+    def answer(self, view: _View, stamp_ns: int) -> _Times:
+        """Return the times of one frame."""
         for message in (view.image, view.lidar):
             message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 10**9)
         if self._messages.kind is not None:
@@ -128,18 +141,20 @@ class _Camera:
         size = bgr.shape[1], bgr.shape[0]
         scene = MessageScene(self._messages, header.frame_id, stamp_ns, size, self._parameters)
         frame = self._stream.process(bgr, stamp_ns, scene, times)
-        costs: dict[str, float] = {}
+        wall: dict[str, float] = {}
+        cpu: dict[str, float] = {}
         for output in self._outputs:
-            before_s = time.perf_counter()
+            before_s, before_cpu_s = time.perf_counter(), time.process_time()
             message = self._writer.message(output, frame, header, self._messages.camera_info)
             if message is None:
                 why = frame.message or '; '.join(map(str, frame.missing.values()))
                 raise DepthAnythingError(f'a frame of the bench has no {output.name}: {why}')
             with times.stage('publish'):
                 serialize_message(message)
-            costs[output.name] = (time.perf_counter() - before_s) * 1e3
+            wall[output.name] = (time.perf_counter() - before_s) * 1e3
+            cpu[output.name] = (time.process_time() - before_cpu_s) * 1e3
         times.add('', (time.perf_counter() - start_s) * 1e3 - times.ms['infer'])
-        return times.ms | costs
+        return _Times(times.ms | wall, cpu)
 
 
 def bench_stages(
@@ -191,7 +206,7 @@ def _run(
             (millimetres, in_millimetres, _DEPTH),
         )
     }
-    taken: dict[str, list[dict[str, float]]] = {name: [] for name in cameras}
+    taken: dict[str, list[_Times]] = {name: [] for name in cameras}
     # The first frames fill what is kept for the later ones.
     # There and back: a robot that leaps has no scale.
     way = cycle([*views, *views[-2:0:-1]])
@@ -202,7 +217,7 @@ def _run(
     rows = []
     for name, budget_ms in (('relative', 8.0), ('metric', 18.0)):
         frames = taken[name][2:]
-        rows += [_cost(name, stage, stage, frames) for stage in _STAGES if stage in frames[0]]
+        rows += [_cost(name, stage, stage, frames) for stage in _STAGES if stage in frames[0].wall]
         rows.append(_cost(name, 'outside the network', '', frames, budget_ms))
     for name, outputs in (('each output', _ALL), (millimetres, _DEPTH)):
         rows += [_cost(name, output, output, taken[name][2:]) for output in outputs]
@@ -223,11 +238,12 @@ def _cost(
     outputs: str,
     stage: str,
     key: str,
-    frames: list[dict[str, float]],
+    frames: list[_Times],
     budget_ms: float = float('nan'),
 ) -> StageCost:
-    p50, p95 = np.percentile([frame[key] for frame in frames], (50, 95))
-    return StageCost(outputs, stage, len(frames), float(p50), float(p95), budget_ms)
+    p50, p95 = np.percentile([frame.wall[key] for frame in frames], (50, 95))
+    cpu = np.median([frame.cpu.get(key, np.nan) for frame in frames])
+    return StageCost(outputs, stage, len(frames), float(p50), float(p95), float(cpu), budget_ms)
 
 
 def main(args: Sequence[str] | None = None) -> int:
