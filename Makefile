@@ -1,6 +1,7 @@
 # Every way to run this checkout; `make` alone lists them. Everything lives in .venv.
 #
 #   PYTHON=python3.12     the Python to use (default: the first that fits; another one: `make clean` first)
+#   ROS_WHEELS=kilted     the ROS 2 whose wheels stand in where none is sourced: jazzy (default) or kilted
 #   PIP_ARGS='...'        more arguments for every `pip install`, for instance the index of a CPU torch
 #   DEMO_ARGS, TEST_ARGS  more arguments for the demo and for pytest
 #   JOBS=2                processes that run the tests
@@ -10,7 +11,7 @@ SHELL := bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test lint build clean
+.PHONY: help setup demo test lint build docs clean
 
 PIP_ARGS ?=
 DEMO_ARGS ?=
@@ -30,24 +31,28 @@ MISFIT := can import rclpy of the sourced ROS '$(ROS_DISTRO)' and create environ
 ABOUT := over the sourced ROS 2 '$(ROS_DISTRO)'
 VENV_ARGS := --system-site-packages
 PINS := $(VENV)/pins.txt
-ROS_WHEELS :=
 else
-MODE := wheels
+ROS_WHEELS ?= jazzy
+MODE := wheels-$(ROS_WHEELS)
 PYTHONS := $(or $(PYTHON),python3 python3.12 python3.13 python3.11)
 FITS := import ensurepip, platform, sys, venv; \
     assert (3, 11) <= sys.version_info < (3, 14); \
     assert (sys.platform, platform.machine()) == ("linux", "x86_64")
 MISFIT := is a Python 3.11 to 3.13 with venv on x86-64 Linux, for which PyPI has wheels of ROS 2
-ABOUT := with ROS 2 from PyPI wheels
+ABOUT := with ROS 2 '$(ROS_WHEELS)' from PyPI wheels
 VENV_ARGS :=
-PINS := constraints.txt
-ROS_WHEELS := ros-jazzy-rclpy ros-jazzy-common-interfaces ros-jazzy-rmw-fastrtps-cpp
+PINS := constraints.txt constraints-$(ROS_WHEELS).txt
+WHEELS := $(addprefix ros-$(ROS_WHEELS)-,rclpy common-interfaces rmw-fastrtps-cpp)
+ifeq ($(wildcard constraints-$(ROS_WHEELS).txt),)
+$(error ROS_WHEELS=$(ROS_WHEELS) is neither jazzy nor kilted)
+endif
 endif
 
 # What every run needs; a value from the environment wins where it is the user's to choose.
 export PATH := $(ROOT)/$(VENV)/bin:$(PATH)
 export AMENT_PREFIX_PATH := $(ROOT)/$(VENV)$(if $(ROS_DISTRO),$(if $(AMENT_PREFIX_PATH),:$(AMENT_PREFIX_PATH)))
-export FASTRTPS_DEFAULT_PROFILES_FILE ?= $(ROOT)/config/fastdds.xml
+PROFILE := $(if $(filter jazzy,$(or $(ROS_DISTRO),$(ROS_WHEELS))),FASTRTPS,FASTDDS)_DEFAULT_PROFILES_FILE
+export $(PROFILE) ?= $(ROOT)/config/fastdds.xml
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 ifndef HOME
@@ -62,9 +67,10 @@ endif
 digest = $(shell cat $(1) | sha256sum | cut -c 1-12)
 STAMPS := $(VENV)/stamps
 READY := $(STAMPS)/$(MODE)
-GROUP := $(STAMPS)/$(MODE)-$(call digest,setup.py constraints.txt)
+GROUP := $(STAMPS)/$(MODE)-$(call digest,setup.py $(sort $(wildcard constraints*.txt)))
 SHARE := $(STAMPS)/share-$(call digest,setup.py setup.cfg package.xml $(sort $(wildcard launch/* config/*)))
-PIP_INSTALL = python -m pip install --quiet $(PIP_ARGS)
+PIP_INSTALL := python -m pip install --quiet $(PIP_ARGS)
+PINNED := $(PIP_INSTALL) $(addprefix --constraint ,$(PINS))
 EDITABLE := --no-build-isolation --editable
 
 help:  ## list the targets
@@ -111,6 +117,15 @@ build: setup $(GROUP)-build  ## colcon build into build/, plain and --symlink-in
 	  echo "colcon build ($$how): installed and started"
 	done
 
+# Links lead from page to page as in the repository: the copies lie as the pages do.
+PAGES := $(wildcard *.md *.rst docs/*.md docs/media/* config/*) LICENSE lab/claims/error_model.py \
+  depth_anything_ros/model/demo/demo.md
+docs: setup $(GROUP)-docs  ## the pages as a site in build/site; a warning is an error
+	@rm -rf build/docs
+	mkdir -p build/docs
+	cp --parents --target-directory build/docs $(PAGES)
+	python -m mkdocs build
+
 clean:  ## remove .venv and everything that was built
 	rm -rf .venv build demo install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
@@ -138,14 +153,14 @@ $(READY):
 # A stamp of older files goes first: what it stood for is about to be replaced.
 $(GROUP)-run: $(READY)
 	@rm -f $(STAMPS)/$(MODE)-* $(STAMPS)/share-*
-	$(PIP_INSTALL) --constraint $(PINS) 'setuptools>=70.1,<80'
-	$(PIP_INSTALL) --constraint $(PINS) $(ROS_WHEELS) $(EDITABLE) '.[bag,openvino]'
+	$(PINNED) 'setuptools>=70.1,<80'
+	$(PINNED) $(WHEELS) $(EDITABLE) '.[bag,openvino]'
 	touch $@
 
-$(GROUP)-test $(GROUP)-lint $(GROUP)-build: $(GROUP)-%: $(GROUP)-run
-	@$(PIP_INSTALL) --constraint $(PINS) $(EDITABLE) '.[$*]'
+$(GROUP)-test $(GROUP)-lint $(GROUP)-build $(GROUP)-docs: $(GROUP)-%: $(GROUP)-run
+	@$(PINNED) $(EDITABLE) '.[$*]'
 	# Upstream's package asks for gradio, torchvision and a second OpenCV; the tests need none of them.
-	[ $* != test ] || $(PIP_INSTALL) --constraint $(PINS) --no-deps jkp-depth-anything-v2
+	[ $* != test ] || $(PINNED) --no-deps jkp-depth-anything-v2
 	touch $@
 
 # An editable installation copies launch and config into share: copy again when they change.

@@ -1,6 +1,5 @@
 """The one list of what this package installs: pip and colcon both read it."""
 
-import re
 from pathlib import Path
 
 from setuptools import Distribution, find_packages, setup
@@ -8,9 +7,6 @@ from setuptools import Distribution, find_packages, setup
 NAME = 'depth_anything_ros'
 # colcon --symlink-install runs a link to this file from its build folder.
 ROOT = Path(__file__).resolve().parent
-VERSION = re.search(
-    r"^__version__ = '(.+)'$", (ROOT / NAME / '__init__.py').read_text(), re.MULTILINE
-).group(1)
 
 
 class EditableWithData(Distribution):
@@ -26,7 +22,8 @@ def files(pattern):
 
 setup(
     name=NAME,
-    version=VERSION,
+    # catkin_prepare_release reads and writes it here.
+    version='0.1.0',
     description='Depth Anything V2 for ROS 2: relative and metric depth from any robot camera',
     license='Apache-2.0',
     maintainer='The depth_anything_ros authors',
@@ -64,6 +61,8 @@ setup(
     extras_require={
         # Older rosbags lose the QoS profiles of MCAP files; older mcap takes any length as true.
         'bag': ['lz4>=4.0', 'mcap>=1.2.2', 'rosbags>=0.11.6', 'zstandard>=0.19'],
+        # `bag fleet`; object storage needs its own package of fsspec, s3fs say.
+        'fleet': ['fsspec>=2024.2', 'ray>=2.40'],
         # Pictures of phones (.heic) in `depth_anything run`.
         'heif': ['pillow-heif>=1.0'],
         # Depth in OpenEXR files as a reference of `depth_anything run`.
@@ -80,6 +79,7 @@ setup(
         'test': [
             'catkin_pkg',
             'colorspacious>=1.1.2',
+            'fsspec>=2024.2',
             'hypothesis',
             'jsonschema>=4.17',
             'lz4>=4.0',
@@ -94,11 +94,13 @@ setup(
             'plotly>=5.20',
             'pytest>=7.4',
             'pytest-xdist>=3.4',
+            'ray>=2.40',
             'rosbags>=0.11.6',
             'scikit-image',
             'zstandard>=0.19',
         ],
         'lint': ['import-linter', 'mypy', 'ruff', 'types-PyYAML', 'types-tqdm'],
+        'docs': ['mkdocs>=1.6'],
         # From setuptools 80 on, colcon --symlink-install copies without saying so.
         'build': ['colcon-ros', 'setuptools>=70.1,<80'],
     },

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from rcl_interfaces.srv import GetParameters
+from rclpy.client import Client
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
@@ -58,7 +59,7 @@ class Feeder:
         }
         self._image, self._until = image, until
         # Discovery goes in the order of creation: who replies here knows the publishers.
-        self._ping = node.create_client(GetParameters, f'{target}/get_parameters')
+        self._ping: Client = node.create_client(GetParameters, f'{target}/get_parameters')
 
     def connected(self) -> bool:
         """Return whether every topic has a subscriber and the target its services."""

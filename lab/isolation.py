@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from depth_anything_ros.core.errors import DepthAnythingError
-from depth_anything_ros.settings.share import share_directory
+from depth_anything_ros.settings.share import profile_variable, share_directory
 
 __all__ = ['isolated_domain']
 
@@ -30,7 +30,7 @@ def isolated_domain() -> Iterator[int]:
         os.environ |= {
             'ROS_DOMAIN_ID': str(domain),
             'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-            'FASTRTPS_DEFAULT_PROFILES_FILE': str(share_directory() / 'config' / 'fastdds.xml'),
+            profile_variable(): str(share_directory() / 'config' / 'fastdds.xml'),
         }
         # The PyPI wheels make their environment an ament prefix, but do not say so.
         if (Path(sys.prefix) / 'share' / 'ament_index').is_dir():

@@ -13,6 +13,7 @@ import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.srv import SetParameters
+from rclpy.client import Client
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rosbags.rosbag2 import StoragePlugin, Writer
@@ -99,7 +100,9 @@ class _Peer:
             _REFERENCE_TOPIC: (PointCloud2, REFERENCE),
         }
         self._feeder = Feeder(self.node, inputs, IMAGE_TOPIC, self._until)
-        self._set = self.node.create_client(SetParameters, '/depth_anything/set_parameters')
+        self._set: Client = self.node.create_client(
+            SetParameters, '/depth_anything/set_parameters'
+        )
         self._sent_s: dict[int, float] = {}
         self._processed_ns: set[int] = set()
         self._totals = Replay()

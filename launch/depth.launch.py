@@ -17,6 +17,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from depth_anything_ros.ros.rviz_view import view_of_cameras
+from depth_anything_ros.settings.share import PROFILE_VARIABLES, profile_variable
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
 # Passed on only when given, so that a params_file keeps its say.
@@ -195,12 +196,11 @@ def _rviz(
 
 
 def _fastdds(profile: str) -> list[LaunchDescriptionEntity]:
-    variable = 'FASTRTPS_DEFAULT_PROFILES_FILE'
     if profile == 'auto':
-        if variable in os.environ:
+        if any(variable in os.environ for variable in PROFILE_VARIABLES):
             return []
         profile = str(_config('fastdds.xml'))
-    return [] if profile == 'none' else [SetEnvironmentVariable(variable, profile)]
+    return [] if profile == 'none' else [SetEnvironmentVariable(profile_variable(), profile)]
 
 
 def _config(name: str) -> Path:

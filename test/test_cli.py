@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -14,9 +15,12 @@ import cv2
 import pytest
 
 from depth_anything_ros import cli
+from depth_anything_ros.backends.registry import choose_backend, load
 from depth_anything_ros.backends.self_check import photograph
-from depth_anything_ros.cli.bag import GROUND_TRUTH
+from depth_anything_ros.bag.compare_results import GROUND_TRUTH
 from depth_anything_ros.cli.exit_status import exit_status
+from depth_anything_ros.core.errors import BackendError
+from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.model import hub
 from depth_anything_ros.model.cache import Format, find_export
 from depth_anything_ros.model.releases import release_for
@@ -274,20 +278,26 @@ def test_ground_truth_without_a_name_is_that_of_sample_bags(
     assert 'every topic of A but /rosout, /parameter_events and /events/...' in said
 
 
-def test_prove_judges_a_bag_by_its_ground_truth(
+def test_prove_judges_a_bag_and_its_limits_are_the_exit_status(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bag = tmp_path / 'room'
+    bag, out = tmp_path / 'room', tmp_path / 'out'
     write_sample_bag(bag, 'room', 0.5, 10.0, (160, 120))
     network = '--variant demo --device cpu --threads 1 --set reference.fixed_frame=odom'
-    arguments = ['bag', 'prove', str(bag), *network.split()]
-    assert cli.main([*arguments, '--json']) == 0
+    arguments = ['bag', 'prove', str(bag), *network.split(), '--reference', '/lidar/points']
+    assert cli.main([*arguments, '--json', '--out', str(out)]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert {'/lidar/points', 'ground plane'} < {row['reference'] for row in rows}
+    assert [row['judge'] for row in rows] == ['held out', '/depth_camera/depth/image_raw']
     assert {row['images'] for row in rows} == {5}
-    assert cli.main([*arguments, '--ground-truth', '/depth']) == 2
+    assert {'index.html', 'report.md', 'report.json'} <= {path.name for path in out.iterdir()}
+    by_truth = [*arguments, '--ground-truth']
+    assert cli.main([*by_truth, '--abs-rel', '0.0001']) == 1
+    *_, line = capsys.readouterr().out.splitlines()
+    assert line.startswith('FAIL  room /lidar/points, judged by ground truth: abs_rel is 0.')
+    assert line.endswith('beyond 0.0001')
+    assert cli.main([*by_truth, '/depth']) == 2
     *_, line = capsys.readouterr().err.splitlines()
-    assert 'has no /depth: name the topic with its true depth (--ground-truth)' in line
+    assert 'has no topic /depth: it has' in line
 
 
 def test_weights_list_as_json_and_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
@@ -408,7 +418,14 @@ def test_export_in_int8_takes_images(
             shutil.copy(out.with_suffix(suffix), path.with_suffix(suffix))
 
     monkeypatch.setattr('depth_anything_ros.model.quantization.quantize', again)
-    assert cli.main([*arguments, str(picture), '--cache']) == 0
+    # As a node without it says.
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    asked = Parameters(variant='demo', backend='openvino', device='cpu', precision='int8')
+    with pytest.raises(BackendError) as caught:
+        load(choose_backend(asked))
+    (command,) = re.findall('run `depth_anything (.*)` and try again', str(caught.value))
+    assert cli.main(command.replace('FOLDER_OR_BAG', str(picture)).split()) == 0
+    assert load(choose_backend(asked)).info.precision == 'int8'
     path = find_export(find('demo', Checkpoint.RELATIVE), Format.OPENVINO, int8=True)
     assert capfd.readouterr().out == f'{path}\n'
 

@@ -6,6 +6,7 @@ import ast
 import importlib.metadata
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import depth_anything_ros
+from depth_anything_ros.core.packages import missing, pip_install
 
 catkin_package = pytest.importorskip('catkin_pkg.package')
 ament_index_python = pytest.importorskip('ament_index_python')
@@ -61,6 +63,7 @@ def run_time_nodes(tree):
             yield from run_time_nodes(child)
 
 
+@cache
 def third_party_imports():
     """Map each module imported from outside at run time to one file that imports it."""
     found = {}
@@ -113,8 +116,39 @@ def test_every_import_is_declared(manifest, distribution):
     assert not undeclared, 'add these to package.xml, or to setup.py if only pip has them'
 
 
+def test_the_readme_installs_what_rosdep_does_not(manifest, distribution):
+    (line,) = re.findall(
+        r'^pip install (torch .*)', (ROOT / 'README.md').read_text(), re.MULTILINE
+    )
+    keys = {dependency.name for dependency in manifest.exec_depends}
+    by_rosdep = set().union(*(names for names in PROVIDERS.values() if names & keys))
+    needed = {canonicalize_name(one.name) for one in requirements(distribution) if not one.marker}
+    # huggingface_hub requires filelock.
+    assert needed - by_rosdep - {'filelock'} <= {canonicalize_name(one) for one in line.split()}
+
+
+def test_what_is_missing_is_named_as_pypi_names_it(distribution):
+    required = requirements(distribution)
+    names = {canonicalize_name(one.name) for one in required}
+    checked = set()
+    for module in third_party_imports():
+        projects = {canonicalize_name(one) for one in pip_install(module).split()[2:]}
+        if names & PROVIDERS.get(module, {canonicalize_name(module)}):
+            checked |= projects
+            assert projects <= names, pip_install(module)
+    assert len(checked) > 10
+    assert 'needs cv2, which is not installed: pip install opencv-python' in missing('it', 'cv2')
+    extras = [
+        {one.name for one in required if one.marker and one.marker.evaluate({'extra': extra})}
+        for extra in distribution.metadata.get_all('Provides-Extra')
+    ]
+    for module in ('mcap', 'ray', 'plotly', 'onnx'):
+        assert set(pip_install(module).split()[2:]) in extras
+
+
 def test_every_requirement_is_pinned(distribution):
-    lines = (ROOT / 'constraints.txt').read_text().splitlines()
+    files = ROOT.glob('constraints*.txt')
+    lines = [line for path in files for line in path.read_text().splitlines()]
     pins = [line for line in lines if line and not line.startswith('#')]
     # A local version (torch==2.13.0+cpu) or a range pins nothing that everyone can install.
     assert [pin for pin in pins if not re.fullmatch(r'[\w.-]+==[\w.]+', pin)] == []
@@ -133,3 +167,23 @@ def test_share_holds_what_the_checkout_holds(share, folder):
         path.name: path.read_bytes() for path in (share / folder).iterdir() if path.is_file()
     }
     assert {name: installed.get(name) for name in expected} == expected
+
+
+@pytest.mark.filterwarnings('ignore:nodes.Node.traverse:DeprecationWarning')
+def test_the_changelog_is_ready_for_a_release(manifest):
+    """As catkin_prepare_release names the section and counts up, and bloom reads it then."""
+    numbers = pytest.importorskip('catkin_pkg.package_version')
+    setup_py = (ROOT / 'setup.py').read_text()
+    assert f"version='{manifest.version}'" in setup_py
+    assert "version='9.9.9'" in numbers._replace_setup_py_version(setup_py, '9.9.9')
+    changelog = pytest.importorskip('catkin_pkg.changelog')
+    tagging = pytest.importorskip('catkin_pkg.cli.tag_changelog')
+    text = (ROOT / 'CHANGELOG.rst').read_text()
+    label = tagging.get_forthcoming_label(text)
+    if label is not None:
+        text = tagging.rename_section(text, label, f'{manifest.version} (2026-01-31)')
+    released = changelog.populate_changelog_from_rst(changelog.Changelog(NAME), text)
+    versions = list(released.foreach_version())
+    assert versions[0][0] == manifest.version
+    read = sum(len(each.bullets) for _, _, content in versions for each in content)
+    assert read == len(re.findall(r'^\* ', text, re.MULTILINE)) > 10

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from depth_anything_ros.core.errors import BackendError, SettingError
+from depth_anything_ros.core.packages import missing
 from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.model.cache import Format, find_export, keep_export
 from depth_anything_ros.model.variants import Checkpoint
@@ -40,10 +41,8 @@ def build_export(weights: WeightsFile, form: Format) -> Path:
     except ModuleNotFoundError as err:
         if err.name != 'torch':
             raise
-        raise BackendError(
-            f'exporting {weights.title} to {form.value} needs torch, which is not installed:'
-            ' pip install torch, or copy the cache of a machine that has it'
-        ) from err
+        needed = missing(f'exporting {weights.title} to {form.value}', 'torch')
+        raise BackendError(f'{needed}, or copy the cache of a machine that has it') from err
     _log.info('exporting %s to %s, once for these weights', weights.title, form.value)
     return keep_export(weights, form, partial(export, weights, form))
 

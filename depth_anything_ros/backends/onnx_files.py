@@ -12,6 +12,7 @@ import numpy.typing as npt
 from depth_anything_ros.backends.frames import Run
 from depth_anything_ros.core.errors import BackendError, WeightsError
 from depth_anything_ros.core.input_format import Layout, SizeRule
+from depth_anything_ros.core.packages import missing
 from depth_anything_ros.core.types import FloatImage
 from depth_anything_ros.model.weights_file import WeightsFile
 
@@ -29,7 +30,7 @@ def onnx_facts(path: Path) -> list[tuple[str, str]]:
         onnxruntime.disable_telemetry_events()
         session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
     except ModuleNotFoundError as err:
-        raise BackendError('reading an ONNX file takes onnxruntime: pip install it') from err
+        raise BackendError(missing('reading an ONNX file', 'onnxruntime')) from err
     # Its exceptions have no common base class.
     except Exception as err:
         reason = str(err).splitlines()[0]

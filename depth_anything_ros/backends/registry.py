@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from depth_anything_ros.backends.base import AUTO, INT8, BackendSettings, DepthBackend
 from depth_anything_ros.backends.export_files import build_export, existing_export, export_command
 from depth_anything_ros.core.errors import BackendError, SettingError
+from depth_anything_ros.core.packages import missing
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.processor import default_threads, has_nvidia_driver
 from depth_anything_ros.model.cache import Format, find_export
@@ -128,10 +129,7 @@ def load(chosen: ChosenBackend) -> DepthBackend:
     except ModuleNotFoundError as err:
         if err.name not in _PACKAGES:
             raise
-        raise BackendError(
-            f"backend '{chosen.name}' needs {err.name}, which is not installed:"
-            f' pip install {err.name}'
-        ) from err
+        raise BackendError(missing(f"backend '{chosen.name}'", err.name)) from err
 
 
 def fastest(device: str, weights: WeightsFile, precision: str = AUTO) -> tuple[str, str]:
@@ -169,7 +167,7 @@ def prepare(name: str, device: str, weights: WeightsFile, precision: str = AUTO)
         # For int8 too: the fallback where its output disagrees with float32.
         build_export(weights, form)
     except BackendError as err:
-        if name != AUTO or precision == INT8:
+        if name != AUTO or precision == INT8 or find_spec('torch') is None:
             raise
         _log.warning('%s; until then torch runs the network', err)
 

@@ -7,11 +7,13 @@ import math
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any, cast
 
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.reports.text import aligned, plain_json
 
 __all__ = [
+    'GROUND_TRUTH',
     'NAMED',
     'CompareLimits',
     'CompareProgress',
@@ -20,11 +22,16 @@ __all__ = [
     'Figure',
     'FigureStats',
     'GroundTruthResult',
+    'Limits',
     'OnProgress',
     'TopicResult',
     'is_minimum',
+    'limit',
     'seconds',
 ]
+
+GROUND_TRUTH = '/ground_truth/depth/image'
+"""The default topic of true depth."""
 
 NAMED = 3
 """How many frames a failure names."""
@@ -33,43 +40,48 @@ OnProgress = Callable[[int, int], None]
 """Called with how many of how many messages are read."""
 
 
-def _limit(default: float, text: str, minimum: bool = False) -> float:
+def limit(default: float, text: str, minimum: bool = False) -> float:
+    """Return a field of limits: its default, its `help`, whether it is the least allowed."""
     value: float = field(default=default, metadata={'help': text, 'minimum': minimum})
     return value
 
 
-@dataclass(frozen=True)
-class CompareLimits:
-    """The limits of every frame or topic; the metadata of each field has its `help`.
-
-    Infinity allows anything, and so does 0 where more is better.
-    """
-
-    abs_rel: float = _limit(0.01, 'metric depth and scans: mean |error| / depth')
-    rmse_m: float = _limit(math.inf, 'metric depth and scans: root mean square error, metres')
-    delta1: float = _limit(
-        0.98, 'metric depth and scans: least share within a factor of 1.25', minimum=True
-    )
-    sigma_rel: float = _limit(0.05, 'sigma: mean |difference| / sigma')
-    ssi_error: float = _limit(0.05, 'relative depth: rest of the best affine fit, per spread')
-    rank_correlation: float = _limit(0.98, "relative depth: least of Spearman's", minimum=True)
-    cloud_m: float = _limit(0.1, 'clouds: mean distance to the nearest point, metres')
-    cloud_rel: float = _limit(0.01, 'clouds: the same per mean range')
-    coverage: float = _limit(
-        0.95, 'least share of known pixels, points or beams in common', minimum=True
-    )
-    missing: float = _limit(0, 'frames of a topic that only A has')
-    extra: float = _limit(0, 'frames of a topic that only B has')
-    latency_ms: float = _limit(50.0, 'growth of the median from stamp to receipt, ms')
-    truth_worse: float = _limit(0.01, 'growth of the mean error against ground truth')
+class Limits:
+    """Fields made by `limit`, each 0 or more."""
 
     def __post_init__(self) -> None:
-        for each in fields(self):
+        for each in fields(cast('Any', self)):
             value = getattr(self, each.name)
             if not value >= 0.0:
                 raise SettingError(
                     f'limit {each.name} is {value:g}: give 0 or more, or inf to allow anything'
                 )
+
+
+@dataclass(frozen=True)
+class CompareLimits(Limits):
+    """The limits of every frame or topic; the metadata of each field has its `help`.
+
+    Infinity allows anything, and so does 0 where more is better.
+    """
+
+    abs_rel: float = limit(0.01, 'metric depth and scans: mean |error| / depth')
+    rmse_m: float = limit(math.inf, 'metric depth and scans: root mean square error, metres')
+    delta1: float = limit(
+        0.98, 'metric depth and scans: least share within a factor of 1.25', minimum=True
+    )
+    sigma_rel: float = limit(0.05, 'sigma: mean |difference| / sigma')
+    ssi_error: float = limit(0.05, 'relative depth: rest of the best affine fit, per spread')
+    rank_correlation: float = limit(0.98, "relative depth: least of Spearman's", minimum=True)
+    cloud_m: float = limit(0.1, 'clouds: mean distance to the nearest point, metres')
+    cloud_rel: float = limit(0.01, 'clouds: the same per mean range')
+    coverage: float = limit(
+        0.95, 'least share of known pixels, points or beams in common', minimum=True
+    )
+    missing: float = limit(0, 'frames of a topic that only A has')
+    extra: float = limit(0, 'frames of a topic that only B has')
+    latency_ms: float = limit(50.0, 'growth of the median from stamp to receipt, ms')
+    truth_worse: float = limit(0.01, 'growth of the mean error against ground truth')
 
 
 def is_minimum(name: str) -> bool:

@@ -28,7 +28,7 @@ from depth_anything_ros.bag.writing import check_outside
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.parameters import Parameters
 
-__all__ = ['process_bags']
+__all__ = ['attempt', 'process_bags']
 
 
 Result = TypeVar('Result')
@@ -64,7 +64,7 @@ def process_bags(
     results: dict[int, BagSummary] = {}
     work: dict[int, BagPlan] = {}
     for number, (bag, target) in enumerate(_outputs(bags, out)):
-        plan = _attempt(bag, partial(plan_bag, bag, target, parameters, options), alone=alone)
+        plan = attempt(bag, partial(plan_bag, bag, target, parameters, options), alone=alone)
         if isinstance(plan, BagSummary):
             results[number] = plan
         elif plan is None:
@@ -109,13 +109,13 @@ def _one_by_one(
                 results[number] = _not_begun(plan, received)
             else:
                 process = partial(process_bag, plan, backend, parameters, on_images, stop)
-                results[number] = _attempt(plan.bag, process, alone=alone)
+                results[number] = attempt(plan.bag, process, alone=alone)
     finally:
         backend.close()
     return results
 
 
-def _attempt(bag: Path, act: Callable[[], Result], *, alone: bool = False) -> Result | BagSummary:
+def attempt(bag: Path, act: Callable[[], Result], *, alone: bool = False) -> Result | BagSummary:
     """Return what `act` does, or how it failed; that is an error where the bag is `alone`."""
     try:
         return act()
@@ -246,7 +246,7 @@ def _serve(connection: Connection, parameters: Parameters) -> None:
 
     with stop_signals() as stop, suppress(EOFError, OSError, KeyboardInterrupt):
         while (plan := connection.recv()) is not None:
-            connection.send(_attempt(plan.bag, partial(process, plan)))
+            connection.send(attempt(plan.bag, partial(process, plan)))
 
 
 def _outputs(bags: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:

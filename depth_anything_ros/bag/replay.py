@@ -28,6 +28,7 @@ from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer
 from depth_anything_ros.core.parameters import Parameters, ReferenceParameters
 from depth_anything_ros.core.types import ReferenceKind
 from depth_anything_ros.estimator.frame import Frame
+from depth_anything_ros.estimator.metric_scale import Choose
 from depth_anything_ros.estimator.stream import DepthStream
 from depth_anything_ros.messages.reference_messages import (
     REFERENCE_TYPES,
@@ -93,7 +94,7 @@ class BagReplay:
     """Iterate over it once; or pass it the messages of `topics` in their order with `process`.
 
     `left_out` counts the messages that could not be used, by topic; `odd_times` says what is odd
-    about stamps, `notes` what else is worth knowing.
+    about stamps, `notes` what else is worth knowing. `transforms` are those heard so far.
     """
 
     def __init__(
@@ -102,19 +103,23 @@ class BagReplay:
         topics: CameraTopics,
         backend: DepthBackend,
         parameters: Parameters,
+        choose: Choose = lambda samples, camera: samples,
     ) -> None:
-        """`reader` is an open bag. SettingError where it lacks a topic, or has it of no use."""
+        """`reader` is an open bag, `choose` as for DepthStream.
+
+        SettingError where the bag lacks a topic, or has it of no use.
+        """
         self.left_out: list[Reason] = []
         self.notes: list[str] = []
         self.odd_times = OddTimes(topics.image)
         self._reader, self._parameters = reader, parameters
-        self._transforms = TransformBuffer()
-        self._scene = scene = SceneMessages(self._transforms)
+        self.transforms = TransformBuffer()
+        self._scene = scene = SceneMessages(self.transforms)
         used = used_topics(reader, topics, parameters.reference)
         scene.kind = used.kind
         self._image = used.image
         self._max_pixels = round(parameters.max_image_megapixels * 1e6)
-        self._stream = DepthStream(backend, parameters)
+        self._stream = DepthStream(backend, parameters, choose=choose)
         self._stretched = False
         self._listeners: defaultdict[str, list[Callable[[Any], None]]] = defaultdict(list)
         # Else nothing asks for intrinsics, and a chunk without images need not be unpacked.
@@ -194,10 +199,10 @@ class BagReplay:
                 continue
             first = [item for item in items if item.child_frame_id not in known]
             known.update(item.child_frame_id for item in first)
-            put_transforms(self._transforms, first, static=True)
+            put_transforms(self.transforms, first, static=True)
 
     def _put_transforms(self, message: Any, *, topic: str, static: bool) -> None:
-        for error in put_transforms(self._transforms, message.transforms, static=static):
+        for error in put_transforms(self.transforms, message.transforms, static=static):
             Reason.add(self.left_out, topic, f'transform on {topic} refused: {error}')
 
     def _process_image(self, message: BagMessage) -> ReplayedImage:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+from collections import deque
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path, PosixPath
 from shlex import quote as shell_quote
@@ -78,6 +80,7 @@ RELIABLE = Qos(
 _RESERVE_BYTES = 64 * 2**20
 # A message is held in memory, packed and unpacked, before a chunk is written.
 _COPIES = 4
+_AHEAD_BYTES = 16 * 2**20
 
 # Of a type that is neither defined in the bag nor known.
 _NO_HASH = 'RIHS01_' + 64 * '0'
@@ -87,8 +90,9 @@ _IDL_HEAD = 80 * '=' + '\nIDL: '
 class BagWriter:
     """Writes one bag; end it with `finish`, `leave_partial` or `discard`.
 
-    An error while writing discards what was written, and is a DepthAnythingError where the disk
-    is to blame. Not thread-safe.
+    A thread of its own writes, at most 16 MiB behind: SQLite wants one, and a network leaves it
+    time. An error while writing discards what was written, is raised by a later call, and is a
+    DepthAnythingError where the disk is to blame. Not thread-safe.
     """
 
     def __init__(self, out: Path, storage: str, *, compress: bool = False) -> None:
@@ -99,6 +103,9 @@ class BagWriter:
         self._work = _work_of(out)
         self._folder = _folder_of(out)
         self._largest = 0
+        self._thread = ThreadPoolExecutor(1, 'bag-writer')
+        self._waiting: deque[tuple[Future[None], int]] = deque()
+        self._waiting_bytes = 0
         self._connections: dict[tuple[str, str], Connection] = {}
         plugin, packed = STORAGES[storage]
         self._writer = Writer(self._folder, version=9, storage_plugin=plugin)
@@ -106,16 +113,21 @@ class BagWriter:
         if compress:
             self._writer.set_compression(packed, CompressionFormat.ZSTD)
         try:
-            self._writer.open()
+            self._thread.submit(self._writer.open).result()
         except (OSError, sqlite3.Error) as err:
+            self._thread.shutdown()
             shutil.rmtree(self._work, ignore_errors=True)
             raise _cannot(out, getattr(err, 'strerror', None) or str(err)) from err
 
     def add_output(self, topic: str, kind: str, store: Typestore) -> None:
         """Announce a topic that is new."""
-        self._connections[topic, kind] = self._writer.add_connection(
-            topic, kind, typestore=store, offered_qos_profiles=(RELIABLE,)
-        )
+        self._connections[topic, kind] = self._thread.submit(
+            self._writer.add_connection,
+            topic,
+            kind,
+            typestore=store,
+            offered_qos_profiles=(RELIABLE,),
+        ).result()
 
     def add_copy(self, topic: BagTopic, store: Typestore) -> None:
         """Announce a topic of another bag, as it was; `store` knows that bag's types."""
@@ -130,30 +142,40 @@ class BagWriter:
             # By its head alone rosbags knows a definition for IDL.
             headed = definition.startswith(_IDL_HEAD)
             definition = definition if headed else f'{_IDL_HEAD}{topic.kind}\n{definition}'
-        self._connections[topic.name, topic.kind] = self._writer.add_connection(
+        self._connections[topic.name, topic.kind] = self._thread.submit(
+            self._writer.add_connection,
             topic.name,
             topic.kind,
             msgdef=definition,
             rihs01=topic.digest or (store.hash_rihs01(topic.kind) if known else _NO_HASH),
             serialization_format=topic.serialization,
             offered_qos_profiles=topic.qos,
-        )
+        ).result()
 
     def write(self, topic: str, kind: str, receive_ns: int, raw: bytes | memoryview) -> None:
         """Write one serialised message of an announced topic."""
-        try:
-            # Half a message would cost the whole file.
-            with delayed_interrupt():
-                self._writer.write(self._connections[topic, kind], receive_ns, raw)
-        except Exception as err:
-            self._fail(err)
-            raise
-        self._largest = max(self._largest, len(raw))
+        size = len(raw)
+        self._wait(_AHEAD_BYTES - size)
+        connection = self._connections[topic, kind]
+        written = self._thread.submit(self._writer.write, connection, receive_ns, raw)
+        self._waiting.append((written, size))
+        self._waiting_bytes += size
+        self._largest = max(self._largest, size)
+
+    def _wait(self, most_bytes: int = 0) -> None:
+        """Wait until at most so many bytes are waiting; raise what went wrong with them."""
+        while self._waiting and (self._waiting_bytes > most_bytes or self._waiting[0][0].done()):
+            try:
+                self._waiting[0][0].result()
+            except Exception as err:
+                self._fail(err)
+                raise
+            self._waiting_bytes -= self._waiting.popleft()[1]
 
     def disk_space_problem(self) -> str:
         """Return a message if the disk is nearly full, else ''."""
         free = shutil.disk_usage(self._work).free
-        needed = _RESERVE_BYTES + _COPIES * self._largest
+        needed = _RESERVE_BYTES + _COPIES * self._largest + self._waiting_bytes
         if free >= needed:
             return ''
         return f'only {free / 1e6:.0f} MB are left on the disk of {self.out}: make room'
@@ -172,19 +194,24 @@ class BagWriter:
             return
         self.closed = True
         with delayed_interrupt(last=True):
+            for written, _ in self._waiting:
+                written.cancel()
             # A full disk refuses the last buffer too.
             with suppress(OSError, sqlite3.Error):
-                self._writer.abort()
+                self._thread.submit(self._writer.abort).result()
+            self._thread.shutdown()
             shutil.rmtree(self._work, ignore_errors=True)
 
     def _close_as(self, target: Path) -> Path:
         # It takes too short a time to be worth interrupting.
         with delayed_interrupt(last=True):
+            self._wait()
             try:
-                self._writer.close()
+                self._thread.submit(self._writer.close).result()
             except BaseException as err:
                 self._fail(err)
                 raise
+            self._thread.shutdown()
             self.closed = True
             try:
                 self._folder.rename(target)

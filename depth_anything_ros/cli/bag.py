@@ -1,36 +1,26 @@
-"""`bag`: process bags, compare two of them, prove metric depth on one."""
+"""`bag`: process bags, a fleet of them too, compare two of them, prove metric depth on one."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from pathlib import Path
 
-from tqdm import tqdm
-
-from depth_anything_ros.bag.compare_results import CompareLimits
-from depth_anything_ros.cli import bag_process
-from depth_anything_ros.cli.options import (
-    NETWORK,
-    Verbs,
-    add_layered_parameters,
-    layered_parameters,
-)
+from depth_anything_ros.bag.compare_results import GROUND_TRUTH, CompareLimits
+from depth_anything_ros.cli import bag_fleet, bag_process, bag_prove
+from depth_anything_ros.cli.options import Verbs, add_limits, limits_of
 from depth_anything_ros.cli.parser import Parser, add_verb
-from depth_anything_ros.cli.terminal import load, print_rows, progress
+from depth_anything_ros.cli.terminal import progress
 
-__all__ = ['GROUND_TRUTH', 'declare']
-
-GROUND_TRUTH = '/ground_truth/depth/image'
-"""The default topic of true depth."""
+__all__ = ['declare']
 
 
 def declare(bag: Parser) -> None:
     """Declare the verbs and their options."""
     bags = bag.add_subparsers(required=True, metavar='VERB', title='verbs')
     bag_process.add(bags)
+    bag_fleet.add(bags)
     _add_compare(bags)
-    _add_prove(bags)
+    bag_prove.add(bags)
 
 
 def _add_compare(bags: Verbs) -> None:
@@ -58,51 +48,17 @@ def _add_compare(bags: Verbs) -> None:
         action='store_true',
         help='exit status 0 although a part of a bag cannot be read',
     )
-    limits = compare.add_argument_group('limits', 'inf allows anything')
-    for limit in dataclasses.fields(CompareLimits):
-        name = '--' + limit.name.replace('_', '-')
-        help_text = f'{limit.metadata["help"]} (default: {limit.default:g})'
-        limits.add_argument(
-            name, type=float, default=limit.default, metavar='LIMIT', help=help_text
-        )
+    add_limits(compare, CompareLimits)
     compare.set_defaults(verb=_compare)
-
-
-def _add_prove(bags: Verbs) -> None:
-    text = 'metric depth by each reference in a bag, judged by the ground truth in it'
-    prove = add_verb(bags, 'prove', text)
-    prove.add_argument('bags', metavar='BAG', nargs='+', type=Path, help='folder, .mcap or .db3')
-    prove.add_argument(
-        '--ground-truth',
-        default=GROUND_TRUTH,
-        metavar='TOPIC',
-        help='depth image with the true depth of each image (default: %(default)s)',
-    )
-    prove.add_argument('--json', action='store_true', help='print JSON')
-    add_layered_parameters(prove, NETWORK)
-    prove.set_defaults(verb=_prove)
 
 
 def _compare(options: argparse.Namespace) -> int:
     from depth_anything_ros.bag.compare import compare_bags
 
-    names = [limit.name for limit in dataclasses.fields(CompareLimits)]
-    limits = CompareLimits(**{name: getattr(options, name) for name in names})
+    limits = limits_of(options, CompareLimits)
     with progress('message') as show:
         found = compare_bags(
             options.a, options.b, limits, options.topics, options.ground_truth, show
         )
     print(found.to_json() if options.json else found.table())
     return 1 if found.failures or (found.left_out and not options.allow_missing) else 0
-
-
-def _prove(options: argparse.Namespace) -> int:
-    from depth_anything_ros.bag.prove import Proof, prove
-
-    parameters = layered_parameters(options)
-    backend = load(parameters)
-    rows: list[Proof] = []
-    with tqdm(unit='image', disable=None, leave=False) as bar:
-        for bag in options.bags:
-            rows += prove(bag, backend, parameters, options.ground_truth, lambda _: bar.update())
-    return print_rows(rows, options.json, [field.name for field in dataclasses.fields(Proof)])

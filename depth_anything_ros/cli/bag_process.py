@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from depth_anything_ros.cli.options import (
     NETWORK,
@@ -13,7 +14,10 @@ from depth_anything_ros.cli.options import (
 )
 from depth_anything_ros.cli.terminal import fetch, progress
 
-__all__ = ['add']
+if TYPE_CHECKING:
+    from depth_anything_ros.bag.plan import ProcessOptions
+
+__all__ = ['add', 'add_process_options', 'process_options']
 
 
 def add(bags: Verbs) -> None:
@@ -25,6 +29,21 @@ def add(bags: Verbs) -> None:
     process.add_argument(
         'output', metavar='OUT', type=Path, help='the bag to write; of several, their folder'
     )
+    add_process_options(process)
+    process.add_argument(
+        '--resume',
+        action='store_true',
+        help='skip outputs that are finished; start interrupted ones (OUT.partial) again',
+    )
+    process.add_argument(
+        '--jobs', type=int, default=1, help='bags at a time, each on --threads (default: 1)'
+    )
+    add_layered_parameters(process, (*NETWORK, 'reference.type'))
+    process.set_defaults(verb=_process)
+
+
+def add_process_options(process: argparse.ArgumentParser) -> None:
+    """Add what says how bags are processed, wherever they are."""
     process.add_argument(
         '--image',
         metavar='TOPIC',
@@ -67,29 +86,18 @@ def add(bags: Verbs) -> None:
     )
     process.add_argument('--compress', action='store_true', help='with zstd, as rosbag2 does')
     process.add_argument(
-        '--resume',
-        action='store_true',
-        help='skip outputs that are finished; start interrupted ones (OUT.partial) again',
-    )
-    process.add_argument(
-        '--jobs', type=int, default=1, help='bags at a time, each on --threads (default: 1)'
-    )
-    process.add_argument(
         '--allow-missing',
         action='store_true',
         help='exit status 0 although something is left out',
     )
     process.add_argument('--json', action='store_true', help='print the summary as JSON')
-    add_layered_parameters(process, (*NETWORK, 'reference.type'))
-    process.set_defaults(verb=_process)
 
 
-def _process(options: argparse.Namespace) -> int:
-    from depth_anything_ros.bag.jobs import process_bags
+def process_options(options: argparse.Namespace, *, resume: bool) -> ProcessOptions:
+    """Return what the options of `add_process_options` say."""
     from depth_anything_ros.bag.plan import ProcessOptions
-    from depth_anything_ros.bag.summary import json_text, table
 
-    how = ProcessOptions(
+    return ProcessOptions(
         tuple(options.image),
         options.camera_info,
         options.reference,
@@ -98,8 +106,15 @@ def _process(options: argparse.Namespace) -> int:
         tuple(options.copy),
         options.storage,
         options.compress,
-        options.resume,
+        resume,
     )
+
+
+def _process(options: argparse.Namespace) -> int:
+    from depth_anything_ros.bag.jobs import process_bags
+    from depth_anything_ros.bag.summary import json_text, table
+
+    how = process_options(options, resume=options.resume)
     parameters = layered_parameters(options)
     with progress('image', leave=True) as show:
         found = process_bags(

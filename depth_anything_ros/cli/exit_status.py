@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.core.packages import missing
 
 __all__ = ['exit_status', 'open_standard_files']
 
@@ -82,8 +83,9 @@ def _advice(package: str, error: ImportError) -> str:
         return f'{error.name} cannot be loaded ({error.msg}): memory ran out, free some'
     of_ros = package in ('rclpy', 'message_filters', 'tf2_ros') or package.endswith('_msgs')
     if isinstance(error, ModuleNotFoundError) and error.name == package:
-        fix = 'source ROS 2' if of_ros else f'pip install {package}'
-        return f'this needs {package}, which is not installed: {fix}'
+        if of_ros:
+            return f'this needs {package}, which is not installed: source ROS 2'
+        return missing('this', package)
     from importlib.metadata import packages_distributions, version
 
     found = packages_distributions().get(package)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,10 +17,12 @@ __all__ = [
     'Options',
     'Verbs',
     'add_layered_parameters',
+    'add_limits',
     'add_network',
     'add_parameters',
     'add_size',
     'layered_parameters',
+    'limits_of',
     'parameters_of',
     'positive',
     'require_some',
@@ -103,6 +106,21 @@ def add_parameters(
 def _brief(description: str) -> str:
     """Return the first of its clauses."""
     return re.split(r'[.;] ', description)[0].rstrip('.')
+
+
+def add_limits(parser: argparse.ArgumentParser, limits: Any) -> None:
+    """Add a dataclass of limits as options, in a group of their own."""
+    group = parser.add_argument_group('limits', 'inf allows anything')
+    for limit in dataclasses.fields(limits):
+        name = '--' + limit.name.replace('_', '-')
+        text = f'{limit.metadata["help"]} (default: {limit.default:g})'
+        group.add_argument(name, type=float, default=limit.default, metavar='LIMIT', help=text)
+
+
+def limits_of(options: argparse.Namespace, limits: Any) -> Any:
+    """Return the dataclass `limits` with what the options say."""
+    names = [each.name for each in dataclasses.fields(limits)]
+    return limits(**{name: getattr(options, name) for name in names})
 
 
 def parameters_of(options: argparse.Namespace, **fixed: Any) -> Parameters:

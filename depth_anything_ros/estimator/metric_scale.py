@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 
 import cv2
@@ -28,7 +29,10 @@ from depth_anything_ros.metric.odometry import OdometryTracker, check_camera_hei
 from depth_anything_ros.metric.references import Odometry
 from depth_anything_ros.metric.scale import NO_SCALE, Scale, reason_text
 
-__all__ = ['MetricScale']
+__all__ = ['Choose', 'MetricScale']
+
+Choose = Callable[[ReferenceSamples, Camera], ReferenceSamples]
+"""Returns those samples of a frame that the alignment gets; the camera is that of its depth."""
 
 # The last part before max_depth_m is where the sigmoid of a metric head saturates.
 _UNSATURATED = 0.98
@@ -37,10 +41,10 @@ _UNSATURATED = 0.98
 class MetricScale:
     """Follows the scale from frame to frame. Not for several threads at once."""
 
-    def __init__(self, info: BackendInfo) -> None:
+    def __init__(self, info: BackendInfo, choose: Choose) -> None:
         self.reset_requested = False
         """Set to True from any thread to forget everything before the next frame."""
-        self._info = info
+        self._info, self._choose = info, choose
         trained_m = info.weights.card.max_depth_m
         self._least = 1.0 / (_UNSATURATED * trained_m) if trained_m else 0.0
         self._no_focal: FrameError | None = None
@@ -132,7 +136,7 @@ class MetricScale:
             samples = self._track(reference, bgr, stamp_ns, camera, parameters)
         else:
             samples = reference.samples(camera, limits.min_depth_m, limits.max_depth_m)
-        fit = self._aligner.update(inverse_depth, samples, stamp_ns)
+        fit = self._aligner.update(inverse_depth, self._choose(samples, camera), stamp_ns)
         self._used_ns = stamp_ns if reference.stamp_ns is None else reference.stamp_ns
         self._reason, self._message = fit.reason, reason_text(fit.reason)
         return fit

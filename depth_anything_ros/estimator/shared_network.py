@@ -18,7 +18,7 @@ __all__ = ['SharedNetwork']
 class SharedNetwork:
     """Runs images at the largest input size that time and memory allow, on one thread."""
 
-    def __init__(self, backend: DepthBackend, log: Callable[[str], None]) -> None:
+    def __init__(self, backend: DepthBackend, log: Callable[[str], object]) -> None:
         """`log` gets a line whenever the input size changes."""
         self.backend = backend
         self._log = log

@@ -19,7 +19,7 @@ from depth_anything_ros.core.preprocess import check_bgr
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, Camera, FloatImage, ReferenceKind
 from depth_anything_ros.estimator.frame import Frame
-from depth_anything_ros.estimator.metric_scale import MetricScale
+from depth_anything_ros.estimator.metric_scale import Choose, MetricScale
 from depth_anything_ros.estimator.scene import NO_SCENE, ArrayScene, Scene
 from depth_anything_ros.metric.references import Reference
 
@@ -39,10 +39,12 @@ class DepthStream:
         parameters: Parameters,
         camera: Camera | None = None,
         level_from_camera: Transform | None = None,
+        choose: Choose = lambda samples, camera: samples,
     ) -> None:
         """`camera` and `level_from_camera` are those of every call with arrays.
 
         `level_from_camera` leads to a frame with z up, which scans and height limits need.
+        `choose` may keep samples from the alignment.
         """
         self.backend = backend
         self.parameters = parameters
@@ -51,7 +53,7 @@ class DepthStream:
         self._camera, self._level = camera, level_from_camera
         self._normalizer = _normalizer(parameters)
         self._normalizer_of = parameters.relative
-        self._scale = MetricScale(backend.info)
+        self._scale = MetricScale(backend.info, choose)
         self._kind: ReferenceKind | None = None
 
     def __call__(self, bgr: BgrImage, stamp_s: float, reference: Reference | None = None) -> Frame:

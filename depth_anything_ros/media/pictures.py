@@ -16,6 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.levels import Levels
+from depth_anything_ros.core.packages import pip_install
 from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.messages.image_headers import check_scans, read_header
 from depth_anything_ros.messages.images import MAX_PIXELS
@@ -140,7 +141,7 @@ def _open(path: Path) -> tuple[bytes, Image.Image]:
     except UnidentifiedImageError as error:
         fix = 'is it a whole image file?'
         if path.suffix.lower() in HEIF and not _register_heif():
-            fix = 'pip install pillow-heif'
+            fix = pip_install('pillow_heif')
         raise FrameError('unreadable', f'{path} cannot be decoded: {fix}') from error
     except Exception as error:  # Pillow raises whatever its parsers do
         raise _undecodable(path, error) from error

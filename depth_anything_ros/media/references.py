@@ -12,6 +12,7 @@ from PIL import Image
 
 from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
+from depth_anything_ros.core.packages import missing
 from depth_anything_ros.messages.image_headers import read_header
 from depth_anything_ros.messages.images import MAX_PIXELS
 from depth_anything_ros.metric.references import DepthImage, Points
@@ -104,7 +105,7 @@ def _from_exr(path: Path, _: float | None) -> npt.NDArray[np.float32]:
     try:
         import OpenEXR
     except ImportError as error:
-        raise SettingError(f'--reference {path} needs OpenEXR: pip install OpenEXR') from error
+        raise SettingError(missing(f'--reference {path}', 'OpenEXR')) from error
     with OpenEXR.File(io.BytesIO(path.read_bytes())) as file:
         channels = file.channels()
         if 'inverse depth' in file.header().get('comments', ''):

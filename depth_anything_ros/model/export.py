@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from depth_anything_ros.core.errors import BackendError
+from depth_anything_ros.core.packages import missing
 from depth_anything_ros.model.cache import Format
 from depth_anything_ros.model.network.checkpoint import network_of
 from depth_anything_ros.model.network.vit import (
@@ -58,6 +59,9 @@ def export(
             warnings.simplefilter('ignore')
             traced = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
             _WRITERS[form](traced, example, path, size)
+    except ModuleNotFoundError as err:
+        needed = missing(f'exporting {weights.name} to {form.value}', err.name or form.value)
+        raise BackendError(f"{needed}, or choose backend 'torch'") from err
     except (ImportError, RuntimeError, TypeError, ValueError) as err:
         detail = (str(err).splitlines() or [type(err).__name__])[0]
         raise BackendError(
@@ -88,6 +92,8 @@ def _write_openvino(
 def _write_onnx(
     traced: torch.jit.ScriptModule, example: Tensor, path: Path, size: tuple[int, int] | None
 ) -> None:
+    import onnx  # noqa: F401  a missing one: torch would not raise ModuleNotFoundError
+
     # The newer exporter takes half a minute for the smallest variant, and onnxscript.
     any_size = {'image': {0: 'n', 2: 'h', 3: 'w'}, 'inverse_depth': {0: 'n', 1: 'h', 2: 'w'}}
     torch.onnx.export(

@@ -10,6 +10,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 from depth_anything_ros.core.errors import BackendError
+from depth_anything_ros.core.packages import missing
 from depth_anything_ros.core.preprocess import network_input, network_size
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.model.cache import Format
@@ -62,10 +63,8 @@ def quantize(
                 ignored_scope=nncf.IgnoredScope(patterns=[_KEPT_IN_FLOAT]),
             )
     except ModuleNotFoundError as err:
-        raise BackendError(
-            f'int8 needs {err.name}, which is not installed: pip install nncf, or choose another'
-            ' precision'
-        ) from err
+        needed = missing('int8', err.name or 'nncf')
+        raise BackendError(f'{needed}, or choose another precision') from err
     except (RuntimeError, ValueError) as err:
         detail = (str(err).splitlines() or [type(err).__name__])[0]
         raise BackendError(

@@ -70,7 +70,7 @@ def bench_services(
         process('depth_anything_ros.node', node_arguments(parameters)) as child,
         Peer({_OUTPUT: Image}) as peer,
     ):
-        clients = {
+        clients: dict[str, Any] = {
             name: peer.node.create_client(kind, f'{NODE}/{name}') for name, kind, _ in _SERVICES
         }
         peer.until_published([child], lambda: peer.send(pictures[0]))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from depth_anything_ros import cli
 from depth_anything_ros.backends.base import DepthBackend, NetworkOutput
 from depth_anything_ros.backends.loading import fetch_weights
 from depth_anything_ros.backends.registry import choose_backend, load, prepare
@@ -195,6 +199,20 @@ def test_a_network_that_was_not_exported_names_the_command(
                 )
             )
         )
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_the_command_that_exports_helps(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(name)
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    parameters = Parameters(variant='demo', backend=name, device='cpu', input_size=126)
+    with pytest.raises(BackendError) as caught:
+        load(choose_backend(parameters))
+    (command,) = re.findall('run `depth_anything (.*)` and try again', str(caught.value))
+    assert cli.main(shlex.split(command)) == 0
+    assert load(choose_backend(parameters)).info.name == name
 
 
 @pytest.mark.parametrize(('name', 'form'), FORMS)

@@ -280,6 +280,7 @@ def test_what_a_killed_run_left_is_kept_as_advised(tmp_path: Path) -> None:
         for message in reader.messages():
             writer.write(message.topic, message.kind, message.receive_ns, message.raw)
         # Neither closed nor renamed.
+        writer._wait()
         writer._writer.storage.bio.flush()
         with pytest.raises(SettingError, match='was killed left it') as caught:
             check_free(out)

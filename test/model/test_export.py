@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -64,8 +65,13 @@ def test_a_file_that_cannot_be_written_is_an_os_error(tmp_path: Path, form: Form
         export(RANDOM, form, tmp_path / 'file' / f'network{form.suffix}')
 
 
-def test_a_missing_package_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__('sys').modules, 'openvino', None)
-    with pytest.raises(BackendError, match='demo cannot be exported to openvino') as error:
-        export(RANDOM, Format.OPENVINO, tmp_path / 'network.xml')
+@pytest.mark.parametrize('form', list(Format))
+def test_a_missing_package_is_one_line(
+    form: Format, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = {Format.OPENVINO: 'openvino', Format.ONNX: 'onnx'}[form]
+    monkeypatch.setitem(sys.modules, package, None)
+    said = f'exporting demo to {form.value} needs {package}.*pip install {package}'
+    with pytest.raises(BackendError, match=said) as error:
+        export(RANDOM, form, tmp_path / f'network{form.suffix}')
     assert '\n' not in str(error.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,22 @@ def test_each_applies_or_is_refused_with_the_reason(state: str) -> None:
                 assert entry.name in reason or 'read-only' in reason
             in_force = flatten(rig.node.parameters)[entry.name]
             assert (in_force == OTHER[entry.name]) == accepted, entry.name
+
+
+@pytest.mark.parametrize(
+    ('name', 'state'),
+    [('reference.type', 'active'), ('variant', 'active'), ('variant', 'inactive')],
+)
+def test_the_transitions_that_a_refusal_names_let_it_change(name: str, state: str) -> None:
+    with Rig({'autostart': False}) as rig:
+        for transition in STEPS[state]:
+            assert rig.change_state(transition)
+        _, reason = rig.set_parameter(name, OTHER[name])
+        node, steps = re.search(r'ros2 lifecycle set (\S+) (.+)$', reason).groups()
+        assert node == rig.node.get_fully_qualified_name()
+        for step in steps.split(', then '):
+            assert rig.change_state(getattr(Transition, f'TRANSITION_{step.upper()}'))
+        assert rig.set_parameter(name, OTHER[name])[0]
 
 
 def test_values_out_of_range_are_refused_and_change_nothing() -> None:

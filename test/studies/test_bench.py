@@ -199,7 +199,7 @@ def test_the_tables_lift_what_rows_share_and_give_reasons() -> None:
     assert (timing.min_ms, timing.p50_ms, timing.infer_ms) == (10.0, 12.0, 11.0)
     slow, fast = (_row(timing=timing, is_baseline=True), _row(timing=timing, ratio=2.5))
     object.__setattr__(fast, 'precision', 'bf16')
-    lost = _row(note='needs abacus, not installed: pip install abacus')
+    lost = _row(note='it needs abacus, which is not installed: pip install abacus')
     told = text([slow, fast, lost], CONDITIONS, as_markdown=False)
     assert told.startswith('a machine\nimage 160x120; weights of demo: released\n')
     assert 'variant demo, input_size 126, backend torch' in told
@@ -214,7 +214,7 @@ def test_the_tables_lift_what_rows_share_and_give_reasons() -> None:
     (film,) = (line for line in lines if line.startswith('precision  100 images s  film h'))
     assert lines[lines.index(film) + 1].split()[:3] == ['fp32', '1.2', '0.6']
     assert lines[-1].strip() == (
-        'torch fp32 (demo): needs abacus, not installed: pip install abacus'
+        'torch fp32 (demo): it needs abacus, which is not installed: pip install abacus'
     )
     shown = text([slow, fast, lost], CONDITIONS, as_markdown=True)
     assert '| precision | calls |' in shown

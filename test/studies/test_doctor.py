@@ -27,6 +27,7 @@ from depth_anything_ros.model import hub, releases
 from depth_anything_ros.model.card import Card
 from depth_anything_ros.model.releases import Release
 from depth_anything_ros.model.variants import Checkpoint
+from depth_anything_ros.settings.share import PROFILE_VARIABLES
 from depth_anything_ros.studies.doctor import dds, host, network, topics
 from depth_anything_ros.studies.doctor.check import Check, Level, guarded, ok
 from lab.camera_views import camera_info
@@ -130,19 +131,35 @@ def test_lost_images_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 'profile' in check.fix
 
 
-def test_no_profile_a_missing_one_and_small_shared_memory(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ('distribution', 'wanted'),
+    [
+        ('jazzy', 'FASTRTPS_DEFAULT_PROFILES_FILE'),
+        ('kilted', 'FASTDDS_DEFAULT_PROFILES_FILE'),
+    ],
+)
+def test_no_profile_and_a_missing_one(
+    distribution: str, wanted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv('FASTRTPS_DEFAULT_PROFILES_FILE')
+    for name in PROFILE_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv('ROS_DISTRO', distribution)
     check = dds._profile()
     assert (check.level, 'loses images' in check.text) == (Level.WARN, True)
     # The advice, followed.
     variable, _, path = check.fix.removeprefix('export ').partition(',')[0].partition('=')
+    assert variable == wanted
     monkeypatch.setenv(variable, path)
     assert dds._profile().level is Level.OK
-    monkeypatch.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', '/nowhere.xml')
+    monkeypatch.setenv(variable, '/nowhere.xml')
+    # The one that is set is the one to fix.
+    monkeypatch.setenv('ROS_DISTRO', 'kilted')
     check = dds._profile()
+    assert check.fix.startswith(f'export {variable}=')
     assert (check.level, '/nowhere.xml does not exist' in check.text) == (Level.FAIL, True)
+
+
+def test_small_shared_memory_and_no_discovery(monkeypatch: pytest.MonkeyPatch) -> None:
     _with_free(monkeypatch, dds, 64 * 1024)
     check = dds._shared_memory()
     assert (check.level, '--shm-size' in check.fix) == (Level.FAIL, True)
@@ -173,7 +190,7 @@ def test_damaged_weights_are_named_and_sound_ones_too(
     path.write_bytes(b'hal')
     check = network._weights()
     assert (check.level, 'damaged or truncated' in check.text) == (Level.FAIL, True)
-    assert str(path) in check.fix
+    assert check.fix == f'delete {path}, then {row.fetch_command}'
     path.write_bytes(b'whole')
     assert network._weights() == ok('weights', 'a.pth; as released')
 

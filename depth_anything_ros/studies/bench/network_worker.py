@@ -22,6 +22,7 @@ from depth_anything_ros.backends.export_files import quantize_export
 from depth_anything_ros.backends.registry import choose_backend, format_of, load, prepare
 from depth_anything_ros.backends.self_check import cached_float32_output, disagreement
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
+from depth_anything_ros.core.packages import missing
 from depth_anything_ros.core.processor import process_status
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
@@ -136,9 +137,7 @@ def main(descriptor: int, threads: int) -> None:
             except DepthAnythingError as error:
                 parent.send((False, str(error)))
             except ModuleNotFoundError as error:
-                parent.send(
-                    (False, f'needs {error.name}, not installed: pip install {error.name}')
-                )
+                parent.send((False, missing('it', error.name or 'a package')))
             except Exception as error:  # noqa: BLE001  the parent puts it into the row
                 parent.send((False, f'{type(error).__name__}: {error}'.partition('\n')[0]))
 

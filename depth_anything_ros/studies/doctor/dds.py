@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from depth_anything_ros.settings.share import share_directory
+from depth_anything_ros.settings.share import PROFILE_VARIABLES, profile_variable, share_directory
 from depth_anything_ros.studies.doctor.check import Check, fail, guarded, ok, warn
 
 __all__ = ['dds_checks', 'listening', 'profile_path']
@@ -27,7 +27,6 @@ _SEGMENT_MB = 16
 _SHARED = Path('/dev/shm')
 _BUFFER = Path('/proc/sys/net/core/rmem_max')
 _BUFFER_BYTES = 2**20
-_PROFILES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 
 
 def dds_checks() -> Iterator[Check]:
@@ -76,7 +75,7 @@ def listening(name: str, *arguments: str) -> Iterator[tuple[Any, Callable[[float
                 executor.spin_once(timeout_sec=left_s)
 
         yield node, spin
-        node.destroy_node()  # type: ignore[no-untyped-call]
+        node.destroy_node()
     finally:
         executor.shutdown()
         context.try_shutdown()
@@ -101,8 +100,8 @@ def _ros() -> Check:
 def _profile() -> Check:
     if not _fast_dds():
         return ok('profile', 'Fast DDS is not in use')
-    own = f'export FASTRTPS_DEFAULT_PROFILES_FILE={profile_path()}'
-    for variable in _PROFILES:
+    own = f'export {profile_variable()}={profile_path()}'
+    for variable in PROFILE_VARIABLES:
         name = os.environ.get(variable)
         if name and not Path(name).is_file():
             return fail('profile', f'{variable}: {name} does not exist', own)
@@ -122,7 +121,8 @@ def _shared_memory() -> Check:
         return fail(
             'shared_memory',
             f'{text}; each process with the profile takes {_SEGMENT_MB}',
-            'docker run --shm-size=512m (or --ipc=host); else remove old files fastrtps_* there',
+            'docker run --shm-size=512m (or --ipc=host); else remove old files fastrtps_* (from '
+            'Kilted on fastdds_*) there',
         )
     return ok('shared_memory', text)
 

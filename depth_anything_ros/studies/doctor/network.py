@@ -9,7 +9,10 @@ from importlib.util import find_spec
 
 from depth_anything_ros.backends.self_check import photograph
 from depth_anything_ros.core.errors import BackendError, WeightsError
+from depth_anything_ros.core.packages import pip_install
 from depth_anything_ros.model.inventory import FileState, verify
+from depth_anything_ros.model.releases import release_for
+from depth_anything_ros.model.variants import Checkpoint
 from depth_anything_ros.studies.bench.configuration import Configuration
 from depth_anything_ros.studies.bench.network_process import NetworkProcess
 from depth_anything_ros.studies.bench.network_worker import NetworkWorker
@@ -35,7 +38,10 @@ def _weights() -> Check:
         return fail('weights', str(error))
     bad = [row for row in rows if row.state is FileState.BAD]
     if bad:
-        return fail('weights', bad[0].message, f'delete {bad[0].path}, then {_FETCH}')
+        one = bad[0]
+        release = release_for(one.variant, one.checkpoint or Checkpoint.RELATIVE)
+        fetch = release.fetch_command if release else _FETCH
+        return fail('weights', one.message, f'delete {one.path}, then {fetch}')
     here = [row.path.name for row in rows if row.path and row.state is FileState.OK]
     if not here:
         return warn('weights', 'no released file is here: the first start downloads 99 MB', _FETCH)
@@ -45,7 +51,7 @@ def _weights() -> Check:
 def _backend(name: str) -> Check:
     """Run the demo network by one backend in a process of its own, which may crash."""
     if find_spec(name) is None:
-        return ok(name, f'not installed; `pip install {name}` adds it')
+        return ok(name, f'not installed; `{pip_install(name)}` adds it')
     configuration = Configuration('demo', name, device='cpu' if name != 'torch' else 'auto')
     try:
         with NetworkProcess() as process:

@@ -30,6 +30,7 @@ from depth_anything_ros.ros.qos import (
 from depth_anything_ros.ros.reference_input import ReferenceInput
 from depth_anything_ros.ros.telemetry import SequenceNumbers, clock_problem
 from depth_anything_ros.ros.tf_listener import LiveTransforms, create_transforms
+from depth_anything_ros.settings.share import profile_variable
 from depth_anything_ros.studies.doctor.check import Check, fail, ok, warn
 from depth_anything_ros.studies.doctor.dds import listening, profile_path
 
@@ -152,7 +153,7 @@ class _Camera:
     def _transport_check(self) -> Check:
         total = self._lost + len(self._received)
         text = f'{self._lost} of {total} images lost'
-        fix = f'start the camera with FASTRTPS_DEFAULT_PROFILES_FILE={profile_path()}'
+        fix = f'start the camera with {profile_variable()}={profile_path()}'
         return warn('lost_images', text, fix) if self._lost else ok('lost_images', text)
 
     def _stamps_check(self) -> Check:

@@ -1,0 +1,1 @@
+"""Process the bags of a fleet of robots on a Ray cluster, or on this machine."""

@@ -1,0 +1,192 @@
+"""Where the bags of a fleet lie, and where their outputs go: folders or object storage.
+
+fsspec reads and writes both: a path, or a URL such as s3://bucket/folder.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
+from depth_anything_ros.bag.writing import METADATA, partial_of, remove_partial
+from depth_anything_ros.core.errors import SettingError, shown
+
+__all__ = ['FleetBag', 'fetched', 'find_bags', 'is_there', 'output_folder']
+
+_RECORDING = re.compile(r'\.(mcap|db3|bag)(\.\w+)?')
+_SCRATCH = '.fleet'
+_DOWNLOADED = 'depth_anything-fleet-'
+
+
+@dataclass(frozen=True)
+class FleetBag:
+    """A bag at `source`, a path or a URL, and the place `out` of its output; `name` is unique."""
+
+    name: str
+    source: str
+    out: str
+
+
+def find_bags(places: Sequence[str], out: str) -> list[FleetBag]:
+    """Return the bags at `places`: a bag itself, or all below a folder, by name.
+
+    A folder with metadata.yaml is one bag; elsewhere each .mcap or .db3 file is one. The output of
+    IN/a/b is OUT/a/b. What lies below `out` is no input. SettingError where there is no bag, or
+    where two have the same name.
+    """
+    bags: dict[str, FleetBag] = {}
+    for place in places:
+        found = list(_below(place, out))
+        if not found:
+            raise SettingError(
+                f'{place} holds no bag: give a folder with metadata.yaml, or with .mcap or .db3 '
+                'files, at any depth'
+            )
+        for source, name in found:
+            bag = FleetBag(name, source, _joined(out, name))
+            if name in bags:
+                raise SettingError(
+                    f'{bags[name].source} and {source} would both become {bag.out}: give the '
+                    'folder above them, or rename one'
+                )
+            bags[name] = bag
+    return [bags[name] for name in sorted(bags)]
+
+
+def _below(place: str, out: str) -> Iterator[tuple[str, str]]:
+    """Return (source, name) of each bag at a place."""
+    files, root = _file_system(place)
+    if not files.exists(root):
+        raise SettingError(f'{place} does not exist: check the path')
+    if files.isfile(root):
+        yield _address(files, root), _stem(PurePosixPath(root).name)
+        return
+    if files.exists(f'{root}/{METADATA}'):
+        yield _address(files, root), PurePosixPath(root).name
+        return
+    paths = _found(files, root)
+    folders = {path.parent for path in paths if path.name == METADATA}
+    recordings = {
+        path
+        for path in paths
+        if _RECORDING.fullmatch(''.join(path.suffixes[-2:])) or _RECORDING.fullmatch(path.suffix)
+    }
+    alone = {path for path in recordings if folders.isdisjoint(path.parents)}
+    out_files, outputs = _file_system(out)
+    for path in folders | alone:
+        inside = type(out_files) is type(files) and path.is_relative_to(outputs)
+        if not inside and _SCRATCH not in path.parts:
+            name = path.relative_to(root)
+            yield _address(files, str(path)), str(name if path in folders else _stem(str(name)))
+
+
+def is_there(bag: FleetBag) -> bool:
+    """Return whether the output of a bag is finished: metadata.yaml is written last."""
+    files, root = _file_system(bag.out)
+    return bool(files.exists(f'{root}/{METADATA}'))
+
+
+@contextmanager
+def fetched(bag: FleetBag) -> Iterator[Path]:
+    """Return the path of a bag on this machine, where it is a copy for this block only."""
+    files, root = _file_system(bag.source)
+    if _is_local(files):
+        yield Path(root)
+        return
+    with TemporaryDirectory(prefix=_DOWNLOADED) as folder:
+        copy = Path(folder, PurePosixPath(root).name)
+        for path in _found(files, root):
+            target = copy / path.relative_to(root)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            files.get_file(str(path), str(target))
+        yield copy
+
+
+@contextmanager
+def output_folder(bag: FleetBag) -> Iterator[Path]:
+    """Return where to write the output of a bag; what is there at the end moves to its place.
+
+    That is the bag, or one that stopped early (.partial), also after an error. What a worker that
+    was lost left behind is removed first.
+    """
+    files, root = _file_system(bag.out)
+    target = Path(root)
+    if not _is_local(files):
+        with TemporaryDirectory(prefix=_DOWNLOADED) as folder:
+            out = Path(folder, target.name)
+            try:
+                yield out
+            finally:
+                for made, to in ((out, target), (partial_of(out), partial_of(target))):
+                    if made.exists():
+                        _upload(made, files, str(to))
+        return
+    # On the same disk, so that the output appears at once.
+    scratch = target.parent / _SCRATCH / target.name
+    shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        scratch.mkdir(parents=True)
+        out = scratch / target.name
+        try:
+            yield out
+        finally:
+            remove_partial(target)
+            for made, to in ((out, target), (partial_of(out), partial_of(target))):
+                if made.exists():
+                    made.rename(to)
+    except OSError as err:
+        raise SettingError(f'{target} cannot be written: {err.strerror}') from err
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        # Other workers may still use it.
+        with suppress(OSError):
+            scratch.parent.rmdir()
+
+
+def _upload(folder: Path, files: Any, place: str) -> None:
+    """Write a bag into object storage, metadata.yaml last."""
+    for part in sorted(folder.iterdir(), key=lambda path: path.name == METADATA):
+        files.put_file(str(part), f'{place}/{part.name}')
+
+
+def _file_system(place: str) -> tuple[Any, str]:
+    """Return the file system of fsspec and the path in it."""
+    try:
+        files, root = url_to_fs(place if '://' in place else str(Path(place).expanduser()))
+    except ValueError as err:
+        raise SettingError(f'{place}: {err}; give a path, or a URL such as s3://bucket') from err
+    return files, root.rstrip('/') or '/'
+
+
+def _found(files: Any, root: str) -> list[PurePosixPath]:
+    """Return the files at or below `root`; in object storage a name may be any text."""
+    paths = [PurePosixPath(path) for path in files.find(root)]
+    for path in paths:
+        if '..' in path.parts or not path.is_relative_to(root):
+            raise SettingError(f'{shown(str(path))} leads out of its folder: rename it')
+    return paths
+
+
+def _is_local(files: Any) -> bool:
+    return isinstance(files, LocalFileSystem)
+
+
+def _address(files: Any, path: str) -> str:
+    return path if _is_local(files) else str(files.unstrip_protocol(path))
+
+
+def _stem(name: str) -> str:
+    return name[: _RECORDING.search(name).start()]  # type: ignore[union-attr]
+
+
+def _joined(out: str, name: str) -> str:
+    return f'{out.rstrip("/")}/{name}'

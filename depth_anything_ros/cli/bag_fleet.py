@@ -1,0 +1,151 @@
+"""`bag fleet`: the bags of many robots, on a Ray cluster or on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from depth_anything_ros.cli.bag_process import add_process_options, process_options
+from depth_anything_ros.cli.options import (
+    NETWORK,
+    Verbs,
+    add_layered_parameters,
+    layered_parameters,
+)
+from depth_anything_ros.cli.parser import add_verb
+from depth_anything_ros.cli.terminal import progress
+from depth_anything_ros.core.errors import SettingError
+
+if TYPE_CHECKING:
+    from depth_anything_ros.backends.base import DepthBackend
+    from depth_anything_ros.bag.fleet.places import FleetBag
+    from depth_anything_ros.bag.fleet.worker import Judge, Judgement
+    from depth_anything_ros.core.parameters import Parameters
+
+__all__ = ['add']
+
+_PLACE = 'a bag, or a folder with bags at any depth; a path, or a URL such as s3://bucket/folder'
+
+
+def add(bags: Verbs) -> None:
+    """Declare the action and its options."""
+    fleet = add_verb(bags, 'fleet', 'process the bags of many robots on a Ray cluster')
+    fleet.add_argument('input', metavar='IN', nargs='+', help=_PLACE)
+    fleet.add_argument('output', metavar='OUT', help='folder or URL: IN/a/b becomes OUT/a/b')
+    cluster = fleet.add_argument_group('cluster')
+    cluster.add_argument(
+        '--address',
+        default='',
+        metavar='HOST:PORT',
+        help='of a Ray cluster, or auto (default: one on this machine, for this run)',
+    )
+    cluster.add_argument(
+        '--workers',
+        type=int,
+        default=0,
+        metavar='N',
+        help='each has a network and runs on --threads CPUs, by default one (default: as many as '
+        'fit)',
+    )
+    cluster.add_argument(
+        '--gpus-per-worker',
+        type=float,
+        metavar='SHARE',
+        help='of a GPU, .25 say (default: 1 where the cluster has any)',
+    )
+    cluster.add_argument(
+        '--retries', type=int, default=2, metavar='N', help='of a lost worker (default: 2)'
+    )
+    fleet.add_argument(
+        '--compare',
+        default='',
+        metavar='DIR',
+        help='compare each output with the bag of its name there; exit status 1 if it is worse',
+    )
+    fleet.add_argument(
+        '--prove',
+        action='store_true',
+        help='judge metric depth by each bag, as `bag prove` does with the same reference',
+    )
+    fleet.add_argument(
+        '--report',
+        type=Path,
+        default=Path('fleet_report'),
+        metavar='DIR',
+        help='page of all bags, written while it runs (default: fleet_report)',
+    )
+    add_process_options(fleet)
+    add_layered_parameters(fleet, (*NETWORK, 'reference.type'))
+    fleet.set_defaults(verb=_fleet)
+
+
+def _fleet(options: argparse.Namespace) -> int:
+    from depth_anything_ros.bag.fleet.page import remarks, rows, write_page
+    from depth_anything_ros.bag.fleet.places import find_bags
+    from depth_anything_ros.bag.fleet.run import Cluster, run_fleet
+    from depth_anything_ros.bag.fleet.worker import FleetResult, compared_with
+    from depth_anything_ros.reports.text import aligned, cell, plain_json
+
+    gpus = options.gpus_per_worker
+    if options.workers < 0 or options.retries < 0 or (gpus is not None and gpus < 0):
+        raise SettingError('--workers, --retries and --gpus-per-worker cannot be negative')
+    parameters = layered_parameters(options)
+    bags = find_bags(options.input, options.output)
+    command = 'depth_anything ' + shlex.join(sys.argv[1:])
+    facts = {'network': f'{parameters.variant}', 'output': options.output}
+    results: list[FleetResult] = []
+    with progress('bag', leave=True) as show:
+
+        def on_result(result: FleetResult) -> None:
+            results.append(result)
+            write_page(results, len(bags), options.report, command, facts)
+            show(len(results), len(bags))
+
+        cluster = Cluster(options.address, options.workers, gpus, options.retries)
+        how = process_options(options, resume=False)
+        judges = [compared_with(options.compare)] if options.compare else []
+        judges += [_proven_by(options.reference)] if options.prove else []
+        run_fleet(bags, parameters, how, cluster, on_result, judges)
+    if options.json:
+        print(plain_json(sorted(results, key=lambda one: one.bag.name)))
+    else:
+        found = rows(results)
+        head = ['bag', *next(iter(found.values()))]
+        print(
+            '\n'.join(
+                aligned([head, *([n, *map(cell, row.values())] for n, row in found.items())])
+            )
+        )
+        for text in remarks(results):
+            print(text)
+        print(f'look at {options.report / "index.html"}')
+    missing = options.allow_missing
+    return 0 if all(each.good and (missing or each.summary.complete) for each in results) else 1
+
+
+def _proven_by(reference: str) -> Judge:
+    """Return the judge of metric depth by a topic, or by whatever a bag has."""
+
+    def judge(
+        bag: FleetBag, source: Path, out: Path, backend: DepthBackend, parameters: Parameters
+    ) -> Judgement:
+        from depth_anything_ros.bag.fleet.worker import Judgement
+        from depth_anything_ros.studies.prove.figures import ProofLimits, failures
+        from depth_anything_ros.studies.prove.run import Asked, prove
+
+        asked = Asked('', (reference,) if reference else (), '', '')
+        results = list(prove(source, backend, parameters, asked))
+        proofs = [proof for each in results for proof in each.proofs]
+        bad = tuple(text for each in proofs for text in failures(each, ProofLimits()))
+        figures: dict[str, str | float] = {}
+        if proofs:
+            first, rows = proofs[0], results[0].frames
+            figures = {'AbsRel': first.abs_rel, 'with metres': first.published}
+            errors = [(max(row.abs_rel.values(), default=0.0), row.time_s) for row in rows]
+            figures['worst frame'] = '{:.2g} at {:.1f} s'.format(*max(errors))
+        return Judgement(figures, bad)
+
+    return judge

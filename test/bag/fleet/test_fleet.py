@@ -1,0 +1,152 @@
+"""Bags of a fleet by workers of Ray: found, processed, retried, skipped, compared."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from depth_anything_ros.bag.fleet.page import remarks, write_page
+from depth_anything_ros.bag.fleet.places import FleetBag, find_bags
+from depth_anything_ros.bag.fleet.run import Cluster, run_fleet
+from depth_anything_ros.bag.fleet.worker import BagWorker, FleetResult, compared_with
+from depth_anything_ros.bag.jobs import process_bags
+from depth_anything_ros.bag.plan import ProcessOptions
+from depth_anything_ros.bag.summary import BagState
+from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.core.parameters import parameters_from_flat
+from lab.sample import write_sample_bag
+
+# One thread, as a fleet runs: it decides about the last bits.
+FAST = parameters_from_flat(
+    {'variant': 'demo', 'weights': 'random', 'device': 'cpu', 'threads': 1}
+)
+HOW = ProcessOptions(outputs=('relative',))
+
+
+@pytest.fixture(scope='module')
+def bags(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four bags in two folders, one of them a lone file, and one that is no bag."""
+    folder = tmp_path_factory.mktemp('bags')
+    for number, name in enumerate(('mon/a', 'mon/b', 'tue/a')):
+        write_sample_bag(folder / name, seconds=0.5, size=(96, 64), seed=number)
+    next((folder / 'mon/b').glob('*.mcap')).rename(folder / 'tue/lone.mcap')
+    (folder / 'mon/b/metadata.yaml').unlink()
+    (folder / 'tue/bad.mcap').write_bytes(b'no bag at all' * 100)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def one_by_one(bags: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp('alone')
+    for bag in find_bags([str(bags)], str(folder)):
+        if bag.name != 'tue/bad':
+            process_bags([Path(bag.source)], Path(bag.out), FAST, HOW)
+    return folder
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob('*')
+        if path.is_file()
+    }
+
+
+def test_bags_are_found_at_any_depth_by_names_that_lead_nowhere_else(bags: Path) -> None:
+    found = find_bags([str(bags)], '/out/')
+    names = ['mon/a', 'tue/a', 'tue/bad', 'tue/lone']
+    assert [(each.name, each.out) for each in found] == [(n, f'/out/{n}') for n in names]
+    assert found[0].source == str(bags / 'mon/a')
+    # Of earlier runs.
+    assert [each.name for each in find_bags([str(bags)], f'{bags}/tue')] == ['mon/a']
+    with pytest.raises(SettingError, match=r'mon/a and .*tue/a would both become /out/a'):
+        find_bags([str(bags / 'mon/a'), str(bags / 'tue/a')], '/out')
+    with pytest.raises(SettingError, match='nowhere does not exist'):
+        find_bags([str(bags / 'nowhere')], '/out')
+    with pytest.raises(SettingError, match='mon/b holds no bag'):
+        find_bags([str(bags / 'mon/b')], '/out')
+    with pytest.raises(SettingError, match=r'nope://a.*give a path, or a URL'):
+        find_bags(['nope://a'], '/out')
+    memory = fsspec.filesystem('memory')
+    memory.pipe('/evil/a/../../b.mcap', b'')
+    with pytest.raises(SettingError, match=r'leads out of its folder'):
+        find_bags(['memory://evil'], '/out')
+    memory.rm('/evil', recursive=True)
+
+
+def test_object_storage_gets_the_same_bytes_as_a_folder(bags: Path, one_by_one: Path) -> None:
+    memory = fsspec.filesystem('memory')
+    memory.put(f'{bags}/mon/a', '/bags/a', recursive=True)
+    (bag,) = find_bags(['memory://bags'], 'memory://out')
+    assert bag == FleetBag('a', 'memory:///bags/a', 'memory://out/a')
+    worker = BagWorker(FAST, HOW, [compared_with(str(one_by_one / 'mon'))])
+    first, again = worker.process(bag), worker.process(bag)
+    assert (first.summary.state, first.failures) == (BagState.DONE, ())
+    assert again.summary.state is BagState.WAS_THERE
+    for path in (one_by_one / 'mon/a').iterdir():
+        assert memory.cat(f'/out/a/{path.name}') == path.read_bytes()
+    memory.rm('/out', recursive=True)
+    memory.rm('/bags', recursive=True)
+
+
+def test_a_bag_that_is_stopped_keeps_what_there_is_and_starts_again(
+    bags: Path, tmp_path: Path
+) -> None:
+    bag = find_bags([str(bags / 'mon/a')], str(tmp_path / 'out'))[0]
+    worker = BagWorker(FAST, HOW)
+    worker.stop('SIGTERM')
+    assert worker.process(bag).summary.why == 'stopped by SIGTERM before it began'
+    # A worker that was lost in the middle.
+    (tmp_path / 'out/.fleet/a/a.writing').mkdir(parents=True)
+    result = BagWorker(FAST, HOW, [compared_with(str(bags / 'tue'))]).process(bag)
+    assert result.summary.good
+    assert not result.good
+    assert 'abs_rel is beyond' in ' '.join(result.failures)
+    assert [path.name for path in (tmp_path / 'out').iterdir()] == ['a']
+
+
+def kill_workers() -> None:
+    for process in Path('/proc').glob('[0-9]*'):
+        try:
+            title = (process / 'cmdline').read_bytes()
+        except OSError:
+            continue
+        if title.startswith(b'ray::BagWorker'):
+            os.kill(int(process.name), signal.SIGKILL)
+
+
+def test_a_killed_worker_costs_no_bag_and_finished_ones_are_skipped(
+    bags: Path, one_by_one: Path, tmp_path: Path
+) -> None:
+    found = find_bags([str(bags)], str(tmp_path / 'out'))
+    results: list[FleetResult] = []
+
+    def on_result(result: FleetResult) -> None:
+        results.append(result)
+        write_page(results, len(found), tmp_path / 'page', 'the command', {})
+        if len(results) == 1:
+            kill_workers()
+
+    run_fleet(found, FAST, HOW, Cluster(workers=2), on_result)
+    states = {each.bag.name: each.summary.state for each in results}
+    assert states.pop('tue/bad') is BagState.FAILED
+    assert set(states.values()) == {BagState.DONE}
+    assert files(tmp_path / 'out') == files(one_by_one)
+    bad = [text for text, is_bad in remarks(results).items() if is_bad]
+    assert len(bad) == 1
+    assert bad[0].startswith('tue/bad: bag ')
+    page = (tmp_path / 'page/report.md').read_text()
+    assert '3 done, 1 failed' in page
+    assert '| tue/lone | done | 5 | 5 |' in page
+
+
+def test_a_cluster_without_room_is_said(bags: Path) -> None:
+    found = find_bags([str(bags / 'mon')], '/out')
+    with pytest.raises(SettingError, match=r'1 workers on 1 CPUs and 2 GPUs .* do not fit'):
+        run_fleet(found, FAST, HOW, Cluster(gpus=2), lambda _: None)
+    with pytest.raises(SettingError, match=r'no Ray cluster at 127\.0\.0\.1:1: '):
+        run_fleet(found, FAST, HOW, Cluster('127.0.0.1:1'), lambda _: None)
