@@ -2,9 +2,8 @@
 
 import os
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import TemporaryDirectory
 
-import yaml
 from ament_index_python.packages import get_package_share_directory, get_packages_with_prefixes
 from launch.actions import (
     DeclareLaunchArgument,
@@ -17,6 +16,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from depth_anything_ros.ros.rviz_view import view_of_cameras
 from depth_anything_ros.settings.share import PROFILE_VARIABLES, profile_variable
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
@@ -32,6 +32,7 @@ PARAMETERS = {
     'input_size': (int, 'Shorter side of the input of the network in pixels (default 518).'),
     'image_transport': (str, 'raw or compressed (default raw).'),
     'rectified': (bool, 'The image is rectified (default true).'),
+    'depth_encoding': (str, 'Of ~/depth/image: 32FC1, metres, or 16UC1, mm (default 32FC1).'),
     'colormap': (str, 'Colormap of ~/relative/image_color (default spectral_r).'),
     'reference_type': (
         str,
@@ -49,6 +50,7 @@ PARAMETERS = {
 
 # Where an argument and its parameter differ.
 NAMES = {
+    'depth_encoding': 'output.depth_encoding',
     'colormap': 'color.map',
     'reference_type': 'reference.type',
     'fixed_frame': 'reference.fixed_frame',
@@ -75,6 +77,10 @@ OTHERS = {
     'params_file': ('', 'YAML file of parameters; the arguments above win over it.'),
     'namespace': ('', 'Namespace of the node.'),
     'log_level': ('info', 'debug, info, warn, error or fatal.'),
+    'rviz_frame': (
+        '',
+        "Fixed frame of RViz, as odom, or a frame of a camera without a robot ('' = base_link).",
+    ),
     'fastdds_profile': (
         'auto',
         'Fast DDS profile with enough shared memory for images; auto = the one of this package '
@@ -132,7 +138,14 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     )
     started: list[LaunchDescriptionEntity] = [*_fastdds(value('fastdds_profile')), node]
     if value('rviz') == 'true':
-        started.append(_rviz(cameras, value('namespace'), given.get('use_sim_time', False)))
+        started.append(
+            _rviz(
+                cameras,
+                value('namespace'),
+                value('rviz_frame'),
+                given.get('use_sim_time', False),
+            )
+        )
     return started
 
 
@@ -158,7 +171,7 @@ def _topics(cameras: list[str], image: str, info: str, reference: str) -> list[t
 
 
 def _rviz(
-    cameras: list[str], namespace: str, use_sim_time: ParameterValue | bool
+    cameras: list[str], namespace: str, frame: str, use_sim_time: ParameterValue | bool
 ) -> LaunchDescriptionEntity:
     """Start RViz beside the node, which goes on without it."""
     if 'rviz2' not in get_packages_with_prefixes():
@@ -166,36 +179,20 @@ def _rviz(
             msg='rviz:=true: rviz2 is not installed (sudo apt install ros-$ROS_DISTRO-rviz2); '
             'depth goes on without it'
         )
+    # RViz asks to save into the file that it was given: a copy, gone when it ends.
+    folder = TemporaryDirectory(prefix='depth_rviz_')
+    view = Path(folder.name) / 'depth.rviz'
+    view.write_text(view_of_cameras(_config('depth.rviz').read_text(), cameras))
     return Node(
         package='rviz2',
         executable='rviz2',
         # The topics of the view are relative.
         namespace=namespace,
-        arguments=['-d', str(_view(cameras))],
+        arguments=['-d', str(view), *(['-f', frame] if frame else [])],
         parameters=[{'use_sim_time': use_sim_time}],
         output='screen',
+        on_exit=lambda event, context: folder.cleanup(),
     )
-
-
-def _view(cameras: list[str]) -> Path:
-    """Return the view of one camera without a name, or a copy with a group for each name."""
-    path = _config('depth.rviz')
-    if not cameras:
-        return path
-    view = yaml.safe_load(path.read_text())
-    displays = view['Visualization Manager']['Displays']
-    depth = yaml.safe_dump(displays.pop())
-    for camera in cameras:
-        group = yaml.safe_load(depth.replace('depth_anything/', f'depth_anything/{camera}/'))
-        group['Name'] = camera
-        for display in group['Displays']:
-            display['Name'] = f'{camera} {display["Name"]}'
-        displays.append(group)
-    # It knows the images by their names.
-    del view['Window Geometry']['QMainWindow State']
-    with NamedTemporaryFile('w', prefix='depth_', suffix='.rviz', delete=False) as file:
-        yaml.safe_dump(view, file)
-    return Path(file.name)
 
 
 def _fastdds(profile: str) -> list[LaunchDescriptionEntity]:

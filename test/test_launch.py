@@ -120,6 +120,7 @@ def image() -> Image:
                 'rectified:=false',
                 'allow_download:=false',
                 'colormap:=jet',
+                'depth_encoding:=16UC1',
                 'reference_type:=laser_scan',
                 'reference_topic:=/front/scan',
                 'use_sim_time:=true',
@@ -220,14 +221,16 @@ def test_a_params_file_has_its_say_and_arguments_win_over_it(tmp_path: Path) -> 
 
 
 class Rviz:
-    """A package rviz2 whose RViz writes down what it is asked for, and is closed at once."""
+    """A package rviz2 whose RViz keeps its view and what it is asked for, and closes at once."""
 
     def __init__(self, prefix: Path) -> None:
         self._asked = prefix / 'asked'
         executable = prefix / 'lib' / 'rviz2' / 'rviz2'
         executable.parent.mkdir(parents=True)
+        self.view = prefix / 'view'
         executable.write_text(
-            f'#!/bin/sh\nprintf "%s\\n" "$@" > {prefix}/part && mv {prefix}/part {self._asked}\n'
+            f'#!/bin/sh\ncp "$2" {self.view}\n'
+            f'printf "%s\\n" "$@" > {prefix}/part && mv {prefix}/part {self._asked}\n'
         )
         executable.chmod(0o755)
         marker = prefix / 'share' / 'ament_index' / 'resource_index' / 'packages' / 'rviz2'
@@ -252,19 +255,20 @@ def topics_of(view: Path) -> dict[str, list[str]]:
 
 def test_rviz_shows_depth_in_the_namespace_and_time_of_the_node(tmp_path: Path) -> None:
     rviz, log = Rviz(tmp_path / 'rviz'), tmp_path / 'log'
-    arguments = ['rviz:=true', 'namespace:=robot1', 'use_sim_time:=true']
+    arguments = ['rviz:=true', 'namespace:=robot1', 'use_sim_time:=true', 'rviz_frame:=odom']
     with launched(log, *arguments, environment=rviz.environment) as process:
         peer = Peer('/robot1/depth_anything')
         peer.until_active(process, log)
         asked = peer.until(rviz.asked, log)
         # RViz is closed by now, and depth goes on.
         peer.until_answered('/camera/image_raw', image(), 'relative/image')
-    assert asked[0] == '-d'
-    assert Path(asked[1]).parts[-3:] == ('depth_anything_ros', 'config', 'depth.rviz')
+    assert (asked[0], *asked[2:4]) == ('-d', '-f', 'odom')
+    # A copy, and not for longer than RViz runs.
+    assert not Path(asked[1]).parent.exists()
     assert '__ns:=/robot1' in asked
     parameters = yaml.safe_load(Path(asked[asked.index('--params-file') + 1]).read_text())
     assert parameters == {'/**': {'ros__parameters': {'use_sim_time': True}}}
-    assert 'Depth' in topics_of(Path(asked[1]))
+    assert 'Depth' in topics_of(rviz.view)
 
 
 def test_rviz_shows_each_camera(tmp_path: Path) -> None:
@@ -274,12 +278,15 @@ def test_rviz_shows_each_camera(tmp_path: Path) -> None:
     ) as process:
         peer = Peer('/depth_anything')
         peer.until_active(process, log)
-        shown = topics_of(Path(peer.until(rviz.asked, log)[1]))
+        asked = peer.until(rviz.asked, log)
+        shown = topics_of(rviz.view)
         assert shown.keys() == {'front', 'rear'}
         for camera, topics in shown.items():
             assert {topic.split('/')[1] for topic in topics} == {camera}
             for topic in topics:
                 peer.until(partial(peer.node.count_publishers, f'/{topic}'), log)
+    assert '-f' not in asked
+    assert not Path(asked[1]).parent.exists()
 
 
 @pytest.mark.skipif('rviz2' in get_packages_with_prefixes(), reason='rviz2 is installed')

@@ -101,9 +101,13 @@ class Truth:
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """One frame: the cloud (N, 3) in the map, wherever it comes from, and the truth."""
+    """One frame: the cloud (N, 3) in the map, wherever it comes from, and the truth.
+
+    `relative_sigma` (N,) is what the node says of each depth, as a share of it.
+    """
 
     cloud: Points
+    relative_sigma: Points
     truth: Truth
 
 
@@ -165,8 +169,10 @@ def look_at(seed: int, answer: ReplayedImage) -> Look:
         view.hits.distance_m[kept].astype(np.float64),
         view.hits.solid[kept],
     )
-    points = compacted(cloud).points
-    return Look(pose.apply(points).astype(np.float64), truth)
+    dense = compacted(cloud)
+    assert dense.sigma_m is not None
+    relative_sigma = dense.sigma_m / dense.points[:, 2]
+    return Look(pose.apply(dense.points).astype(np.float64), relative_sigma, truth)
 
 
 def scaled(look: Look, factor: float) -> Look:
@@ -227,6 +233,19 @@ def test_without_clearing_what_moved_on_stays() -> None:
     verdict = judged(drive(0), clears=False)
     print(verdict)
     assert verdict.false > 0.02
+
+
+@pytest.mark.parametrize(('share', 'loses'), [(0.1, False), (0.06, True)])
+def test_a_gate_at_the_usual_sigma_costs_obstacles(share: float, loses: bool) -> None:
+    """Why docs/nav2.md has cloud.max_relative_sigma 0.1: the usual sigma is 0.06 here."""
+    gated = tuple(
+        replace(look, cloud=look.cloud[look.relative_sigma <= share]) for look in drive(0)
+    )
+    verdict = judged(gated)
+    print(verdict)
+    assert (verdict.found < 0.98) == (verdict.worst < 0.9) == loses
+    # What is not seen is not cleared.
+    assert (verdict.false > 1e-3) == loses
 
 
 def test_a_cloud_cropped_by_height_clears_less() -> None:

@@ -8,11 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from qt_state import LEFT, RIGHT, docks_of
 from rig import Rig, values_of
+from sensor_msgs.msg import PointCloud2, PointField
 
 from depth_anything_ros.messages.outputs import OUTPUTS
+from depth_anything_ros.messages.point_clouds import CloudWriter
+from depth_anything_ros.metric.cloud import Cloud
+from depth_anything_ros.metric.scale import Scale
 from depth_anything_ros.ros.qos import OUTPUT
 
 CONFIG = Path(__file__).resolve().parents[1] / 'config'
@@ -22,9 +28,10 @@ DISPLAYED = {
     'rviz_default_plugins/LaserScan': 'sensor_msgs/msg/LaserScan',
     'rviz_default_plugins/PointCloud2': 'sensor_msgs/msg/PointCloud2',
 }
+# A figure without data is empty text, which Foxglove plots as 0 unless it is left out.
 FIGURE = re.compile(
-    r"/diagnostics\.status\[:\]\{name=='(?P<name>[^']+)'\}"
-    r"\.values\[:\]\{key=='(?P<key>\w+)'\}\.value"
+    r"(?P<topic>[\w/]+)\.status\[:\](\{name=='(?P<name>[^']+)'\})?"
+    r"\.values\[:\]\{key=='(?P<key>\w+)'\}\{value!=''\}\.value"
 )
 
 
@@ -74,7 +81,7 @@ def test_rviz_displays_what_the_node_publishes(
         rig.node.resolve_topic_name(each['Topic']['Value']): [DISPLAYED[each['Class']]]
         for each in displays
     }
-    assert len(shown) == len(displays) > 0
+    assert shown
     assert shown == {name: published.get(name) for name in shown}
 
 
@@ -99,12 +106,34 @@ def test_rviz_has_its_docks(rviz: dict[str, Any], displays: list[dict[str, Any]]
     window = rviz['Window Geometry']
     # RViz reads these two into variables without a value.
     assert window['Hide Left Dock'] is window['Hide Right Dock'] is False
-    docks = [panel['Name'] for panel in rviz['Panels']]
-    docks += [each['Name'] for each in displays if each['Class'].endswith('/Image')]
-    state = bytes.fromhex(window['QMainWindow State'])
-    # Qt writes a name as its size in bytes, and in UTF-16.
-    names = [name.encode('utf-16-be') for name in docks]
-    assert not [name for name in names if len(name).to_bytes(4, 'big') + name not in state]
+    areas = docks_of(window['QMainWindow State'])
+    panels = [panel['Name'] for panel in rviz['Panels']]
+    assert [dock.name for dock in areas[LEFT].docks()] == panels
+    images = {
+        each['Name']: each['Enabled'] for each in displays if each['Class'].endswith('/Image')
+    }
+    assert {dock.name: dock.visible for dock in areas[RIGHT].docks()} == images
+    assert images.pop('sigma') is False
+    assert all(images.values())
+
+
+def test_rviz_follows_the_robot_whatever_the_fixed_frame(rviz: dict[str, Any]) -> None:
+    view = rviz['Visualization Manager']['Views']['Current']
+    assert view['Class'] == 'rviz_default_plugins/ThirdPersonFollower'
+    assert view['Target Frame'] == 'base_link'
+
+
+def test_rviz_colours_points_by_fields_that_they_have(displays: list[dict[str, Any]]) -> None:
+    by_field = [each for each in displays if each.get('Color Transformer') == 'Intensity']
+    message = PointCloud2()
+    one = np.zeros((1, 3), np.float32)
+    cloud = Cloud(one, one.astype(np.uint8), one[:, 0])
+    CloudWriter(PointField, color=True, sigma=True).fill(message, cloud)
+    fields = {field.name for field in message.fields}
+    assert {each['Channel Name'] for each in by_field} == {'z', 'sigma'} <= fields
+    # By bounds of their own, that the same colour is the same distance; off, as points are on.
+    for each in by_field:
+        assert each['Autocompute Intensity Bounds'] is each['Enabled'] is False
 
 
 def test_foxglove_shows_what_the_node_publishes(
@@ -112,6 +141,8 @@ def test_foxglove_shows_what_the_node_publishes(
 ) -> None:
     panels = foxglove['configById']
     cloud, scan = panels['3D!depth']['topics']
+    # A field that every cloud has.
+    assert panels['3D!depth']['topics'][cloud]['colorField'] == 'z'
     shown = {
         cloud: 'sensor_msgs/msg/PointCloud2',
         scan: 'sensor_msgs/msg/LaserScan',
@@ -124,10 +155,16 @@ def test_foxglove_shows_what_the_node_publishes(
     }
 
 
+def plotted(foxglove: dict[str, Any], panel: str) -> list[re.Match[str]]:
+    """What a plot of Foxglove asks for."""
+    paths = [path['value'] for path in foxglove['configById'][panel]['paths']]
+    found = [FIGURE.fullmatch(path) for path in paths]
+    assert found and all(found)
+    return found
+
+
 def test_foxglove_plots_figures_that_diagnostics_have(rig: Rig, foxglove: dict[str, Any]) -> None:
-    paths = [path['value'] for path in foxglove['configById']['Plot!latency']['paths']]
-    plotted = [FIGURE.fullmatch(path) for path in paths]
-    assert plotted and all(plotted)
+    asked = plotted(foxglove, 'Plot!latency')
 
     def figures() -> tuple[str, set[str]] | None:
         status = rig.diagnostics('latency')
@@ -135,8 +172,15 @@ def test_foxglove_plots_figures_that_diagnostics_have(rig: Rig, foxglove: dict[s
         return (status.name, set(values_of(status))) if status and status.values else None
 
     name, keys = rig.until(figures)
-    assert {match['name'] for match in plotted} == {name}
-    assert {match['key'] for match in plotted} <= keys
+    assert {(match['topic'], match['name']) for match in asked} == {('/diagnostics', name)}
+    assert {match['key'] for match in asked} <= keys
+
+
+def test_foxglove_plots_figures_that_frame_stats_have(foxglove: dict[str, Any]) -> None:
+    asked = plotted(foxglove, 'Plot!reference')
+    topic = '/depth_anything/frame_stats'
+    assert {(match['topic'], match['name']) for match in asked} == {(topic, None)}
+    assert {match['key'] for match in asked} <= Scale(None, '').values().keys()
 
 
 def test_every_panel_of_foxglove_has_its_place(foxglove: dict[str, Any]) -> None:

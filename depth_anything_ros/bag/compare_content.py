@@ -34,7 +34,8 @@ from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.flicker import flicker, look_of
 from depth_anything_ros.core.geometry.planar_scan import PlanarScan
 from depth_anything_ros.core.types import FloatImage
-from depth_anything_ros.messages.depth_images import depth_from_image, inverse_depth_from_image
+from depth_anything_ros.messages.compressed_depth import depth_from_message
+from depth_anything_ros.messages.depth_images import inverse_depth_from_image
 from depth_anything_ros.messages.laser_scans import scan_from_message
 from depth_anything_ros.messages.point_clouds import points_from_cloud
 
@@ -78,6 +79,8 @@ def measure_of(frames: TopicFrames) -> Measure | None:
     if frames.kind in _BY_KIND:
         return _BY_KIND[frames.kind]
     parts, encoding = frames.topic.split('/'), frames.label(0).encoding
+    if 'compressedDepth' in encoding:
+        return METRIC
     if frames.kind != IMAGE or encoding not in ('16UC1', 'mono16', '32FC1'):
         return None
     if 'relative' in parts:
@@ -100,9 +103,9 @@ def _ranges(first: PlanarScan, second: PlanarScan) -> dict[str, float]:
     return scan_figures(first.ranges_m, second.ranges_m)
 
 
-METRIC = Measure('metric', depth_from_image, metric_figures, 'abs_rel', _pixels)
+METRIC = Measure('metric', depth_from_message, metric_figures, 'abs_rel', _pixels)
 RELATIVE = Measure('relative', inverse_depth_from_image, relative_figures, 'ssi_error', _pixels)
-SIGMA = Measure('sigma', depth_from_image, sigma_figures, 'sigma_rel', _pixels)
+SIGMA = Measure('sigma', depth_from_message, sigma_figures, 'sigma_rel', _pixels)
 SCAN = Measure('scan', scan_from_message, _ranges, 'abs_rel', _beams)
 CLOUD = Measure('cloud', points_from_cloud, cloud_figures, 'cloud_m', lambda cloud: '')
 

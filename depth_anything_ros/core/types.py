@@ -15,6 +15,7 @@ __all__ = [
     'COLORMAP_NAMES',
     'BgrImage',
     'Camera',
+    'DepthEncoding',
     'FloatImage',
     'Floats',
     'Ints',
@@ -95,6 +96,13 @@ class Normalization(str, Enum):
 
     PERCENTILE = 'percentile'
     MINMAX = 'minmax'
+
+
+class DepthEncoding(str, Enum):
+    """How metric depth is written into an image (REP 118)."""
+
+    METRES = '32FC1'
+    MILLIMETRES = '16UC1'
 
 
 class ReferenceKind(str, Enum):

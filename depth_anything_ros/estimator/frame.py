@@ -156,7 +156,8 @@ class Frame:
 
         def make() -> PlanarScan:
             level = self._scene.level_from_camera(settings.frame)
-            return make_scan(depth_m, self.camera(), level, settings)
+            sigma_m = self.sigma_m if settings.max_relative_sigma > 0.0 else None
+            return make_scan(depth_m, sigma_m, self.camera(), level, settings)
 
         return self._once('scan', make)
 

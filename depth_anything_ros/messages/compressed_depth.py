@@ -10,17 +10,25 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.types import FloatImage
-from depth_anything_ros.messages.buffers import bytes_of
+from depth_anything_ros.core.types import DepthEncoding, FloatImage
+from depth_anything_ros.messages.buffers import bytes_of, stored
+from depth_anything_ros.messages.depth_images import depth_from_image, millimetres_of
 from depth_anything_ros.messages.image_headers import read_header
 from depth_anything_ros.messages.images import MAX_PIXELS
 
-__all__ = ['depth_from_compressed']
+__all__ = ['depth_from_compressed', 'depth_from_message', 'fill_compressed_depth']
 
-# Of 32FC1: A and B of the 16-bit value v = A / depth_m + B. Before them stands an enum.
+# Of 32FC1: A and B of the 16-bit value v = A / depth_m + B. Before them stands an enum, 0.
 _HEADER = struct.Struct('<iff')
 _RVL_SIZE = struct.Struct('<ii')
 _PNG = b'\x89PNG'
+# The transport's own 3 takes twice as long for 5 to 15 % less.
+_PNG_LEVEL = (cv2.IMWRITE_PNG_COMPRESSION, 1)
+
+
+def depth_from_message(msg: Any) -> FloatImage:
+    """Return metres along Z of an Image or a CompressedImage as float32 (H, W); FrameError."""
+    return depth_from_compressed(msg) if hasattr(msg, 'format') else depth_from_image(msg)
 
 
 def depth_from_compressed(msg: Any) -> FloatImage:
@@ -53,6 +61,38 @@ def depth_from_compressed(msg: Any) -> FloatImage:
     depth_m: FloatImage = np.asarray(depth, np.float32)
     depth_m[(values == 0) | ~(depth_m > 0.0)] = np.nan
     return depth_m
+
+
+def fill_compressed_depth(
+    msg: Any,
+    depth_m: FloatImage,
+    encoding: DepthEncoding,
+    max_m: float,
+    quantization: float,
+) -> None:
+    """Write `depth_m` float32 (H, W), metres along Z, into a CompressedImage as PNG.
+
+    Everything but the header is set, as compressed_depth_image_transport (codec.cpp) does with
+    depth_max and depth_quantization. 0, unknown, stands for NaN, for `max_m` and beyond, and for
+    what the 16 bits do not hold. Inverse depth is rounded, where the transport cuts it off and is
+    half a step too far on average.
+    """
+    a = b = np.float32(0.0)
+    if encoding is DepthEncoding.MILLIMETRES:
+        values = millimetres_of(depth_m, max_m)
+    else:
+        a = np.float32(quantization * (quantization + 1.0))
+        b = np.float32(1.0) - a / np.float32(max_m)
+        with np.errstate(invalid='ignore', divide='ignore', over='ignore'):
+            inverse = np.rint(a / depth_m + b)
+            known = (depth_m > 0.0) & (depth_m < max_m) & (inverse <= 65535.0)
+            values = np.where(known, inverse, 0).astype(np.uint16)
+    done, png = cv2.imencode('.png', values, _PNG_LEVEL)
+    if not done:
+        raise FrameError('bad_compressed', f'OpenCV cannot write a PNG of shape {depth_m.shape}')
+    msg.format = f'{encoding.value}; compressedDepth png'
+    header = np.frombuffer(_HEADER.pack(0, a, b), np.uint8)
+    msg.data = stored(np.concatenate((header, png.ravel())), msg.data)
 
 
 def _png(data: bytes) -> npt.NDArray[np.uint16]:

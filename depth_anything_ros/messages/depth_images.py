@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.types import FloatImage
+from depth_anything_ros.core.types import DepthEncoding, FloatImage
 from depth_anything_ros.messages.buffers import bytes_of
 from depth_anything_ros.messages.encodings import RawImage
 from depth_anything_ros.messages.images import MAX_PIXELS, fill_image
 
-__all__ = ['depth_from_image', 'fill_depth_image', 'inverse_depth_from_image']
+__all__ = ['depth_from_image', 'fill_depth_image', 'inverse_depth_from_image', 'millimetres_of']
 
 # Item type, and metres per unit. mono16 is what some drivers call 16UC1.
 _ENCODINGS = {'16UC1': ('u2', 0.001), 'mono16': ('u2', 0.001), '32FC1': ('f4', 1.0)}
@@ -43,16 +43,33 @@ def inverse_depth_from_image(msg: Any) -> FloatImage:
     return np.array(_pixels(msg)[0], np.float32)
 
 
-def fill_depth_image(msg: Any, depth_m: FloatImage) -> None:
-    """Write `depth_m` float32 (H, W), metres, into `msg` as 32FC1; all but the header is set.
+def fill_depth_image(
+    msg: Any, depth_m: FloatImage, encoding: DepthEncoding = DepthEncoding.METRES
+) -> None:
+    """Write `depth_m` float32 (H, W), metres, into `msg`; all but the header is set.
 
-    NaN stays. A depth of zero becomes NaN: depth_image_proc would put a point into the camera.
+    In metres NaN stays, and zero becomes NaN: depth_image_proc would put a point into the camera.
+    In millimetres as `millimetres_of` has it.
     """
+    if encoding is DepthEncoding.MILLIMETRES:
+        fill_image(msg, millimetres_of(depth_m), encoding.value)
+        return
     empty = depth_m <= 0.0
     # Hardly ever: what is copied otherwise is the message alone.
     if empty.any():
         depth_m = np.where(empty, np.float32(np.nan), depth_m)
     fill_image(msg, depth_m, '32FC1')
+
+
+def millimetres_of(depth_m: FloatImage, farthest_m: float = 65.535) -> npt.NDArray[np.uint16]:
+    """Return whole millimetres; 0, unknown by REP 118, beyond `farthest_m` or 65.535 m.
+
+    Nothing is clipped: what lies farther has no value there that would not be wrong.
+    """
+    with np.errstate(invalid='ignore', over='ignore'):
+        mm = np.rint(depth_m * np.float32(1e3))
+        # A comparison with NaN is false.
+        return np.where((mm > 0) & (mm <= min(65535.0, farthest_m * 1e3)), mm, 0).astype(np.uint16)
 
 
 def _pixels(msg: Any) -> tuple[npt.NDArray[Any], float]:

@@ -37,6 +37,7 @@ _FILLED: dict[str, tuple[type[np.generic], int]] = {
     '32FC1': (np.float32, 1),
     'bgr8': (np.uint8, 3),
     'mono8': (np.uint8, 1),
+    '16UC1': (np.uint16, 1),
 }
 
 
@@ -110,7 +111,7 @@ def bgr_from_compressed(
 
 
 def fill_image(msg: Any, pixels: npt.NDArray[Any], encoding: str) -> None:
-    """Copy `pixels` into a sensor_msgs/Image: 32FC1, mono8 (H, W) or bgr8 (H, W, 3).
+    """Copy `pixels` into a sensor_msgs/Image: 32FC1, 16UC1, mono8 (H, W) or bgr8 (H, W, 3).
 
     Everything but the header is set. The type of the array must be that of the encoding.
     """

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from depth_anything_ros.core.errors import FrameError
+from depth_anything_ros.core.types import DepthEncoding
 from depth_anything_ros.estimator.frame import Frame
 from depth_anything_ros.messages.camera_info import camera_from_info, fill_camera_info
+from depth_anything_ros.messages.compressed_depth import fill_compressed_depth
 from depth_anything_ros.messages.depth_images import fill_depth_image
 from depth_anything_ros.messages.images import fill_compressed, fill_image
 from depth_anything_ros.messages.laser_scans import fill_scan
@@ -89,7 +91,21 @@ def _jpeg(writer: OutputWriter, out: Any, frame: Frame, info: Any) -> bool:
 def _depth(writer: OutputWriter, out: Any, frame: Frame, info: Any) -> bool:
     if frame.depth_m is None:
         return False
-    fill_depth_image(out, frame.depth_m)
+    fill_depth_image(out, frame.depth_m, DepthEncoding(frame.parameters.output.depth_encoding))
+    return True
+
+
+def _compressed_depth(writer: OutputWriter, out: Any, frame: Frame, info: Any) -> bool:
+    if frame.depth_m is None:
+        return False
+    how = frame.parameters.output
+    fill_compressed_depth(
+        out,
+        frame.depth_m,
+        DepthEncoding(how.depth_encoding),
+        how.compressed_depth_max_m,
+        how.compressed_depth_quantization,
+    )
     return True
 
 
@@ -175,6 +191,9 @@ OUTPUTS = (
     Output('relative/image_color', _IMAGE, False, _color),
     Output('relative/image_color/compressed', 'sensor_msgs/msg/CompressedImage', False, _jpeg),
     Output('depth/image', _IMAGE, True, _depth),
+    Output(
+        'depth/image/compressedDepth', 'sensor_msgs/msg/CompressedImage', True, _compressed_depth
+    ),
     Output('depth/camera_info', 'sensor_msgs/msg/CameraInfo', True, _camera_info),
     Output('depth/sigma', _IMAGE, True, _sigma),
     Output('points', 'sensor_msgs/msg/PointCloud2', True, _points),

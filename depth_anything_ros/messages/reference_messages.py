@@ -11,8 +11,7 @@ from depth_anything_ros.core.errors import FrameError, SettingError, shown
 from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.types import Camera, ReferenceKind
 from depth_anything_ros.messages.camera_info import camera_from_info
-from depth_anything_ros.messages.compressed_depth import depth_from_compressed
-from depth_anything_ros.messages.depth_images import depth_from_image
+from depth_anything_ros.messages.compressed_depth import depth_from_message
 from depth_anything_ros.messages.laser_scans import scan_from_message
 from depth_anything_ros.messages.point_clouds import points_from_cloud, sigma_from_cloud
 from depth_anything_ros.messages.stamps import ns_from_stamp
@@ -76,8 +75,7 @@ def reference_from_message(
         scan = scan_from_message(message)
         pose = camera_from(frame_id, stamp_ns)
         return Scan(scan.ranges_m, scan.bearing_min_rad, scan.step_rad, pose, stamp_ns)
-    compressed = hasattr(message, 'format')
-    depth_m = depth_from_compressed(message) if compressed else depth_from_image(message)
+    depth_m = depth_from_message(message)
     height, width = depth_m.shape
     taken_by = None if info is None else camera_from_info(info, width, height, rectified=True)
     if frame_id and frame_id == image_frame and _registered(taken_by, camera, width, height):

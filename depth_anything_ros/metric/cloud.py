@@ -67,7 +67,8 @@ def cloud_from_depth(
         kept = (distance >= settings.min_range_m) & (distance <= settings.max_range_m)
         if sigma_m is not None:
             sigma_m = np.ascontiguousarray(sigma_m[::stride, ::stride])
-            kept &= sigma_m <= np.float32(settings.max_relative_sigma) * depth
+            if settings.max_relative_sigma > 0.0:
+                kept &= sigma_m <= np.float32(settings.max_relative_sigma) * depth
         if level_from_camera is not None:
             x, y, z = level_from_camera.rotation[2].astype(np.float32)
             height = (rays[0] * x + rays[1] * y + z) * depth

@@ -43,16 +43,22 @@ def make_cloud(
 
 
 def make_scan(
-    depth_m: FloatImage, camera: Camera, level_from_camera: Transform, settings: ScanParameters
+    depth_m: FloatImage,
+    sigma_m: FloatImage | None,
+    camera: Camera,
+    level_from_camera: Transform,
+    settings: ScanParameters,
 ) -> PlanarScan:
     """Return the nearest obstacle for each bearing in the frame with z up.
 
-    FrameError('no_bearings') where no bearing is known.
+    `sigma_m` is needed where `settings.max_relative_sigma` is not 0. FrameError('no_bearings')
+    where no bearing is known.
     """
-    scan = scan_from_depth(depth_m, camera, level_from_camera, settings)
+    scan = scan_from_depth(depth_m, camera, level_from_camera, settings, sigma_m)
     if np.isnan(scan.ranges_m).all():
         raise FrameError(
             'no_bearings',
-            'no bearing is known: neither obstacles nor ground up to scan.max_range_m are seen',
+            'no bearing is known: neither obstacles nor ground up to scan.max_range_m are seen, '
+            'or scan.max_relative_sigma takes them away',
         )
     return scan

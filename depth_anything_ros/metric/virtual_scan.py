@@ -28,15 +28,21 @@ _EDGE_SHARE = 0.08
 
 
 def scan_from_depth(
-    depth_m: FloatImage, camera: Camera, level_from_camera: Transform, settings: ScanParameters
+    depth_m: FloatImage,
+    camera: Camera,
+    level_from_camera: Transform,
+    settings: ScanParameters,
+    sigma_m: FloatImage | None = None,
 ) -> PlanarScan:
     """Return the nearest obstacle of each bearing about the origin of the level frame.
 
-    `depth_m` float32 (H, W) is metres along Z. The level frame has z up and z = 0 on the ground.
-    By REP 117: a range where an obstacle lies in the band of heights, +inf where the ground is
-    visible up to `max_range_m` without an obstacle, NaN where neither is known. So a camera that
-    does not see the ground at that distance never reports a free bearing, and free concerns
-    obstacles on the ground only: what hangs above the image is not seen.
+    `depth_m` float32 (H, W) is metres along Z, `sigma_m` its standard deviation. The level frame
+    has z up and z = 0 on the ground. By REP 117: a range where an obstacle lies in the band of
+    heights, +inf where the ground is visible up to `max_range_m` without an obstacle, NaN where
+    neither is known. So a camera that does not see the ground at that distance never reports a
+    free bearing, and free concerns obstacles on the ground only: what hangs above the image is
+    not seen. With `max_relative_sigma` a bearing is NaN as well where its nearest obstacle is
+    less sure, and free only where its ground is as sure.
     """
     grid = rays_of(camera, _STRIDE)
     depth = depth_m[::_STRIDE, ::_STRIDE]
@@ -52,10 +58,20 @@ def scan_from_depth(
     # Lower than the ground can be is a drop or an error, not proof of ground.
     passed = (np.abs(z) < lowest) | ((reach > settings.max_range_m) & (z >= -lowest))
     first, count = _bearings(directions, settings.step_rad)
-    ranges = np.full(count, np.inf, np.float32)
-    beams = np.rint((bearing[standing] - first) / settings.step_rad).astype(np.int64)
-    inside = (beams >= 0) & (beams < count)
-    np.minimum.at(ranges, beams[inside], reach[standing][inside])
+
+    def nearest(chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+        ranges = np.full(count, np.inf, np.float32)
+        beams = np.rint((bearing[chosen] - first) / settings.step_rad).astype(np.int64)
+        inside = (beams >= 0) & (beams < count)
+        np.minimum.at(ranges, beams[inside], reach[chosen][inside])
+        return ranges
+
+    ranges = nearest(standing)
+    if sigma_m is not None and settings.max_relative_sigma > 0.0:
+        sure = sigma_m[::_STRIDE, ::_STRIDE] <= np.float32(settings.max_relative_sigma) * depth
+        # Not the next obstacle that is sure: what lies before it would be cleared.
+        ranges[nearest(standing & sure) > ranges] = np.nan
+        passed &= sure
     free = _free(directions, eye, passed, first, count, settings)
     ranges[np.isinf(ranges) & ~free] = np.nan
     return PlanarScan(ranges, first, settings.step_rad, settings.min_range_m, settings.max_range_m)

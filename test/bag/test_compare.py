@@ -14,7 +14,8 @@ from written_bag import MAKE, write_bag
 from depth_anything_ros.bag.compare import compare_bags
 from depth_anything_ros.bag.compare_results import CompareLimits, Comparison, seconds
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
-from depth_anything_ros.core.types import Camera
+from depth_anything_ros.core.types import Camera, DepthEncoding
+from depth_anything_ros.messages.compressed_depth import fill_compressed_depth
 from lab.topic_names import TRUTH
 from lab.world.sensors import RangeNoise, Scanner
 
@@ -27,6 +28,7 @@ LATE = 20_000_000
 FRAMES = 8
 HEIGHT, WIDTH = 24, 32
 FRAME = 'camera_optical_frame'
+METRES = DepthEncoding.METRES
 NODE = '/depth_anything'
 DEPTH, POINTS = f'{NODE}/depth/image', f'{NODE}/points'
 SIGMA, INFO, SCAN = f'{NODE}/depth/sigma', f'{NODE}/depth/camera_info', f'{NODE}/scan'
@@ -150,6 +152,22 @@ def test_a_scale_error_of_metric_depth_is_caught(compare: Compare) -> None:
         assert value == pytest.approx(0.05, rel=1e-3)
     assert f'{DEPTH} abs_rel is beyond 0.01 in 8 of 8 frames, mean 0.05, worst: 17' in str(failure)
     assert str(failure) in found.table()
+
+
+def test_compressed_depth_is_compared_as_metres(compare: Compare) -> None:
+    def packed(factor: float) -> Messages:
+        messages: Messages = []
+        for _, late, image in only(DEPTH, outputs()):
+            depth = np.frombuffer(image.data, np.float32).reshape(HEIGHT, WIDTH)
+            message = MAKE.jpeg(START, FRAME, np.zeros((8, 8, 3), np.uint8))
+            message.header = image.header
+            fill_compressed_depth(message, depth * np.float32(factor), METRES, 80.0, 80.0)
+            messages.append((f'{DEPTH}/compressedDepth', late, message))
+        return messages
+
+    found = compare(packed(1.0), packed(1.05))
+    assert failed(found) == {(f'{DEPTH}/compressedDepth', 'abs_rel')}
+    assert found.topics[0].figures['abs_rel'].mean == pytest.approx(0.05, rel=0.03)
 
 
 def test_a_scale_error_of_a_near_cloud_is_caught_by_its_range(compare: Compare) -> None:

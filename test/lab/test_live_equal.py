@@ -8,7 +8,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import QoSProfile
 from rig import Rig
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from depth_anything_ros.backends.loading import fetch_weights, load_backend
 from depth_anything_ros.bag.plan import ProcessOptions
@@ -27,6 +27,7 @@ OUTPUTS: dict[str, Any] = {
     'relative/image': Image,
     'relative/image_color': Image,
     'depth/image': Image,
+    'depth/image/compressedDepth': CompressedImage,
     'depth/camera_info': CameraInfo,
     'depth/sigma': Image,
     'points': PointCloud2,

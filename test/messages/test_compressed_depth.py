@@ -13,7 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.messages.compressed_depth import depth_from_compressed
+from depth_anything_ros.core.types import DepthEncoding
+from depth_anything_ros.messages.compressed_depth import (
+    depth_from_compressed,
+    fill_compressed_depth,
+)
 
 # As depth_quantization 100 and depth_max 10 of the transport.
 A = 100.0 * 101.0
@@ -22,8 +26,8 @@ B = 1.0 - A / 10.0
 
 @dataclass
 class Message:
-    format: str
-    data: Any
+    format: str = ''
+    data: Any = b''
 
 
 def picture(height: int = 48, width: int = 64) -> np.ndarray[Any, Any]:
@@ -101,6 +105,65 @@ def test_rvl_of_anything(values: list[int]) -> None:
     mm = np.array([values], np.uint16)
     found = depth_from_compressed(message('16UC1; compressedDepth rvl', rvl(mm)))
     assert np.array_equal(np.nan_to_num(found * 1000).round().astype(int), mm)
+
+
+def transported(
+    depth_m: np.ndarray[Any, Any], depth_max: float, depth_quantization: float
+) -> tuple[bytes, np.ndarray[Any, Any]]:
+    """Header and values by codec.cpp of compressed_depth_image_transport, 32FC1, in C's floats."""
+    a = np.float32(depth_quantization) * np.float32(depth_quantization + 1.0)
+    b = np.float32(1.0) - a / np.float32(depth_max)
+    with np.errstate(invalid='ignore'):
+        values = np.where(depth_m < depth_max, a / depth_m + b, 0.0)
+    return struct.pack('<iff', 0, a, b), values.astype(np.uint16)
+
+
+@pytest.mark.parametrize(('max_m', 'quantization'), [(10.0, 100.0), (80.0, 80.0), (100.0, 150.0)])
+def test_metres_are_written_as_the_transport_does(max_m: float, quantization: float) -> None:
+    a = quantization * (quantization + 1.0)
+    nearest = a / (65535.0 - 1.0 + a / max_m)
+    depth_m = np.geomspace(1.001 * nearest, 0.999 * max_m, 4000, dtype=np.float32).reshape(50, 80)
+    depth_m[3, 4] = np.nan
+    sent = Message()
+    fill_compressed_depth(sent, depth_m, DepthEncoding.METRES, max_m, quantization)
+    assert sent.format == '32FC1; compressedDepth png'
+    header, values = transported(depth_m, max_m, quantization)
+    assert bytes(sent.data)[:12] == header
+    written = cv2.imdecode(np.frombuffer(sent.data, np.uint8)[12:], cv2.IMREAD_UNCHANGED)
+    assert written.dtype == np.uint16
+    # The transport cuts off, and we round.
+    assert set((written - values.astype(np.int64)).ravel().tolist()) == {0, 1}
+    found = depth_from_compressed(sent)
+    assert np.array_equal(np.isnan(found), np.isnan(depth_m))
+    half_step = 0.5 * depth_m.astype(np.float64) ** 2 / a
+    # 1 %: the step itself grows with the depth; 1e-6: float32.
+    error = np.abs(found - depth_m) - 1e-6 * depth_m
+    assert np.nanmax(error / half_step) < 1.01
+
+
+def test_what_the_format_cannot_hold_is_unknown() -> None:
+    # With 80 and 80 the nearest depth is 6480 / (65535 + 80), 0.0988 m.
+    depth_m = np.array([[np.nan, np.inf, -np.inf, 0.0, -1.0, 0.097, 80.0, 81.0]], np.float32)
+    for encoding in DepthEncoding:
+        sent = Message()
+        fill_compressed_depth(sent, depth_m[:, :6], encoding, 80.0, 80.0)
+        kept = [False] * 5 + [encoding is DepthEncoding.MILLIMETRES]
+        assert np.isfinite(depth_from_compressed(sent)).tolist() == [kept]
+    sent = Message()
+    fill_compressed_depth(sent, depth_m[:, 6:], DepthEncoding.METRES, 80.0, 80.0)
+    assert np.isnan(depth_from_compressed(sent)).all()
+
+
+def test_millimetres_are_written_as_the_transport_does() -> None:
+    mm = picture()
+    depth_m = np.where(mm == 0, np.nan, mm * np.float32(1e-3)).astype(np.float32)
+    sent = Message()
+    fill_compressed_depth(sent, depth_m, DepthEncoding.MILLIMETRES, 5.0, 80.0)
+    assert sent.format == '16UC1; compressedDepth png'
+    assert bytes(sent.data)[:12] == bytes(12)
+    # codec.cpp keeps 5000 itself.
+    expected = np.where((mm == 0) | (mm > 5000), np.nan, mm * np.float32(1e-3))
+    np.testing.assert_allclose(depth_from_compressed(sent), expected, rtol=1e-6)
 
 
 def bad() -> dict[str, Message]:

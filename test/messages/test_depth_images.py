@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from depth_anything_ros.core.errors import FrameError
+from depth_anything_ros.core.types import DepthEncoding
 from depth_anything_ros.messages.depth_images import depth_from_image, fill_depth_image
 
 try:
@@ -92,6 +93,16 @@ def test_there_and_back(kind: Any) -> None:
     msg = kind()
     fill_depth_image(msg, depth)
     assert np.array_equal(depth_from_image(msg), depth, equal_nan=True)
+
+
+@kinds
+def test_millimetres_hold_nothing_that_they_cannot(kind: Any) -> None:
+    depth = np.array([[NAN, INF, -INF, 0.0, -2.0, 4e-4, 6e-4, 1.2346, 65.535, 65.536]], np.float32)
+    msg = kind()
+    fill_depth_image(msg, depth, DepthEncoding.MILLIMETRES)
+    assert (msg.encoding, msg.height, msg.width, msg.step) == ('16UC1', 1, 10, 20)
+    written = np.frombuffer(bytes(msg.data), np.uint16)
+    assert written.tolist() == [0, 0, 0, 0, 0, 0, 1, 1235, 65535, 0]
 
 
 @pytest.mark.parametrize(

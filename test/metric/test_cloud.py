@@ -78,6 +78,8 @@ def test_uncertain_points_go() -> None:
     keep = replace(EVERYTHING, max_relative_sigma=0.1)
     cloud = cloud_from_depth(wall(), CAMERA, keep, sigma_m=sigma)
     assert np.argwhere(~known(cloud)).tolist() == [[3, 3], [5, 5]]
+    off = replace(EVERYTHING, max_relative_sigma=0.0)
+    assert known(cloud_from_depth(wall(), CAMERA, off, sigma_m=sigma)).all()
 
 
 def test_points_that_fly_between_two_surfaces_go() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -119,6 +120,29 @@ def test_obstacles_beyond_reach_leave_it_free() -> None:
     level = mounted()
     scan = scan_from_depth(scene(level, [(9.0, -20.0, 20.0, 0.0, 2.0)]), CAMERA, level, CONFIG)
     assert np.isposinf(inner(scan)).all()
+
+
+def test_what_is_unsure_is_neither_obstacle_nor_free() -> None:
+    level, gated = mounted(), replace(CONFIG, max_relative_sigma=0.1)
+    # A narrow board before a wide one: what is unsure does not give way to what is behind it.
+    depth = scene(level, [(2.0, -0.3, 0.3, 0.0, 0.6), (3.0, -1.0, 1.0, 0.0, 0.6)])
+    sigma = 0.05 * depth
+    sure = scan_from_depth(depth, CAMERA, level, CONFIG)
+    same = scan_from_depth(depth, CAMERA, level, gated, sigma)
+    assert np.array_equal(sure.ranges_m, same.ranges_m, equal_nan=True)
+    before, _ = split(sure, -0.3, 0.3, 2.0)
+    sigma[depth < 2.2] *= 4.0
+    found = scan_from_depth(depth, CAMERA, level, gated, sigma).ranges_m
+    assert np.isnan(found[before]).all()
+    wide, beside = split(sure, -1.0, 1.0, 3.0)
+    _, clear = split(sure, -0.3, 0.3, 2.0)
+    assert np.array_equal(found[wide & clear], sure.ranges_m[wide & clear])
+    # Nor is ground free that is not sure; without the gate nothing changes.
+    assert np.isposinf(sure.ranges_m[beside]).mean() > 0.85
+    unsure = scan_from_depth(depth, CAMERA, level, gated, depth)
+    assert np.isnan(unsure.ranges_m).all()
+    off = scan_from_depth(depth, CAMERA, level, CONFIG, depth)
+    assert np.array_equal(off.ranges_m, sure.ranges_m, equal_nan=True)
 
 
 @pytest.mark.parametrize('seed', [0, 2, 4])

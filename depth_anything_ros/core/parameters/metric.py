@@ -197,8 +197,9 @@ class CloudParameters:
     )
     max_relative_sigma: float = param(
         0.5,
-        'Points are dropped where the standard deviation is more than this share of the depth.',
-        between=(0.001, 100.0),
+        'Points are dropped where the standard deviation is more than this share of the depth; 0 '
+        'keeps all.',
+        between=(0.0, 100.0),
     )
 
     def __post_init__(self) -> None:
@@ -235,6 +236,12 @@ class ScanParameters:
     )
     step_rad: float = param(
         0.00873, 'Angle between two bearings, half a degree.', between=(0.0005, 0.5)
+    )
+    max_relative_sigma: float = param(
+        0.0,
+        'A bearing is unknown where the standard deviation of its nearest obstacle, or of the '
+        'ground that would make it free, is more than this share of the depth; 0 takes all.',
+        between=(0.0, 100.0),
     )
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ from depth_anything_ros.core.parameters.metric import (
     ReferenceParameters,
     ScanParameters,
 )
-from depth_anything_ros.core.types import COLORMAP_NAMES, Normalization
+from depth_anything_ros.core.types import COLORMAP_NAMES, DepthEncoding, Normalization
 
 __all__ = [
     'DiagnosticsParameters',
@@ -66,6 +66,23 @@ class OutputParameters:
     )
     jpeg_quality: int = param(
         90, 'JPEG quality of ~/relative/image_color/compressed, in percent.', between=(1, 100)
+    )
+    depth_encoding: str = param(
+        DepthEncoding.METRES.value,
+        '~/depth/image and its compressedDepth in metres (32FC1, NaN = unknown) or millimetres '
+        '(16UC1, 0 = unknown and beyond 65.535 m). ~/depth/sigma is in metres with either.',
+        choices=tuple(each.value for each in DepthEncoding),
+    )
+    compressed_depth_max_m: float = param(
+        80.0,
+        'Depths from here on are unknown in ~/depth/image/compressedDepth.',
+        between=(1.0, 1000.0),
+    )
+    compressed_depth_quantization: float = param(
+        80.0,
+        'Depth in metres q at which a step of ~/depth/image/compressedDepth (32FC1) is 1 m; at z '
+        'it is about (z / q)^2. Depths below about q (q + 1) / 65535 m are unknown there.',
+        between=(1.0, 150.0),
     )
 
 
