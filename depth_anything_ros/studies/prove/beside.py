@@ -21,6 +21,8 @@ from depth_anything_ros.metric.references import Reference
 
 __all__ = ['Beside', 'Candidate', 'candidates', 'measures']
 
+_PACKED = '/compressedDepth'
+
 
 class Candidate(NamedTuple):
     """One reference of a bag: what it is called, its topic or '', and the parameters with it."""
@@ -80,8 +82,9 @@ def candidates(
         found.append(Candidate(name, kind, topic, replace(parameters, reference=given)))
 
     for topic in reader.of_type(*REFERENCE_TYPES):
-        kind = REFERENCE_TYPES[reader.topics[topic].kind]
-        if topic == GROUND_TRUTH or f'{NODE}/' in topic:
+        kind, raw = REFERENCE_TYPES[reader.topics[topic].kind], topic.removesuffix(_PACKED)
+        # The same images packed would judge themselves.
+        if topic == GROUND_TRUTH or f'{NODE}/' in topic or raw in reader.topics.keys() - {topic}:
             continue
         if measures(reader, topic) or (kind is ReferenceKind.ODOMETRY and not fixed):
             add(topic, kind, topic)
@@ -97,12 +100,15 @@ def candidates(
 
 
 def measures(reader: BagReader, topic: str) -> bool:
-    """Return whether a topic holds clouds, scans or depth images."""
-    kind = REFERENCE_TYPES.get(reader.require(topic).kind)
+    """Return whether a topic holds clouds, scans or depth images, of one type."""
+    kind = REFERENCE_TYPES.get(reader.topics[topic].kind)
+    if reader.topics[topic].other_kinds:
+        return False
     if kind is ReferenceKind.DEPTH_IMAGE:
         first = next(reader.messages([topic]), None)
         with suppress(DepthAnythingError):
             return first is not None and not is_color(first)
+        return False
     return kind in (ReferenceKind.POINT_CLOUD, ReferenceKind.LASER_SCAN)
 
 
@@ -112,6 +118,7 @@ def _frames(reader: BagReader) -> set[str]:
     for topic in reader.of_type('tf2_msgs/msg/TFMessage'):
         # Of a moving frame the first transforms tell that it is there.
         for message in islice(reader.messages([topic]), 500):
-            for each in message.read().transforms:
-                frames.update((each.header.frame_id, each.child_frame_id))
+            with suppress(DepthAnythingError):
+                for each in message.read().transforms:
+                    frames.update((each.header.frame_id, each.child_frame_id))
     return frames

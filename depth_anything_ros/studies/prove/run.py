@@ -87,7 +87,7 @@ def prove(
     """
     with BagReader(path) as reader:
         for name in filter(None, (asked.judge, asked.ground_truth)):
-            if not beside.measures(reader, name):
+            if not beside.measures(reader, reader.require(name).name):
                 raise SettingError(f'topic {name} of bag {path} holds no depth, cloud or scan')
         for source in beside.candidates(reader, parameters, asked.references):
             if not source.topic or source.topic != asked.ground_truth:
