@@ -72,6 +72,8 @@ SHARE := $(STAMPS)/share-$(call digest,setup.py setup.cfg package.xml $(sort $(w
 PIP_INSTALL := python -m pip install --quiet $(PIP_ARGS)
 PINNED := $(PIP_INSTALL) $(addprefix --constraint ,$(PINS))
 EDITABLE := --no-build-isolation --editable
+# rerun wants NumPy 2, and a sourced ROS brings its own.
+WITH_test := $(if $(ROS_DISTRO),,,view)
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -158,7 +160,7 @@ $(GROUP)-run: $(READY)
 	touch $@
 
 $(GROUP)-test $(GROUP)-lint $(GROUP)-build $(GROUP)-docs: $(GROUP)-%: $(GROUP)-run
-	@$(PINNED) $(EDITABLE) '.[$*]'
+	@$(PINNED) $(EDITABLE) '.[$*$(WITH_$*)]'
 	# Upstream's package asks for gradio, torchvision and a second OpenCV; the tests need none of them.
 	[ $* != test ] || $(PINNED) --no-deps jkp-depth-anything-v2
 	touch $@

@@ -75,6 +75,8 @@ setup(
         'int8': ['nncf>=2.19'],
         # Plots, graphs in pages and colour appearance, of `depth_anything study`.
         'study': ['colorspacious>=1.1.2', 'matplotlib', 'plotly>=5.20'],
+        # `depth_anything view`; wants NumPy 2.
+        'view': ['rerun-sdk>=0.41; python_version >= "3.11"'],
         # Parity with upstream also wants jkp-depth-anything-v2, installed with --no-deps, and with
         # the transformers library that.
         'test': [

@@ -27,6 +27,7 @@ PROVIDERS = {
     'depth_anything_v2': {'jkp-depth-anything-v2'},
     'numpy': {'python3-numpy', 'numpy'},
     'PIL': {'python3-pil', 'pillow'},
+    'rerun': {'rerun-sdk'},
     'tf2_ros': {'tf2_ros_py'},
     'tqdm': {'python3-tqdm', 'tqdm'},
     'yaml': {'python3-yaml', 'pyyaml'},

@@ -31,11 +31,14 @@ from depth_anything_ros.bag.writing import (
 )
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.parameters import Parameters
+from depth_anything_ros.estimator.frame import Frame
 from depth_anything_ros.messages.outputs import OutputWriter
 
 __all__ = ['BagInterrupted', 'plan_bag', 'process_bag']
 
 OnImages = Callable[[int], None]
+OnFrame = Callable[[CameraPlan, Frame, int], None]
+"""Takes the camera, its frame, and how many images were refused so far."""
 Stop = Callable[[], str]
 """Returns the reason to stop, '' to go on."""
 
@@ -69,28 +72,34 @@ def process_bag(
     parameters: Parameters,
     on_images: OnImages = lambda images: None,
     stop: Stop = lambda: '',
+    on_frame: OnFrame = lambda camera, frame, refused: None,
 ) -> BagSummary:
     """Process a bag as planned into a new one.
 
-    `on_images` is called with the number of images done since.
+    `on_images` is called with the number of images done since, `on_frame` with each frame.
     Where `stop` returns a reason, or the disk is nearly full, it ends after the image at hand:
     what there is becomes OUT.partial, a valid bag. So it does before an error in the bag, which is
     a DepthAnythingError, and a KeyboardInterrupt, which becomes a BagInterrupted. An OUT.partial
-    of an earlier run is removed first, if that is planned.
+    of an earlier run is removed first, if that is planned. Without outputs no bag is kept.
     """
     with BagReader(plan.bag) as reader:
         if plan.replace_partial:
             remove_partial(plan.out)
-        return _Run(reader, plan, backend, parameters).run(stop, on_images)
+        return _Run(reader, plan, backend, parameters, on_frame).run(stop, on_images)
 
 
 class _Run:
     """One bag being processed."""
 
     def __init__(
-        self, reader: BagReader, plan: BagPlan, backend: DepthBackend, parameters: Parameters
+        self,
+        reader: BagReader,
+        plan: BagPlan,
+        backend: DepthBackend,
+        parameters: Parameters,
+        on_frame: OnFrame,
     ) -> None:
-        self._reader, self._plan = reader, plan
+        self._reader, self._plan, self._on_frame = reader, plan, on_frame
         self._replays = [
             BagReplay(reader, camera.topics, backend, parameters) for camera in plan.cameras
         ]
@@ -133,9 +142,9 @@ class _Run:
 
     def _end(self, why: str) -> Path | None:
         """Close the bag; return its path, None where nothing was worth keeping."""
-        if not why:
+        if not why and self._plan.outputs:
             return self._writer.finish()
-        if self._summary.images:
+        if self._summary.images and self._plan.outputs:
             return self._writer.leave_partial()
         self._writer.discard()
         return None
@@ -182,6 +191,7 @@ class _Run:
             Reason.add(summary.refused, image.error.reason, str(image.error))
             return
         summary.frames += 1
+        self._on_frame(camera, image.frame, summary.images - summary.frames)
         scale = image.frame.scale
         summary.metric += scale.valid
         if measured and not scale.valid:
@@ -195,7 +205,7 @@ class _Run:
 
     def _leave_broken(self) -> str:
         """Keep what was made before an error; return what is left."""
-        if self._writer.closed or not self._summary.frames:
+        if self._writer.closed or not (self._summary.frames and self._plan.outputs):
             self._writer.discard()
             return 'nothing is left'
         self._writer.leave_partial()

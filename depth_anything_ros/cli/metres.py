@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 __all__ = ['add_metres', 'metric_options', 'scenes_of']
 
 
-def add_metres(run: argparse.ArgumentParser) -> None:
-    """Add the options, in a group of their own."""
+def add_metres(run: argparse.ArgumentParser, also: str = '') -> None:
+    """Add the options, in a group of their own; a --reference is `also` this."""
     group = run.add_argument_group('metres')
     measured = group.add_mutually_exclusive_group()
     measured.add_argument(
@@ -26,7 +26,7 @@ def add_metres(run: argparse.ArgumentParser) -> None:
         metavar='PATH',
         type=Path,
         help='folder, or the file of one picture: depth along Z (.png, .npy, .exr) or points '
-        '(.npy, .txt, .csv, .xyz)',
+        f'(.npy, .txt, .csv, .xyz){also}',
     )
     measured.add_argument(
         '--camera-height', metavar='M', type=positive, help='metres over flat ground'

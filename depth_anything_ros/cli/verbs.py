@@ -12,6 +12,7 @@ __all__ = ['VERBS', 'parser']
 
 VERBS = {
     'run': 'depth of images, folders, videos or a webcam, without ROS',
+    'view': 'look at files, a bag or a running node in rerun',
     'bag': 'process bags, compare two of them, prove metric depth',
     'bench': 'time the network on this machine',
     'study': 'look into networks and compare them, on pages that open offline',

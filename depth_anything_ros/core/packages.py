@@ -9,6 +9,7 @@ _PROJECTS = {
     'cv2': 'opencv-python-headless',
     'PIL': 'pillow',
     'pillow_heif': 'pillow-heif',
+    'rerun': 'rerun-sdk',
     'yaml': 'PyYAML',
 }
 # Extras of setup.py: whoever lacks one package of these is likely to lack the others too.

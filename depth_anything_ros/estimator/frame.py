@@ -13,6 +13,7 @@ import numpy as np
 from depth_anything_ros.core.colormaps import COLORMAPS, colorize
 from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.geometry.planar_scan import PlanarScan
+from depth_anything_ros.core.geometry.projection import directions_from_pixels
 from depth_anything_ros.core.normalization import normalized_between
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import StageTimes
@@ -23,6 +24,9 @@ from depth_anything_ros.metric.products import make_cloud, make_scan
 from depth_anything_ros.metric.scale import Scale
 
 __all__ = ['Frame']
+
+# Blue, green, red: that of inliers of a reference, and of outliers.
+_INLIER, _OUTLIER = np.array([(60, 200, 60), (60, 60, 230)], np.uint8)
 
 Product = TypeVar('Product')
 
@@ -155,6 +159,29 @@ class Frame:
             return make_scan(depth_m, self.camera(), level, settings)
 
         return self._once('scan', make)
+
+    def scan_in_camera(self) -> Cloud | None:
+        """Return the obstacles of `scan` as points in the optical frame; None without."""
+        scan = self.scan()
+        if scan is None:
+            return None
+        level = self._scene.level_from_camera(self.parameters.scan.frame)
+        return Cloud(level.inverse().apply(scan.points()))
+
+    def samples(self) -> Cloud | None:
+        """Return this frame's samples of the reference, in the optical frame.
+
+        Green are those that fit, red the outliers. None where the frame has none of its own.
+        """
+        fit = self.scale.fit
+        if fit is None or fit.samples is None or fit.inlier is None:
+            return None
+        given = fit.samples
+        u, v = given.u.astype(np.float64), given.v.astype(np.float64)
+        x, y = directions_from_pixels(u, v, self.camera())
+        points = np.stack((x, y, np.ones_like(x)), axis=1) * given.depth_m[:, None]
+        colors = np.where(fit.inlier[:, None], _INLIER, _OUTLIER)
+        return Cloud(points.astype(np.float32), colors)
 
     def save(self, path: str | Path) -> None:
         """Write the picture (.png, .jpg, ...), or `inverse_depth` where `path` ends in .npy.

@@ -99,7 +99,7 @@ def open_outputs(
     lasting = source.moving and (filmed or not source.live)
     checkpoints = Checkpoints(out, resume=resume, live=source.live) if lasting else None
     if not filmed:
-        return _Files(out, formats, max_side, single, checkpoints)
+        return Files(out, formats, max_side, single, checkpoints)
     film = source.film
     writer = film_writing.FilmWriter(
         out,
@@ -112,7 +112,7 @@ def open_outputs(
     return _Film(out, writer, formats[0], max_side)
 
 
-class _Files:
+class Files:
     """A file for each frame and format in a folder, or one file."""
 
     def __init__(

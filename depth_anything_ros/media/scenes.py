@@ -57,9 +57,10 @@ class FileScenes:
         except FrameError as error:
             camera = error
             if self._kind is ReferenceKind.DEPTH_IMAGE and not self.clouds:
-                # Its pixels are those of the image: nothing but the size counts.
+                # Its pixels are those of the image: nothing but the size counts, or is known.
                 height, width = picture.bgr.shape[:2]
-                camera = Camera(width, height, width, width, 0.0, 0.0)
+                nan = math.nan
+                camera = Camera(width, height, nan, nan, nan, nan)
         return ArrayScene(camera, given, None, self._kind)
 
     def _file(self, name: str, picture: Picture) -> DepthImage | Points:

@@ -123,6 +123,14 @@ def _points(writer: OutputWriter, out: Any, frame: Frame, info: Any) -> bool:
     return True
 
 
+def _samples(writer: OutputWriter, out: Any, frame: Frame, info: Any) -> bool:
+    cloud = frame.samples()
+    if cloud is None:
+        return False
+    writer.clouds(color=True, sigma=False).fill(out, cloud)
+    return True
+
+
 def _scan(writer: OutputWriter, out: Any, frame: Frame, info: Any) -> bool:
     scan = frame.scan()
     if scan is None:
@@ -171,6 +179,7 @@ OUTPUTS = (
     Output('depth/sigma', _IMAGE, True, _sigma),
     Output('points', 'sensor_msgs/msg/PointCloud2', True, _points),
     Output('scan', 'sensor_msgs/msg/LaserScan', True, _scan),
+    Output('samples', 'sensor_msgs/msg/PointCloud2', True, _samples),
     Output('frame_stats', 'diagnostic_msgs/msg/DiagnosticArray', False, _stats),
 )
 """Every output, in the order of publishing: a depth image goes before its camera_info."""

@@ -18,7 +18,7 @@ from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.messages.buffers import bytes_of, stored
 from depth_anything_ros.metric.cloud import Cloud
 
-__all__ = ['CloudWriter', 'points_from_cloud', 'sigma_from_cloud']
+__all__ = ['CloudWriter', 'cloud_from_message', 'points_from_cloud', 'sigma_from_cloud']
 
 MAX_POINTS = 50_000_000
 """Points beyond which a cloud is taken for a damaged message."""
@@ -37,6 +37,15 @@ def points_from_cloud(msg: Any) -> npt.NDArray[np.float32]:
     projections read it.
     """
     return _columns(msg, ('x', 'y', 'z')).T
+
+
+def cloud_from_message(msg: Any) -> Cloud:
+    """Return the points (N, 3), with the colours of a field `rgb`; FrameError as above."""
+    points = points_from_cloud(msg)
+    if not any(field.name == 'rgb' for field in msg.fields):
+        return Cloud(points)
+    packed = np.ascontiguousarray(_columns(msg, ('rgb',))[0])
+    return Cloud(points, packed.view(np.uint8).reshape(-1, 4)[:, :3])
 
 
 def sigma_from_cloud(

@@ -172,7 +172,7 @@ class ScaleAligner:
         fit, reason = fit_affine(gated, stats, prior, predicted)
         if fit is None:
             return self._refused(reason, stamp_ns)
-        found = self._described(fit, stamp_ns)
+        found = self._described(fit, stamp_ns, gated)
         if not self._fits(fit, found, stats):
             return replace(found, reason='poor_fit')
         state = self._updated(fit, samples.repeated)
@@ -246,7 +246,7 @@ class ScaleAligner:
             self.reset()
         return None
 
-    def _described(self, fit: AffineFit, stamp_ns: int) -> Alignment:
+    def _described(self, fit: AffineFit, stamp_ns: int, gated: GatedSamples) -> Alignment:
         return replace(
             self._refused('', stamp_ns),
             scale=fit.scale,
@@ -254,6 +254,8 @@ class ScaleAligner:
             inliers=fit.inliers,
             inlier_ratio=fit.inliers / fit.weight.size,
             residual=fit.residual,
+            samples=gated,
+            inlier=fit.weight > 0.0,
         )
 
     def _refused(self, reason: str, stamp_ns: int) -> Alignment:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from depth_anything_ros.core.types import FloatImage, Floats
+from depth_anything_ros.core.types import FloatImage, Floats, Mask
 from depth_anything_ros.metric.alignment.local_error import LocalError
 from depth_anything_ros.metric.alignment.refinement import Refinement
+from depth_anything_ros.metric.alignment.sample_gate import GatedSamples
 from depth_anything_ros.metric.alignment.texture import texture_variance
 
 __all__ = ['Alignment']
@@ -30,7 +31,8 @@ class Alignment:
     gating, and of a ground plane of those that show it.
     `held_out_abs_rel`: mean |error| / depth at samples left out of the fit, outliers aside; NaN
     below 25 samples. `covariance` (2, 2) of scale and shift. `refinement`: of local errors.
-    `local`: the errors over the image without one.
+    `local`: the errors over the image without one. `samples`: those after gating, None where none
+    were fitted, and `inlier` (n,) which of them fit.
     """
 
     accepted: bool
@@ -48,6 +50,8 @@ class Alignment:
     covariance: Floats | None = None
     local: LocalError | None = None
     refinement: Refinement | None = None
+    samples: GatedSamples | None = None
+    inlier: Mask | None = None
 
     def metric_depth(self, inverse_depth: FloatImage) -> FloatImage:
         """Return depth along Z in metres, float32 (H, W).

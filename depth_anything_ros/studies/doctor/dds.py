@@ -10,15 +10,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from depth_anything_ros.settings.share import PROFILE_VARIABLES, profile_variable, share_directory
 from depth_anything_ros.studies.doctor.check import Check, fail, guarded, ok, warn
 
-__all__ = ['dds_checks', 'listening', 'profile_path']
+__all__ = ['dds_checks', 'profile_path']
 
 _IMAGES = 60
 _RATE_HZ = 30.0
@@ -47,38 +45,6 @@ def dds_checks() -> Iterator[Check]:
 def profile_path() -> Path:
     """Return the Fast DDS profile of this package."""
     return share_directory() / 'config' / 'fastdds.xml'
-
-
-@contextmanager
-def listening(name: str, *arguments: str) -> Iterator[tuple[Any, Callable[[float], None]]]:
-    """Yield a node with these ROS arguments, and what spins it for so many seconds."""
-    import rclpy
-    from rclpy.context import Context
-    from rclpy.executors import SingleThreadedExecutor
-    from rclpy.node import Node
-
-    context = Context()
-    rclpy.init(context=context)
-    executor = SingleThreadedExecutor(context=context)
-    try:
-        node = Node(
-            name,
-            context=context,
-            cli_args=['--ros-args', *arguments],
-            start_parameter_services=False,
-        )
-        executor.add_node(node)
-
-        def spin(seconds: float) -> None:
-            end_s = time.monotonic() + seconds
-            while (left_s := end_s - time.monotonic()) > 0:
-                executor.spin_once(timeout_sec=left_s)
-
-        yield node, spin
-        node.destroy_node()
-    finally:
-        executor.shutdown()
-        context.try_shutdown()
 
 
 def _ros() -> Check:
@@ -143,6 +109,7 @@ def _transport() -> Check:
     """Receive VGA images at 30 Hz from another process, and count those that are lost."""
     from sensor_msgs.msg import Image
 
+    from depth_anything_ros.ros.listening import listening
     from depth_anything_ros.ros.qos import SENSOR
 
     topic = f'/depth_anything_doctor_{os.getpid()}'
@@ -187,6 +154,7 @@ def _send(topic: str) -> None:
     from sensor_msgs.msg import Image
 
     from depth_anything_ros.messages.images import fill_image
+    from depth_anything_ros.ros.listening import listening
     from depth_anything_ros.ros.qos import SENSOR
 
     with listening('depth_anything_doctor_camera') as (node, spin):

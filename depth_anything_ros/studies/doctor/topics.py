@@ -20,6 +20,7 @@ from depth_anything_ros.messages.reference_messages import camera_info_beside
 from depth_anything_ros.messages.scene_messages import MessageScene, SceneMessages
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.metric.references import Odometry
+from depth_anything_ros.ros.listening import listening
 from depth_anything_ros.ros.qos import (
     SENSOR,
     create_subscription,
@@ -32,7 +33,7 @@ from depth_anything_ros.ros.telemetry import SequenceNumbers, clock_problem
 from depth_anything_ros.ros.tf_listener import LiveTransforms, create_transforms
 from depth_anything_ros.settings.share import profile_variable
 from depth_anything_ros.studies.doctor.check import Check, fail, ok, warn
-from depth_anything_ros.studies.doctor.dds import listening, profile_path
+from depth_anything_ros.studies.doctor.dds import profile_path
 
 __all__ = ['topic_checks']
 

@@ -1,0 +1,1 @@
+"""Frames shown by rerun: of files, bags and a running node."""
