@@ -21,8 +21,6 @@ from depth_anything_ros.metric.references import Reference
 
 __all__ = ['Beside', 'Candidate', 'candidates', 'measures']
 
-_PACKED = '/compressedDepth'
-
 
 class Candidate(NamedTuple):
     """One reference of a bag: what it is called, its topic or '', and the parameters with it."""
@@ -82,9 +80,10 @@ def candidates(
         found.append(Candidate(name, kind, topic, replace(parameters, reference=given)))
 
     for topic in reader.of_type(*REFERENCE_TYPES):
-        kind, raw = REFERENCE_TYPES[reader.topics[topic].kind], topic.removesuffix(_PACKED)
+        kind = REFERENCE_TYPES[reader.topics[topic].kind]
         # The same images packed would judge themselves.
-        if topic == GROUND_TRUTH or f'{NODE}/' in topic or raw in reader.topics.keys() - {topic}:
+        twin = topic.removesuffix('/compressedDepth') in reader.topics.keys() - {topic}
+        if twin or topic == GROUND_TRUTH or f'{NODE}/' in topic:
             continue
         if measures(reader, topic) or (kind is ReferenceKind.ODOMETRY and not fixed):
             add(topic, kind, topic)
@@ -101,14 +100,12 @@ def candidates(
 
 def measures(reader: BagReader, topic: str) -> bool:
     """Return whether a topic holds clouds, scans or depth images, of one type."""
-    kind = REFERENCE_TYPES.get(reader.topics[topic].kind)
-    if reader.topics[topic].other_kinds:
-        return False
+    found = reader.topics[topic]
+    kind = None if found.other_kinds else REFERENCE_TYPES.get(found.kind)
     if kind is ReferenceKind.DEPTH_IMAGE:
         first = next(reader.messages([topic]), None)
         with suppress(DepthAnythingError):
             return first is not None and not is_color(first)
-        return False
     return kind in (ReferenceKind.POINT_CLOUD, ReferenceKind.LASER_SCAN)
 
 
