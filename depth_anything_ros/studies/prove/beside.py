@@ -81,7 +81,9 @@ def candidates(
 
     for topic in reader.of_type(*REFERENCE_TYPES):
         kind = REFERENCE_TYPES[reader.topics[topic].kind]
-        if topic == GROUND_TRUTH or f'{NODE}/' in topic:
+        # The same images packed would judge themselves.
+        twin = topic.removesuffix('/compressedDepth') in reader.topics.keys() - {topic}
+        if twin or topic == GROUND_TRUTH or f'{NODE}/' in topic:
             continue
         if measures(reader, topic) or (kind is ReferenceKind.ODOMETRY and not fixed):
             add(topic, kind, topic)
@@ -97,8 +99,9 @@ def candidates(
 
 
 def measures(reader: BagReader, topic: str) -> bool:
-    """Return whether a topic holds clouds, scans or depth images."""
-    kind = REFERENCE_TYPES.get(reader.require(topic).kind)
+    """Return whether a topic holds clouds, scans or depth images, of one type."""
+    found = reader.topics[topic]
+    kind = None if found.other_kinds else REFERENCE_TYPES.get(found.kind)
     if kind is ReferenceKind.DEPTH_IMAGE:
         first = next(reader.messages([topic]), None)
         with suppress(DepthAnythingError):
@@ -112,6 +115,7 @@ def _frames(reader: BagReader) -> set[str]:
     for topic in reader.of_type('tf2_msgs/msg/TFMessage'):
         # Of a moving frame the first transforms tell that it is there.
         for message in islice(reader.messages([topic]), 500):
-            for each in message.read().transforms:
-                frames.update((each.header.frame_id, each.child_frame_id))
+            with suppress(DepthAnythingError):
+                for each in message.read().transforms:
+                    frames.update((each.header.frame_id, each.child_frame_id))
     return frames

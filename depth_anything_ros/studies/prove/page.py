@@ -56,8 +56,7 @@ def report_of(
         report.Section('From frame to frame, and speed', change),
         report.Section('In detail', [report.Steps(steps)]),
     ]
-    networks = ', '.join(dict.fromkeys(row.network for row in rows))
-    facts = {'machine': machine_line(), 'network': networks}
+    facts = {'machine': machine_line(), 'network': rows[0].network}
     return report.Report('Metric depth on your own bag', command, facts, sections)
 
 
@@ -83,7 +82,7 @@ def _detail(result: Result) -> list[report.Block]:
     bins = {
         f'{each.judge}, {one["near_m"]:g} m': one for each in result.proofs for one in each.bins
     }
-    name = f'{first.bag}{first.reference}'.replace(' ', '-').replace('/', '-')
+    name = 'worst/' + f'{first.bag}{first.reference}'.replace(' ', '-').replace('/', '-')
     blocks: list[report.Block] = [
         report.Table([('images without metric depth, why', 'images'), *first.refused.items()]),
         _graph(by_distance, 'distance, m', 'error and sigma / distance'),
@@ -94,8 +93,7 @@ def _detail(result: Result) -> list[report.Block]:
     ]
     for frame, judged in result.worst:
         text = f'error {judged.abs_rel:.3f} at {frame.stamp_ns * 1e-9:.3f} s; {_WORST}'
-        file = f'worst/{name}-{frame.stamp_ns}'
-        blocks.append(report.Picture(_picture(frame, judged), file, text))
+        blocks.append(report.Picture(_picture(frame, judged), f'{name}-{frame.stamp_ns}', text))
     return blocks
 
 

@@ -37,7 +37,6 @@ HELD_OUT, TRUTH = 'held out', 'ground truth'
 
 # Places judged in a frame, and in all frames of a reference: 50 bytes each.
 _MOST, _LEAST, _MOST_IN_ALL = 1500, 50, 3_000_000
-_WORST = 3
 
 
 class FrameRow(NamedTuple):
@@ -87,7 +86,7 @@ def prove(
     """
     with BagReader(path) as reader:
         for name in filter(None, (asked.judge, asked.ground_truth)):
-            if not beside.measures(reader, name):
+            if not beside.measures(reader, reader.require(name).name):
                 raise SettingError(f'topic {name} of bag {path} holds no depth, cloud or scan')
         for source in beside.candidates(reader, parameters, asked.references):
             if not source.topic or source.topic != asked.ground_truth:
@@ -179,7 +178,7 @@ class _Run:
                     tae = alignment_error(posed[0], frame.depth_m, move, frame.camera())
             for each in list(found.values())[:1]:
                 worst = [*self._worst, (frame, each)]
-                self._worst = sorted(worst, key=lambda entry: -entry[1].abs_rel)[:_WORST]
+                self._worst = sorted(worst, key=lambda entry: -entry[1].abs_rel)[:3]
         errors = {name: each.abs_rel for name, each in found.items()}
         self._start_ns = self._start_ns or stamp_ns
         time_s = (stamp_ns - self._start_ns) * 1e-9
