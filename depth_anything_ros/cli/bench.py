@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from depth_anything_ros.cli.network_grid import (
@@ -66,7 +65,8 @@ def declare(bench: Parser) -> None:
         type=positive,
         metavar='MB',
         default=0.0,
-        help='double the batch of each row while its process, or the GPU, holds no more than that',
+        help='also find the largest batch: double that of each row while its process, or the GPU, '
+        'holds no more than that',
     )
     network.add_argument('--plot', type=Path, metavar='FILE.png', help='draw the rows')
     network.add_argument(
@@ -125,8 +125,8 @@ def _network(options: argparse.Namespace) -> int:
     wanted, conditions = conditions_of(configurations(options), options.size)
     errors = read_errors(options.quality, [*conditions.weights]) if options.quality else {}
     baseline = None if options.baseline == 'none' else Engine.read(options.baseline)
-    plan = BenchPlan(options.size, options.frames, options.seconds, baseline)
-    plan = replace(plan, batch_memory_mb=options.largest_batch)
+    how = options.size, options.frames, options.seconds, baseline
+    plan = BenchPlan(*how, batch_memory_mb=options.largest_batch)
     with progress('row') as show:
         rows = measure(wanted, plan, show)
     if options.json:

@@ -103,9 +103,9 @@ class GpuWorker(NetworkWorker):
         assert self._backend is not None
         self._backend.input_size = input_size
         self._images = self._images[:1] * batch
-        if self._frames is not None and torch.cuda.is_available():
+        if isinstance(self._frames, GpuFrames):
             self._frames.free()
-            torch.cuda.reset_peak_memory_stats()
+            torch.cuda.reset_peak_memory_stats(self._backend.info.device)
         first, usual = self.turn(2)
         calls = max(_LEAST_CALLS, min(_MOST_CALLS, round(_CELL_MS / usual.ms)))
         return [first, *self.turn(calls)], self.memory_mb()[1] or None

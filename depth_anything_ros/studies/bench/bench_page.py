@@ -30,12 +30,14 @@ def write_page(
         raise SettingError(f'--out {out} cannot be written: {err.strerror}') from err
     ran = [row for row in rows if row.timing]
     plot(ran, conditions, out / 'rows.png')
-    plot_quality(ran, errors, out / 'quality.png')
     tables = bench_report.tables(ran).items()
     blocks: dict[str, list[Block]] = {title: [Table(cells)] for title, cells in tables}
     blocks['Suitability'] += [Text(line) for line in bench_report.needs()]
-    blocks['Pictures'] = [Picture(out / 'rows.png'), Picture(out / 'quality.png')]
-    blocks['What the columns mean'] = [Text(' '.join(bench_report.MEANING.splitlines()))]
+    blocks['Pictures'] = [Picture(out / 'rows.png')]
+    if errors:
+        plot_quality(ran, errors, out / 'quality.png')
+        blocks['Pictures'] += [Picture(out / 'quality.png')]
+    blocks['What the columns mean'] = [Text(line) for line in bench_report.MEANING]
     blocks['Left out'] = [Text(line.strip()) for line in bench_report.left_out(rows)[1:]]
     facts = {'measured on': '; '.join(conditions.lines())}
     sections = [Section(*each) for each in blocks.items() if each[1]]

@@ -45,7 +45,7 @@ def plot(rows: Sequence[Row], conditions: Conditions, path: Path) -> None:
     axes.margins(x=0.25)
     axes.set_xlim(left=0.0)
     axes.set_xlabel('ms per image: median, by stage; whisker from the fastest call to p95')
-    axes.set_title('\n'.join([*conditions.lines(), shared]), fontsize=7, loc='left')
+    figure.suptitle('\n'.join([*conditions.lines(), shared]), fontsize=7, x=0.01, ha='left')
     figure.legend(loc='outside lower center', ncols=3, frameon=False)
     save(figure, path)
 

@@ -48,54 +48,50 @@ class Conditions:
 Column = tuple[str, Callable[[Any], object], str]
 """Title, value of a row (None: not known), and its format."""
 
-_TIMES: tuple[Column, ...] = (
-    ('calls', lambda row: row.timing and row.timing.calls, 'd'),
-    ('min ms', lambda row: row.timing and row.timing.min_ms, '.1f'),
-    ('p50', lambda row: row.timing and row.timing.p50_ms, '.1f'),
-    ('p95', lambda row: row.timing and row.timing.p95_ms, '.1f'),
-    ('p99', lambda row: row.timing and row.timing.p99_ms, '.1f'),
-    ('CoV %', lambda row: row.timing and row.timing.cov_percent, '.1f'),
-    ('with the 1st', lambda row: row.timing and row.timing.cov_with_first_percent, '.0f'),
-    ('images/s', lambda row: row.timing and row.timing.fps, '.2f'),
-    ('ratio', lambda row: 'baseline' if row.is_baseline else row.ratio, '.2f'),
-    ('preprocess ms', lambda row: row.timing and row.timing.preprocess_ms, '.1f'),
-    ('infer', lambda row: row.timing and row.timing.infer_ms, '.1f'),
-    ('postprocess', lambda row: row.timing and row.timing.postprocess_ms, '.1f'),
-)
+_FILM_IMAGES = 2 * 3600 * 24
 
-_FILM_IMAGES = 2 * 3600 * 25
-
-_COSTS: tuple[Column, ...] = (
-    ('1000 images s', lambda row: row.timing and 1000 / row.timing.fps, '.1f'),
-    ('film h', lambda row: row.timing and _FILM_IMAGES / row.timing.fps / 3600, '.1f'),
-    ('cost', lambda row: row.cost, '.2f'),
-    ('M parameters', lambda row: row.million_parameters, '.1f'),
-    ('images/s/M', lambda row: _by_size(row, row.timing and row.timing.fps), '.3f'),
-    ('memory MB', lambda row: row.resident_mb, '.0f'),
-    ('GPU MB', lambda row: row.gpu_mb, '.0f'),
-    ('MB/M', lambda row: _by_size(row, row.gpu_mb or row.resident_mb), '.1f'),
-    ('largest batch', lambda row: row.largest_batch, 'd'),
-)
-
-_SUITS: tuple[Column, ...] = tuple((use.name, partial(verdict, use=use), '') for use in USES)
-
-_REST: tuple[Column, ...] = (
-    ('load s', lambda row: row.load_s, '.2f'),
-    ('first ms', lambda row: row.first_ms, '.0f'),
-    ('start s', lambda row: row.start_s, '.2f'),
-    ('GFLOP/s', lambda row: row.gflops, '.0f'),
-    ('peak', lambda row: row.peak_gflops, '.0f'),
-    ('of peak %', lambda row: row.peak_percent, '.0f'),
-    ('diff p50 %', lambda row: row.agreement and row.agreement.diff_p50_percent, '.4f'),
-    ('diff p99 %', lambda row: row.agreement and row.agreement.diff_p99_percent, '.4f'),
-    ('Pearson', lambda row: row.agreement and row.agreement.pearson, '.6f'),
-)
-
-_TABLES = {
-    'Time of a call': _TIMES,
-    'Cost and memory': _COSTS,
-    'Start, share of the peak, agreement': _REST,
-    'Suitability': _SUITS,
+_TABLES: dict[str, tuple[Column, ...]] = {
+    'Time of a call': (
+        ('calls', lambda row: row.timing and row.timing.calls, 'd'),
+        ('min ms', lambda row: row.timing and row.timing.min_ms, '.1f'),
+        ('p50', lambda row: row.timing and row.timing.p50_ms, '.1f'),
+        ('p95', lambda row: row.timing and row.timing.p95_ms, '.1f'),
+        ('p99', lambda row: row.timing and row.timing.p99_ms, '.1f'),
+        ('images/s', lambda row: row.timing and row.timing.fps, '.2f'),
+        ('ratio', lambda row: 'baseline' if row.is_baseline else row.ratio, '.2f'),
+        ('CoV %', lambda row: row.timing and row.timing.cov_percent, '.1f'),
+        ('with first', lambda row: row.timing and row.timing.cov_with_first_percent, '.0f'),
+    ),
+    'Stages of a call, and the start': (
+        ('preprocess ms', lambda row: row.timing and row.timing.preprocess_ms, '.1f'),
+        ('infer', lambda row: row.timing and row.timing.infer_ms, '.1f'),
+        ('postprocess', lambda row: row.timing and row.timing.postprocess_ms, '.1f'),
+        ('load s', lambda row: row.load_s, '.2f'),
+        ('first ms', lambda row: row.first_ms, '.0f'),
+        ('start s', lambda row: row.start_s, '.2f'),
+    ),
+    'Cost and memory': (
+        ('1000 images s', lambda row: row.timing and 1000 / row.timing.fps, '.1f'),
+        ('film h', lambda row: row.timing and _FILM_IMAGES / row.timing.fps / 3600, '.1f'),
+        ('cost', lambda row: row.cost, '.2f'),
+        ('memory MB', lambda row: row.resident_mb, '.0f'),
+        ('GPU MB', lambda row: row.gpu_mb, '.0f'),
+        ('largest batch', lambda row: row.largest_batch, 'd'),
+    ),
+    'Use of the machine': (
+        ('GFLOP/s', lambda row: row.gflops, '.0f'),
+        ('peak', lambda row: row.peak_gflops, '.0f'),
+        ('of peak %', lambda row: row.peak_percent, '.0f'),
+        ('M parameters', lambda row: row.million_parameters, '.1f'),
+        ('images/s/M', lambda row: _by_size(row, row.timing and row.timing.fps), '.3f'),
+        ('MB/M', lambda row: _by_size(row, row.gpu_mb or row.resident_mb), '.1f'),
+    ),
+    'Agreement with float32': (
+        ('diff p50 %', lambda row: row.agreement and row.agreement.diff_p50_percent, '.4f'),
+        ('diff p99 %', lambda row: row.agreement and row.agreement.diff_p99_percent, '.4f'),
+        ('Pearson', lambda row: row.agreement and row.agreement.pearson, '.6f'),
+    ),
+    'Suitability': tuple((use.name, partial(verdict, use=use), '') for use in USES),
 }
 
 _STARTS: tuple[Column, ...] = (
@@ -105,17 +101,20 @@ _STARTS: tuple[Column, ...] = (
     ('cache MB', lambda row: row.cache_mb, '.1f'),
 )
 
-MEANING = """\
-ms: a call, from uint8 images to inverse depths of their size. ratio: median over rounds, in turn,
-of the baseline's time per image by the row's. CoV: coefficient of variation, without and with the
-first call after loading. film: two hours of it at 25 Hz, by p50. cost: time of an image over that
-of the fastest row. M: a million parameters. memory: most that the row's own process held (VmHWM);
-MB/M is of the GPU where it runs there. start: from its start to the first result. GFLOP/s:
-operations of the network, counted by torch on the meta device, in the time of infer. peak: best
-rate of large matrix products in that precision, measured with every row; more than 100 % means
-that the machine was busy otherwise. diff: from float32 in torch, after the best scale and shift,
-in % of the spread from its 2nd to its 98th percentile. Suitability: measured rate over needed
-rate; 'too small' is an input of fewer pixels than needed, 'batch' waits for several images."""
+MEANING = (
+    'p50 to p99: milliseconds of a call, from uint8 images to inverse depth of their size',
+    "ratio: the baseline's time for an image over the row's, run in turn; above 1 is faster",
+    'CoV: standard deviation over mean; with first: counting the first call after loading, too',
+    'start: from the start of the process to its first result',
+    'film: two hours at 24 Hz; cost: time of an image over that of the fastest row, both by p50',
+    "memory: most that the row's process held (VmHWM); GPU: most that torch held there",
+    "GFLOP/s: the network's operations, as torch counts them, in the time of infer",
+    'peak: best large matrix products in that precision; over 100 % of it: others kept it low',
+    'M: a million parameters; MB/M: of the GPU where the network runs there, else of memory',
+    'diff: from float32 in torch, after the best scale and shift, in % of the spread (p2 to p98)',
+    'suitability: measured over needed rate; batch: an image would wait for others of its batch',
+    'too small: an input of fewer pixels than the use needs',
+)
 
 
 def text(rows: Sequence[Row], conditions: Conditions, as_markdown: bool) -> str:
@@ -123,25 +122,30 @@ def text(rows: Sequence[Row], conditions: Conditions, as_markdown: bool) -> str:
     ran = [row for row in rows if row.timing is not None]
     shared, _ = named_columns(ran, _NAMES)
     lay_out = markdown if as_markdown else aligned
+    heading, mark = ('### ', '- ') if as_markdown else ('', '  ')
     blocks = [[*conditions.lines(), *([shared] if shared else [])]]
     if ran:
-        blocks += [lay_out(cells) for cells in tables(ran).values()]
-        blocks += [needs('- ' if as_markdown else '  '), MEANING.splitlines()]
+        blocks += [[heading + title, *lay_out(cells)] for title, cells in tables(ran).items()]
+        blocks += [[mark + line for line in lines] for lines in (needs(), MEANING)]
     blocks.append(left_out(rows, as_markdown))
     gap = '\n\n'
     return gap.join('\n'.join(block) for block in blocks if block)
 
 
 def tables(ran: Sequence[Row]) -> dict[str, list[list[str]]]:
-    """Return the tables of rows that ran, by title; the first row of each is its head."""
+    """Return the tables of rows that ran, by title; the first row of each is its head.
+
+    What is not known of any row is left out.
+    """
     _, names = named_columns(ran, _NAMES)
-    return {title: _cells(ran, names, columns) for title, columns in _TABLES.items()}
+    filled = {title: _cells(ran, names, columns) for title, columns in _TABLES.items()}
+    return {title: cells for title, cells in filled.items() if len(cells[0]) > len(names)}
 
 
-def needs(mark: str = '') -> list[str]:
-    """Return what each use needs, and why, a line for each that begins with `mark`."""
+def needs() -> list[str]:
+    """Return what each use needs, and why, a line for each."""
     return [
-        f'{mark}{use.name}: {use.images_per_s:g} images/s, input of {use.input_size} px'
+        f'{use.name}: {use.images_per_s:g} images/s, input of {use.input_size} px'
         f'{", an image at a time" if use.is_live else ""} ({use.because})'
         for use in USES
     ]

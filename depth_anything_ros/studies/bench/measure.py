@@ -227,8 +227,9 @@ class Bench:
             row = self._with_agreement(row, timed)
         if self.plan.batch_memory_mb:
             # Last, as it may end the process.
-            found = largest_batch(timed.process, self.plan.batch_memory_mb, self.plan.seconds)
-            row = replace(row, largest_batch=found[0], batch_limit=found[1])
+            most = self.plan.batch_memory_mb, self.plan.seconds
+            images, limit = largest_batch(timed.process, row.batch, *most)
+            row = replace(row, largest_batch=images, batch_limit=limit)
         return row
 
     def _with_agreement(self, row: Row, timed: Timed) -> Row:

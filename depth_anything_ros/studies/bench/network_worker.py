@@ -110,7 +110,9 @@ class NetworkWorker:
         torch: Any = sys.modules.get('torch')
         if torch is None or not torch.cuda.is_available():
             return resident_mb, None
-        return resident_mb, torch.cuda.max_memory_reserved() / 2**20
+        # Not of the current device, which is the first whatever the network runs on.
+        held = map(torch.cuda.max_memory_reserved, range(torch.cuda.device_count()))
+        return resident_mb, max(held) / 2**20
 
     def run_batch(self, images: int) -> float:
         """Run so many at once; return the most MB held so far, of the GPU where it runs there."""

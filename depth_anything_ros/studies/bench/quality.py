@@ -23,10 +23,12 @@ def read_errors(path: Path, variants: Sequence[str]) -> dict[str, float]:
     try:
         for section in json.loads(path.read_text())['sections']:
             for block in section['blocks']:
-                head, *rows = block.get('rows', [[]])
+                head, *rows = block.get('rows') or [[]]
                 if 'AbsRel' in head:
-                    found |= {row[0]: row[head.index('AbsRel')] for row in rows}
-    except (OSError, ValueError, TypeError, KeyError) as err:
+                    pairs = ((row[0], row[head.index('AbsRel')]) for row in rows)
+                    # It is null where nothing could be judged.
+                    found |= {name: float(error) for name, error in pairs if error is not None}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError) as err:
         raise SettingError(
             f'--quality {path} is no report.json of `depth_anything study accuracy`: {err}'
         ) from err
@@ -49,16 +51,13 @@ def plot_quality(rows: Sequence[Row], errors: Mapping[str, float], path: Path) -
         if math.isnan(error):
             unknown[row.variant] = None
         label = f' {row.variant} {row.input_size} {row.backend} {row.precision} x{row.batch}'
-        axes.plot(row.timing.fps, error if errors else 0.0, 'o', color=COLOURS[0])
-        axes.annotate(label, (row.timing.fps, error if errors else 0.0), rotation=45, fontsize=7)
+        axes.plot(row.timing.fps, error, 'o', color=COLOURS[0])
+        axes.annotate(label, (row.timing.fps, error), rotation=45, fontsize=7)
     axes.set_xscale('log')
     axes.margins(0.2, 0.3)
     axes.set_xlabel('images per second, by the median')
     axes.set_ylabel('AbsRel of the network in float32, less is better')
-    if not errors:
-        axes.set_yticks([])
-        axes.set_ylabel('not known')
     if unknown:
-        fix = 'give --quality REPORT.json of `study accuracy`'
-        axes.set_title(f'AbsRel not known of {", ".join(unknown)}: {fix}', fontsize=9)
+        fix = 'give --quality the report.json of a `study accuracy` of them'
+        figure.suptitle(f'AbsRel not known of {", ".join(unknown)}: {fix}', fontsize=9)
     save(figure, path)

@@ -30,7 +30,7 @@ USES = (
     Use('slow robot', 5.0, 252, True, '0.5 m/s, an image every 0.1 m'),
     Use('fast robot', 15.0, 252, True, '1.5 m/s, an image every 0.1 m'),
     Use('drone', 20.0, 364, True, '5 m/s, an image every 0.25 m, and thin things such as wires'),
-    Use('every camera image', 30.0, 518, True, 'a camera of 30 Hz, none dropped'),
+    Use('30 Hz camera', 30.0, 518, True, 'every image, none dropped'),
 )
 
 
