@@ -11,12 +11,13 @@ import os
 import shutil
 import sqlite3
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path, PosixPath
 from shlex import quote as shell_quote
 from types import MappingProxyType
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from rosbags.interfaces import (
@@ -82,6 +83,8 @@ _RESERVE_BYTES = 64 * 2**20
 _COPIES = 4
 _AHEAD_BYTES = 16 * 2**20
 
+Result = TypeVar('Result')
+
 # Of a type that is neither defined in the bag nor known.
 _NO_HASH = 'RIHS01_' + 64 * '0'
 _IDL_HEAD = 80 * '=' + '\nIDL: '
@@ -121,13 +124,13 @@ class BagWriter:
 
     def add_output(self, topic: str, kind: str, store: Typestore) -> None:
         """Announce a topic that is new."""
-        self._connections[topic, kind] = self._thread.submit(
+        self._connections[topic, kind] = self._now(
             self._writer.add_connection,
             topic,
             kind,
             typestore=store,
             offered_qos_profiles=(RELIABLE,),
-        ).result()
+        )
 
     def add_copy(self, topic: BagTopic, store: Typestore) -> None:
         """Announce a topic of another bag, as it was; `store` knows that bag's types."""
@@ -142,7 +145,7 @@ class BagWriter:
             # By its head alone rosbags knows a definition for IDL.
             headed = definition.startswith(_IDL_HEAD)
             definition = definition if headed else f'{_IDL_HEAD}{topic.kind}\n{definition}'
-        self._connections[topic.name, topic.kind] = self._thread.submit(
+        self._connections[topic.name, topic.kind] = self._now(
             self._writer.add_connection,
             topic.name,
             topic.kind,
@@ -150,7 +153,7 @@ class BagWriter:
             rihs01=topic.digest or (store.hash_rihs01(topic.kind) if known else _NO_HASH),
             serialization_format=topic.serialization,
             offered_qos_profiles=topic.qos,
-        ).result()
+        )
 
     def write(self, topic: str, kind: str, receive_ns: int, raw: bytes | memoryview) -> None:
         """Write one serialised message of an announced topic."""
@@ -161,6 +164,14 @@ class BagWriter:
         self._waiting.append((written, size))
         self._waiting_bytes += size
         self._largest = max(self._largest, size)
+
+    def _now(self, act: Callable[..., Result], *given: Any, **named: Any) -> Result:
+        """Wait for what the thread does; raise what went wrong with it."""
+        try:
+            return self._thread.submit(act, *given, **named).result()
+        except Exception as err:
+            self._fail(err)
+            raise
 
     def _wait(self, most_bytes: int = 0) -> None:
         """Wait until at most so many bytes are waiting; raise what went wrong with them."""
@@ -206,11 +217,7 @@ class BagWriter:
         # It takes too short a time to be worth interrupting.
         with delayed_interrupt(last=True):
             self._wait()
-            try:
-                self._thread.submit(self._writer.close).result()
-            except BaseException as err:
-                self._fail(err)
-                raise
+            self._now(self._writer.close)
             self._thread.shutdown()
             self.closed = True
             try:

@@ -33,50 +33,23 @@ _PLACE = 'a bag, or a folder with bags at any depth; a path, or a URL such as s3
 def add(bags: Verbs) -> None:
     """Declare the action and its options."""
     fleet = add_verb(bags, 'fleet', 'process the bags of many robots on a Ray cluster')
-    fleet.add_argument('input', metavar='IN', nargs='+', help=_PLACE)
-    fleet.add_argument('output', metavar='OUT', help='folder or URL: IN/a/b becomes OUT/a/b')
-    cluster = fleet.add_argument_group('cluster')
-    cluster.add_argument(
-        '--address',
-        default='',
-        metavar='HOST:PORT',
-        help='of a Ray cluster, or auto (default: one on this machine, for this run)',
-    )
-    cluster.add_argument(
-        '--workers',
-        type=int,
-        default=0,
-        metavar='N',
-        help='each has a network and runs on --threads CPUs, by default one (default: as many as '
-        'fit)',
-    )
-    cluster.add_argument(
-        '--gpus-per-worker',
-        type=float,
-        metavar='SHARE',
-        help='of a GPU, .25 say (default: 1 where the cluster has any)',
-    )
-    cluster.add_argument(
-        '--retries', type=int, default=2, metavar='N', help='of a lost worker (default: 2)'
-    )
-    fleet.add_argument(
-        '--compare',
-        default='',
-        metavar='DIR',
-        help='compare each output with the bag of its name there; exit status 1 if it is worse',
-    )
-    fleet.add_argument(
-        '--prove',
-        action='store_true',
-        help='judge metric depth by each bag, as `bag prove` does with the same reference',
-    )
-    fleet.add_argument(
-        '--report',
-        type=Path,
-        default=Path('fleet_report'),
-        metavar='DIR',
-        help='page of all bags, written while it runs (default: fleet_report)',
-    )
+    add = fleet.add_argument
+    add('input', metavar='IN', nargs='+', help=_PLACE)
+    add('output', metavar='OUT', help='folder or URL: IN/a/b becomes OUT/a/b')
+    text = 'compare each output with the bag of its name there; exit status 1 if it is worse'
+    add('--compare', default='', metavar='DIR', help=text)
+    text = 'judge metric depth by each bag, as `bag prove` does with the same reference'
+    add('--prove', action='store_true', help=text)
+    text = 'page of all bags, written while it runs (default: fleet_report)'
+    add('--report', type=Path, default='fleet_report', metavar='DIR', help=text)
+    add = fleet.add_argument_group('cluster').add_argument
+    text = 'of a Ray cluster, or auto (default: one on this machine, for this run)'
+    add('--address', default='', metavar='HOST:PORT', help=text)
+    text = 'each has a network and --threads CPUs, by default one (default: as many as fit)'
+    add('--workers', type=int, default=0, metavar='N', help=text)
+    text = 'of a GPU, .25 say (default: 1 where the cluster has any)'
+    add('--gpus-per-worker', type=float, metavar='SHARE', help=text)
+    add('--retries', type=int, default=2, metavar='N', help='of a lost worker (default: 2)')
     add_process_options(fleet)
     add_layered_parameters(fleet, (*NETWORK, 'reference.type'))
     fleet.set_defaults(verb=_fleet)
@@ -97,6 +70,8 @@ def _fleet(options: argparse.Namespace) -> int:
     command = 'depth_anything ' + shlex.join(sys.argv[1:])
     facts = {'network': f'{parameters.variant}', 'output': options.output}
     results: list[FleetResult] = []
+    # Before the work: what cannot be written now could not be later.
+    write_page(results, len(bags), options.report, command, facts)
     with progress('bag', leave=True) as show:
 
         def on_result(result: FleetResult) -> None:
@@ -110,7 +85,7 @@ def _fleet(options: argparse.Namespace) -> int:
         judges += [_proven_by(options.reference)] if options.prove else []
         run_fleet(bags, parameters, how, cluster, on_result, judges)
     if options.json:
-        print(plain_json(sorted(results, key=lambda one: one.bag.name)))
+        print(plain_json([each.values() for each in sorted(results, key=lambda x: x.bag.name)]))
     else:
         found = rows(results)
         head = ['bag', *next(iter(found.values()))]

@@ -120,10 +120,12 @@ def _media(options: argparse.Namespace, stopped: Any, record: Any) -> int:
         found = run(source, stream, outputs, scene_of=scenes, stopped=stopped)
         lacking = (found.refused, found.without_metres, found.skipped)
         lines = [line for tally in lacking for line in tally.lines()]
-        _print_left_out([*lines, *filter(None, [found.fault])])
+        cut_short = found.interrupted and not source.live and f'stopped by {found.interrupted}'
+        faults = [*filter(None, (found.fault, cut_short))]
+        _print_left_out([*lines, *faults])
         dropped = f', {found.dropped} dropped' if source.live else ''
         print(f'{found.written} frames{dropped}', flush=True)
-    return 1 if found.refused or found.without_metres or found.fault else 0
+    return 1 if found.refused or found.without_metres or faults else 0
 
 
 def _print_left_out(lines: Any) -> None:

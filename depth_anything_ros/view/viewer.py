@@ -49,6 +49,10 @@ def recording(
         yield Recorder(stream, clock)
         while web is not None and not stopped():
             time.sleep(0.1)
+    except BaseException:
+        if save:
+            Path(f'{save}.writing').unlink(missing_ok=True)
+        raise
     finally:
         stream.disconnect()
         if viewer is not None and web is not None:

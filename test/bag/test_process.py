@@ -636,7 +636,7 @@ def test_a_disk_that_is_nearly_full_stops_it_in_time(
 
 
 @pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
-@pytest.mark.parametrize('method', ['write', 'close'])
+@pytest.mark.parametrize('method', ['add_connection', 'write', 'close'])
 def test_a_full_disk_leaves_nothing(
     bag: Path,
     room: Drive,
@@ -656,6 +656,8 @@ def test_a_full_disk_leaves_nothing(
 
     out = tmp_path / 'out'
     options = replace(BY_LIDAR, storage=storage)
+    if method == 'add_connection':
+        refuse()
     with pytest.raises(
         DepthAnythingError,
         match=r'out cannot be written \(No space left on device\): what was written is removed',

@@ -13,6 +13,7 @@ import time
 import urllib.request
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -193,6 +194,31 @@ def test_one_line_says_what_to_do(
     (line,) = capsys.readouterr().err.splitlines()
     told = 'this needs rerun, which is not installed: pip install rerun-sdk'
     assert line == f'depth_anything: {told}'
+
+
+def test_what_is_cut_short_is_said_and_what_failed_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write_drive(tmp_path, 8, 0)
+    add = Recorder.add
+
+    def interrupted(recorder: Recorder, *given: Any) -> None:
+        # A second one would not wait.
+        if not recorder.numbers:
+            os.kill(os.getpid(), signal.SIGINT)
+        add(recorder, *given)
+
+    def failed(*given: Any) -> None:
+        raise SettingError('broken')
+
+    monkeypatch.setattr(Recorder, 'add', interrupted)
+    status, _ = _view(tmp_path / 'in')
+    assert (status, capsys.readouterr().err.splitlines()[-1]) == (1, 'left out: stopped by SIGINT')
+    (tmp_path / 'a.rrd').unlink()
+    monkeypatch.setattr(Recorder, 'add', failed)
+    save = tmp_path / 'a.rrd'
+    assert main(['view', str(tmp_path / 'in'), '--save', str(save), *_NETWORK]) == 2
+    assert not list(tmp_path.glob('*.rrd*'))
 
 
 def test_the_page_is_served_until_sigint(tmp_path: Path) -> None:

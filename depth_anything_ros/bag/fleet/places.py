@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -17,13 +17,13 @@ from typing import Any
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from depth_anything_ros.bag.writing import METADATA, partial_of, remove_partial
+from depth_anything_ros.bag.writing import METADATA, check_free, partial_of, remove_partial
 from depth_anything_ros.core.errors import SettingError, shown
 
 __all__ = ['FleetBag', 'fetched', 'find_bags', 'is_there', 'output_folder']
 
-_RECORDING = re.compile(r'\.(mcap|db3|bag)(\.\w+)?')
-_SCRATCH = '.fleet'
+_RECORDING = re.compile(r'(?<=[^/])\.(mcap|db3|bag)(\.(zstd|zst|gz|bz2|xz|lz4|zip|tar|tgz))?$')
+_SCRATCH = '.fleet-'
 _DOWNLOADED = 'depth_anything-fleet-'
 
 
@@ -48,11 +48,11 @@ def find_bags(places: Sequence[str], out: str) -> list[FleetBag]:
         found = list(_below(place, out))
         if not found:
             raise SettingError(
-                f'{place} holds no bag: give a folder with metadata.yaml, or with .mcap or .db3 '
-                'files, at any depth'
+                f'{place} holds no bag outside of {out}: give a .mcap or .db3 file, or a folder '
+                'with such files or metadata.yaml at any depth'
             )
         for source, name in found:
-            bag = FleetBag(name, source, _joined(out, name))
+            bag = FleetBag(name, source, f'{out.rstrip("/")}/{name}')
             if name in bags:
                 raise SettingError(
                     f'{bags[name].source} and {source} would both become {bag.out}: give the '
@@ -68,25 +68,22 @@ def _below(place: str, out: str) -> Iterator[tuple[str, str]]:
     if not files.exists(root):
         raise SettingError(f'{place} does not exist: check the path')
     if files.isfile(root):
-        yield _address(files, root), _stem(PurePosixPath(root).name)
+        if _RECORDING.search(root):
+            yield _address(files, root), _RECORDING.sub('', PurePosixPath(root).name)
         return
     if files.exists(f'{root}/{METADATA}'):
         yield _address(files, root), PurePosixPath(root).name
         return
     paths = _found(files, root)
     folders = {path.parent for path in paths if path.name == METADATA}
-    recordings = {
-        path
-        for path in paths
-        if _RECORDING.fullmatch(''.join(path.suffixes[-2:])) or _RECORDING.fullmatch(path.suffix)
-    }
+    recordings = {path for path in paths if _RECORDING.search(str(path))}
     alone = {path for path in recordings if folders.isdisjoint(path.parents)}
     out_files, outputs = _file_system(out)
     for path in folders | alone:
         inside = type(out_files) is type(files) and path.is_relative_to(outputs)
-        if not inside and _SCRATCH not in path.parts:
-            name = path.relative_to(root)
-            yield _address(files, str(path)), str(name if path in folders else _stem(str(name)))
+        if not inside and f'/{_SCRATCH}' not in str(path):
+            name = str(path.relative_to(root))
+            yield _address(files, str(path)), name if path in folders else _RECORDING.sub('', name)
 
 
 def is_there(bag: FleetBag) -> bool:
@@ -115,8 +112,9 @@ def fetched(bag: FleetBag) -> Iterator[Path]:
 def output_folder(bag: FleetBag) -> Iterator[Path]:
     """Return where to write the output of a bag; what is there at the end moves to its place.
 
-    That is the bag, or one that stopped early (.partial), also after an error. What a worker that
-    was lost left behind is removed first.
+    That is the bag, or one that stopped early (.partial), also after an error; it replaces the
+    .partial of an earlier run. What a worker that was lost left behind is removed first.
+    SettingError where something else is at its place.
     """
     files, root = _file_system(bag.out)
     target = Path(root)
@@ -126,30 +124,32 @@ def output_folder(bag: FleetBag) -> Iterator[Path]:
             try:
                 yield out
             finally:
-                for made, to in ((out, target), (partial_of(out), partial_of(target))):
-                    if made.exists():
-                        _upload(made, files, str(to))
+                for made in _made(out):
+                    if files.exists(partial := str(partial_of(target))):
+                        files.rm(partial, recursive=True)
+                    _upload(made, files, str(target.with_name(made.name)))
         return
+    check_free(target, partial_allowed=True)
     # On the same disk, so that the output appears at once.
-    scratch = target.parent / _SCRATCH / target.name
+    scratch = target.with_name(f'{_SCRATCH}{target.name}')
     shutil.rmtree(scratch, ignore_errors=True)
+    out = scratch / target.name
     try:
-        scratch.mkdir(parents=True)
-        out = scratch / target.name
-        try:
-            yield out
-        finally:
-            remove_partial(target)
-            for made, to in ((out, target), (partial_of(out), partial_of(target))):
-                if made.exists():
-                    made.rename(to)
-    except OSError as err:
-        raise SettingError(f'{target} cannot be written: {err.strerror}') from err
+        yield out
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-        # Other workers may still use it.
-        with suppress(OSError):
-            scratch.parent.rmdir()
+        try:
+            for made in _made(out):
+                remove_partial(target)
+                made.rename(target.with_name(made.name))
+        except OSError as err:
+            raise SettingError(f'{target} cannot be written: {err.strerror}') from err
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _made(out: Path) -> list[Path]:
+    """Return the bag that was written: it is whole, or stopped early."""
+    return [path for path in (out, partial_of(out)) if path.exists()]
 
 
 def _upload(folder: Path, files: Any, place: str) -> None:
@@ -162,7 +162,7 @@ def _file_system(place: str) -> tuple[Any, str]:
     """Return the file system of fsspec and the path in it."""
     try:
         files, root = url_to_fs(place if '://' in place else str(Path(place).expanduser()))
-    except ValueError as err:
+    except (ImportError, ValueError) as err:
         raise SettingError(f'{place}: {err}; give a path, or a URL such as s3://bucket') from err
     return files, root.rstrip('/') or '/'
 
@@ -182,11 +182,3 @@ def _is_local(files: Any) -> bool:
 
 def _address(files: Any, path: str) -> str:
     return path if _is_local(files) else str(files.unstrip_protocol(path))
-
-
-def _stem(name: str) -> str:
-    return name[: _RECORDING.search(name).start()]  # type: ignore[union-attr]
-
-
-def _joined(out: str, name: str) -> str:
-    return f'{out.rstrip("/")}/{name}'

@@ -168,7 +168,7 @@ def _started(
         reason = ' '.join(str(err).split())[-300:]
         raise SettingError(
             f'no worker could start: {reason}; install depth_anything_ros[bag,fleet] on every '
-            'machine of the cluster'
+            'machine of the cluster, and look whether other jobs take its room (`ray status`)'
         ) from err
     here = depth_anything_ros.__version__
     if others := set(versions) - {here}:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import depth_anything_ros
 from depth_anything_ros.backends.base import DepthBackend
@@ -36,7 +37,7 @@ Judge = Callable[[FleetBag, Path, Path, DepthBackend, Parameters], Judgement]
 
 @dataclass(frozen=True)
 class FleetResult:
-    """What became of a bag; `seconds` with its transfers, 0 where it was not processed."""
+    """What became of a bag; `seconds` with its transfers, 0 where no worker took it."""
 
     bag: FleetBag
     summary: BagSummary
@@ -53,6 +54,14 @@ class FleetResult:
         """Whether the bag is finished and no judge found anything bad."""
         return self.summary.good and not self.failures
 
+    def values(self) -> dict[str, Any]:
+        """Return everything, for JSON: a URL is no Path, and the output has moved."""
+        out = self.summary.out
+        place = f'{self.bag.out.rpartition("/")[0]}/{out.name}' if out is not None else None
+        summary = asdict(self.summary) | {'bag': self.bag.source, 'out': place}
+        verdict = {'good': self.good, 'complete': self.summary.complete}
+        return asdict(self) | {'summary': summary} | verdict
+
 
 class BagWorker:
     """Lives in a process of Ray, on any machine of a cluster."""
@@ -64,7 +73,7 @@ class BagWorker:
         self._parameters, self._options, self._judges = parameters, options, judges
         self._backend: DepthBackend | None = None
         self._why_stop = ''
-        # Of what is processed: where it lies for now, and what the user calls that.
+        # By what `bag process` says: what the user of a fleet calls that.
         self._places: dict[str, str] = {}
         self._judgements: tuple[Judgement, ...] = ()
 
@@ -89,12 +98,13 @@ class BagWorker:
 
     def _process(self, bag: FleetBag) -> BagSummary:
         if is_there(bag):
-            return BagSummary(Path(bag.source), None, BagState.WAS_THERE)
+            notes = ['not judged, as its output was there'] if self._judges else []
+            return BagSummary(Path(bag.source), None, BagState.WAS_THERE, notes=notes)
         if self._why_stop:
             why = f'stopped by {self._why_stop} before it began'
             return BagSummary(Path(bag.source), None, BagState.STOPPED, why=why)
-        with fetched(bag) as source, output_folder(bag) as out:
-            self._places = {str(out): bag.out, str(source): bag.source}
+        with output_folder(bag) as out, fetched(bag) as source:
+            self._places = {str(out): bag.out, str(source): bag.source, '--resume': 'this command'}
             plan = plan_bag(source, out, self._parameters, self._options)
             assert plan is not None
             if self._backend is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import fsspec
@@ -16,6 +17,8 @@ from depth_anything_ros.bag.fleet.worker import BagWorker, FleetResult, compared
 from depth_anything_ros.bag.jobs import process_bags
 from depth_anything_ros.bag.plan import ProcessOptions
 from depth_anything_ros.bag.summary import BagState
+from depth_anything_ros.bag.writing import BagWriter
+from depth_anything_ros.cli import main
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import parameters_from_flat
 from lab.sample import write_sample_bag
@@ -56,7 +59,9 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_bags_are_found_at_any_depth_by_names_that_lead_nowhere_else(bags: Path) -> None:
+def test_bags_are_found_at_any_depth_by_names_that_lead_nowhere_else(
+    bags: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = find_bags([str(bags)], '/out/')
     names = ['mon/a', 'tue/a', 'tue/bad', 'tue/lone']
     assert [(each.name, each.out) for each in found] == [(n, f'/out/{n}') for n in names]
@@ -67,11 +72,24 @@ def test_bags_are_found_at_any_depth_by_names_that_lead_nowhere_else(bags: Path)
         find_bags([str(bags / 'mon/a'), str(bags / 'tue/a')], '/out')
     with pytest.raises(SettingError, match='nowhere does not exist'):
         find_bags([str(bags / 'nowhere')], '/out')
-    with pytest.raises(SettingError, match='mon/b holds no bag'):
-        find_bags([str(bags / 'mon/b')], '/out')
+    for nothing in (bags / 'mon/b', bags / 'mon/a/metadata.yaml'):
+        with pytest.raises(SettingError, match=f'{nothing} holds no bag'):
+            find_bags([str(nothing)], '/out')
     with pytest.raises(SettingError, match=r'nope://a.*give a path, or a URL'):
         find_bags(['nope://a'], '/out')
+    # Of protocols that need a package of their own.
+    monkeypatch.setitem(sys.modules, 's3fs', None)
+    with pytest.raises(SettingError, match=r's3://a: Install s3fs'):
+        find_bags(['s3://a'], '/out')
     memory = fsspec.filesystem('memory')
+    memory.pipe(
+        {f'/odd/robot.bags/{name}': b'' for name in ('x.mcap', 'y.db3.zstd', 'x.mcap.md5')}
+    )
+    assert [each.name for each in find_bags(['memory://odd'], '/out')] == [
+        'robot.bags/x',
+        'robot.bags/y',
+    ]
+    memory.rm('/odd', recursive=True)
     memory.pipe('/evil/a/../../b.mcap', b'')
     with pytest.raises(SettingError, match=r'leads out of its folder'):
         find_bags(['memory://evil'], '/out')
@@ -83,10 +101,14 @@ def test_object_storage_gets_the_same_bytes_as_a_folder(bags: Path, one_by_one: 
     memory.put(f'{bags}/mon/a', '/bags/a', recursive=True)
     (bag,) = find_bags(['memory://bags'], 'memory://out')
     assert bag == FleetBag('a', 'memory:///bags/a', 'memory://out/a')
+    memory.pipe('/out/a.partial/of_a_run_before.mcap', b'')
     worker = BagWorker(FAST, HOW, [compared_with(str(one_by_one / 'mon'))])
     first, again = worker.process(bag), worker.process(bag)
     assert (first.summary.state, first.failures) == (BagState.DONE, ())
+    assert first.values()['summary']['out'] == 'memory://out/a'
     assert again.summary.state is BagState.WAS_THERE
+    assert again.summary.remarks == ['not judged, as its output was there']
+    assert not memory.exists('/out/a.partial')
     for path in (one_by_one / 'mon/a').iterdir():
         assert memory.cat(f'/out/a/{path.name}') == path.read_bytes()
     memory.rm('/out', recursive=True)
@@ -94,19 +116,44 @@ def test_object_storage_gets_the_same_bytes_as_a_folder(bags: Path, one_by_one: 
 
 
 def test_a_bag_that_is_stopped_keeps_what_there_is_and_starts_again(
-    bags: Path, tmp_path: Path
+    bags: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bag = find_bags([str(bags / 'mon/a')], str(tmp_path / 'out'))[0]
     worker = BagWorker(FAST, HOW)
     worker.stop('SIGTERM')
     assert worker.process(bag).summary.why == 'stopped by SIGTERM before it began'
     # A worker that was lost in the middle.
-    (tmp_path / 'out/.fleet/a/a.writing').mkdir(parents=True)
+    (tmp_path / 'out/.fleet-a/a.writing').mkdir(parents=True)
+    # Of about 70 messages.
+    problems = iter([''] * 40 + ['full'])
+    monkeypatch.setattr(BagWriter, 'disk_space_problem', lambda _: next(problems))
+    why = BagWorker(FAST, HOW).process(bag).summary.why
+    left = 'holds what there is, and this command starts this bag again'
+    assert why == f'full; {bag.out}.partial {left}'
+    assert [path.name for path in (tmp_path / 'out').iterdir()] == ['a.partial']
+    monkeypatch.undo()
     result = BagWorker(FAST, HOW, [compared_with(str(bags / 'tue'))]).process(bag)
     assert result.summary.good
     assert not result.good
     assert 'abs_rel is beyond' in ' '.join(result.failures)
     assert [path.name for path in (tmp_path / 'out').iterdir()] == ['a']
+
+
+def test_what_is_in_the_way_is_said_before_the_work_and_stays(
+    bags: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = bags / 'mon/a', tmp_path / 'out'
+    (out / 'a').mkdir(parents=True)
+    (out / 'a/notes.txt').write_text('mine')
+    (bag,) = find_bags([str(source)], str(out))
+    summary = BagWorker(FAST, HOW).process(bag).summary
+    assert summary.why == f'{out}/a is already there: give another name or remove it'
+    assert files(out) == {'a/notes.txt': b'mine'}
+    page = out / 'a/notes.txt'
+    options = ['--report', str(page), '--variant', 'demo', '--address', '127.0.0.1:1']
+    assert main(['bag', 'fleet', str(source), str(out), *options]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f'depth_anything: {page} cannot be written: File exists'
 
 
 def kill_workers() -> None:
