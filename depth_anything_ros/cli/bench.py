@@ -127,6 +127,12 @@ def _network(options: argparse.Namespace) -> int:
     baseline = None if options.baseline == 'none' else Engine.read(options.baseline)
     how = options.size, options.frames, options.seconds, baseline
     plan = BenchPlan(*how, batch_memory_mb=options.largest_batch)
+    if options.out:
+        try:
+            options.out.mkdir(parents=True, exist_ok=True)
+            (options.out / 'rows.png').touch()
+        except OSError as err:
+            raise SettingError(f'--out {options.out} cannot be written: {err.strerror}') from err
     with progress('row') as show:
         rows = measure(wanted, plan, show)
     if options.json:

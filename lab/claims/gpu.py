@@ -1,7 +1,7 @@
 """The figures of the CUDA path, within eight minutes on one GPU, without a network.
 
 gpu.json and gpu.md are written after every step: what was measured before a run is cut off
-stays. What this machine lacks is said by name. `--device cpu` rehearses it.
+stays. What this machine lacks is said by name. `--device cpu` runs the same there, as a trial.
 """
 
 from __future__ import annotations
@@ -122,9 +122,9 @@ class Run:
                 row = bench_node(asked.parameters(), camera)
                 self._record.add({'camera Hz': rate_hz, **asdict(row)})
 
-    def article(self) -> None:
-        """Measure what the first article did: loading, first call, spread, largest batch."""
-        self._record.section('What the first article measured', self._bench_text)
+    def starts(self) -> None:
+        """Measure loading, the first call, the spread of later ones, and the largest batch."""
+        self._record.section('Loading, first call, spread, largest batch', self._bench_text)
         most_mb = _MOST_MB[choose_device(self._plan.device).type]
         for index, variant in enumerate(self._plan.variants):
             if self._has_time(variant):
@@ -188,7 +188,7 @@ def _measure(options: argparse.Namespace) -> int:
         run = Run(plan, record, cells)
         # Shares of the time that is left: what a stage does not use goes to the others.
         shares = {run.tests: 12, run.parity: 13, run.times: 40, run.profile: 8}
-        shares |= {run.node: 15, run.article: 12}
+        shares |= {run.node: 15, run.starts: 12}
         while shares:
             now_s, left = time.monotonic(), sum(shares.values())
             stage = next(iter(shares))

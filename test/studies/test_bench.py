@@ -311,7 +311,7 @@ def test_quality_is_read_from_a_study_or_refused(tmp_path: Path) -> None:
     random = _accuracy(tmp_path / 'report.json', 'vits (random weights)')
     with pytest.raises(SettingError, match=r'judged vits \(random weights\), .* not vits: give'):
         read_errors(random, ['vits'])
-    for content in ('[1]', '{"sections": [{"blocks": ["x"]}]}'):
+    for content in ('[1]', '{"sections": []}', '{"sections": [{"blocks": ["x"]}]}'):
         (tmp_path / 'report.json').write_text(content)
         with pytest.raises(SettingError, match=r'is no report\.json of `depth_anything study'):
             read_errors(tmp_path / 'report.json', ['vits'])
@@ -408,6 +408,7 @@ def test_a_profile_shares_out_the_time_and_the_operations(
         ('bench --frames 0', 'give 1 or more'),
         ('bench --plot /proc/rows.png', '--plot /proc/rows.png cannot be written'),
         ('bench --quality x.json', '--quality is for the page: give --out DIR'),
+        ('bench --out /proc/x', '--out /proc/x cannot be written'),
         ('bench --quality x.json --out x', '--quality x.json is no report.json of'),
         ('bench --plot rows.txt', '--plot rows.txt names no format of pictures'),
         ('bench profile --frames 0', 'give 1 or more'),

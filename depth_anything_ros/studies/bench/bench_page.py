@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.reports.report import Block, Picture, Report, Section, Table, Text
 from depth_anything_ros.reports.writing import write_report
 from depth_anything_ros.studies.bench import bench_report
@@ -23,21 +22,20 @@ def write_page(
     command: str,
     out: Path,
 ) -> Path:
-    """Write the page into the folder `out`, and return its path; SettingError where it cannot."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as err:
-        raise SettingError(f'--out {out} cannot be written: {err.strerror}') from err
+    """Write the page into the folder `out`, which is there, and return its path.
+
+    Raises SettingError where it cannot be written.
+    """
     ran = [row for row in rows if row.timing]
     plot(ran, conditions, out / 'rows.png')
     tables = bench_report.tables(ran).items()
     blocks: dict[str, list[Block]] = {title: [Table(cells)] for title, cells in tables}
-    blocks['Suitability'] += [Text(line) for line in bench_report.needs()]
+    blocks['Suitability'] += map(Text, bench_report.NEEDS)
     blocks['Pictures'] = [Picture(out / 'rows.png')]
     if errors:
         plot_quality(ran, errors, out / 'quality.png')
         blocks['Pictures'] += [Picture(out / 'quality.png')]
-    blocks['What the columns mean'] = [Text(line) for line in bench_report.MEANING]
+    blocks['What the columns mean'] = [*map(Text, bench_report.MEANING)]
     blocks['Left out'] = [Text(line.strip()) for line in bench_report.left_out(rows)[1:]]
     facts = {'measured on': '; '.join(conditions.lines())}
     sections = [Section(*each) for each in blocks.items() if each[1]]

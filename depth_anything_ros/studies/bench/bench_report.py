@@ -15,11 +15,11 @@ from depth_anything_ros.studies.bench.suitability import USES, verdict
 
 __all__ = [
     'MEANING',
+    'NEEDS',
     'Conditions',
     'json_text',
     'left_out',
     'named_columns',
-    'needs',
     'start_text',
     'tables',
     'text',
@@ -101,6 +101,11 @@ _STARTS: tuple[Column, ...] = (
     ('cache MB', lambda row: row.cache_mb, '.1f'),
 )
 
+NEEDS = tuple(
+    f'{use.name}: {use.images_per_s:g} images/s, input of {use.input_size} px'
+    f'{", an image at a time" if use.is_live else ""} ({use.because})'
+    for use in USES
+)
 MEANING = (
     'p50 to p99: milliseconds of a call, from uint8 images to inverse depth of their size',
     "ratio: the baseline's time for an image over the row's, run in turn; above 1 is faster",
@@ -126,29 +131,17 @@ def text(rows: Sequence[Row], conditions: Conditions, as_markdown: bool) -> str:
     blocks = [[*conditions.lines(), *([shared] if shared else [])]]
     if ran:
         blocks += [[heading + title, *lay_out(cells)] for title, cells in tables(ran).items()]
-        blocks += [[mark + line for line in lines] for lines in (needs(), MEANING)]
+        blocks += [[mark + line for line in lines] for lines in (NEEDS, MEANING)]
     blocks.append(left_out(rows, as_markdown))
     gap = '\n\n'
     return gap.join('\n'.join(block) for block in blocks if block)
 
 
 def tables(ran: Sequence[Row]) -> dict[str, list[list[str]]]:
-    """Return the tables of rows that ran, by title; the first row of each is its head.
-
-    What is not known of any row is left out.
-    """
+    """Return tables of rows that ran, the head first, by title; without what no row knows."""
     _, names = named_columns(ran, _NAMES)
     filled = {title: _cells(ran, names, columns) for title, columns in _TABLES.items()}
     return {title: cells for title, cells in filled.items() if len(cells[0]) > len(names)}
-
-
-def needs() -> list[str]:
-    """Return what each use needs, and why, a line for each."""
-    return [
-        f'{use.name}: {use.images_per_s:g} images/s, input of {use.input_size} px'
-        f'{", an image at a time" if use.is_live else ""} ({use.because})'
-        for use in USES
-    ]
 
 
 def start_text(starts: Sequence[Start], as_markdown: bool) -> str:

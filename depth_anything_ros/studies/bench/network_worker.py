@@ -110,7 +110,7 @@ class NetworkWorker:
         torch: Any = sys.modules.get('torch')
         if torch is None or not torch.cuda.is_available():
             return resident_mb, None
-        # Not of the current device, which is the first whatever the network runs on.
+        # Without an index it is the first GPU, whichever the network runs on.
         held = map(torch.cuda.max_memory_reserved, range(torch.cuda.device_count()))
         return resident_mb, max(held) / 2**20
 

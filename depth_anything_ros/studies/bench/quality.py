@@ -28,13 +28,15 @@ def read_errors(path: Path, variants: Sequence[str]) -> dict[str, float]:
                     pairs = ((row[0], row[head.index('AbsRel')]) for row in rows)
                     # It is null where nothing could be judged.
                     found |= {name: float(error) for name, error in pairs if error is not None}
+        if not found:
+            raise ValueError('no AbsRel in it')
     except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError) as err:
         raise SettingError(
             f'--quality {path} is no report.json of `depth_anything study accuracy`: {err}'
         ) from err
     if not any(name.partition(' at ')[0] in variants for name in found):
         raise SettingError(
-            f'--quality {path} judged {", ".join(found) or "nothing"}, not {", ".join(variants)}: '
+            f'--quality {path} judged {", ".join(found)}, not {", ".join(variants)}: '
             'give these as --variant to both'
         )
     return found

@@ -54,7 +54,7 @@ def test_a_rehearsal_measures_what_runs_and_names_what_does_not(
     assert gpu.main(words) == 1
     content = json.loads((tmp_path / 'gpu.json').read_text(), parse_constant=pytest.fail)
     assert 'CUDA graph (needs an NVIDIA GPU)' in content['missing']
-    tests, parity, times, profile, node, article = content['sections']
+    tests, parity, times, profile, node, starts = content['sections']
     assert tests['rows'] == [{'status': 1, 'said': '1 failed'}]
     assert tests['remarks'] == [
         'pytest ended with status 1',
@@ -68,7 +68,7 @@ def test_a_rehearsal_measures_what_runs_and_names_what_does_not(
     assert {row['kind'] for row in profile['rows']} == {'operator'}
     assert sum(row['share %'] for row in profile['rows']) <= 100.1
     assert node['remarks'] == [f'left out: {hz} Hz: the time was up' for hz in (30, 60)]
-    (row,) = article['rows']
+    (row,) = starts['rows']
     assert row['timing']['cov_with_first_percent'] > 0 and row['largest_batch'] == 0
     shown = (tmp_path / 'gpu.md').read_text()
     for section in content['sections']:
