@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -118,6 +119,7 @@ def _connected(cluster: Cluster, threads: int) -> Iterator[None]:
             'include_dashboard': False,
             'object_store_memory': _OBJECTS_BYTES,
         }
+    on_term = signal.getsignal(signal.SIGTERM)
     try:
         if host := _ADDRESS.fullmatch(cluster.address):
             # Ray itself would try for minutes.
@@ -130,6 +132,9 @@ def _connected(cluster: Cluster, threads: int) -> Iterator[None]:
             f'no Ray cluster at {where}: {reason}; start one with `ray start --head`, or leave '
             '--address out'
         ) from err
+    # Ray's own would go on beyond this run, and end it without a word.
+    if signal.getsignal(signal.SIGTERM) is not on_term:
+        signal.signal(signal.SIGTERM, on_term)
     try:
         yield
     finally:
