@@ -30,7 +30,8 @@ FOREIGN = {
     'docker': '--cpus --gpus --ipc --shm-size',
     'pip': '--force-reinstall --no-deps --upgrade',
     'ray start': '--head',
-    'rerun': '--bind --expect-data-soon --port --server-memory-limit --serve-web --web-viewer-port',
+    'rerun': '--bind --expect-data-soon --port --server-memory-limit --serve-web'
+    ' --web-viewer-port',
     'ros2 bag play': '--clock --delay --loop --rate --start-offset',
     'ros2 run': '--log-level --params-file --ros-args',
     'ros2 topic echo': '--once',

@@ -14,9 +14,9 @@ _PROJECTS = {
 }
 # Extras of setup.py: whoever lacks one package of these is likely to lack the others too.
 _EXTRAS = (
-    'lz4 mcap rosbags zstandard',
-    'fsspec ray',
     'colorspacious matplotlib plotly',
+    'lz4 mcap plotly rosbags zstandard',
+    'fsspec ray',
     'onnx onnxruntime',
 )
 
