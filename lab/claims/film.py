@@ -1,5 +1,6 @@
 """A film made on the spot, killed and resumed, against the same run that never ended.
 
+Both are lossless: libx264 does not always encode equal pictures alike.
 Prints resident memory over the uninterrupted run, the frames that differ, and how far the sound is
 from where it was.
 """
@@ -111,7 +112,9 @@ def bench_film(
     Raises DepthAnythingError where a run fails.
     """
     with tempfile.TemporaryDirectory() as folder:
-        film, whole, killed = (Path(folder) / f'{name}.mp4' for name in ('in', 'whole', 'killed'))
+        film, whole, killed = (
+            Path(folder) / name for name in ('in.mp4', 'whole.mkv', 'killed.mkv')
+        )
         frames = make_film(film, seconds, rate_hz, size)
         memory: list[MemorySample] = []
         run = _finish(_start(film, whole), whole, lambda done: on_progress(done, frames), memory)
@@ -141,7 +144,7 @@ def bench_film(
 
 def _start(film: Path, out: Path) -> subprocess.Popen[str]:
     words = [sys.executable, '-m', 'depth_anything_ros.cli', 'run', str(film), str(out)]
-    words += ['--variant', 'demo', '--device', 'cpu']
+    words += ['--save', 'png16', '--variant', 'demo', '--device', 'cpu']
     pipe = subprocess.PIPE
     return subprocess.Popen([*words, '--resume', '--json'], stdout=pipe, stderr=pipe, text=True)
 
@@ -205,7 +208,7 @@ def _sound_times(path: Path) -> list[float]:
         start_s = float(first.time or 0.0)
     with av.open(str(path)) as film:
         packets = film.demux(audio=0)
-        return [float(each.pts * each.time_base) - start_s for each in packets if each.pts]
+        return [float(each.pts * each.time_base) - start_s for each in packets if each.pts is not None]
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -15,5 +15,6 @@ def test_a_film_that_is_killed_and_resumed_is_the_film_that_was_not(
     assert claim['frames'] == 260
     (killed_after,) = claim['killed_after']
     assert claim['resumed_after'] == [killed_after] and killed_after >= 100
-    assert (claim['differing'], claim['sound_off_s']) == (0, 0.0)
+    assert claim['differing'] == 0
+    assert claim['sound_off_s'] < 1e-6
     assert claim['memory'][-1]['resident_kb'] > 0
