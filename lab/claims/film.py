@@ -208,7 +208,9 @@ def _sound_times(path: Path) -> list[float]:
         start_s = float(first.time or 0.0)
     with av.open(str(path)) as film:
         packets = film.demux(audio=0)
-        return [float(each.pts * each.time_base) - start_s for each in packets if each.pts is not None]
+        return [
+            float(each.pts * each.time_base) - start_s for each in packets if each.pts is not None
+        ]
 
 
 def main(args: Sequence[str] | None = None) -> int:
