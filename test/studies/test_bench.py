@@ -444,10 +444,13 @@ def test_a_bad_list_is_bad_usage(
     assert f'argument {arguments.split()[0]}: {said}' in last
 
 
-def test_cards_are_rows_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cards_are_rows_of_their_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """V1 with random weights beside V2, and an ONNX file, which has no count of operations."""
     pytest.importorskip('onnx')
     pytest.importorskip('openvino')
+    bench_in_process(monkeypatch)
     write_onnx(KnownDepth('log_depth'), tmp_path / 'edge.onnx', torch.rand(1, 3, 48, 64))
     (tmp_path / 'edge.yaml').write_text('family: onnx\noutput: log_depth\ninput: {size: 56}\n')
     (tmp_path / 'v1.yaml').write_text(

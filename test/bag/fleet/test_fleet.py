@@ -10,6 +10,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from depth_anything_ros.bag.fleet import run
 from depth_anything_ros.bag.fleet.page import remarks, write_page
 from depth_anything_ros.bag.fleet.places import FleetBag, find_bags
 from depth_anything_ros.bag.fleet.run import Cluster, run_fleet
@@ -191,9 +192,12 @@ def test_a_killed_worker_costs_no_bag_and_finished_ones_are_skipped(
     assert '| tue/lone | done | 5 | 5 |' in page
 
 
-def test_a_cluster_without_room_is_said(bags: Path) -> None:
+def test_a_cluster_without_room_or_answer_is_said(
+    bags: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = find_bags([str(bags / 'mon')], '/out')
-    with pytest.raises(SettingError, match=r'1 workers on 1 CPUs and 2 GPUs .* do not fit'):
-        run_fleet(found, FAST, HOW, Cluster(gpus=2), lambda _: None)
     with pytest.raises(SettingError, match=r'no Ray cluster at 127\.0\.0\.1:1: '):
         run_fleet(found, FAST, HOW, Cluster('127.0.0.1:1'), lambda _: None)
+    monkeypatch.setattr(run.ray, 'cluster_resources', lambda: {'CPU': 2.0})
+    with pytest.raises(SettingError, match=r'1 workers on 1 CPUs and 2 GPUs .* do not fit'):
+        run._started(Cluster(gpus=2), (FAST, HOW, ()), len(found))
