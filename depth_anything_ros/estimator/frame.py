@@ -12,6 +12,7 @@ import numpy as np
 
 from depth_anything_ros.core.colormaps import COLORMAPS, colorize
 from depth_anything_ros.core.errors import FrameError, SettingError
+from depth_anything_ros.core.flicker import flicker, look_of
 from depth_anything_ros.core.geometry.planar_scan import PlanarScan
 from depth_anything_ros.core.geometry.projection import directions_from_pixels
 from depth_anything_ros.core.normalization import normalized_between
@@ -53,11 +54,13 @@ class Frame:
         *,
         metric_inverse_depth: FloatImage | None = None,
         random_weights: bool = False,
+        before: tuple[BgrImage, FloatImage] | None = None,
     ) -> None:
         """`bounds`: the inverse depth that becomes 0 and 1 in `normalized`.
 
         `metric_inverse_depth`: what `scale` applies to, where that is not `inverse_depth`.
         `random_weights`: the picture says that the network is untrained.
+        `before`: image and inverse depth of the frame before.
         """
         self.inverse_depth = inverse_depth
         self.image = image
@@ -70,6 +73,7 @@ class Frame:
         self._scene = scene
         self._metric = inverse_depth if metric_inverse_depth is None else metric_inverse_depth
         self._random = random_weights
+        self._before = before
         self._colors: dict[str, BgrImage] = {}
         self._products: dict[str, Any] = {}
 
@@ -87,6 +91,16 @@ class Frame:
     def message(self) -> str:
         """`reason` in words, with what to do; '' where there are metres."""
         return '' if self.scale.valid else self.scale.message
+
+    @cached_property
+    def flicker(self) -> float:
+        """Change of depth since the frame before where pixels hardly moved: core.flicker.
+
+        NaN where too little holds still, and for the first frame. It takes about 6 ms of a core.
+        """
+        if self._before is None:
+            return float('nan')
+        return flicker(look_of(*self._before), look_of(self.image, self.inverse_depth))
 
     @cached_property
     def normalized(self) -> FloatImage:

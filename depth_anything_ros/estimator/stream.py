@@ -55,6 +55,7 @@ class DepthStream:
         self._normalizer_of = parameters.relative
         self._scale = MetricScale(backend.info, choose)
         self._kind: ReferenceKind | None = None
+        self._before: tuple[BgrImage, FloatImage] | None = None
 
     def __call__(self, bgr: BgrImage, stamp_s: float, reference: Reference | None = None) -> Frame:
         """Return the frame of an image, uint8 (H, W, 3) BGR, taken at `stamp_s` seconds.
@@ -120,6 +121,7 @@ class DepthStream:
         with times.stage('align'):
             metric = self._scale.metric_input(inverse_depth, scene)
             scale = self._scale.update(metric, bgr, stamp_ns, scene, parameters)
+        before, self._before = self._before, (bgr, inverse_depth)
         return Frame(
             inverse_depth,
             bgr,
@@ -131,11 +133,13 @@ class DepthStream:
             times,
             metric_inverse_depth=metric,
             random_weights=self.backend.info.weights.random,
+            before=before,
         )
 
     def restart(self) -> None:
         """Forget bounds and metric scale before the next frame: it is another scene."""
         self._normalizer.forget()
+        self._before = None
         self.reset_scale()
 
     def fix_bounds(self, bounds: tuple[float, float]) -> None:

@@ -162,9 +162,10 @@ def _stats(writer: OutputWriter, out: Any, frame: Frame, info: Any) -> bool:
         name=f'{writer.name}: frame', message=frame.scale.message
     )
     times = frame.times.ms if writer.with_times else {}
-    figures = {f'{stage}_ms': ms for stage, ms in times.items()}
+    figures: dict[str, object] = {f'{stage}_ms': ms for stage, ms in times.items()}
     pair = writer.types['diagnostic_msgs/msg/KeyValue']
-    status.values = key_values(figures | frame.scale.values(), pair)
+    figures |= frame.scale.values() | {'flicker': frame.flicker}
+    status.values = key_values(figures, pair)
     out.status = [status]
     return True
 

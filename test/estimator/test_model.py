@@ -183,3 +183,14 @@ def test_bad_input_is_one_line_that_says_what(model: da.DepthModel, call: Any, t
     with pytest.raises(da.DepthAnythingError, match=text) as caught:
         call(model)
     assert '\n' not in str(caught.value)
+
+
+def test_flicker_is_that_of_the_frame_before_in_the_same_scene(model: da.DepthModel) -> None:
+    stream, bgr = model.stream(CAMERA), picture()
+    assert np.isnan(stream(bgr, 0.0).flicker)
+    assert stream(bgr, 0.1).flicker == 0.0
+    brighter = np.clip(bgr.astype(np.int16) + 2, 0, 255).astype(np.uint8)
+    assert 0.0 < stream(brighter, 0.2).flicker < 0.1
+    assert np.isnan(stream(picture(1), 0.3).flicker)
+    stream.restart()
+    assert np.isnan(stream(picture(1), 0.4).flicker)
