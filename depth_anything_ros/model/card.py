@@ -12,12 +12,11 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
-import yaml
-
 from depth_anything_ros.core.errors import SettingError, WeightsError
 from depth_anything_ros.core.input_format import InputFormat
 from depth_anything_ros.core.parameters.entries import Value, entries_of, filled, flatten, param
 from depth_anything_ros.model.variants import VARIANTS, Checkpoint, Variant
+from depth_anything_ros.settings.plain_yaml import plain_yaml
 
 __all__ = [
     'REQUIRED',
@@ -226,17 +225,15 @@ def read_card(path: Path) -> Card:
             content = file.read(_MOST_BYTES + 1)
         if len(content) > _MOST_BYTES:
             raise WeightsError(f'{path} has more than {_MOST_BYTES} bytes: that is no card')
-        # A few lines of aliases can stand for more than memory holds.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(content)):
-            raise WeightsError(f'{path} has YAML aliases (*name): write the values out')
-        values = yaml.safe_load(content)
+        values = plain_yaml(content.decode())
     except OSError as err:
         raise WeightsError(
             f'cannot read the card {path}: {err.strerror}; fix the path or its permissions'
         ) from err
-    except (ValueError, RecursionError, yaml.YAMLError) as err:
-        reason = ' '.join(str(err).split())[:200]
-        raise WeightsError(f'the card {path} is not valid YAML ({reason}): fix it there') from err
+    except ValueError as err:
+        raise WeightsError(
+            f'the card {path} is not valid YAML ({err!s:.200}): fix it there'
+        ) from err
     try:
         return card_of_values(_of_transformers(values) if path.name == _CONFIG else values)
     except SettingError as err:

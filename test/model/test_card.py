@@ -65,7 +65,7 @@ def _refused(weights: Path, variant: str = 'vits', checkpoint: Checkpoint = RELA
         (ONNX + 'file: ../a.onnx', 'name a file in the folder of the card'),
         ('- 1', 'it holds list: give fields like'),
         ('a: [', 'is not valid YAML'),
-        ('a: &a [x]\nb: [*a, *a]', 'has YAML aliases'),
+        ('a: &a [x]\nb: [*a, *a]', 'aliases (*name) are not supported'),
         ('[' * 5000, 'is not valid YAML'),
         ('a' * 70_000, 'has more than 65536 bytes'),
         ('!!python/object/apply:os.system [ls]', 'is not valid YAML'),
