@@ -167,8 +167,11 @@ class BagWriter:
 
     def _now(self, act: Callable[..., Result], *given: Any, **named: Any) -> Result:
         """Wait for what the thread does; raise what went wrong with it."""
+        return self._result(self._thread.submit(act, *given, **named))
+
+    def _result(self, done: Future[Result]) -> Result:
         try:
-            return self._thread.submit(act, *given, **named).result()
+            return done.result()
         except Exception as err:
             self._fail(err)
             raise
@@ -176,11 +179,7 @@ class BagWriter:
     def _wait(self, most_bytes: int = 0) -> None:
         """Wait until at most so many bytes are waiting; raise what went wrong with them."""
         while self._waiting and (self._waiting_bytes > most_bytes or self._waiting[0][0].done()):
-            try:
-                self._waiting[0][0].result()
-            except Exception as err:
-                self._fail(err)
-                raise
+            self._result(self._waiting[0][0])
             self._waiting_bytes -= self._waiting.popleft()[1]
 
     def disk_space_problem(self) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from depth_anything_ros.core.colormaps import COLORMAPS, colorize
 from depth_anything_ros.core.errors import FrameError, SettingError
-from depth_anything_ros.core.flicker import flicker, look_of
+from depth_anything_ros.core.flicker import Look, flicker
 from depth_anything_ros.core.geometry.planar_scan import PlanarScan
 from depth_anything_ros.core.geometry.projection import directions_from_pixels
 from depth_anything_ros.core.normalization import normalized_between
@@ -54,13 +54,13 @@ class Frame:
         *,
         metric_inverse_depth: FloatImage | None = None,
         random_weights: bool = False,
-        before: tuple[BgrImage, FloatImage] | None = None,
+        looks: tuple[Callable[[], Look], Callable[[], Look]] | None = None,
     ) -> None:
         """`bounds`: the inverse depth that becomes 0 and 1 in `normalized`.
 
         `metric_inverse_depth`: what `scale` applies to, where that is not `inverse_depth`.
         `random_weights`: the picture says that the network is untrained.
-        `before`: image and inverse depth of the frame before.
+        `looks`: what flicker compares of the frame before and of this one.
         """
         self.inverse_depth = inverse_depth
         self.image = image
@@ -73,7 +73,7 @@ class Frame:
         self._scene = scene
         self._metric = inverse_depth if metric_inverse_depth is None else metric_inverse_depth
         self._random = random_weights
-        self._before = before
+        self._looks = looks
         self._colors: dict[str, BgrImage] = {}
         self._products: dict[str, Any] = {}
 
@@ -98,9 +98,10 @@ class Frame:
 
         NaN where too little holds still, and for the first frame. It takes about 6 ms of a core.
         """
-        if self._before is None:
+        if self._looks is None:
             return float('nan')
-        return flicker(look_of(*self._before), look_of(self.image, self.inverse_depth))
+        before, now = self._looks
+        return flicker(before(), now())
 
     @cached_property
     def normalized(self) -> FloatImage:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from typing import Any
 
 import cv2
@@ -11,6 +12,7 @@ import numpy as np
 
 from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.core.errors import FrameError, SettingError
+from depth_anything_ros.core.flicker import Look, look_of
 from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.levels import Levels
 from depth_anything_ros.core.normalization import Normalizer, check_image
@@ -55,7 +57,7 @@ class DepthStream:
         self._normalizer_of = parameters.relative
         self._scale = MetricScale(backend.info, choose)
         self._kind: ReferenceKind | None = None
-        self._before: tuple[BgrImage, FloatImage] | None = None
+        self._look: Callable[[], Look] | None = None
 
     def __call__(self, bgr: BgrImage, stamp_s: float, reference: Reference | None = None) -> Frame:
         """Return the frame of an image, uint8 (H, W, 3) BGR, taken at `stamp_s` seconds.
@@ -121,7 +123,7 @@ class DepthStream:
         with times.stage('align'):
             metric = self._scale.metric_input(inverse_depth, scene)
             scale = self._scale.update(metric, bgr, stamp_ns, scene, parameters)
-        before, self._before = self._before, (bgr, inverse_depth)
+        before, self._look = self._look, cache(partial(look_of, bgr, inverse_depth))
         return Frame(
             inverse_depth,
             bgr,
@@ -133,13 +135,13 @@ class DepthStream:
             times,
             metric_inverse_depth=metric,
             random_weights=self.backend.info.weights.random,
-            before=before,
+            looks=(before, self._look) if before else None,
         )
 
     def restart(self) -> None:
         """Forget bounds and metric scale before the next frame: it is another scene."""
         self._normalizer.forget()
-        self._before = None
+        self._look = None
         self.reset_scale()
 
     def fix_bounds(self, bounds: tuple[float, float]) -> None:
