@@ -28,7 +28,7 @@ from depth_anything_ros.bag.writing import check_outside
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.parameters import Parameters
 
-__all__ = ['attempt', 'process_bags']
+__all__ = ['attempt', 'not_begun', 'process_bags']
 
 
 Result = TypeVar('Result')
@@ -106,7 +106,7 @@ def _one_by_one(
     try:
         for number, plan in work.items():
             if received := stop():
-                results[number] = _not_begun(plan, received)
+                results[number] = not_begun(plan.bag, received)
             else:
                 process = partial(process_bag, plan, backend, parameters, on_images, stop)
                 results[number] = attempt(plan.bag, process, alone=alone)
@@ -193,7 +193,7 @@ def _in_processes(
 
     def process(plan: BagPlan) -> BagSummary:
         if received := stop():
-            return _not_begun(plan, received)
+            return not_begun(plan.bag, received)
         worker = idle.pop()
         try:
             found = worker.process(plan, on_images)
@@ -277,6 +277,7 @@ def _make_folder(out: Path) -> None:
         ) from err
 
 
-def _not_begun(plan: BagPlan, signal_name: str) -> BagSummary:
+def not_begun(bag: Path, signal_name: str) -> BagSummary:
+    """Return the summary of a bag that a signal came before."""
     why = f'stopped by {signal_name} before it began'
-    return BagSummary(plan.bag, None, BagState.STOPPED, why=why)
+    return BagSummary(bag, None, BagState.STOPPED, why=why)

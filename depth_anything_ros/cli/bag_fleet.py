@@ -68,7 +68,7 @@ def _fleet(options: argparse.Namespace) -> int:
     parameters = layered_parameters(options)
     bags = find_bags(options.input, options.output)
     command = 'depth_anything ' + shlex.join(sys.argv[1:])
-    facts = {'network': f'{parameters.variant}', 'output': options.output}
+    facts = {'network': parameters.variant, 'output': options.output}
     results: list[FleetResult] = []
     # Before the work: what cannot be written now could not be later.
     write_page(results, len(bags), options.report, command, facts)

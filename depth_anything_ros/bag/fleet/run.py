@@ -17,6 +17,7 @@ import ray
 import depth_anything_ros
 from depth_anything_ros.bag.fleet.places import FleetBag
 from depth_anything_ros.bag.fleet.worker import BagWorker, FleetResult, Judge
+from depth_anything_ros.bag.jobs import not_begun
 from depth_anything_ros.bag.plan import ProcessOptions
 from depth_anything_ros.bag.signals import stop_signals
 from depth_anything_ros.bag.summary import BagState, BagSummary
@@ -74,8 +75,7 @@ def run_fleet(
                 for worker in workers:
                     worker.stop.remote(received)
                 for bag in waiting:
-                    why = f'stopped by {received} before it began'
-                    on_result(_failed(bag, BagState.STOPPED, why))
+                    on_result(FleetResult(bag, not_begun(Path(bag.source), received)))
                 waiting = []
             busy = [worker for _, worker in running.values()]
             for worker in workers:
@@ -98,11 +98,7 @@ def _result(reference: Any, bag: FleetBag, retries: int) -> FleetResult:
             f'its worker was lost in each of {retries + 1} tries ({first}): look whether memory '
             'ran out on its machine; then try fewer workers'
         )
-        return _failed(bag, BagState.FAILED, why)
-
-
-def _failed(bag: FleetBag, state: BagState, why: str) -> FleetResult:
-    return FleetResult(bag, BagSummary(Path(bag.source), None, state, why=why))
+        return FleetResult(bag, BagSummary(Path(bag.source), None, BagState.FAILED, why=why))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.backends.loading import fetch_weights, load_backend
 from depth_anything_ros.bag.compare import compare_bags
 from depth_anything_ros.bag.fleet.places import FleetBag, fetched, is_there, output_folder
-from depth_anything_ros.bag.jobs import attempt
+from depth_anything_ros.bag.jobs import attempt, not_begun
 from depth_anything_ros.bag.plan import ProcessOptions
 from depth_anything_ros.bag.process import plan_bag, process_bag
 from depth_anything_ros.bag.summary import BagState, BagSummary
@@ -101,8 +101,7 @@ class BagWorker:
             notes = ['not judged, as its output was there'] if self._judges else []
             return BagSummary(Path(bag.source), None, BagState.WAS_THERE, notes=notes)
         if self._why_stop:
-            why = f'stopped by {self._why_stop} before it began'
-            return BagSummary(Path(bag.source), None, BagState.STOPPED, why=why)
+            return not_begun(Path(bag.source), self._why_stop)
         with output_folder(bag) as out, fetched(bag) as source:
             self._places = {str(out): bag.out, str(source): bag.source, '--resume': 'this command'}
             plan = plan_bag(source, out, self._parameters, self._options)
