@@ -69,8 +69,7 @@ STAMPS := $(VENV)/stamps
 READY := $(STAMPS)/$(MODE)
 GROUP := $(STAMPS)/$(MODE)-$(call digest,setup.py $(sort $(wildcard constraints*.txt)))
 SHARE := $(STAMPS)/share-$(call digest,setup.py setup.cfg package.xml $(sort $(wildcard launch/* config/*)))
-# Modules are compiled as they are first imported: most of what is installed never is.
-PIP_INSTALL := python -m pip install --quiet --no-compile $(PIP_ARGS)
+PIP_INSTALL := python -m pip install --quiet $(PIP_ARGS)
 PINNED := $(PIP_INSTALL) $(addprefix --constraint ,$(PINS))
 EDITABLE := --no-build-isolation --editable
 # rerun wants NumPy 2, and a sourced ROS brings its own.

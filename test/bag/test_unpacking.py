@@ -150,8 +150,8 @@ def test_a_packed_file_that_is_a_bomb_is_no_bag(
 
 
 def test_every_channel_number_may_be_used(tmp_path: Path) -> None:
-    topics = tuple((f'/t{number}', 'std_msgs/msg/Header') for number in range(3000))
+    topics = tuple((f'/t{number}', 'std_msgs/msg/Header') for number in range(1100))
     path = write_bag(tmp_path / 'bag', pictures(), extra_topics=topics)
     with BagReader(path) as reader:
-        assert len(reader.topics) == 3001
+        assert len(reader.topics) == 1101
         assert len(list(reader.messages())) == 1

@@ -43,7 +43,7 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope='module')
 def quantized(images: list[BgrImage]) -> dict[Format, Path]:
     """The network in int8, in the cache that tests share."""
-    return {form: quantize_export(DEMO, form, images[:2], 126) for form in FORMATS.values()}
+    return {form: quantize_export(DEMO, form, images, 126) for form in FORMATS.values()}
 
 
 @pytest.fixture
@@ -60,11 +60,7 @@ def copied_cache(
 
 @pytest.fixture(scope='module')
 def images() -> list[BgrImage]:
-    return [
-        World(family, seed, size=(320, 240)).picture(0.0)[0]
-        for family in ('room', 'road')
-        for seed in (0, 1)
-    ]
+    return [World('room', seed, size=(320, 240)).picture(0.0)[0] for seed in (0, 1)]
 
 
 @pytest.fixture(scope='module')
@@ -108,22 +104,15 @@ def test_int8_that_disagrees_steps_aside_for_half_precision() -> None:
         for suffix in ('.xml', '.bin'):
             shutil.copy(random.with_suffix(suffix), path.with_suffix(suffix))
 
-    keep_export(DEMO, Format.OPENVINO, wrong, int8=True)
+    # A new calibration takes the place of the last.
+    first = find_export(DEMO, Format.OPENVINO, int8=True)
+    assert keep_export(DEMO, Format.OPENVINO, wrong, int8=True) == first
     fetch_weights(_parameters('openvino'))
     backend = load_backend(_parameters('openvino'))
     assert backend.info.name == 'openvino' and backend.info.precision in ('bf16', 'fp32')
     (notice,) = backend.info.notices
     assert notice.startswith('openvino int8 disagrees with float32')
     assert notice.endswith(f'openvino {backend.info.precision} runs instead')
-
-
-@pytest.mark.usefixtures('copied_cache')
-def test_a_new_calibration_takes_the_place_of_the_last(images: list[BgrImage]) -> None:
-    first = find_export(DEMO, Format.OPENVINO, int8=True)
-    assert first is not None
-    before = first.with_suffix('.bin').read_bytes()
-    assert quantize_export(DEMO, Format.OPENVINO, images[2:], 126) == first
-    assert first.with_suffix('.bin').read_bytes() != before
 
 
 def test_torch_says_what_runs_int8() -> None:

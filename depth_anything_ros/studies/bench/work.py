@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
@@ -18,8 +19,9 @@ from depth_anything_ros.studies.bench.configuration import card_of_network
 
 __all__ = ['gflop_by_part', 'gflop_of_row', 'million_parameters', 'peak_gflops']
 
-_SIDE = {'cpu': 2048, 'cuda': 8192}
-"""Side of the matrices: large enough for the peak, and a product takes well under a second."""
+_SIDES = {'cpu': (256, 2048), 'cuda': (8192,)}
+"""Sides of the matrices: the last is large enough for the peak. A processor without instructions
+for a precision can take minutes for it, and then the side before it counts."""
 
 _MOST_S = 1.0
 
@@ -86,30 +88,45 @@ def peak_gflops(device: str, precision: str) -> float | None:
     dtype = _DTYPES.get(precision)
     if dtype is None:
         return None
-    side = _SIDE[torch.device(device).type]
-    operations = 2.0 * side**3
     rates = []
     with torch.inference_mode():
-        for multiply in _products(side, dtype, device):
+        for product in _products(dtype, device):
             try:
-                rates.append(operations / _best_s(multiply, device) * 1e-9)
+                rates.append(_rate(product, device))
             except (RuntimeError, AttributeError):
                 continue
     return max(rates, default=None)
 
 
-def _products(side: int, dtype: torch.dtype, device: str) -> Iterator[Callable[[], Tensor]]:
-    if dtype is torch.int8:
+def _products(dtype: torch.dtype, device: str) -> list[Callable[[int], Callable[[], Tensor]]]:
+    def integers(side: int) -> Callable[[], Tensor]:
         a = torch.randint(-128, 127, (side, side), dtype=dtype, device=device)
         # Torch has no public product of int8 yet.
-        yield lambda: torch._int_mm(a, a)
-        return
-    a = torch.randn(side, side, device=device).to(dtype)
-    yield lambda: a @ a
-    if a.device.type == 'cpu':
+        return lambda: torch._int_mm(a, a)
+
+    def matrices(side: int) -> Callable[[], Tensor]:
+        a = torch.randn(side, side, device=device).to(dtype)
+        return lambda: a @ a
+
+    def convolution(side: int) -> Callable[[], Tensor]:
+        a = torch.randn(side, side, device=device).to(dtype)
         image = a.view(1, 1, side, side).permute(0, 3, 1, 2)
         kernel = a.view(side, side, 1, 1).contiguous(memory_format=torch.channels_last)
-        yield lambda: functional.conv2d(image, kernel)
+        return lambda: functional.conv2d(image, kernel)
+
+    if dtype is torch.int8:
+        return [integers]
+    return [matrices, convolution] if torch.device(device).type == 'cpu' else [matrices]
+
+
+def _rate(product: Callable[[int], Callable[[], Tensor]], device: str) -> float:
+    rate = math.inf
+    for side in _SIDES[torch.device(device).type]:
+        gflop = 2e-9 * side**3
+        if gflop / rate > _MOST_S:
+            break
+        rate = gflop / _best_s(product(side), device)
+    return rate
 
 
 def _best_s(multiply: Callable[[], Tensor], device: str) -> float:

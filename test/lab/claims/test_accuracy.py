@@ -26,6 +26,6 @@ def test_accuracy_is_held_against_float32_and_the_truth(
     assert 'int8 runs on backend' in refused['note']
     assert other['diff_p99_percent'] < 0.01
     assert other['diff_p99_percent'] < quantized['diff_p50_percent'] < 2
-    assert 0.9 < quantized['ratio'] < 1.1
+    assert 0.8 < quantized['ratio'] < 1.25
     # What was calibrated on rendered pictures is not for the node.
     assert not list(tmp_path.rglob('*int8*'))
