@@ -211,6 +211,8 @@ def _run(options: argparse.Namespace) -> int:
             text += f', {len(summary.skipped)} skipped'
         if summary.dropped:
             text += f', {summary.dropped} dropped that the network had no time for'
+        if summary.broken:
+            text += f', {summary.broken} that could not be decoded'
         if summary.cuts:
             text += f', {len(summary.cuts) + 1} scenes'
         by = {'SIGINT': 'Ctrl-C'}.get(summary.interrupted, summary.interrupted)

@@ -120,7 +120,7 @@ def run(
         reading.shutdown(cancel_futures=True)
         writing.shutdown()
         source.close()
-    summary.dropped = source.dropped
+    summary.dropped, summary.broken = source.dropped, source.broken
     return summary
 
 

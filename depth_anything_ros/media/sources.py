@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
-
-import cv2
 
 from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.levels import Levels
@@ -78,6 +75,11 @@ class Source:
         """How many images of a live stream were not taken."""
         return self.stream.dropped if self.stream is not None else 0
 
+    @property
+    def broken(self) -> int:
+        """How many images of a live stream could not be decoded."""
+        return self.stream.broken if self.stream is not None else 0
+
     def close(self) -> None:
         """Close what is read, which may not be at its end."""
         if isinstance(self.shots, Generator):
@@ -128,7 +130,7 @@ def open_source(
             f'--sequence is for a folder or a list, and {shown} is none: leave it out'
         )
     if webcam:
-        return _webcam(int(webcam.group(1) or 0), text)
+        return _live(streams.open_webcam(f'/dev/video{webcam.group(1) or 0}'))
     if url:
         opened = streams.open_url(text)
         return _film(opened) if isinstance(opened, films.Film) else _live(opened)
@@ -139,7 +141,7 @@ def open_source(
             f"{path} does not exist: give an image, a folder, a list, a video, or 'webcam'"
         )
     if str(path).startswith('/dev/video'):
-        return _webcam(str(path), text)
+        return _live(streams.open_webcam(str(path)))
     if not path.is_file():
         raise SettingError(f'{path} is a pipe or a device: copy it to a file first')
     suffix = path.suffix.lower()
@@ -322,32 +324,6 @@ def _live(stream: streams.LiveStream) -> Source:
             name = f'frame_{index:06d}'
             yield Shot(name, stamp_ns, lambda frame=frame: Picture(films.bgr_of(frame)))  # type: ignore[misc]
         source.fault = stream.fault
-
-    source.shots = shots()
-    return source
-
-
-def _webcam(device: str | int, text: str) -> Source:
-    capture = cv2.VideoCapture(device)
-    if not capture.isOpened():
-        raise SettingError(f'{text} cannot be opened: is the camera there, the video whole?')
-    rate_hz = capture.get(cv2.CAP_PROP_FPS) or DEFAULT_RATE_HZ
-    source = Source(iter(()), 0, moving=True, live=True, rate_hz=rate_hz)
-
-    def shots() -> Iterator[Shot]:
-        index, start_ns = 0, time.monotonic_ns()
-        try:
-            while True:
-                there, image = capture.read()
-                if not there:
-                    source.fault = f'the camera gives no more images after {index}: is it there?'
-                    return
-                # A webcam gives what the network leaves it time for, not its nominal rate.
-                stamp_ns = time.monotonic_ns() - start_ns
-                yield Shot(f'frame_{index:06d}', stamp_ns, lambda image=image: Picture(image))  # type: ignore[misc]
-                index += 1
-        finally:
-            capture.release()
 
     source.shots = shots()
     return source

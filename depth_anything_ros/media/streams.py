@@ -1,4 +1,4 @@
-"""Films and live streams by URL: rtsp, http, udp and what else FFmpeg opens."""
+"""Films and live streams by URL (rtsp, http, udp and what else FFmpeg opens), and webcams."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from av.error import FFmpegError
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.media.films import Film, film_of
 
-__all__ = ['LiveStream', 'is_url', 'open_url', 'without_secrets']
+__all__ = ['LiveStream', 'is_url', 'open_url', 'open_webcam', 'without_secrets']
 
 _TIMEOUT_S = 10.0
 _OPTIONS = {'rtsp_flags': 'prefer_tcp'}
@@ -52,12 +52,27 @@ def open_url(url: str) -> Film | LiveStream:
     return LiveStream(container, film.rate_hz)
 
 
+def open_webcam(device: str) -> LiveStream:
+    """Return the stream of a camera, '/dev/videoN'; SettingError where there is none."""
+    try:
+        container = av.open(device, format='v4l2')
+    except FFmpegError as error:
+        raise SettingError(
+            f'{device} cannot be opened ({_why(error)}): see which cameras `ls /dev/video*` '
+            'shows, and close other programs that use it'
+        ) from error
+    return LiveStream(container, film_of(container, device, device).rate_hz)
+
+
 class LiveStream:
-    """The newest image of a stream: those that came meanwhile are counted in `dropped`."""
+    """The newest image of a stream.
+
+    Those that came meanwhile are counted in `dropped`, what could not be decoded in `broken`.
+    """
 
     def __init__(self, container: Any, rate_hz: float) -> None:
         self.rate_hz = rate_hz
-        self.dropped = 0
+        self.dropped = self.broken = 0
         self.fault = ''
         self._container = container
         self._newest: tuple[int, Any] | None = None
@@ -87,12 +102,18 @@ class LiveStream:
         received = 0
         try:
             with self._container as container:
-                for frame in container.decode(video=0):
-                    received += 1
-                    with self._changed:
-                        self.dropped += self._newest is not None
-                        self._newest = time.monotonic_ns(), frame
-                        self._changed.notify()
+                for packet in container.demux(video=0):
+                    try:
+                        frames = packet.decode()
+                    except FFmpegError:
+                        self.broken += 1
+                        continue
+                    for frame in frames:
+                        received += 1
+                        with self._changed:
+                            self.dropped += self._newest is not None
+                            self._newest = time.monotonic_ns(), frame
+                            self._changed.notify()
                     if self._stopped:
                         return
         except FFmpegError as error:

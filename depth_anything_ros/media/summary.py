@@ -23,16 +23,17 @@ class Summary:
     before, or none. `refused` names the images without depth of their own, `without_metres` others
     without the metres that were asked for, `skipped` what was not tried, `changed` what was read
     otherwise than it is, `cuts` the first frames of new scenes. `dropped` counts images of a live
-    source that the network had no time for. `flicker` is of neighbouring frames: see core.flicker.
-    `fault` says what could not be read. `resumed` and `kept` are frames that an earlier run did,
-    and that `--resume` would not do again. `film_s` is how long the film lasts, 0 where it is no
-    film.
+    source that the network had no time for, `broken` those that could not be decoded. `flicker` is
+    of neighbouring frames: see core.flicker. `fault` says what could not be read. `resumed` and
+    `kept` are frames that an earlier run did, and that `--resume` would not do again. `film_s` is
+    how long the film lasts, 0 where it is no film.
     """
 
     written: int = 0
     held: int = 0
     blank: int = 0
     dropped: int = 0
+    broken: int = 0
     resumed: int = 0
     kept: int = 0
     refused: Tally = field(default_factory=Tally)
@@ -72,6 +73,7 @@ class Summary:
             'held': self.held,
             'blank': self.blank,
             'dropped': self.dropped,
+            'broken': self.broken,
             'resumed': self.resumed,
             'kept': self.kept,
             'failed': self.refused.texts(),

@@ -410,33 +410,6 @@ def test_a_folder_may_have_the_name_of_a_film(tmp_path: Path) -> None:
     assert len(list((tmp_path / 'out.mp4').iterdir())) == 2
 
 
-def test_a_camera_that_goes_is_a_fault(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    class Camera:
-        """Two images, then unplugged."""
-
-        def __init__(self, device: object) -> None:
-            self.left = pictures(2)
-
-        def isOpened(self) -> bool:  # noqa: N802
-            return True
-
-        def get(self, what: int) -> float:
-            return 10.0
-
-        def read(self) -> tuple[bool, object]:
-            return (True, self.left.pop()) if self.left else (False, None)
-
-        def release(self) -> None:
-            self.left = []
-
-    monkeypatch.setattr(cv2, 'VideoCapture', Camera)
-    assert run('webcam', tmp_path / 'depth.mkv') == 1
-    assert 'the camera gives no more images after 2' in capsys.readouterr().err
-    assert len(frames_of(tmp_path / 'depth.mkv')) == 2
-
-
 def test_a_name_with_a_colon_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_film(tmp_path / '12:30.mkv', pictures(3), sound='aac')

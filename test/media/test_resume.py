@@ -17,8 +17,9 @@ from rig import picture
 from written_film import frames_of, streams_of, write_film
 
 from depth_anything_ros import cli
-from depth_anything_ros.media import job, places
+from depth_anything_ros.media import job, places, streams
 from depth_anything_ros.media.films import bgr_of, open_film
+from depth_anything_ros.media.streams import LiveStream
 
 FAST = ['--weights', 'random', '--device', 'cpu', '--variant', 'demo', '--backend', 'torch']
 BLACK = np.zeros((48, 64, 3), np.uint8)
@@ -303,17 +304,7 @@ def test_parts_of_a_live_source_play(
     parts.mkdir()
     (parts / 'part_000000.json').write_text('{"frames": 5}')
 
-    class Camera:
-        def __init__(self, device: object) -> None:
-            pass
-
-        def isOpened(self) -> bool:  # noqa: N802
-            return True
-
-        def get(self, what: int) -> float:
-            return 10.0
-
-    monkeypatch.setattr(cv2, 'VideoCapture', Camera)
+    monkeypatch.setattr(streams, 'open_webcam', lambda _: LiveStream(None, 10.0))
     assert run('webcam', tmp_path / 'out.mp4') == 2
     assert 'what is in it plays: move it, or delete that folder' in said_by(capsys)
     assert run('webcam', tmp_path / 'out.mp4', '--resume') == 2

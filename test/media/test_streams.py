@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import http.server
 import json
@@ -11,8 +12,12 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 from rig import picture
@@ -159,40 +164,80 @@ def test_a_camera_by_rtsp(rtsp: str, tmp_path: Path, capfd: pytest.CaptureFixtur
     assert not (tmp_path / 'depth.mp4.parts').exists()
 
 
+class Container:
+    """An open stream that sends these images, an error in place of what cannot be decoded."""
+
+    def __init__(self, images: Iterator[Any], opened: Any = None) -> None:
+        self._images = images
+        if opened is not None:
+            self.format, self.duration, self.streams = opened.format, None, opened.streams
+
+    def __enter__(self) -> Container:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def demux(self, video: int) -> Iterator[Any]:
+        for image in self._images:
+            yield SimpleNamespace(decode=lambda image=image: self._decoded(image))
+
+    @staticmethod
+    def _decoded(image: Any) -> list[Any]:
+        if isinstance(image, Exception):
+            raise image
+        return [image]
+
+
 def test_the_newest_image_of_a_stream_is_taken(film: Path) -> None:
-    class Container:
+    taken, last = threading.Event(), threading.Event()
+
+    def sent() -> Iterator[Any]:
         """Six images at once, and six more when they are asked for."""
+        yield from range(6)
+        taken.wait()
+        yield from range(6, 12)
+        last.wait()
 
-        def __init__(self) -> None:
-            self.more = threading.Event()
-
-        def __enter__(self) -> Container:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
-        def decode(self, video: int) -> Iterator[int]:
-            yield from range(6)
-            self.taken.wait()
-            yield from range(6, 12)
-            self.last.wait()
-
-        taken, last = threading.Event(), threading.Event()
-
-    container = Container()
-    stream = LiveStream(container, 10.0)
-    taken = []
+    stream = LiveStream(Container(sent()), 10.0)
+    found = []
     for stamp_ns, image in stream.frames():
-        taken.append((stamp_ns, image))
+        found.append((stamp_ns, image))
         if image == 5:
-            container.taken.set()
+            taken.set()
         if image == 11:
-            container.last.set()
-    assert [image for _, image in taken] == sorted({image for _, image in taken})
-    assert {5, 11} <= {image for _, image in taken}
-    assert stream.dropped == 12 - len(taken)
-    assert taken[0][0] == 0 and taken[-1][0] > 0
+            last.set()
+    assert [image for _, image in found] == sorted({image for _, image in found})
+    assert {5, 11} <= {image for _, image in found}
+    assert (stream.dropped, stream.broken) == (12 - len(found), 0)
+    assert found[0][0] == 0 and found[-1][0] > 0
+
+
+def test_a_webcam_drops_what_is_broken_and_its_end_is_a_fault(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """FFmpeg opens it, here a film of the same kind, whose third image is damaged."""
+
+    def unplugged(packets: Iterator[Any]) -> Iterator[Any]:
+        yield from islice(packets, 2)
+        yield av.error.InvalidDataError(errno.EINVAL, 'damaged')
+        yield from islice(packets, 2)
+        raise av.error.FFmpegError(errno.ENODEV, 'No such device')
+
+    def opened(device: str, **given: str) -> Container:
+        assert (device, given) == ('/dev/video3', {'format': 'v4l2'})
+        container = open_file(str(film))
+        images = container.decode(video=0)
+        return Container(unplugged(images), container)
+
+    open_file = av.open
+    monkeypatch.setattr(streams.av, 'open', opened)
+    assert run('webcam:3', tmp_path / 'depth', '--json') == 1
+    said = capsys.readouterr()
+    assert 'the stream stopped after 4 images (No such device)' in said.err
+    summary = json.loads(said.out)
+    assert summary['written'] + summary['dropped'] == 4 and summary['written'] >= 1
+    assert summary['broken'] == 1
 
 
 def test_a_stream_that_is_no_live_one_drops_nothing(served: str) -> None:
