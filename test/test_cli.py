@@ -161,8 +161,8 @@ def test_a_fault_of_our_own_imports_is_no_advice() -> None:
         ('tune --budget-ms -1', 'not a positive number'),
         ('run IN OUT --variant vitx', 'vitx'),
         ('bench --size 640', 'give it as 640x480'),
-        ('bench --size 0x480', '0x480 is no size'),
-        ('tune --budget-ms 50 --size 640x0', '640x0 is no size'),
+        ('bench --size 0x480', '0x480 is not a size'),
+        ('tune --budget-ms 50 --size 640x0', '640x0 is not a size'),
     ],
 )
 def test_bad_usage_is_status_2(
@@ -363,7 +363,7 @@ def test_weights_verify_says_that_it_takes_any(capsys: pytest.CaptureFixture[str
         ('', 'give the file to write, OUT, or --cache'),
         ('a.xml --cache', 'give the file to write, OUT, or --cache, not both'),
         ('--cache --size 640x480', '--size has no use with --cache'),
-        ('a.pth', 'a.pth is no name for openvino: let it end in .xml'),
+        ('a.pth', 'a.pth is not a name for openvino: let it end in .xml'),
         ('a.onnx --format openvino', 'let it end in .xml'),
         ('/nowhere/a/b.onnx --variant demo', 'cannot write /nowhere/a/b.onnx'),
     ],

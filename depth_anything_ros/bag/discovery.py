@@ -29,7 +29,7 @@ COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
 
 # Whole recordings are not read for a camera that never works.
 _TRIED = 100
-# Numbers per pixel that are no colours: depth, labels, normals, flow.
+# Numbers per pixel that are not colours: depth, labels, normals, flow.
 _NUMBERS = re.compile(r'(8S|16S|32S|32F|64F)C\d+|16UC1')
 # Types of images and video that are not read here.
 _PICTURES = re.compile(r'(^|[./])((Raw|Compressed)?(Image|Video)|FFMPEGPacket)$|^theora_')

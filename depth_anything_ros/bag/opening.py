@@ -114,7 +114,7 @@ def _files(folder: Path, left_out: list[Reason]) -> list[Path]:
     found, named = list(_recordings(folder)), _named_files(folder)
     if not found and not named:
         raise SettingError(
-            f'folder {folder} is no bag: give a folder with .mcap or .db3 files, or such a file'
+            f'folder {folder} is not a bag: give a folder with .mcap or .db3 files, or such a file'
         )
     # bag_10 comes after bag_9.
     found.sort(key=lambda file: ([int(x) for x in re.findall(r'\d+', file.name)], file.name))
@@ -173,7 +173,7 @@ def _named_files(folder: Path) -> list[str]:
 def _head(path: Path) -> bytes:
     # Nothing may ever come out of a pipe.
     if not path.is_file():
-        raise DepthAnythingError(f'{path} is no regular file: name a bag folder or its files')
+        raise DepthAnythingError(f'{path} is not a regular file: name a bag folder or its files')
     try:
         with path.open('rb') as file:
             return file.read(_HEAD_BYTES)
@@ -213,7 +213,7 @@ def _open_file(path: Path) -> Storage:
         return _open_mcap(path, path)
     if path.suffix == '.db3':
         return _open_sqlite(path, path)
-    raise SettingError(f'{path} is no bag: give a bag folder, or a .mcap or .db3 file')
+    raise SettingError(f'{path} is not a bag: give a bag folder, or a .mcap or .db3 file')
 
 
 def _open_packed(path: Path) -> Storage:

@@ -76,8 +76,9 @@ class BagMessage:
             ) from err
         except (SerdeError, ValueError, IndexError, AssertionError, struct.error) as err:
             raise DepthAnythingError(
-                f'the message of {self.topic} received at {self.receive_ns} ns is no {self.kind} '
-                f'({str(err).rstrip(".")}): record the bag again, or leave the topic out'
+                f'the message of {self.topic} received at {self.receive_ns} ns is not a '
+                f'{self.kind} ({str(err).rstrip(".")}): record the bag again, or leave the topic '
+                'out'
             ) from err
 
     def _deserialized(self) -> Any:

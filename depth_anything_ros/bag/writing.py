@@ -319,7 +319,7 @@ def check_free(out: Path, *, partial_allowed: bool = False) -> None:
             'rename or remove it'
         )
     if not parent.is_dir():
-        raise _cannot(out, f'{parent} is no folder')
+        raise _cannot(out, f'{parent} is not a folder')
     if not os.access(parent, os.W_OK | os.X_OK):
         raise _cannot(out, f'no permission to write into {parent}')
 

@@ -106,7 +106,7 @@ def _format(options: argparse.Namespace) -> Format:
     ends_so = output is not None and output.suffix == Format.ONNX.suffix
     form = Format(options.format or ('onnx' if ends_so else 'openvino'))
     if output is not None and output.suffix != form.suffix:
-        raise SettingError(f'{output} is no name for {form.value}: let it end in {form.suffix}')
+        raise SettingError(f'{output} is not a name for {form.value}: let it end in {form.suffix}')
     return form
 
 

@@ -147,7 +147,7 @@ def _value(text: str, kind: type) -> object:
     try:
         return kind(text)
     except ValueError as err:
-        raise SettingError(f"'{text}' is no whole number: give some as in 1,4") from err
+        raise SettingError(f"'{text}' is not a whole number: give some as in 1,4") from err
 
 
 def _above_zero(count: object) -> object:

@@ -196,7 +196,7 @@ def size(text: str) -> tuple[int, int]:
     """Return (width, height) of '640x480'; neither is 0."""
     match = re.fullmatch(r'([1-9]\d*)x([1-9]\d*)', text)
     if match is None:
-        raise argparse.ArgumentTypeError(f'{text} is no size: give it as 640x480')
+        raise argparse.ArgumentTypeError(f'{text} is not a size: give it as 640x480')
     return int(match[1]), int(match[2])
 
 

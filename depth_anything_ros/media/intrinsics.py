@@ -119,7 +119,7 @@ def _read(path: Path) -> Any:
         raise SettingError(f'--camera {path}: {error}') from error
     except _NO_CALIBRATION as error:
         raise SettingError(
-            f'--camera {path} is no calibration: name the YAML file of camera_calibration, or '
+            f'--camera {path} is not a calibration: name the YAML file of camera_calibration, or '
             'what `ros2 topic echo --once` prints of camera_info'
         ) from error
     return info

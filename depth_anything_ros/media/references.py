@@ -41,7 +41,7 @@ class ReferenceFiles:
         self._camera_from_points = camera_from_points or IDENTITY
         self.single = path.is_file()
         if self.single and path.suffix.lower() not in _READERS:
-            raise SettingError(f'--reference {path} is no reference: name one of {_KINDS}')
+            raise SettingError(f'--reference {path} is not a reference: name one of {_KINDS}')
         if not self.single and not path.is_dir():
             raise SettingError(f'--reference {path} does not exist: name a folder or a file')
 
@@ -82,7 +82,7 @@ def _from_png(path: Path, levels_per_m: float | None) -> npt.NDArray[np.float32]
     data = path.read_bytes()
     header = read_header(data)
     if header is None or header.width * header.height > MAX_PIXELS:
-        raise ValueError('it is no PNG, or too large')
+        raise ValueError('it is not a PNG, or too large')
     image = Image.open(io.BytesIO(data))
     if not image.mode.startswith('I'):
         raise ValueError(f'it is a picture ({image.mode}), and depth has one channel of 16 bits')

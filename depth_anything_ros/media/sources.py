@@ -47,7 +47,7 @@ class Source:
 
     `moving` tells frames that belong together from separate stills, `live` a camera from a film;
     `length` is 0 where unknown. `reads` names the files and the folder that they are, which no
-    output replaces. `skipped` are the files of a folder that are no pictures. `fault` says, at
+    output replaces. `skipped` are the files of a folder that are not pictures. `fault` says, at
     the end, what of a film could not be read. `single` tells one picture from a folder with one.
     `levels` are those that the frames of a sequence share. `stream` is set for a live one.
     """
@@ -188,7 +188,7 @@ def _list(path: Path, sequence_hz: float | None) -> Source:
         if file.suffix.lower() in picture_suffixes() and not file.is_dir():
             files.append(file)
         else:
-            skipped.add('no_picture', name, 'it is no picture by its name')
+            skipped.add('no_picture', name, 'it is not a picture by its name')
     if not files:
         raise SettingError(f'{path} names no picture: write one path on each line')
     return _pictures(Path(os.path.normpath(folder)), files, sequence_hz, (path, *files), skipped)
@@ -249,7 +249,7 @@ def _search(
         elif suffix in films.SUFFIXES:
             skipped.add('film', name, 'a film is a run of its own')
         else:
-            skipped.add('no_picture', name, 'it is no picture by its name')
+            skipped.add('no_picture', name, 'it is not a picture by its name')
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

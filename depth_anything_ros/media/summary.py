@@ -26,7 +26,7 @@ class Summary:
     source that the network had no time for, `broken` those that could not be decoded. `flicker` is
     of neighbouring frames: see core.flicker. `fault` says what could not be read. `resumed` and
     `kept` are frames that an earlier run did, and that `--resume` would not do again. `film_s` is
-    how long the film lasts, 0 where it is no film.
+    how long the film lasts, 0 where it is not a film.
     """
 
     written: int = 0

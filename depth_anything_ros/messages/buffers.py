@@ -16,7 +16,7 @@ __all__ = ['bytes_of', 'stored']
 def bytes_of(data: Any) -> npt.NDArray[np.uint8]:
     """View a buffer as read-only uint8 (N,), so that nothing writes into the message.
 
-    FrameError('bad_data_size') where `data` is no buffer.
+    FrameError('bad_data_size') where `data` is not a buffer.
     """
     try:
         view = memoryview(data)

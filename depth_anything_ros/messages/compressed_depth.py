@@ -52,7 +52,7 @@ def depth_from_compressed(msg: Any) -> FloatImage:
     except (ValueError, struct.error, cv2.error) as err:
         raise FrameError(
             'bad_compressed',
-            f'the compressed depth image of {len(data)} bytes is no whole PNG or RVL ({err}): '
+            f'the compressed depth image of {len(data)} bytes is not a whole PNG or RVL ({err}): '
             'look for a publisher or transport that cuts messages',
         ) from err
     with np.errstate(divide='ignore', invalid='ignore'):
@@ -102,7 +102,7 @@ def _png(data: bytes) -> npt.NDArray[np.uint16]:
     _check_size(header.width, header.height)
     values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None or values.dtype != np.uint16 or values.ndim != 2:
-        raise ValueError('it is no 16-bit PNG')
+        raise ValueError('it is not a 16-bit PNG')
     return np.asarray(values, np.uint16)
 
 

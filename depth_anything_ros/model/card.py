@@ -224,7 +224,7 @@ def read_card(path: Path) -> Card:
         with path.open('rb') as file:
             content = file.read(_MOST_BYTES + 1)
         if len(content) > _MOST_BYTES:
-            raise WeightsError(f'{path} has more than {_MOST_BYTES} bytes: that is no card')
+            raise WeightsError(f'{path} has more than {_MOST_BYTES} bytes: that is not a card')
         values = plain_yaml(content.decode())
     except OSError as err:
         raise WeightsError(
@@ -284,7 +284,7 @@ def card_beside(path: Path) -> Path | None:
 def _of_transformers(config: object) -> dict[str, object]:
     """Return the fields of a card that a config.json of the transformers library states."""
     if not isinstance(config, Mapping) or config.get('model_type') != 'depth_anything':
-        raise SettingError('it is no config.json of Depth Anything: write a card of your own')
+        raise SettingError('it is not a config.json of Depth Anything: write a card of your own')
     backbone = config.get('backbone_config') or {}
     width, taps = backbone.get('hidden_size'), backbone.get('out_indices') or []
     # It counts from the output of the embedding.
@@ -297,7 +297,7 @@ def _of_transformers(config: object) -> dict[str, object]:
     ]
     if not found:
         raise SettingError(
-            f'hidden_size {width} with out_indices {taps!r:.60} is no known network'
+            f'hidden_size {width} with out_indices {taps!r:.60} is not a known network'
         )
     family, variant_name = found[0]
     fields: dict[str, object] = {'family': family.value, 'variant': variant_name}

@@ -129,5 +129,5 @@ def _checked(path: Path, variant: str | None, checkpoint: Checkpoint | None) -> 
         return CheckedFile(expected, kind, path, FileState.BAD, str(err))
     if file.known:
         return CheckedFile(expected, kind, path, FileState.OK, '')
-    message = f'unknown checkpoint: sha256 {file.sha256} is no released file'
+    message = f'unknown checkpoint: sha256 {file.sha256} is not a released file'
     return CheckedFile(expected, kind, path, FileState.UNKNOWN, message)

@@ -133,7 +133,7 @@ def check_file(path: Path, variant: str, checkpoint: Checkpoint) -> WeightsFile:
         lines = asked.text if asked.metric and path.suffix != '.onnx' else _ONNX_LINES
         lines = re.sub('max_depth_m: .*', 'max_depth_m: METRES', lines).replace('\n', ', ')
         raise WeightsError(
-            f'{path} is no released file, and what its output means cannot be seen in it: write'
+            f'{path} is not a released file, and what its output means cannot be seen in it: write'
             f' the card {path.with_suffix(".yaml")} ({lines}), see docs/networks.md'
         )
     return WeightsFile(path, sha256, asked, known=False)

@@ -71,8 +71,8 @@ def parameters_from_settings(settings: Iterable[str]) -> dict[str, object]:
             found[name] = text if kinds.get(name) is str else plain_yaml(text)
         except ValueError as err:
             raise SettingError(
-                f'{shown(setting)} has a value that is no YAML: write a number, true, false, or a '
-                "text in quotes, as in name='a text'"
+                f'{shown(setting)} has a value that is not YAML: write a number, true, false, or '
+                "a text in quotes, as in name='a text'"
             ) from err
     return found
 

@@ -1,4 +1,4 @@
-"""Where the files of the package lie that are no Python, and what names one to Fast DDS."""
+"""Where the files of the package lie that are not Python, and what names one to Fast DDS."""
 
 from __future__ import annotations
 

@@ -484,7 +484,7 @@ def test_what_was_not_measured_is_said_above_the_verdict(compare: Compare, tmp_p
     ]
     measured = compare_bags(found.a, found.b, topics=[IMAGE]).table()
     assert 'only' not in measured
-    # What failed is no part of the verdict that it is good.
+    # What failed is not a part of the verdict that it is good.
     b = write_bag(tmp_path / 'dropped', bag(1.0)[:1])
     dropped = compare_bags(found.a, b).table()
     assert 'only stamps compared: /thermal/image\n3 checks failed' in dropped

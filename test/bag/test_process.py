@@ -515,7 +515,7 @@ def test_what_a_killed_run_had_written_can_be_read_and_is_named(
     assert sorted(path.name for path in tmp_path.iterdir()) == ['out.writing', 'whole']
     (left,) = (tmp_path / 'out.writing').iterdir()
     if storage == 'sqlite3':
-        # Its messages are one transaction, of which a part is no database.
+        # Its messages are one transaction, of which a part is not a database.
         with pytest.raises(DepthAnythingError, match=r'cannot be opened: .*copy it again'):
             content(left)
     else:
@@ -690,7 +690,7 @@ def test_a_bag_is_processed_around_its_damage_and_says_so(room: Drive, tmp_path:
 
 @pytest.fixture(scope='module')
 def ten(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Ten bags of two images each; the fourth is no bag."""
+    """Ten bags of two images each; the fourth is not a bag."""
     folder = tmp_path_factory.mktemp('ten')
     bags = []
     for number in range(10):

@@ -556,16 +556,20 @@ def folder_with(path: Path, *names: str) -> Path:
     ('make', 'kind', 'complaint'),
     [
         (lambda at: at / 'nowhere', SettingError, 'nowhere does not exist: check the path'),
-        (lambda at: folder_with(at / 'f'), SettingError, r'f is no bag: give .*\.mcap or \.db3'),
-        (lambda at: folder_with(at / 'f', 'a.txt'), SettingError, 'f is no bag'),
+        (
+            lambda at: folder_with(at / 'f'),
+            SettingError,
+            r'f is not a bag: give .*\.mcap or \.db3',
+        ),
+        (lambda at: folder_with(at / 'f', 'a.txt'), SettingError, 'f is not a bag'),
         (
             lambda at: folder_with(at / 'f', 'a.bag'),
             SettingError,
             'ROS 1 bag: convert it with `rosbags-convert --src .*/a.bag --dst .*/f/a_ros2 --dst-t',
         ),
         (lambda at: folder_with(at / 'f', 'a.bag') / 'a.bag', SettingError, 'is a ROS 1 bag'),
-        (lambda at: folder_with(at / 'f', 'a.txt') / 'a.txt', SettingError, 'a.txt is no bag'),
-        (lambda at: folder_with(at / 'f', 'a.mcap.zst'), SettingError, 'a.mcap.zst is no bag'),
+        (lambda at: folder_with(at / 'f', 'a.txt') / 'a.txt', SettingError, 'a.txt is not a bag'),
+        (lambda at: folder_with(at / 'f', 'a.mcap.zst'), SettingError, 'a.mcap.zst is not a bag'),
         (lambda at: empty_file(at / 'a.mcap'), DepthAnythingError, 'a.mcap is an empty file'),
         (lambda at: empty_file(at / 'a.db3'), DepthAnythingError, 'a.db3 is an empty file'),
     ],
@@ -598,7 +602,7 @@ def test_bytes_of_another_type_are_said(tmp_path: Path) -> None:
     file.close()
     with BagReader(path) as bag:
         _, short = list(bag.messages())[:2]
-        with pytest.raises(DepthAnythingError, match=r'/range .* is no sensor_msgs/msg/Range'):
+        with pytest.raises(DepthAnythingError, match=r'/range .* is not a sensor_msgs/msg/Range'):
             short.read()
 
 

@@ -365,7 +365,7 @@ def test_a_damaged_reference_is_noted(
 
     def damaged(self: BagMessage) -> Any:
         if self.topic == LIDAR:
-            raise DepthAnythingError(f'the message of {LIDAR} is no PointCloud2')
+            raise DepthAnythingError(f'the message of {LIDAR} is not a PointCloud2')
         return read(self)
 
     monkeypatch.setattr(BagMessage, 'read', damaged)
@@ -376,7 +376,7 @@ def test_a_damaged_reference_is_noted(
     assert len(found) == len(room.truth)
     (noted,) = replay.left_out
     clouds = sum(topic == LIDAR for topic, _, _ in room.messages)
-    assert noted == Reason(LIDAR, clouds, f'the message of {LIDAR} is no PointCloud2')
+    assert noted == Reason(LIDAR, clouds, f'the message of {LIDAR} is not a PointCloud2')
     assert TRUTH not in replay.topics
 
 

@@ -140,7 +140,7 @@ def test_names_in_metadata_stay_in_their_folder_and_count_once(tmp_path: Path) -
         shutil.rmtree(tmp_path / 'empty', ignore_errors=True)
         (tmp_path / 'empty').mkdir()
         describe(tmp_path / 'empty', names)
-        with pytest.raises(DepthAnythingError, match=r'lacks|is no bag'):
+        with pytest.raises(DepthAnythingError, match=r'lacks|is not a bag'):
             read(tmp_path / 'empty')
 
 

@@ -175,7 +175,7 @@ def test_gates() -> None:
     assert {part.dtype for part in (samples.u, samples.v, samples.depth_m)} == {
         np.dtype(np.float32)
     }
-    # Without a least depth, what is nearest hides the rest, and the camera itself is no point.
+    # Without a least depth, what is nearest hides the rest, and the camera itself is not a point.
     nearest = samples_from_points(points, IDENTITY, CAMERA, Gate(0.0))
     assert nearest.depth_m.tolist() == pytest.approx([0.05])
     assert samples_from_points(points[:0], IDENTITY, CAMERA, GATE).u.size == 0

@@ -98,7 +98,7 @@ def test_settings_have_the_type_of_their_parameter() -> None:
 @pytest.mark.parametrize('setting', ['variant', '=demo', 'cloud.stride=[1'])
 def test_settings_that_set_nothing_are_named(setting: str) -> None:
     with pytest.raises(
-        SettingError, match=r"'.*' (sets nothing: write|has a value that is no YAML: write)"
+        SettingError, match=r"'.*' (sets nothing: write|has a value that is not YAML: write)"
     ):
         parameters_from_settings([setting])
 

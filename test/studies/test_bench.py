@@ -313,7 +313,7 @@ def test_quality_is_read_from_a_study_or_refused(tmp_path: Path) -> None:
         read_errors(random, ['vits'])
     for content in ('[1]', '{"sections": []}', '{"sections": [{"blocks": ["x"]}]}'):
         (tmp_path / 'report.json').write_text(content)
-        with pytest.raises(SettingError, match=r'is no report\.json of `depth_anything study'):
+        with pytest.raises(SettingError, match=r'is not a report\.json of `depth_anything study'):
             read_errors(tmp_path / 'report.json', ['vits'])
 
 
@@ -409,7 +409,7 @@ def test_a_profile_shares_out_the_time_and_the_operations(
         ('bench --plot /proc/rows.png', '--plot /proc/rows.png cannot be written'),
         ('bench --quality x.json', '--quality is for the page: give --out DIR'),
         ('bench --out /proc/x', '--out /proc/x cannot be written'),
-        ('bench --quality x.json --out x', '--quality x.json is no report.json of'),
+        ('bench --quality x.json --out x', '--quality x.json is not a report.json of'),
         ('bench --plot rows.txt', '--plot rows.txt names no format of pictures'),
         ('bench profile --frames 0', 'give 1 or more'),
     ],
@@ -428,9 +428,9 @@ def test_bad_input_is_one_line(
     ('arguments', 'said'),
     [
         ('--batch 0', 'a batch of 0 holds no image'),
-        ('--batch two', "'two' is no whole number: give some as in 1,4"),
-        ('--threads 1,2.5', "'2.5' is no whole number"),
-        ('--input-size 518,', "'' is no whole number"),
+        ('--batch two', "'two' is not a whole number: give some as in 1,4"),
+        ('--threads 1,2.5', "'2.5' is not a whole number"),
+        ('--input-size 518,', "'' is not a whole number"),
         ('--variant vits,vitx', "variant is 'vitx': choose one of"),
     ],
 )

@@ -40,8 +40,8 @@ def find_bags(places: Sequence[str], out: str) -> list[FleetBag]:
     """Return the bags at `places`: a bag itself, or all below a folder, by name.
 
     A folder with metadata.yaml is one bag; elsewhere each .mcap or .db3 file is one. The output of
-    IN/a/b is OUT/a/b. What lies below `out` is no input. SettingError where there is no bag, or
-    where two have the same name.
+    IN/a/b is OUT/a/b. What lies below `out` is not an input. SettingError where there is no bag,
+    or where two have the same name.
     """
     bags: dict[str, FleetBag] = {}
     for place in places:

@@ -55,7 +55,7 @@ class FleetResult:
         return self.summary.good and not self.failures
 
     def values(self) -> dict[str, Any]:
-        """Return everything, for JSON: a URL is no Path, and the output has moved."""
+        """Return everything, for JSON: a URL is not a Path, and the output has moved."""
         out = self.summary.out
         place = f'{self.bag.out.rpartition("/")[0]}/{out.name}' if out is not None else None
         summary = asdict(self.summary) | {'bag': self.bag.source, 'out': place}

@@ -41,7 +41,7 @@ class Transform:
         if not (abs(norm - 1.0) < _NORM_TOLERANCE and np.isfinite(shift).all()):
             raise FrameError(
                 'bad_transform',
-                f'quaternion {turn.tolist()} with translation {shift.tolist()} is no rigid '
+                f'quaternion {turn.tolist()} with translation {shift.tolist()} is not a rigid '
                 'transform: the quaternion must have length 1 and every value be finite',
             )
         x, y, z, w = (turn / norm).tolist()

@@ -215,10 +215,10 @@ class ScanParameters:
         'base_footprint', 'Frame on the ground with z up, in which the scan is published.'
     )
     min_height_m: float = param(
-        0.1, 'What is lower above the ground is no obstacle.', between=(-100.0, 100.0)
+        0.1, 'What is lower above the ground is not an obstacle.', between=(-100.0, 100.0)
     )
     max_height_m: float = param(
-        1.5, 'What is higher above the ground is no obstacle.', between=(-100.0, 100.0)
+        1.5, 'What is higher above the ground is not an obstacle.', between=(-100.0, 100.0)
     )
     floor_slope_rad: float = param(
         0.0175,

@@ -111,8 +111,8 @@ def _levels(path: Path) -> FloatImage:
         try:
             return np.asarray(np.load(path), np.float32)
         except (OSError, ValueError) as err:
-            raise SettingError(f'{path} is no NPY file that can be read: {err}') from err
+            raise SettingError(f'{path} is not an NPY file that can be read: {err}') from err
     levels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if levels is None or levels.dtype != np.uint16 or levels.ndim != 2:
-        raise SettingError(f'{path} is no PNG of 16 bits in one channel: write depth as such')
+        raise SettingError(f'{path} is not a PNG of 16 bits in one channel: write depth as such')
     return levels.astype(np.float32)

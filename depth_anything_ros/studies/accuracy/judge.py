@@ -74,7 +74,7 @@ def _edge_f1(depth_m: FloatImage, truth_m: FloatImage) -> float:
 
 def _edges(depth_m: FloatImage) -> Mask:
     logarithm, edges = np.log(depth_m), np.zeros(depth_m.shape, bool)
-    # A difference with NaN is no edge.
+    # A difference with NaN is not an edge.
     edges[:, 1:] |= np.abs(np.diff(logarithm, axis=1)) > np.log(_EDGE_STEP)
     edges[1:] |= np.abs(np.diff(logarithm, axis=0)) > np.log(_EDGE_STEP)
     return edges

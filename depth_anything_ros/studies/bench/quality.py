@@ -32,7 +32,7 @@ def read_errors(path: Path, variants: Sequence[str]) -> dict[str, float]:
             raise ValueError('no AbsRel in it')
     except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError) as err:
         raise SettingError(
-            f'--quality {path} is no report.json of `depth_anything study accuracy`: {err}'
+            f'--quality {path} is not a report.json of `depth_anything study accuracy`: {err}'
         ) from err
     if not any(name.partition(' at ')[0] in variants for name in found):
         raise SettingError(

@@ -25,7 +25,7 @@ EXPLANATION = (
     'the sign for each variant. Those figures are of networks without a checkpoint, seeded with '
     '42, and read before the last ReLU: the rows below build such networks here. After the ReLU '
     'a negative output is zero everywhere. The sign changes with the seed and with the order in '
-    'which code draws its random numbers, so it is no property of a variant. Released weights '
+    'which code draws its random numbers, so it is not a property of a variant. Released weights '
     'give inverse depth of 0 or more in every variant, larger = nearer: no sign is to be '
     'corrected.'
 )

@@ -98,7 +98,7 @@ def _detail(result: Result) -> list[report.Block]:
 
 
 def _line(name: str, x: Sequence[float], y: Sequence[float]) -> dict[str, Any]:
-    # Plotly breaks a line at None; NaN is no JSON.
+    # Plotly breaks a line at None; NaN is not JSON.
     values = [float(f'{value:.4g}') if math.isfinite(value) else None for value in y]
     mode = 'lines+markers'
     return {'type': 'scatter', 'mode': mode, 'name': name, 'x': list(x), 'y': values}

@@ -33,7 +33,7 @@ HOW = ProcessOptions(outputs=('relative',))
 
 @pytest.fixture(scope='module')
 def bags(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four bags in two folders, one of them a lone file, and one that is no bag."""
+    """Four bags in two folders, one of them a lone file, and one that is not a bag."""
     folder = tmp_path_factory.mktemp('bags')
     for number, name in enumerate(('mon/a', 'mon/b', 'tue/a')):
         write_sample_bag(folder / name, seconds=0.5, size=(96, 64), seed=number)
