@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ PAGES = sorted([*ROOT.glob('*.md'), *(ROOT / 'docs').glob('*.md'), *PACKAGE.rglo
 
 FENCE = re.compile(r'^```(\w*)\n(.*?)^```', re.MULTILINE | re.DOTALL)
 LINK = re.compile(r'\[[^][]*\]\(([^)\s]+)\)')
+SEAM = re.compile(r"\.\.\.|<[^>]*>|'[^']*'|[0-9.]+|: |, | for | by ")
 HEADING = re.compile(r'^#+ +(.*)', re.MULTILINE)
 
 
@@ -62,6 +64,25 @@ def test_links_and_anchors_exist(page: Path) -> None:
 def test_every_page_is_in_the_readme() -> None:
     listed = LINK.findall((ROOT / 'README.md').read_text())
     assert {name(page) for page in (ROOT / 'docs').glob('*.md')} <= set(listed)
+
+
+def test_the_texts_that_troubleshooting_explains_are_said() -> None:
+    """Each part of them between placeholders and where texts are joined, from three words on."""
+    said = '\n'.join(
+        ''.join(part.value if isinstance(part, ast.Constant) else '\n' for part in node.values)
+        if isinstance(node, ast.JoinedStr)
+        else str(node.value)
+        for module in PACKAGE.rglob('*.py')
+        for node in ast.walk(ast.parse(module.read_text()))
+        if isinstance(node, ast.JoinedStr | ast.Constant)
+    )
+    rows = re.findall(r'^\|(.*?)\|', (ROOT / 'docs' / 'troubleshooting.md').read_text(), re.M)
+    quoted = [
+        part for row in rows for text in re.findall('`([^`]+)`', row) for part in SEAM.split(text)
+    ]
+    pieces = {piece.strip() for piece in quoted if piece.strip().count(' ') >= 2}
+    assert len(pieces) > 30
+    assert [piece for piece in sorted(pieces) if piece not in said] == []
 
 
 def test_commands_parse(capsys: pytest.CaptureFixture[str]) -> None:
