@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 
 import pytest
 
@@ -44,8 +43,8 @@ def test_every_reference_gives_a_row_per_method(
 def test_the_command_prints_a_table_or_json(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = partial(run, families=('road',), references=REFERENCES[:1], faults=CORRUPTIONS[:1])
-    monkeypatch.setattr(alignment, 'run', small)
+    rows = run(1, families=('road',), references=REFERENCES[:1], faults=CORRUPTIONS[:1])
+    monkeypatch.setattr(alignment, 'run', lambda *_, **__: rows)
     assert alignment.main(['--scenes', '1']) == 0
     assert capsys.readouterr().out.startswith('scenes of seeds 7000 to 7000')
     assert alignment.main(['--scenes', '1', '--json']) == 0
