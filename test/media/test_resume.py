@@ -188,10 +188,14 @@ def test_parts_are_neither_thrown_away_nor_mixed(
     assert run(film, out, '--resume', '--checkpoint', 'metric_indoor') == 2
     assert 'checkpoint was' in said_by(capsys)
     assert files() == before
-    (parts / 'part_000001.npz').rename(tmp_path / 'kept.npz')
-    assert run(film, out, '--resume') == 2
-    assert 'out.mp4.parts/part_000001.npz cannot be read: delete that folder' in said_by(capsys)
-    (tmp_path / 'kept.npz').rename(parts / 'part_000001.npz')
+    last = parts / 'part_000001.npz'
+    last.rename(tmp_path / 'kept.npz')
+    np.savez_compressed(tmp_path / 'bomb.npz', a=np.zeros(10**6))
+    for content in (b'PK\x03\x04', b'', (tmp_path / 'bomb.npz').read_bytes()):
+        last.write_bytes(content)
+        assert run(film, out, '--resume') == 2
+        assert f'out.mp4.parts/{last.name} cannot be read: delete that' in said_by(capsys)
+    (tmp_path / 'kept.npz').rename(last)
     # The same film, moved and touched.
     (tmp_path / 'elsewhere').mkdir()
     os.utime(film.rename(tmp_path / 'elsewhere' / 'film.mp4'))
