@@ -76,9 +76,12 @@ class Checkpoints:
             raise self._unwritable(error) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             os.close(lock)
             raise SettingError(f'{self._shown} is in use: another run writes there') from error
+        except OSError:
+            # A file system without locks, of folders at least: NFS.
+            pass
         self._lock = lock
         try:
             return self._begun(run)

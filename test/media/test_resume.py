@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -204,7 +205,11 @@ def test_parts_are_neither_thrown_away_nor_mixed(
 
 
 def test_a_folder_of_parts_is_for_one_run_at_a_time(
-    film: Path, tmp_path: Path, ended_early, capsys: pytest.CaptureFixture[str]
+    film: Path,
+    tmp_path: Path,
+    ended_early,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     import fcntl
 
@@ -217,6 +222,11 @@ def test_a_folder_of_parts_is_for_one_run_at_a_time(
     assert run(film, tmp_path / 'out.mp4', '--resume') == 2
     assert 'out.mp4.parts is in use: another run writes there' in said_by(capsys)
     os.close(lock)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EBADF, 'a folder of NFS')
+
+    monkeypatch.setattr(fcntl, 'flock', refuse)
     assert run(film, tmp_path / 'out.mp4', '--resume') == 1
 
 
