@@ -56,8 +56,9 @@ def add(bags: Verbs) -> None:
 
 
 def _fleet(options: argparse.Namespace) -> int:
+    from depth_anything_ros.bag.fleet.claim import claimed
     from depth_anything_ros.bag.fleet.page import remarks, rows, write_page
-    from depth_anything_ros.bag.fleet.places import find_bags
+    from depth_anything_ros.bag.fleet.places import check_there, find_bags
     from depth_anything_ros.bag.fleet.run import Cluster, run_fleet
     from depth_anything_ros.bag.fleet.worker import FleetResult, compared_with
     from depth_anything_ros.reports.text import aligned, cell, plain_json
@@ -67,12 +68,18 @@ def _fleet(options: argparse.Namespace) -> int:
         raise SettingError('--workers, --retries and --gpus-per-worker cannot be negative')
     parameters = layered_parameters(options)
     bags = find_bags(options.input, options.output)
+    judges = []
+    if options.compare:
+        check_there(options.compare)
+        judges.append(compared_with(options.compare))
+    if options.prove:
+        judges.append(_proven_by(options.reference))
     command = 'depth_anything ' + shlex.join(sys.argv[1:])
     facts = {'network': parameters.variant, 'output': options.output}
     results: list[FleetResult] = []
-    # Before the work: what cannot be written now could not be later.
-    write_page(results, len(bags), options.report, command, facts)
-    with progress('bag', leave=True) as show:
+    with claimed(options.output), progress('bag', leave=True) as show:
+        # Before the work: what cannot be written now could not be later.
+        write_page(results, len(bags), options.report, command, facts)
 
         def on_result(result: FleetResult) -> None:
             results.append(result)
@@ -81,8 +88,6 @@ def _fleet(options: argparse.Namespace) -> int:
 
         cluster = Cluster(options.address, options.workers, gpus, options.retries)
         how = process_options(options, resume=False)
-        judges = [compared_with(options.compare)] if options.compare else []
-        judges += [_proven_by(options.reference)] if options.prove else []
         run_fleet(bags, parameters, how, cluster, on_result, judges)
     if options.json:
         print(plain_json([each.values() for each in sorted(results, key=lambda x: x.bag.name)]))

@@ -25,6 +25,7 @@ from depth_anything_ros.backends.base import BackendInfo
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import Parameters, flatten
 from depth_anything_ros.media.sources import Source
+from depth_anything_ros.settings.plain_yaml import plain_json_file
 
 __all__ = ['PART_FRAMES', 'Checkpoints', 'identity', 'write_whole']
 
@@ -75,9 +76,12 @@ class Checkpoints:
             raise self._unwritable(error) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             os.close(lock)
             raise SettingError(f'{self._shown} is in use: another run writes there') from error
+        except OSError:
+            # A file system without locks, of folders at least: NFS.
+            pass
         self._lock = lock
         try:
             return self._begun(run)
@@ -106,9 +110,12 @@ class Checkpoints:
             return [], {}
         states = [self._read(path) for path in self.parts('.json')]
         try:
-            with np.load(self._path(self.count - 1, '.npz')) as file:
+            content = io.BytesIO(self._path(self.count - 1, '.npz').read_bytes())
+            with np.load(content) as file:
+                if any(each.file_size > each.compress_size for each in file.zip.infolist()):
+                    raise ValueError('what savez writes is not compressed')
                 return states, dict(file)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # NumPy raises whatever its parsers do
             raise self._unreadable(self._path(self.count - 1, '.npz')) from error
 
     def next_part(self, suffix: str) -> Path:
@@ -162,7 +169,9 @@ class Checkpoints:
 
     def _read(self, path: Path) -> dict[str, Any]:
         try:
-            found: dict[str, Any] = json.loads(path.read_text())
+            found: dict[str, Any] = plain_json_file(path)
+            if not isinstance(found, dict):
+                raise ValueError('no object')
         except (OSError, ValueError) as error:
             raise self._unreadable(path) from error
         return found

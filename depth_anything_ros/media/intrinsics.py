@@ -7,12 +7,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import yaml
-
 from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.types import Camera
 from depth_anything_ros.media.pictures import Picture
 from depth_anything_ros.messages.camera_info import camera_from_info
+from depth_anything_ros.settings.plain_yaml import plain_yaml_file
 
 __all__ = ['OPTIONS', 'Intrinsics']
 
@@ -20,7 +19,7 @@ OPTIONS = '--fov DEGREES, --intrinsics FX FY CX CY or --camera FILE'
 """What a user can give."""
 
 _FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)
-_NO_CALIBRATION = yaml.YAMLError, StopIteration, LookupError, TypeError, ValueError, AttributeError
+_NO_CALIBRATION = LookupError, TypeError, ValueError, AttributeError
 # Names in CameraInfo, in its YAML by `ros2 topic echo`, and in that by camera_calibration.
 _MATRICES = {
     'd': 'distortion_coefficients',
@@ -97,7 +96,7 @@ def _read(path: Path) -> Any:
     """Return a calibration file as a CameraInfo; SettingError where it is none."""
     try:
         # `ros2 topic echo` ends a message with ---.
-        content = next(yaml.safe_load_all(path.read_bytes()))
+        content = plain_yaml_file(path, first=True)
         matrices = {
             key: content[name]['data'] if name in content else content[key]
             for key, name in _MATRICES.items()

@@ -276,8 +276,10 @@ def card_beside(path: Path) -> Path | None:
     config = path.with_name(_CONFIG)
     # Others write a file of that name, too.
     with suppress(OSError):
-        if path.suffix in ('.safetensors', '.bin') and b'"depth_anything"' in config.read_bytes():
-            beside.append(config)
+        if path.suffix in ('.safetensors', '.bin'):
+            with config.open('rb') as file:
+                if b'"depth_anything"' in file.read(_MOST_BYTES):
+                    beside.append(config)
     return next((each for each in beside if each.is_file()), None)
 
 

@@ -1,17 +1,18 @@
-"""YAML of files that somebody else wrote: plain values, as deep and as large as a person writes.
+"""YAML and JSON of files that somebody else wrote: plain values, no deeper and larger than usual.
 
 Aliases are refused, as by rcl: a few lines of them stand for gigabytes, or for themselves.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-__all__ = ['plain_yaml', 'plain_yaml_file']
+__all__ = ['plain_json_file', 'plain_yaml', 'plain_yaml_file']
 
 _MOST_BYTES = 16 * 2**20
 _MOST_DEEP = 50
@@ -19,23 +20,38 @@ _MOST_DEEP = 50
 _LONGEST_NUMBER = 1000
 
 
-def plain_yaml_file(path: Path) -> Any:
+def plain_yaml_file(path: Path, *, first: bool = False) -> Any:
     """Return the content of a YAML file; ValueError as `plain_yaml`, OSError if unreadable."""
+    return plain_yaml(_text(path), first=first)
+
+
+def plain_json_file(path: Path) -> Any:
+    """Return the content of a JSON file; ValueError where it has none, OSError if unreadable."""
+    try:
+        return json.loads(_text(path))
+    except RecursionError as err:
+        raise ValueError('nested too deep') from err
+
+
+def _text(path: Path) -> str:
     with path.open('rb') as file:
         # A pipe has no size.
         size = os.fstat(file.fileno()).st_size or _MOST_BYTES
         text = file.read(min(size, _MOST_BYTES) + 1)
     if len(text) > _MOST_BYTES:
         raise ValueError(f'more than {_MOST_BYTES} bytes')
-    return plain_yaml(text.decode())
+    return text.decode()
 
 
-def plain_yaml(text: str) -> Any:
-    """Return the value of a YAML text; ValueError, one line, where it is none or has aliases."""
+def plain_yaml(text: str, *, first: bool = False) -> Any:
+    """Return the value of a YAML text; ValueError, one line, where it is none or has aliases.
+
+    Of several documents in it, only the `first` may be wanted.
+    """
     loader = None
     try:
         loader = _PlainLoader(text)
-        return loader.get_single_data()
+        return loader.get_data() if first else loader.get_single_data()
     # Of tags like `!!int ''`, PyYAML raises whatever the conversion does.
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as err:
         raise ValueError(' '.join(str(err).split())) from err

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.types import FloatImage
 from depth_anything_ros.reports.text import plain_json
+from depth_anything_ros.settings.plain_yaml import plain_json_file
 
 __all__ = ['Parts', 'digest']
 
@@ -48,12 +49,16 @@ class Parts:
             partial = path.with_suffix('.writing')
             partial.write_text(plain_json(make()) + '\n')
             partial.replace(path)
-        return json.loads(path.read_text())
+        with _read(path):
+            return plain_json_file(path)
 
     def kept_image(self, name: str, key: str) -> FloatImage | None:
         """Return the float32 (H, W) that is there and may be used."""
         path = self._folder / f'{name}-{key}.npy'
-        return np.load(path) if self._resume and path.exists() else None
+        if not (self._resume and path.exists()):
+            return None
+        with _read(path):
+            return np.asarray(np.load(path), np.float32)
 
     def keep_image(self, name: str, key: str, image: FloatImage) -> None:
         """Write float32 (H, W) as an NPY file."""
@@ -61,3 +66,12 @@ class Parts:
         with path.with_suffix('.writing').open('wb') as file:
             np.save(file, image)
         path.with_suffix('.writing').replace(path)
+
+
+@contextmanager
+def _read(path: Path) -> Iterator[None]:
+    """Say which file cannot be read in this block."""
+    try:
+        yield
+    except Exception as err:  # NumPy raises whatever its parsers do
+        raise SettingError(f'{path} cannot be read ({err!s:.100}): delete it') from err

@@ -64,6 +64,17 @@ TILED = struct.pack('<4sIH', b'II*\0', 8, len(TILES)) + b''.join(
     struct.pack('<HHII', tag, 4, 1, side) for tag, side in TILES.items()
 )
 TIFF = cv2.imencode('.tiff', picture())[1].tobytes()
+# Minutes in a decoder: 64 megapixels, read anew by each of 4,000 scans.
+PROGRESSIVE = cv2.imencode('.jpg', picture(), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+LAST = PROGRESSIVE.rindex(b'\xff\xda')
+SIDES = PROGRESSIVE.index(b'\xff\xc2') + 5
+SCANS = (
+    PROGRESSIVE[:SIDES]
+    + struct.pack('>HH', 8000, 8000)
+    + PROGRESSIVE[SIDES + 4 : LAST]
+    + PROGRESSIVE[LAST:-2] * 4000
+    + PROGRESSIVE[-2:]
+)
 JP2 = b'\0\0\0\x0cjP  \r\n\x87\n' + bytes(1000)
 
 
@@ -89,6 +100,7 @@ def holding(data: bytes) -> Callable[[Any], None]:
         '65500 x 65500 pixels',
         holding(JPEG[:SIZE] + struct.pack('>HH', 65500, 65500) + JPEG[SIZE + 4 :]),
     ),
+    refused('a JPEG of 4,000 scans', 'too_many_scans', 'more than 100 scans', holding(SCANS)),
     refused('half a TIFF', 'bad_compressed', 'no whole header', holding(TIFF[: len(TIFF) // 2])),
     refused(
         'a TIFF of 16 x 16 pixels in one tile of 144 megapixels',

@@ -320,6 +320,13 @@ def test_a_calibration_file(tmp_path: Path, content: dict[str, Any]) -> None:
         Intrinsics(calibration=path).camera(Picture(picture.bgr[:60]))
 
 
+def test_a_calibration_file_is_plain(tmp_path: Path) -> None:
+    path = tmp_path / 'camera.yaml'
+    path.write_text('a: &a []\nb: *a\n' + yaml.safe_dump(CALIBRATION))
+    with pytest.raises(SettingError, match=r'camera.yaml is not a calibration'):
+        Intrinsics(calibration=path)
+
+
 def test_intrinsics_in_pixels_are_for_images_of_one_size() -> None:
     intrinsics = Intrinsics((120.0, 120.0, 79.5, 59.5))
     assert intrinsics.camera(Picture(SHOTS[0][0])).fx == 120.0

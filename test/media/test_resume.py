@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -189,10 +190,14 @@ def test_parts_are_neither_thrown_away_nor_mixed(
     assert run(film, out, '--resume', '--checkpoint', 'metric_indoor') == 2
     assert 'checkpoint was' in said_by(capsys)
     assert files() == before
-    (parts / 'part_000001.npz').rename(tmp_path / 'kept.npz')
-    assert run(film, out, '--resume') == 2
-    assert 'out.mp4.parts/part_000001.npz cannot be read: delete that folder' in said_by(capsys)
-    (tmp_path / 'kept.npz').rename(parts / 'part_000001.npz')
+    last = parts / 'part_000001.npz'
+    last.rename(tmp_path / 'kept.npz')
+    np.savez_compressed(tmp_path / 'bomb.npz', a=np.zeros(10**6))
+    for content in (b'PK\x03\x04', b'', (tmp_path / 'bomb.npz').read_bytes()):
+        last.write_bytes(content)
+        assert run(film, out, '--resume') == 2
+        assert f'out.mp4.parts/{last.name} cannot be read: delete that' in said_by(capsys)
+    (tmp_path / 'kept.npz').rename(last)
     # The same film, moved and touched.
     (tmp_path / 'elsewhere').mkdir()
     os.utime(film.rename(tmp_path / 'elsewhere' / 'film.mp4'))
@@ -201,7 +206,11 @@ def test_parts_are_neither_thrown_away_nor_mixed(
 
 
 def test_a_folder_of_parts_is_for_one_run_at_a_time(
-    film: Path, tmp_path: Path, ended_early, capsys: pytest.CaptureFixture[str]
+    film: Path,
+    tmp_path: Path,
+    ended_early,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     import fcntl
 
@@ -214,6 +223,11 @@ def test_a_folder_of_parts_is_for_one_run_at_a_time(
     assert run(film, tmp_path / 'out.mp4', '--resume') == 2
     assert 'out.mp4.parts is in use: another run writes there' in said_by(capsys)
     os.close(lock)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EBADF, 'a folder of NFS')
+
+    monkeypatch.setattr(fcntl, 'flock', refuse)
     assert run(film, tmp_path / 'out.mp4', '--resume') == 1
 
 

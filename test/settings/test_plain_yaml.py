@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from depth_anything_ros.settings.plain_yaml import plain_yaml, plain_yaml_file
+from depth_anything_ros.settings.plain_yaml import plain_json_file, plain_yaml, plain_yaml_file
 
 LAUGHS = 'a0: &a0 [x, x]\n' + ''.join(
     f'a{n}: &a{n} [{", ".join([f"*a{n - 1}"] * 9)}]\n' for n in range(1, 9)
@@ -44,6 +44,9 @@ def test_what_people_write_is_read() -> None:
     values = {'a': 1, 'b': [True, 2.5], 'c': None, 'd': '1:2'}
     assert plain_yaml(text) == {'/**': {'ros__parameters': values}}
     assert plain_yaml('') is None
+    assert plain_yaml('a: 1\n---\n', first=True) == {'a': 1}
+    with pytest.raises(ValueError, match='single document'):
+        plain_yaml('a: 1\n---\n')
 
 
 @pytest.mark.parametrize('text', ['9' * 100_000, '1' + ':1' * 50_000])
@@ -63,3 +66,14 @@ def test_a_file_is_read_up_to_a_size(tmp_path: Path) -> None:
         plain_yaml_file(path)
     with pytest.raises(ValueError, match='more than'):
         plain_yaml_file(Path('/dev/zero'))
+
+
+def test_json_is_bounded_alike(tmp_path: Path) -> None:
+    path = tmp_path / 'a.json'
+    path.write_text('{"a": [1]}')
+    assert plain_json_file(path) == {'a': [1]}
+    path.write_text('[' * 100_000)
+    with pytest.raises(ValueError, match='nested too deep'):
+        plain_json_file(path)
+    with pytest.raises(ValueError, match='more than'):
+        plain_json_file(Path('/dev/zero'))

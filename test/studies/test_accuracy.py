@@ -99,9 +99,16 @@ def test_what_a_dataset_lacks_is_one_line(tmp_path: Path) -> None:
     np.save(tmp_path / 'depth' / 'a.npy', np.ones((4, 5)))
     with pytest.raises(SettingError, match=r'a\.npy is 5x4 and its image 4x4'):
         list(open_dataset(tmp_path, 'nyu').read())
-    (tmp_path / 'dataset.json').write_text('{"name": "x", "metres_per_level": 0}')
-    with pytest.raises(SettingError, match='states no scale'):
-        open_dataset(tmp_path)
+    promise = "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 1000000)}\n"
+    header = b'\x93NUMPY\x01\x00' + len(promise).to_bytes(2, 'little') + promise.encode()
+    for content in (header, b''):
+        (tmp_path / 'depth' / 'a.npy').write_bytes(content)
+        with pytest.raises(SettingError, match=r'a\.npy is not an NPY file'):
+            list(open_dataset(tmp_path, 'nyu').read())
+    for text in ('{"name": "x", "metres_per_level": 0}', '[' * 100_000):
+        (tmp_path / 'dataset.json').write_text(text)
+        with pytest.raises(SettingError, match='states no scale'):
+            open_dataset(tmp_path)
 
 
 def test_the_mean_is_of_what_is_aligned() -> None:

@@ -5,25 +5,25 @@ fsspec reads and writes both: a path, or a URL such as s3://bucket/folder.
 
 from __future__ import annotations
 
+import glob
 import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
-from typing import Any
+from tempfile import TemporaryDirectory, mkdtemp
 
-from fsspec.core import url_to_fs
-from fsspec.implementations.local import LocalFileSystem
-
+from depth_anything_ros.bag.fleet.storage import Storage
 from depth_anything_ros.bag.writing import METADATA, check_free, partial_of, remove_partial
-from depth_anything_ros.core.errors import SettingError, shown
+from depth_anything_ros.core.errors import SettingError
 
-__all__ = ['FleetBag', 'fetched', 'find_bags', 'is_there', 'output_folder']
+__all__ = ['FleetBag', 'check_there', 'fetched', 'find_bags', 'is_there', 'output_folder']
 
 _RECORDING = re.compile(r'(?<=[^/])\.(mcap|db3|bag)(\.(zstd|zst|gz|bz2|xz|lz4|zip|tar|tgz))?$')
 _SCRATCH = '.fleet-'
+# Of mkdtemp.
+_RANDOM = 8
 _DOWNLOADED = 'depth_anything-fleet-'
 
 
@@ -62,49 +62,56 @@ def find_bags(places: Sequence[str], out: str) -> list[FleetBag]:
     return [bags[name] for name in sorted(bags)]
 
 
+def check_there(place: str) -> Storage:
+    """Return the storage of a place; SettingError where nothing is there."""
+    storage = Storage(place)
+    if not storage.exists(storage.root):
+        raise SettingError(f'{place} does not exist: check the path')
+    return storage
+
+
 def _below(place: str, out: str) -> Iterator[tuple[str, str]]:
     """Return (source, name) of each bag at a place."""
-    files, root = _file_system(place)
-    if not files.exists(root):
-        raise SettingError(f'{place} does not exist: check the path')
-    if files.isfile(root):
+    storage = check_there(place)
+    root = storage.root
+    if storage.is_file(root):
         if _RECORDING.search(root):
-            yield _address(files, root), _RECORDING.sub('', PurePosixPath(root).name)
+            yield storage.address(root), _RECORDING.sub('', PurePosixPath(root).name)
         return
-    if files.exists(f'{root}/{METADATA}'):
-        yield _address(files, root), PurePosixPath(root).name
+    if storage.exists(f'{root}/{METADATA}'):
+        yield storage.address(root), PurePosixPath(root).name
         return
-    paths = _found(files, root)
+    paths = storage.files()
     folders = {path.parent for path in paths if path.name == METADATA}
     recordings = {path for path in paths if _RECORDING.search(str(path))}
     alone = {path for path in recordings if folders.isdisjoint(path.parents)}
-    out_files, outputs = _file_system(out)
+    outputs = Storage(out)
     for path in folders | alone:
-        inside = type(out_files) is type(files) and path.is_relative_to(outputs)
+        inside = outputs.same_as(storage) and path.is_relative_to(outputs.root)
         if not inside and f'/{_SCRATCH}' not in str(path):
             name = str(path.relative_to(root))
-            yield _address(files, str(path)), name if path in folders else _RECORDING.sub('', name)
+            found = name if path in folders else _RECORDING.sub('', name)
+            yield storage.address(str(path)), found
 
 
 def is_there(bag: FleetBag) -> bool:
     """Return whether the output of a bag is finished: metadata.yaml is written last."""
-    files, root = _file_system(bag.out)
-    return bool(files.exists(f'{root}/{METADATA}'))
+    storage = Storage(bag.out)
+    return storage.exists(f'{storage.root}/{METADATA}')
 
 
 @contextmanager
 def fetched(bag: FleetBag) -> Iterator[Path]:
     """Return the path of a bag on this machine, where it is a copy for this block only."""
-    files, root = _file_system(bag.source)
-    if _is_local(files):
-        yield Path(root)
+    storage = Storage(bag.source)
+    root = Path(storage.root)
+    if storage.is_local:
+        yield root
         return
     with TemporaryDirectory(prefix=_DOWNLOADED) as folder:
-        copy = Path(folder, PurePosixPath(root).name)
-        for path in _found(files, root):
-            target = copy / path.relative_to(root)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            files.get_file(str(path), str(target))
+        copy = Path(folder, root.name)
+        for path in storage.files():
+            storage.get(str(path), copy / path.relative_to(root))
         yield copy
 
 
@@ -116,23 +123,32 @@ def output_folder(bag: FleetBag) -> Iterator[Path]:
     .partial of an earlier run. What a worker that was lost left behind is removed first.
     SettingError where something else is at its place.
     """
-    files, root = _file_system(bag.out)
-    target = Path(root)
-    if not _is_local(files):
+    storage = Storage(bag.out)
+    target = Path(storage.root)
+    if not storage.is_local:
         with TemporaryDirectory(prefix=_DOWNLOADED) as folder:
             out = Path(folder, target.name)
             try:
                 yield out
             finally:
                 for made in _made(out):
-                    if files.exists(partial := str(partial_of(target))):
-                        files.rm(partial, recursive=True)
-                    _upload(made, files, str(target.with_name(made.name)))
+                    if storage.exists(partial := str(partial_of(target))):
+                        storage.remove(partial)
+                    # metadata.yaml last.
+                    for part in sorted(made.iterdir(), key=lambda path: path.name == METADATA):
+                        storage.put(part, f'{target.with_name(made.name)}/{part.name}')
         return
     check_free(target, partial_allowed=True)
-    # On the same disk, so that the output appears at once.
-    scratch = target.with_name(f'{_SCRATCH}{target.name}')
-    shutil.rmtree(scratch, ignore_errors=True)
+    lost = f'{_SCRATCH}{"?" * _RANDOM}-{glob.escape(target.name)}'
+    for scratch in target.parent.glob(lost):
+        shutil.rmtree(scratch, ignore_errors=True)
+    # On the same disk, so that the output appears at once. A worker that was thought to be lost
+    # has another one.
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(mkdtemp(f'-{target.name}', _SCRATCH, target.parent))
+    except OSError as err:
+        raise SettingError(f'{target} cannot be written: {err.strerror}') from err
     out = scratch / target.name
     try:
         yield out
@@ -150,35 +166,3 @@ def output_folder(bag: FleetBag) -> Iterator[Path]:
 def _made(out: Path) -> list[Path]:
     """Return the bag that was written: it is whole, or stopped early."""
     return [path for path in (out, partial_of(out)) if path.exists()]
-
-
-def _upload(folder: Path, files: Any, place: str) -> None:
-    """Write a bag into object storage, metadata.yaml last."""
-    for part in sorted(folder.iterdir(), key=lambda path: path.name == METADATA):
-        files.put_file(str(part), f'{place}/{part.name}')
-
-
-def _file_system(place: str) -> tuple[Any, str]:
-    """Return the file system of fsspec and the path in it."""
-    try:
-        files, root = url_to_fs(place if '://' in place else str(Path(place).expanduser()))
-    except (ImportError, ValueError) as err:
-        raise SettingError(f'{place}: {err}; give a path, or a URL such as s3://bucket') from err
-    return files, root.rstrip('/') or '/'
-
-
-def _found(files: Any, root: str) -> list[PurePosixPath]:
-    """Return the files at or below `root`; in object storage a name may be any text."""
-    paths = [PurePosixPath(path) for path in files.find(root)]
-    for path in paths:
-        if '..' in path.parts or not path.is_relative_to(root):
-            raise SettingError(f'{shown(str(path))} leads out of its folder: rename it')
-    return paths
-
-
-def _is_local(files: Any) -> bool:
-    return isinstance(files, LocalFileSystem)
-
-
-def _address(files: Any, path: str) -> str:
-    return path if _is_local(files) else str(files.unstrip_protocol(path))

@@ -6,7 +6,6 @@ NAME.npy. DATASET/dataset.json states the scale, as in `EXAMPLE`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.media.pictures import picture_suffixes, read_picture
+from depth_anything_ros.settings.plain_yaml import plain_json_file
 
 __all__ = ['Dataset', 'open_dataset']
 
@@ -89,7 +89,7 @@ def open_dataset(folder: Path, like: str = '', most: int | None = None) -> Datas
 def _stated(folder: Path) -> tuple[str, float, float]:
     path = folder / 'dataset.json'
     try:
-        content = json.loads(path.read_text())
+        content = plain_json_file(path)
         scale, most = float(content['metres_per_level']), float(content['max_depth_m'])
         if not (0 < scale < np.inf and 0 < most < np.inf):
             raise ValueError('a scale that is not above 0')
@@ -110,7 +110,7 @@ def _levels(path: Path) -> FloatImage:
     if path.suffix.lower() == '.npy':
         try:
             return np.asarray(np.load(path), np.float32)
-        except (OSError, ValueError) as err:
+        except Exception as err:  # NumPy raises whatever its parsers do
             raise SettingError(f'{path} is not an NPY file that can be read: {err}') from err
     levels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if levels is None or levels.dtype != np.uint16 or levels.ndim != 2:

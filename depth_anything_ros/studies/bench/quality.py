@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.settings.plain_yaml import plain_json_file
 from depth_anything_ros.studies.bench.row import Row
 from depth_anything_ros.studies.plots import COLOURS, save, subplots
 
@@ -21,7 +21,7 @@ def read_errors(path: Path, variants: Sequence[str]) -> dict[str, float]:
     """
     found: dict[str, float] = {}
     try:
-        for section in json.loads(path.read_text())['sections']:
+        for section in plain_json_file(path)['sections']:
             for block in section['blocks']:
                 head, *rows = block.get('rows') or [[]]
                 if 'AbsRel' in head:

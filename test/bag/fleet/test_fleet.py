@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import fsspec
 import pytest
 
 from depth_anything_ros.bag.fleet import run
+from depth_anything_ros.bag.fleet.claim import claimed
 from depth_anything_ros.bag.fleet.page import remarks, write_page
 from depth_anything_ros.bag.fleet.places import FleetBag, find_bags
 from depth_anything_ros.bag.fleet.run import Cluster, run_fleet
@@ -124,7 +128,7 @@ def test_a_bag_that_is_stopped_keeps_what_there_is_and_starts_again(
     worker.stop('SIGTERM')
     assert worker.process(bag).summary.why == 'stopped by SIGTERM before it began'
     # A worker that was lost in the middle.
-    (tmp_path / 'out/.fleet-a/a.writing').mkdir(parents=True)
+    (tmp_path / 'out/.fleet-12345678-a/a.writing').mkdir(parents=True)
     # Of about 70 messages.
     problems = iter([''] * 40 + ['full'])
     monkeypatch.setattr(BagWriter, 'disk_space_problem', lambda _: next(problems))
@@ -155,6 +159,88 @@ def test_what_is_in_the_way_is_said_before_the_work_and_stays(
     assert main(['bag', 'fleet', str(source), str(out), *options]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line == f'depth_anything: {page} cannot be written: File exists'
+
+
+class NoCredentialsError(Exception):
+    """Named as that of botocore."""
+
+
+@pytest.mark.parametrize(
+    ('error', 'line'),
+    [
+        (NoCredentialsError('Unable to\nlocate'), 'Unable to locate; set AWS_ACCESS_KEY_ID'),
+        (FileNotFoundError('no such bucket'), 'no such bucket; check the name of the bucket'),
+        (PermissionError('Access Denied'), 'Access Denied; its user has to be allowed to list'),
+        (ConnectionRefusedError(111, 'Connection refused'), 'Connection refused; check the net'),
+        (OSError(28, 'No space left'), 'No space left; free some space, or set TMPDIR'),
+        (KeyError(), 'KeyError(); check the network, and the keys'),
+    ],
+)
+def test_object_storage_that_does_not_answer_is_one_line(
+    bags: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, line: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    memory = fsspec.filesystem('memory')
+    memory.put(f'{bags}/mon/a', '/bags/a', recursive=True)
+    (bag,) = find_bags(['memory://bags'], 'memory://out')
+    with monkeypatch.context() as patch:
+        for name in ('exists', 'pipe_file'):
+            patch.setattr(type(memory), name, fail)
+        with pytest.raises(
+            SettingError, match=rf'^memory://bags cannot be read: {re.escape(line)}'
+        ):
+            find_bags(['memory://bags'], '/out')
+        with (
+            pytest.raises(SettingError, match=r'^memory://out cannot be written: '),
+            claimed('memory://out'),
+        ):
+            raise AssertionError
+        why = BagWorker(FAST, HOW).process(bag).summary.why
+    assert why.startswith(f'memory://out/a cannot be read: {line}')
+    memory.rm('/bags', recursive=True)
+
+
+HOLD = """
+import sys
+from depth_anything_ros.bag.fleet.claim import claimed
+with claimed(sys.argv[1]):
+    print(flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_one_fleet_at_a_time_writes_into_a_folder(
+    bags: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, page = str(tmp_path / 'out'), str(tmp_path / 'page')
+    command = [sys.executable, '-c', HOLD, out]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
+        assert first.stdout is not None
+        first.stdout.readline()
+        assert main(['bag', 'fleet', str(bags / 'mon/a'), out, '--report', page]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        name = f'another fleet writes into {out}: process {first.pid} on {socket.gethostname()} '
+        assert line.startswith(f'depth_anything: {name}since 20')
+        with claimed(str(tmp_path / 'other')):
+            pass
+        first.kill()
+    for _ in range(2):
+        with claimed(out):
+            pass
+    assert files(tmp_path) == {}
+
+
+def test_what_is_compared_with_is_looked_for_once_before_the_work(
+    bags: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / 'out'
+    good = str(tmp_path / 'good')
+    assert main(['bag', 'fleet', str(bags), str(out), '--compare', good]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f'depth_anything: {good} does not exist: check the path'
+    assert not out.exists()
 
 
 def kill_workers() -> None:
