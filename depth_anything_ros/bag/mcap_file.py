@@ -90,7 +90,7 @@ class McapFile:
     """
 
     def __init__(self, path: Path, name: str) -> None:
-        """`name` stands for the file in `left_out`. ValueError or OSError if it is not a MCAP."""
+        """`name` stands for the file in `left_out`. ValueError or OSError for other files."""
         self.left_out: list[Reason] = []
         self.start_time, self.end_time = _FOREVER_NS, 0
         self._name = name
