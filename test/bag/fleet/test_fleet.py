@@ -16,7 +16,7 @@ import pytest
 from depth_anything_ros.bag.fleet import run
 from depth_anything_ros.bag.fleet.claim import claimed
 from depth_anything_ros.bag.fleet.page import remarks, write_page
-from depth_anything_ros.bag.fleet.places import FleetBag, find_bags
+from depth_anything_ros.bag.fleet.places import FleetBag, find_bags, output_folder
 from depth_anything_ros.bag.fleet.run import Cluster, run_fleet
 from depth_anything_ros.bag.fleet.worker import BagWorker, FleetResult, compared_with
 from depth_anything_ros.bag.jobs import process_bags
@@ -142,6 +142,18 @@ def test_a_bag_that_is_stopped_keeps_what_there_is_and_starts_again(
     assert not result.good
     assert 'abs_rel is beyond' in ' '.join(result.failures)
     assert [path.name for path in (tmp_path / 'out').iterdir()] == ['a']
+
+
+def test_a_worker_that_was_thought_to_be_lost_moves_no_half_bag(tmp_path: Path) -> None:
+    bag = FleetBag('a', 'in/a', str(tmp_path / 'a'))
+    late, now = output_folder(bag), output_folder(bag)
+    late.__enter__().mkdir()
+    out = now.__enter__()
+    out.mkdir()
+    late.__exit__(None, None, None)
+    assert out.exists() and not Path(bag.out).exists()
+    now.__exit__(None, None, None)
+    assert [path.name for path in tmp_path.iterdir()] == ['a']
 
 
 def test_what_is_in_the_way_is_said_before_the_work_and_stays(
