@@ -9,10 +9,12 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import fsspec
 import pytest
 
+from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.bag.fleet import run
 from depth_anything_ros.bag.fleet.claim import claimed
 from depth_anything_ros.bag.fleet.page import remarks, write_page
@@ -253,6 +255,9 @@ def test_what_is_compared_with_is_looked_for_once_before_the_work(
     (line,) = capsys.readouterr().err.splitlines()
     assert line == f'depth_anything: {good} does not exist: check the path'
     assert not out.exists()
+    bag = FleetBag('a', str(bags / 'mon/a'), str(out))
+    with pytest.raises(SettingError, match=r'^memory://good/a does not exist: check the path$'):
+        compared_with('memory://good')(bag, out, out, cast(DepthBackend, None), FAST)
 
 
 def kill_workers() -> None:
