@@ -43,6 +43,9 @@ _REASONS = {
     'odometry.latency_s, odometry.turn_sigma_deg and the extrinsics of the camera',
     'views_disagree': 'earlier images lead to different depths, as under slip or stamps apart: '
     'check the wheels, the clocks and odometry.latency_s',
+    'odometry_slips': 'ways by odometry have become longer or shorter than the points in the '
+    'image show, as when wheels begin or end to slip: check the wheels and the clocks; lengths '
+    'that last for some 10 s of driving are believed',
     'pose_unsure': 'the turn between images is too uncertain for their baseline, as when turning '
     'on the spot: drive straight on',
     'height_disagrees': 'the ground by odometry is not as far below the camera as its height '

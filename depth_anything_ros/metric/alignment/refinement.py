@@ -122,14 +122,15 @@ def refine(
 
     `covariance` (2, 2): of scale and shift. `ends`: the least and the greatest inverse depth of
     the image, 1/m, both above 0. `shared`: relative error of all samples, which no residual shows.
+    Above 0, residuals do not show the error of scale and shift either.
     """
     smoothed = _smoothed(samples, fit, ends)
     grids = smoothed.grids
     near = smoothed.places[0].spread(smoothed.weight)
     known = _to_finest(smoothed.reach * near / (near + _UNKNOWN * _SHRINK), grids)
-    elsewhere = fit.sigma**2 + _variance_by(fit, covariance, np.exp(grids[0].level_of_nodes))
+    of_line = _variance_by(fit, covariance, np.exp(grids[0].level_of_nodes))[:, None, None]
     variance = known * _variance_nearby(smoothed, samples.variance)
-    variance += (1.0 - known) * elsewhere[:, None, None]
+    variance += (1.0 - known) * fit.sigma**2 + (1.0 if shared else 1.0 - known) * of_line
     return Refinement(
         grids[-1],
         smoothed.correction.astype(np.float32),

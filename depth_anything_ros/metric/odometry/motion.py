@@ -18,7 +18,7 @@ from depth_anything_ros.core.parameters import OdometryParameters
 from depth_anything_ros.core.types import Floats, Mask
 from depth_anything_ros.metric.alignment.robust_fit import MAD, middle
 
-__all__ = ['Motion', 'View', 'angle_of', 'parallax', 'refined_motion']
+__all__ = ['Motion', 'View', 'angle_of', 'parallax', 'refined_motion', 'upper_quartile']
 
 DIRECTION_SIGMA = float(np.radians(1.5))
 """Of the direction of a translation, by the extrinsics and by wheels that slip sideways."""
@@ -36,7 +36,7 @@ _CREEP_PX = 0.1
 # drives ahead at one's own speed stays in place, and would turn the camera with it.
 _MOVING = 0.5
 _ITERATIONS = 6
-_CONVERGED = 3e-5
+_CONVERGED = 2e-4
 _INLIER = 3.0
 
 
@@ -45,13 +45,15 @@ class View:
     """One image: rays (TRACKS, 3) of its tracks, NaN where not seen, and odometry's pose.
 
     `velocities` (n, 3): those of the camera in the last intervals, m/s in odometry's frame. Rays
-    of tracks that were lost since are NaN too.
+    of tracks that were lost since are NaN too. `known` (TRACKS,): their inverse depths in this
+    view, by the lengths that are believed, NaN where unknown.
     """
 
     stamp_ns: int
     velocities: Floats
     odom_from_camera: Transform
     rays: Floats
+    known: Floats
 
     def then_from(self, now: View) -> Transform:
         """Return the motion from the camera of `now` to the one of this view, by odometry."""
@@ -66,14 +68,16 @@ class View:
 class Motion:
     """The refined motion between an earlier view and this one.
 
-    `rays` (TRACKS, 3) of the earlier view, `good` (TRACKS,) those that obey the epipolar
-    constraint, within `px` pixels. `covariance` (5, 5): of a turn (3) and of translations along
-    the rows of `side` (2, 3), metres. `deviation`: of rotation and direction from odometry's, in
-    standard deviations.
+    `rays` (TRACKS, 3) and `known` (TRACKS,) of the earlier view, `elapsed_s` ago. `good`
+    (TRACKS,): those that obey the epipolar constraint, within `px` pixels. `covariance` (5, 5):
+    of a turn (3) and of translations along the rows of `side` (2, 3), metres. `deviation`: of
+    rotation and direction from odometry's, in standard deviations.
     """
 
     then_from_now: Transform
+    elapsed_s: float
     rays: Floats
+    known: Floats
     good: Mask
     inlier_share: float
     px: float
@@ -87,21 +91,62 @@ def angle_of(rotation: Floats) -> float:
     return float(np.linalg.norm(cv2.Rodrigues(rotation)[0]))
 
 
-def parallax(rotation: Floats, then: Floats, now: Floats) -> tuple[Floats, float]:
-    """Return what the rays (n, 3) move, rotation taken out, and what a quarter exceed."""
-    turned = now @ rotation.T
-    moved = np.hypot(*(turned[:, :2] / turned[:, 2:] - then[:, :2]).T)
-    least = int(0.75 * len(moved))
-    return moved, float(np.partition(moved, least)[least])
+def parallax(rotation: Floats, then: Floats, now: Floats) -> Floats:
+    """Return what the rays (..., n, 3) move (..., n), rotation (..., 3, 3) taken out."""
+    turned = now @ np.swapaxes(rotation, -1, -2)
+    moved = turned[..., :2] / turned[..., 2:] - then[..., :2]
+    return np.asarray(np.hypot(moved[..., 0], moved[..., 1]))
+
+
+def upper_quartile(values: Floats) -> Floats:
+    """Return what a quarter of the values (..., n) exceed, of those that are not NaN."""
+    count = np.count_nonzero(np.isfinite(values), axis=-1)
+    # NaN come last.
+    least = np.asarray(0.75 * count, np.int64)[..., None]
+    return np.take_along_axis(np.sort(values, axis=-1), least, axis=-1)[..., 0]
+
+
+@dataclass(frozen=True, eq=False)
+class _Tracks:
+    """Rays (n, 3) of the same tracks in two views, and the products of their components (n, 9)."""
+
+    now: Floats
+    then: Floats
+    products: Floats
+
+    @classmethod
+    def seen(cls, now: Floats, then: Floats) -> _Tracks:
+        return cls(now, then, (then[:, :, None] * now[:, None]).reshape(-1, 9))
+
+    def chosen(self, mask: Mask) -> _Tracks:
+        return _Tracks(self.now[mask], self.then[mask], self.products[mask])
+
+    def errors(
+        self, rotation: Floats, unit: Floats, side: Floats, focal_px: float
+    ) -> tuple[Floats, Floats]:
+        """Return the error (n,) of then' E now as pixels in one image, and its slopes (n, 5).
+
+        Those are over a turn of the camera and over a change of the direction along `side`.
+        Sampson's distance: Hartley and Zisserman, Multiple View Geometry, eq. 11.9.
+        """
+        essential = _cross(unit) @ rotation
+        by_turn = essential @ _AXES
+        by_aim = [_cross(side[0]) @ rotation, _cross(side[1]) @ rotation]
+        values = self.products @ np.array([essential, *by_turn, *by_aim]).reshape(-1, 9).T
+        lines = np.concatenate([self.now @ essential[:2].T, self.then @ essential[:, :2]], axis=1)
+        norm = np.sqrt(0.5 * np.square(lines).sum(axis=1))
+        values *= (focal_px / np.maximum(norm, 1e-9))[:, None]
+        return values[:, 0], values[:, 1:]
 
 
 def refined_motion(then: View, now: View, noise: OdometryParameters, focal_px: float) -> Motion:
     """Return the most probable motion: reweighted Gauss-Newton on the epipolar errors."""
     both = np.flatnonzero(then.both(now))
     odometry = then.then_from(now)
-    moved, most = parallax(odometry.rotation, then.rays[both], now.rays[both])
-    moving = moved > _MOVING * most
-    x, y = now.rays[both[moving]], then.rays[both[moving]]
+    moved = parallax(odometry.rotation, then.rays[both], now.rays[both])
+    moving = moved > _MOVING * upper_quartile(moved)
+    tracks = _Tracks.seen(now.rays[both], then.rays[both])
+    used = tracks.chosen(moving)
     length = float(np.linalg.norm(odometry.translation))
     rotation, unit = odometry.rotation, odometry.translation / length
     elapsed_s = (now.stamp_ns - then.stamp_ns) * 1e-9
@@ -109,15 +154,10 @@ def refined_motion(then: View, now: View, noise: OdometryParameters, focal_px: f
     aim_sigma = np.hypot(DIRECTION_SIGMA, noise.position_sigma_m / length)
     prior = np.array([1.0 / turn_sigma**2] * 3 + [1.0 / aim_sigma**2] * 2)
     for _ in range(_ITERATIONS):
-        error, norm = _epipolar_error(rotation, unit, x, y)
-        error *= focal_px
-        px = _spread(error)
         side = _across(unit)
-        # y' E x by a turn of the camera, and by a change of the direction along `side`.
-        by_turn = _crossed(x, y @ (_cross(unit) @ rotation))
-        by_aim = _crossed(x @ rotation.T, y) @ side.T
-        rows = np.concatenate([by_turn, by_aim], axis=1) * (focal_px / norm)[:, None]
-        weight = min(1.0, _WORTH / len(x)) / px**2 / (1.0 + np.square(error / (2.0 * px)))
+        error, rows = used.errors(rotation, unit, side, focal_px)
+        px = _spread(error)
+        weight = min(1.0, _WORTH / len(error)) / px**2 / (1.0 + np.square(error / (2.0 * px)))
         off = np.concatenate(
             [
                 cv2.Rodrigues(odometry.rotation.T @ rotation)[0][:, 0],
@@ -131,7 +171,7 @@ def refined_motion(then: View, now: View, noise: OdometryParameters, focal_px: f
         unit = unit / np.linalg.norm(unit)
         if np.abs(step).max() < _CONVERGED:
             break
-    error = _epipolar_error(rotation, unit, now.rays[both], then.rays[both])[0] * focal_px
+    error, _ = tracks.errors(rotation, unit, side, focal_px)
     px = float(np.hypot(_spread(error[moving]), _CREEP_PX * np.sqrt(elapsed_s)))
     fits = np.abs(error) < _INLIER * px
     good = np.zeros(len(now.rays), np.bool_)
@@ -140,7 +180,9 @@ def refined_motion(then: View, now: View, noise: OdometryParameters, focal_px: f
     aimed = float(np.linalg.norm(unit - odometry.translation / length)) / aim_sigma
     return Motion(
         Transform(rotation, unit * length),
+        elapsed_s,
         then.rays,
+        then.known,
         good,
         float(np.mean(fits[moving])),
         px,
@@ -156,30 +198,15 @@ def _spread(error: Floats) -> float:
 
 def _across(unit: Floats) -> Floats:
     """Return two unit vectors (2, 3) at right angles to `unit` and to each other."""
-    first = _cross(unit) @ np.eye(3)[np.argmin(np.abs(unit))]
+    cross = _cross(unit)
+    first = cross[:, np.argmin(np.abs(unit))]
     first = first / np.linalg.norm(first)
-    return np.stack([first, _cross(unit) @ first])
+    return np.stack([first, cross @ first])
 
 
 def _cross(x: Floats) -> Floats:
-    return np.array([[0.0, -x[2], x[1]], [x[2], 0.0, -x[0]], [-x[1], x[0], 0.0]])
+    a, b, c = x.tolist()
+    return np.array([[0.0, -c, b], [c, 0.0, -a], [-b, a, 0.0]])
 
 
-def _crossed(a: Floats, b: Floats) -> Floats:
-    """Return the cross products (n, 3) of rows; np.cross takes ten times as long."""
-    (ax, ay, az), (bx, by, bz) = a.T, b.T
-    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=1)
-
-
-def _epipolar_error(
-    rotation: Floats, unit: Floats, now: Floats, then: Floats
-) -> tuple[Floats, Floats]:
-    """Return the error (n,) of then' E now as a distance in one image, and its norm.
-
-    Sampson's distance: Hartley and Zisserman, Multiple View Geometry, eq. 11.9.
-    """
-    essential = _cross(unit) @ rotation
-    a, b = now @ essential.T, then @ essential
-    norm = np.sqrt(0.5 * (a[:, 0] ** 2 + a[:, 1] ** 2 + b[:, 0] ** 2 + b[:, 1] ** 2))
-    norm = np.maximum(norm, 1e-9)
-    return (then * a).sum(axis=1) / norm, norm
+_AXES = np.array([_cross(axis) for axis in np.eye(3)])

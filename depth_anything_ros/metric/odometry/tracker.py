@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import compress
 
 import cv2
 import numpy as np
@@ -12,6 +15,7 @@ from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
 from depth_anything_ros.core.parameters import OdometryParameters
 from depth_anything_ros.core.types import Camera, Floats, Mask, ReferenceSamples
+from depth_anything_ros.metric.odometry.lengths import MOST_STRETCH, doubted, shortened, stretches
 from depth_anything_ros.metric.odometry.motion import (
     MOST_PX,
     Motion,
@@ -19,8 +23,9 @@ from depth_anything_ros.metric.odometry.motion import (
     angle_of,
     parallax,
     refined_motion,
+    upper_quartile,
 )
-from depth_anything_ros.metric.odometry.tracks import Tracks
+from depth_anything_ros.metric.odometry.tracks import TRACKS, Tracks
 from depth_anything_ros.metric.odometry.triangulation import Triangulation, triangulated
 from depth_anything_ros.metric.scale import reason_text
 
@@ -48,8 +53,11 @@ _LEADING_UP = '', 'no_motion', 'too_few_tracks', 'too_little_parallax'
 _INLIER_SHARE = 0.6
 _MOST_DEVIATION = 4.0
 
+# Where odometry slips: newest views that are used, and those kept after which it is believed.
+_SINCE_SLIP, _BELIEVED_VIEWS = 8, 100
+
 # Depths that are kept, and the views' disagreement (log) from which none is.
-_RELATIVE_SIGMA, _MOST_CHI2 = 0.3, 9.0
+_RELATIVE_SIGMA, _MOST_CHI2 = 0.15, 9.0
 _LEAST_SAMPLES, _LEAST_OF_VIEW = 24, 12
 _MOST_APART, _MOST_SPREAD = 0.08, 0.05
 # Median share of inverse depth that the doubt of the poses may be.
@@ -72,6 +80,7 @@ class OdometryTracker:
         self._tracks = Tracks(self._camera)
         self._newest: View | None = None
         self._given_at: Transform | None = None
+        self._slips, self._slipped_views = False, 0
 
     def update(
         self, grey: npt.NDArray[np.uint8], stamp_ns: int, odom_from_camera: Transform
@@ -97,7 +106,8 @@ class OdometryTracker:
         for view in self._views:
             view.rays[lost] = np.nan
         velocities = np.array(self._velocities or [np.zeros(3)])
-        now = View(stamp_ns, velocities, odom_from_camera, self._tracks.rays)
+        known = np.full(TRACKS, np.nan)
+        now = View(stamp_ns, velocities, odom_from_camera, self._tracks.rays, known)
         self._newest = now
         while self._views and (stamp_ns - self._views[0].stamp_ns) * 1e-9 > _MOST_AGE_S:
             self._views.popleft()
@@ -113,16 +123,16 @@ class OdometryTracker:
             soon = (now.stamp_ns - last.stamp_ns) * 1e-9 < _STEP_S
             if soon or not _apart(last.odom_from_camera, now.odom_from_camera):
                 return
+        self._slipped_views += self._slips
         self._views.append(now)
 
     def _samples(self, now: View) -> ReferenceSamples:
-        motions = self._motions(now)
-        found = triangulated(now.rays, motions, self._camera.fx)
-        with np.errstate(all='ignore'):
-            kept = (found.sigma < _RELATIVE_SIGMA * found.inverse) & (found.chi2 < _MOST_CHI2)
+        found = self._even(now, self._motions(now))
+        kept = _kept(found)
         if kept.sum() < _LEAST_SAMPLES:
-            raise _refusal('too_little_parallax')
-        _check(found, kept)
+            raise _refusal(_lacking(found))
+        if reason := _contradiction(found, kept):
+            raise _refusal(reason)
         depth = 1.0 / found.inverse[kept]
         u, v = self._tracks.pixels[kept].T
         across, down = (
@@ -139,6 +149,35 @@ class OdometryTracker:
             (found.sigma[kept] * np.square(depth)).astype(np.float32),
             repeated=not new,
         )
+
+    def _even(self, now: View, motions: Sequence[Motion]) -> Triangulation:
+        """Return the depths by those motions whose lengths do not slip, and remember them.
+
+        What is remembered has the lengths of before, so that slip is seen until it ends.
+        """
+        focal_px = self._camera.fx
+        found = triangulated(now.rays, motions, focal_px)
+        stretched = stretches(now.rays, motions, found)
+        self._slips = bool((np.abs(stretched) > MOST_STRETCH).any())
+        if self._slips and self._slipped_views > _BELIEVED_VIEWS:
+            for view in self._views:
+                view.known[:] = np.nan
+            self._slips, stretched = False, np.full(len(motions), np.nan)
+        if self._slips:
+            _remember(now, triangulated(now.rays, shortened(motions, stretched), focal_px))
+        else:
+            self._slipped_views = 0
+            _remember(now, found, doubted(motions, stretched))
+        # Half: a way partly within the slip is of neither length. Unknown ones are not slip's.
+        even = np.abs(stretched) < 0.5 * MOST_STRETCH
+        even |= ~np.isfinite(stretched) & (not self._slips)
+        if even.sum() < _LEAST_USED:
+            if self._slips:
+                raise _refusal('odometry_slips')
+            return found
+        if even.all():
+            return found
+        return triangulated(now.rays, list(compress(motions, even)), focal_px)
 
     def _motions(self, now: View) -> list[Motion]:
         """Return the refined motions from the chosen views that agree with odometry."""
@@ -164,32 +203,47 @@ class OdometryTracker:
         The first are spread over all. The last are the newest, in reserve: what is left of the
         tracks of an old view may be the cars that drive ahead.
         """
-        refused = [self._refused(view, now) for view in self._views]
+        refused = self._refused(now)
         usable = [view for view, reason in zip(self._views, refused, strict=True) if not reason]
         # Of several reasons, that of the view which came closest.
         reason = max(refused, key=_LEADING_UP.index, default='no_earlier_frame')
         if len(usable) < _LEAST_USED:
             return [], reason or 'no_motion'
+        if self._slips:
+            # Those from before the slip lead to neither length.
+            usable = usable[-_SINCE_SLIP:]
         index = np.unique(np.linspace(0, len(usable) - 1, _USED).astype(int))
         spread = [usable[i] for i in index]
         newest = [view for view in usable[-_USED:] if view not in spread]
         return [*spread, *newest[::-1]], reason
 
-    def _refused(self, view: View, now: View) -> str:
-        """Return why depths cannot be triangulated from this view, '' if they can."""
-        motion = view.then_from(now)
-        length = float(np.linalg.norm(motion.translation))
+    def _refused(self, now: View) -> list[str]:
+        """Return why depths cannot be triangulated from each view, '' where they can."""
+        if not self._views:
+            return []
+        ways = [view.then_from(now) for view in self._views]
+        rotation = np.array([way.rotation for way in ways])
+        moved = parallax(rotation, np.array([view.rays for view in self._views]), now.rays)
+        counts = np.count_nonzero(np.isfinite(moved), axis=1)
+        least = _LEAST_PARALLAX_PX / self._camera.fx
+        reasons = []
+        for view, way, count, most in zip(
+            self._views, ways, counts, upper_quartile(moved), strict=True
+        ):
+            if not self._sure(view, now, way):
+                reasons.append('no_motion')
+            elif count < _LEAST_COMMON:
+                reasons.append('too_few_tracks')
+            else:
+                reasons.append('too_little_parallax' if most < least else '')
+        return reasons
+
+    def _sure(self, view: View, now: View, way: Transform) -> bool:
+        """Return whether the way between two views is long beside the doubt of it."""
         late_m = self._noise.latency_s * _change(view.velocities, now.velocities)
         doubt_m = float(np.hypot(self._noise.position_sigma_m, late_m))
-        if length < max(_LEAST_BASELINE_M, _SURE_BASELINE * doubt_m):
-            return 'no_motion'
-        both = view.both(now)
-        if both.sum() < _LEAST_COMMON:
-            return 'too_few_tracks'
-        _, most = parallax(motion.rotation, view.rays[both], now.rays[both])
-        if most < _LEAST_PARALLAX_PX / self._camera.fx:
-            return 'too_little_parallax'
-        return ''
+        length_m = float(np.linalg.norm(way.translation))
+        return length_m >= max(_LEAST_BASELINE_M, _SURE_BASELINE * doubt_m)
 
 
 def _apart(first: Transform, second: Transform) -> bool:
@@ -199,6 +253,27 @@ def _apart(first: Transform, second: Transform) -> bool:
     return far or angle_of(moved.rotation) > _STEP_RAD
 
 
+def _kept(found: Triangulation) -> Mask:
+    with np.errstate(all='ignore'):
+        sure = found.sigma < _RELATIVE_SIGMA * found.inverse
+        return np.asarray(sure & (found.chi2 < _MOST_CHI2))
+
+
+def _lacking(found: Triangulation) -> str:
+    """Return why too few depths are sure: the poses alone, or the pixels."""
+    by_pixels = np.sqrt(np.square(found.sigma) - np.square(found.by_pose))
+    fine = _kept(replace(found, sigma=by_pixels)).sum() >= _LEAST_SAMPLES
+    return 'pose_unsure' if fine else 'too_little_parallax'
+
+
+def _remember(now: View, found: Triangulation, too_long: float = 0.0) -> None:
+    """Keep the depths in `now`, found by lengths that are `too_long` (log), if they agree."""
+    kept = _kept(found)
+    if kept.sum() < _LEAST_SAMPLES or _contradiction(found, kept):
+        return
+    now.known[kept] = np.exp(too_long) * found.inverse[kept]
+
+
 def _change(then: Floats, now: Floats) -> float:
     """Return how much the velocity may have changed: at an even one latency does not matter."""
     change = np.linalg.norm(now[:, None] - then, axis=-1).max()
@@ -206,20 +281,20 @@ def _change(then: Floats, now: Floats) -> float:
     return float(max(change, _UNEVEN * speed))
 
 
-def _check(found: Triangulation, kept: Mask) -> None:
-    """Raise FrameError where the views contradict each other or the poses are unsure."""
+def _contradiction(found: Triangulation, kept: Mask) -> str:
+    """Return whether views contradict each other or the poses are unsure, '' if neither."""
     with np.errstate(all='ignore'):
         ratios = [np.log(each[kept] / found.inverse[kept]) for each in found.each]
     ratios = [ratio[np.isfinite(ratio)] for ratio in ratios]
     ratios = [ratio for ratio in ratios if ratio.size >= _LEAST_OF_VIEW]
     if len(ratios) < _LEAST_USED:
-        raise _refusal('too_little_parallax')
+        return 'too_little_parallax'
     levels = [float(np.median(ratio)) for ratio in ratios]
     apart = max(float(np.median(np.abs(ratio))) for ratio in ratios)
     if apart > _MOST_APART or max(levels) - min(levels) > _MOST_SPREAD:
-        raise _refusal('views_disagree')
-    if float(np.median(found.by_pose[kept] / found.inverse[kept])) > _MOST_UNSURE:
-        raise _refusal('pose_unsure')
+        return 'views_disagree'
+    unsure = float(np.median(found.by_pose[kept] / found.inverse[kept])) > _MOST_UNSURE
+    return 'pose_unsure' if unsure else ''
 
 
 def _refusal(reason: str) -> FrameError:

@@ -7,6 +7,7 @@ import pytest
 
 from depth_anything_ros.core.types import FloatImage, ReferenceKind, ReferenceSamples
 from depth_anything_ros.metric.alignment import Alignment, AlignmentConfig, ScaleAligner
+from depth_anything_ros.metric.alignment.config import KIND_RULES
 from lab.claims.alignment_references import Truth, truth
 from lab.world.degradation import Degradation, degraded, sampled_reference
 
@@ -136,3 +137,21 @@ def test_a_sample_that_the_fit_calls_infinitely_far_turns_nothing_off() -> None:
     assert plain.scale * beyond + plain.shift < 0.0
     of = [np.nanmean(error(each, inverse_depth, scene.depth_m)) for each in (plain, refined)]
     assert of[1] < 0.6 * of[0]
+
+
+def test_samples_that_share_an_error_do_not_show_that_of_scale_and_shift() -> None:
+    scene = SCENES[2]
+    inverse_depth = seen(scene)
+    samples = samples_where(scene, lambda depth: depth > 0.0, 100)
+    found = {
+        kind: ScaleAligner(AlignmentConfig(kind)).update(inverse_depth, samples, 0)
+        for kind in (ReferenceKind.POINT_CLOUD, ReferenceKind.ODOMETRY)
+    }
+    at = {kind: each.sigma(inverse_depth) / scene.depth_m for kind, each in found.items()}
+    more = np.sqrt(
+        np.square(at[ReferenceKind.ODOMETRY]) - np.square(at[ReferenceKind.POINT_CLOUD])
+    )
+    far = scene.depth_m > 30.0
+    # The flat part is KIND_RULES' `alike`; with the distance the doubt of the shift is added.
+    alike = KIND_RULES[ReferenceKind.ODOMETRY].alike
+    assert np.nanmedian(more[far]) > 1.5 * alike
