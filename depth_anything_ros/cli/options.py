@@ -23,6 +23,7 @@ __all__ = [
     'add_size',
     'layered_parameters',
     'limits_of',
+    'parameter_inputs',
     'parameters_of',
     'positive',
     'require_some',
@@ -159,6 +160,12 @@ def layered_parameters(options: argparse.Namespace, **defaults: Any) -> Paramete
     in_file = parameters_from_file(options.params) if options.params else {}
     settings = parameters_from_settings(options.set)
     return parameters_from_flat(defaults | in_file | _parameters_in(options) | settings)
+
+
+def parameter_inputs(options: argparse.Namespace) -> list[Path]:
+    """Return the files that the options of `add_layered_parameters` name."""
+    weights = getattr(options, 'weights', '')
+    return [*filter(None, (options.params, weights and Path(weights)))]
 
 
 def add_size(parser: argparse.ArgumentParser) -> None:

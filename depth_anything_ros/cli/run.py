@@ -9,18 +9,20 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from depth_anything_ros.cli.metres import add_metres, metric_options, scenes_of
+from depth_anything_ros.cli.metres import add_metres, metric_inputs, metric_options, scenes_of
 from depth_anything_ros.cli.options import (
     NETWORK,
     add_layered_parameters,
     add_parameters,
     layered_parameters,
+    parameter_inputs,
     positive,
 )
 from depth_anything_ros.cli.parser import Parser
 from depth_anything_ros.cli.terminal import load, progress
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.reports.text import plain_json
+from depth_anything_ros.settings.input_files import InputFiles
 
 __all__ = ['declare']
 
@@ -135,8 +137,17 @@ def _run(options: argparse.Namespace) -> int:
         # Stills have nothing to do with each other: each is normalised by itself.
         parameters = replace(parameters, relative=replace(parameters.relative, smoothing_s=0.0))
     scenes = scenes_of(options, source, parameters, formats)
+    also_read = [*metric_inputs(options), *parameter_inputs(options)]
+    if options.frames_json:
+        inputs = InputFiles((*source.reads, *also_read))
+        inputs.refuse(options.frames_json, '--frames-json')
     outputs = open_outputs(
-        source, options.output, formats, parameters.output.max_side, resume=options.resume
+        source,
+        options.output,
+        formats,
+        parameters.output.max_side,
+        also_read=also_read,
+        resume=options.resume,
     )
     backend = load(parameters)
     metric = sorted(METRIC.intersection(formats))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ from depth_anything_ros.media.formats import (
     one_of,
 )
 from depth_anything_ros.media.sources import Source
+from depth_anything_ros.settings.input_files import InputFiles
 
 __all__ = ['Outputs', 'open_outputs']
 
@@ -64,13 +65,20 @@ class Outputs(Protocol):
 
 
 def open_outputs(
-    source: Source, out: Path, formats: tuple[str, ...], max_side: int, *, resume: bool = False
+    source: Source,
+    out: Path,
+    formats: tuple[str, ...],
+    max_side: int,
+    *,
+    also_read: Iterable[Path] = (),
+    resume: bool = False,
 ) -> Outputs:
     """Check that `out`, a file or a folder, can hold `formats` of what `source` gives.
 
-    SettingError where it cannot, is what is read, or a run into it is not finished and should
-    not be resumed.
+    `also_read` beside the source. SettingError where `out` cannot, is what is read, or a run into
+    it is not finished and should not be resumed.
     """
+    inputs = InputFiles((*source.reads, *also_read))
     suffix = out.suffix.lower()
     folder = out.is_dir() or not suffix
     one_file = not folder and bool(one_of(suffix))
@@ -89,17 +97,15 @@ def open_outputs(
         *others, last = (f"'{each}'" for each in one_of(suffix))
         choice = f'{", ".join(others)} or {last}' if others else last
         raise SettingError(f'{out} is one file: save one of {choice} there, or name a folder')
+    inputs.refuse(out)
     try:
-        # By file, not by name: links lead to the input, too.
-        if out.exists() and any(path.exists() and out.samefile(path) for path in source.reads):
-            raise SettingError(f'{out} is what is read: name an output beside it')
         (out.parent if one_file else out).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingError(f'{out} cannot be written ({error.strerror}): name another') from error
     lasting = source.moving and (filmed or not source.live)
     checkpoints = Checkpoints(out, resume=resume, live=source.live) if lasting else None
     if not filmed:
-        return Files(out, formats, max_side, single, checkpoints)
+        return Files(out, formats, max_side, single, checkpoints, inputs)
     film = source.film
     writer = film_writing.FilmWriter(
         out,
@@ -122,10 +128,11 @@ class Files:
         max_side: int,
         single: bool,
         checkpoints: Checkpoints | None,
+        inputs: InputFiles,
     ) -> None:
         self.remarks: list[str] = []
         self._out, self._formats, self._max_side, self._single = out, formats, max_side, single
-        self._checkpoints = checkpoints
+        self._checkpoints, self._inputs = checkpoints, inputs
         self.resumes = checkpoints is not None and checkpoints.count > 0
 
     def begin(self, run: Mapping[str, object]) -> tuple[list[dict[str, Any]], Arrays]:
@@ -148,6 +155,7 @@ class Files:
         contents = {}
         for format_ in self._formats:
             path = self._path(name, format_)
+            self._inputs.refuse(path)
             suffix = path.suffix.lower()
             contents[path] = encoded(format_, suffix, bgr, frame, self._max_side)
         # Together, and only once there is each of them.

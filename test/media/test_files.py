@@ -168,6 +168,37 @@ def test_what_is_read_is_never_written(
     assert files_there() == before
 
 
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        ('a.png', 'out', '--frames-json', 'a.png'),
+        ('list.txt', 'out', '--frames-json', 'list.txt'),
+        ('a.png', 'out', '--params', 'p.yaml', '--frames-json', 'p.yaml'),
+        ('a.png', 'r16.png', '--reference', 'r16.png', '--save', 'depth_mm'),
+        ('a.png', 'true/a.png', '--reference', 'true', '--save', 'depth_mm'),
+        ('list.txt', '.'),
+    ],
+)
+def test_nothing_that_is_read_beside_is_written(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path('true').mkdir()
+    for name in ('a.png', 'a_depth.png'):
+        cv2.imwrite(name, picture(64, 48))
+    for name in ('r16.png', 'true/a.png'):
+        cv2.imwrite(name, np.full((48, 64), 1500, np.uint16))
+    Path('list.txt').write_text('a.png\na_depth.png\n')
+    Path('p.yaml').write_text('/**:\n  ros__parameters:\n    variant: demo\n')
+    before = {path: path.read_bytes() for path in Path().rglob('*') if path.is_file()}
+    assert run(*arguments) == 2
+    assert 'is what is read: name an output beside it' in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in before} == before
+
+
 def test_the_folder_of_what_is_read_may_take_the_output(folder: Path) -> None:
     assert run(str(folder / 'b.png'), str(folder)) == 0
     assert (folder / 'b_depth.png').exists()
