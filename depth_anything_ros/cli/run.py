@@ -44,6 +44,7 @@ _FORMATS = (
 
 def declare(run: Parser) -> None:
     """Declare the options."""
+    run.too_many = 'IN is one; of several pictures give the folder, or a list (.txt)'
     run.add_argument(
         'input', metavar='IN', help="image, folder, list (.txt), video, URL, 'webcam[:N]'"
     )

@@ -20,6 +20,8 @@ from depth_anything_ros.media.formats import (
     lack_of,
     one_of,
 )
+from depth_anything_ros.media.own_files import refuse_foreign
+from depth_anything_ros.media.pictures import picture_suffixes
 from depth_anything_ros.media.sources import Source
 from depth_anything_ros.settings.input_files import InputFiles
 
@@ -99,6 +101,8 @@ def open_outputs(
         raise SettingError(f'{out} is one file: save one of {choice} there, or name a folder')
     inputs.refuse(out)
     try:
+        if filmed or (single and suffix in picture_suffixes() and not resume):
+            refuse_foreign(out, film=filmed)
         (out.parent if one_file else out).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingError(f'{out} cannot be written ({error.strerror}): name another') from error

@@ -199,6 +199,42 @@ def test_nothing_that_is_read_beside_is_written(
     assert {path: path.read_bytes() for path in before} == before
 
 
+@pytest.mark.parametrize(
+    'ending', ['.png', '.jpg', '.webp', '.tif', '.bmp', '.ppm', '.mp4', '.mkv']
+)
+def test_what_others_wrote_is_not_replaced(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: str
+) -> None:
+    out, own = tmp_path / f'b{ending}', tmp_path / f'own{ending}'
+    if ending in ('.mp4', '.mkv'):
+        source = write_film(tmp_path / 'film.mp4', FIVE[:2])
+        write_film(out, FIVE[:1])
+    else:
+        source = folder / 'a.png'
+        cv2.imwrite(str(out), FIVE[0])
+    before = out.read_bytes()
+    assert run(str(source), str(out)) == 2
+    assert 'is not replaced. IN is one: of several name the folder' in capsys.readouterr().err
+    assert out.read_bytes() == before
+    # Its own are, and are whole for others.
+    assert [run(str(source), str(own)) for _ in range(2)] == [0, 0]
+    if source.suffix == '.png':
+        Image.open(own).load()
+        assert cv2.imread(str(own)).shape == (48, 64, 3)
+
+
+def test_a_shell_that_names_several_pictures_is_told_what_to_give(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        run('0.png', '1.png', '2.png', 'out')
+    said = 'unrecognized arguments: 2.png out: IN is one; of several pictures give the folder'
+    assert said in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run('0.png', 'out', '--varient', 'demo')
+    assert 'arguments: --varient demo; did you mean --variant?' in capsys.readouterr().err
+
+
 def test_the_folder_of_what_is_read_may_take_the_output(folder: Path) -> None:
     assert run(str(folder / 'b.png'), str(folder)) == 0
     assert (folder / 'b_depth.png').exists()

@@ -193,7 +193,8 @@ def test_a_film_that_does_not_fit_is_one_line_and_no_file(
 ) -> None:
     film = write_film(tmp_path / 'film.mp4', pictures(3))
     out = tmp_path / 'depth.mp4'
-    out.write_bytes(b'an older one')
+    assert run(film, out) == 0
+    older = out.read_bytes()
     # The folder of /dev/full: FFmpeg gets ENOSPC from a real device.
     (tmp_path / 'depth.mp4.writing').symlink_to('/dev/full')
     assert run(film, out) == 2
@@ -201,7 +202,7 @@ def test_a_film_that_does_not_fit_is_one_line_and_no_file(
     assert len([line for line in error.splitlines() if line.startswith('depth_anything:')]) == 1
     assert f'{out} cannot be written: No space left on device' in error
     assert not (tmp_path / 'depth.mp4.writing').exists()
-    assert out.read_bytes() == b'an older one'
+    assert out.read_bytes() == older
 
 
 def test_a_film_is_counted_before_it_is_named(
