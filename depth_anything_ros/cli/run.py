@@ -12,6 +12,7 @@ from tqdm import tqdm
 from depth_anything_ros.cli.metres import add_metres, metric_inputs, metric_options, scenes_of
 from depth_anything_ros.cli.options import (
     NETWORK,
+    Names,
     add_layered_parameters,
     add_parameters,
     layered_parameters,
@@ -54,6 +55,7 @@ def declare(run: Parser) -> None:
     run.add_argument(
         '--save',
         nargs='+',
+        action=Names,
         choices=_FORMATS,
         metavar='FORMAT',
         help='what to write: color (default, unless OUT ends otherwise), side_by_side, png16, '
@@ -194,6 +196,8 @@ def _run(options: argparse.Namespace) -> int:
     if lines is not None:
         lines.close()
     summary.remarks += scenes.remarks(resumed=summary.resumed > 0)
+    if scenes.measured and not metric and lines is None:
+        summary.remarks.append('no metres are written: add --save depth_m, or depth_mm')
     for title, tally in (
         ('skipped', summary.skipped),
         ('note', summary.changed),
@@ -231,6 +235,9 @@ def _run(options: argparse.Namespace) -> int:
         text += f', stopped by {by}' if by else ''
         if summary.kept:
             text += f'; --resume goes on behind frame {summary.kept}'
+        elif summary.interrupted and source.moving and not source.live:
+            name = printable(options.output.name)
+            text += f'; not finished: {name}.parts marks it, --resume begins at the start'
         print(text)
         if summary.median_flicker is not None:
             print(

@@ -84,7 +84,8 @@ def open_outputs(
     suffix = out.suffix.lower()
     folder = out.is_dir() or not suffix
     one_file = not folder and bool(one_of(suffix))
-    filmed = one_file and source.moving and suffix in film_writing.SUFFIXES
+    filmed_by_name = one_file and suffix in film_writing.SUFFIXES
+    filmed = filmed_by_name and source.moving
     still = source.length == 1 and not source.moving
     single = one_file and still and suffix not in film_writing.SUFFIXES
     if not (folder or single or filmed):
@@ -94,6 +95,8 @@ def open_outputs(
             content = 'a picture: name a folder, or a file ending in .png'
         else:
             content = f'{source.length} pictures: name a folder'
+            if filmed_by_name:
+                content += ', or add --sequence'
         raise SettingError(f'{out} cannot hold {content}')
     if one_file and (len(formats) != 1 or formats[0] not in one_of(suffix)):
         *others, last = (f"'{each}'" for each in one_of(suffix))
@@ -136,7 +139,7 @@ class Files:
     ) -> None:
         self.remarks: list[str] = []
         self._out, self._formats, self._max_side, self._single = out, formats, max_side, single
-        self._checkpoints, self._inputs = checkpoints, inputs
+        self._checkpoints, self._inputs, self._written = checkpoints, inputs, False
         self.resumes = checkpoints is not None and checkpoints.count > 0
 
     def begin(self, run: Mapping[str, object]) -> tuple[list[dict[str, Any]], Arrays]:
@@ -165,11 +168,12 @@ class Files:
         # Together, and only once there is each of them.
         for path, content in contents.items():
             _write(path, content)
+        self._written = True
 
     def close(self, *, finished: bool) -> None:
         """Each file is whole already."""
         if self._checkpoints is not None:
-            self._checkpoints.end(finished=finished)
+            self._checkpoints.end(finished=finished, marked=self._written)
 
     def discard(self) -> None:
         """Each file is whole already."""

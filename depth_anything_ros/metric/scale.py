@@ -14,7 +14,7 @@ _REASONS = {
     'too_few_samples': 'too few samples of the reference lie in the image: check its frame and '
     'extrinsics, and that sensor and camera look the same way',
     'no_floor': 'the ground is not visible where the ground plane should be: check '
-    'reference.ground_frame and the height of the camera, or tilt the camera down',
+    'the height and pitch of the camera, in ROS reference.ground_frame, or tilt the camera down',
     'contradicts_network': 'depth ordering of the reference contradicts the network, near is far: '
     'check its frame, units and extrinsics',
     'polarity_unobserved': 'all reference samples lie at one depth: move until several depths are '

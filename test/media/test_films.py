@@ -326,9 +326,10 @@ def test_what_was_done_before_a_signal_plays(tmp_path: Path, number: signal.Sign
     assert 20 <= count < 60
     by = 'Ctrl-C' if number == signal.SIGINT else 'SIGTERM'
     first, *_ = done.stdout.splitlines()
-    assert first.startswith(f'{count} frames in {out}') and first.endswith(f', stopped by {by}')
-    # Nothing of it could be gone on from.
-    assert not out.with_name('depth.mp4.parts').exists()
+    assert first.startswith(f'{count} frames in {out}') and f', stopped by {by}; not' in first
+    # Nothing of it can be gone on from, but it is no finished film.
+    assert [each.name for each in (tmp_path / 'depth.mp4.parts').iterdir()] == ['run.json']
+    assert 'not finished: depth.mp4.parts marks it' in first
 
 
 def test_pictures_of_another_size_are_resized_and_said(
