@@ -95,6 +95,8 @@ def fetch(
     Blocks while it downloads. Raises WeightsError; SettingError for an unknown variant.
     """
     get_variant(variant)
+    if variant in PACKAGED and checkpoint is Checkpoint.RELATIVE:
+        raise WeightsError(f'the weights of {variant} are inside the package: fetch no others')
     row = _released(variant, checkpoint)
     path = hub.cached(row)
     if path is not None and _is_whole(path, row):

@@ -1,4 +1,4 @@
-"""What is read is never written over."""
+"""What is read, or may be somebody's work, is not written over."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from depth_anything_ros.core.errors import SettingError
 
-__all__ = ['InputFiles']
+__all__ = ['InputFiles', 'refuse_existing']
 
 
 class InputFiles:
@@ -27,6 +27,13 @@ class InputFiles:
                 what = 'is' if path == out else 'lies in'
                 text = f'{option} {out} {what} what is read: name an output beside it'
                 raise SettingError(text.lstrip())
+
+
+def refuse_existing(path: Path, option: str = '') -> None:
+    """Raise SettingError where the file exists: it may be somebody's work."""
+    if path.exists():
+        text = f'{option} {path} exists: name another file, or remove it'
+        raise SettingError(text.lstrip())
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
