@@ -75,6 +75,8 @@ setup(
         'int8': ['nncf>=2.19'],
         # Plots, graphs in pages and colour appearance, of `depth_anything study`.
         'study': ['colorspacious>=1.1.2', 'matplotlib', 'plotly>=5.20'],
+        # `bench --peers`; ultralytics is AGPL-3.0, and brings opencv-python and torchvision.
+        'peers': ['transformers>=5.0', 'ultralytics>=8.3'],
         # `depth_anything view`; wants NumPy 2.
         'view': ['rerun-sdk>=0.41; python_version >= "3.11"'],
         # Parity with upstream also wants jkp-depth-anything-v2, installed with --no-deps, and with

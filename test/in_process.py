@@ -49,7 +49,7 @@ class _Here:
             for name, value in self._environment.items():
                 patch.setenv(name, value)
             try:
-                return method(self._worker, *arguments, **options)
+                return getattr(self._worker, method.__name__)(*arguments, **options)
             except DepthAnythingError as error:
                 raise BackendError(str(error)) from error
             except RuntimeError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from depth_anything_ros.cli.network_grid import (
@@ -13,6 +14,7 @@ from depth_anything_ros.cli.network_grid import (
     batches,
     conditions_of,
     configurations,
+    peers,
 )
 from depth_anything_ros.cli.options import add_size, positive, require_some, require_writable
 from depth_anything_ros.cli.parser import Parser, add_verb
@@ -69,6 +71,14 @@ def declare(bench: Parser) -> None:
         help='also find the largest batch: double that of each row while its process, or the GPU, '
         'holds no more than that',
     )
+    network.add_argument(
+        '--peers',
+        type=peers,
+        metavar='NAME,...',
+        default=[],
+        help='networks of others beside them, with random weights, so for speed only: depth-pro, '
+        'dpt-hybrid, dpt-swin2-tiny, yolo11n (ultralytics is AGPL-3.0)',
+    )
     network.add_argument('--plot', type=Path, metavar='FILE.png', help='draw the rows')
     network.add_argument(
         '--out', type=Path, metavar='DIR', help='write a page with tables and plots'
@@ -110,6 +120,7 @@ def _network(options: argparse.Namespace) -> int:
     from depth_anything_ros.studies.bench.bench_report import json_text, text
     from depth_anything_ros.studies.bench.configuration import Engine
     from depth_anything_ros.studies.bench.measure import BenchPlan, any_ran, measure
+    from depth_anything_ros.studies.bench.peers import peer_configurations, peer_lines, peer_of
 
     if options.quality and not options.out:
         raise SettingError('--quality is for the page: give --out DIR, too')
@@ -125,6 +136,8 @@ def _network(options: argparse.Namespace) -> int:
     require_writable(options, 'plot')
     require_some(options, 'frames')
     wanted, conditions = conditions_of(configurations(options), options.size)
+    wanted += peer_configurations(options.peers, options.threads, options.batch, options.device)
+    conditions = replace(conditions, peers=peer_lines(options.peers))
     errors = read_errors(options.quality, [*conditions.weights]) if options.quality else {}
     baseline = None if options.baseline == 'none' else Engine.read(options.baseline)
     how = options.size, options.frames, options.seconds, baseline
@@ -151,7 +164,8 @@ def _network(options: argparse.Namespace) -> int:
         command = 'depth_anything ' + shlex.join(sys.argv[1:])
         page = write_page(rows, conditions, errors, command, options.out)
         print(f'look at {page}', file=sys.stderr)
-    return 0 if ran else 1
+    # A network of this package may be left out of a grid; a peer was asked for by name.
+    return 0 if ran and all(row.timing for row in rows if peer_of(row)) else 1
 
 
 def _start(options: argparse.Namespace) -> int:

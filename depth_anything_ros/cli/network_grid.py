@@ -25,6 +25,7 @@ __all__ = [
     'conditions_of',
     'configurations',
     'every_precision',
+    'peers',
 ]
 
 _LISTS = ('variant', 'backend', 'precision', 'input_size', 'threads')
@@ -78,6 +79,13 @@ def add_calibration(parser: argparse.ArgumentParser) -> None:
 def batches(text: str) -> list[int]:
     """Return the batch sizes in a text like '1,4'."""
     return _listed(_above_zero, int)(text)
+
+
+def peers(text: str) -> list[str]:
+    """Return the names of peers in a text like 'depth-pro,yolo11n'."""
+    from depth_anything_ros.studies.bench.peers import known_peer
+
+    return _listed(known_peer, str)(text)
 
 
 def configurations(options: argparse.Namespace) -> list[Configuration]:

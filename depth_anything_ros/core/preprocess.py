@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from os import PathLike
 
 import cv2
 import numpy as np
@@ -24,13 +25,27 @@ __all__ = [
 
 
 def check_bgr(bgr: object) -> None:
-    """Refuse, as FrameError, what is no uint8 (H, W, 3) array with a pixel in it."""
-    found = type(bgr).__name__
+    """Refuse, as FrameError, what is not a uint8 (H, W, 3) array with a pixel in it."""
     if isinstance(bgr, np.ndarray):
         if bgr.dtype == np.uint8 and bgr.ndim == 3 and bgr.shape[2] == 3 and bgr.size:
             return
         found = f'{bgr.dtype} {bgr.shape}'
-    raise FrameError('bad_image', f'the image is {found}: give uint8 (H, W, 3), channels BGR')
+        if bgr.dtype.kind == 'f':
+            fix = '; of values from 0 to 1 (255 * image).astype(np.uint8) makes them'
+        elif bgr.ndim == 2:
+            fix = '; of a grey image cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) makes one'
+        elif bgr.shape[2:] == (4,):
+            fix = '; cv2.cvtColor(image, cv2.COLOR_BGRA2BGR) leaves the alpha channel out'
+        else:
+            fix = ''
+    elif bgr is None:
+        found, fix = 'None', '; cv2.imread returns None where it finds no picture: check the path'
+    elif isinstance(bgr, str | PathLike):
+        found, fix = type(bgr).__name__, '; cv2.imread(path) reads one'
+    else:
+        found = type(bgr).__name__
+        fix = '; np.asarray(image)[..., ::-1] makes one of an RGB image'
+    raise FrameError('bad_image', f'the image is {found}: give uint8 (H, W, 3), channels BGR{fix}')
 
 
 def network_input(

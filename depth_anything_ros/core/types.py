@@ -13,6 +13,7 @@ from depth_anything_ros.core.errors import SettingError
 
 __all__ = [
     'COLORMAP_NAMES',
+    'DISTORTION_COEFFICIENTS',
     'BgrImage',
     'Camera',
     'DepthEncoding',
@@ -33,6 +34,14 @@ BgrImage = npt.NDArray[np.uint8]
 
 FloatImage = npt.NDArray[np.float32]
 """(H, W) float32."""
+
+DISTORTION_COEFFICIENTS = {
+    'plumb_bob': (4, 5),
+    'rational_polynomial': (8, 12, 14),
+    'equidistant': (4,),
+}
+"""How many cv2.projectPoints and cv2.fisheye take, by names in
+sensor_msgs/distortion_models.hpp."""
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -57,6 +66,19 @@ class Camera:
     distortion: tuple[float, ...] = ()
     distortion_model: str = ''
 
+    def __post_init__(self) -> None:
+        """Raise SettingError for a distortion that is not known."""
+        counts = DISTORTION_COEFFICIENTS.get(self.distortion_model, ())
+        if self.distortion and len(self.distortion) not in counts:
+            known = ', '.join(
+                f'{name} ({" or ".join(map(str, counts))})'
+                for name, counts in DISTORTION_COEFFICIENTS.items()
+            )
+            raise SettingError(
+                f'a camera cannot have the distortion model {self.distortion_model!r:.40} with '
+                f'{len(self.distortion)} coefficients: give one of {known}'
+            )
+
     @classmethod
     def from_intrinsics(
         cls, fx: float, fy: float, cx: float, cy: float, width: int, height: int
@@ -65,10 +87,14 @@ class Camera:
 
         SettingError for values that no camera has.
         """
-        if not (min(fx, fy) > 0.0 and min(width, height) > 0 and math.isfinite(fx + fy + cx + cy)):
+        try:
+            usable = min(fx, fy, width, height) > 0 and math.isfinite(fx + fy + cx + cy)
+        except TypeError:
+            usable = False
+        if not usable:
             raise SettingError(
-                f'no camera has fx={fx}, fy={fy}, cx={cx}, cy={cy} and {width} x {height} pixels: '
-                'focal lengths and size are positive numbers'
+                f'no camera has fx={fx!r}, fy={fy!r}, cx={cx!r}, cy={cy!r} and {width!r} x '
+                f'{height!r} pixels: focal lengths and size are positive numbers'
             )
         return cls(width, height, fx, fy, cx, cy)
 

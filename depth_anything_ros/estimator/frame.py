@@ -77,6 +77,11 @@ class Frame:
         self._colors: dict[str, BgrImage] = {}
         self._products: dict[str, Any] = {}
 
+    def __repr__(self) -> str:
+        height, width = self.inverse_depth.shape
+        metres = self.reason or f'metres by {self.scale.source}'
+        return f'<Frame {width} x {height}, {self.stamp_ns} ns, {metres}>'
+
     @property
     def image_size(self) -> tuple[int, int]:
         """Width and height of the image."""
@@ -204,6 +209,8 @@ class Frame:
 
         SettingError where that cannot be written.
         """
+        if not isinstance(path, str | Path):
+            raise SettingError(f'path is {path!r}: name the file to write')
         path = Path(path)
         try:
             if path.suffix.lower() == '.npy':

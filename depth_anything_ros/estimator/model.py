@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from depth_anything_ros.backends.base import BackendInfo, DepthBackend
 from depth_anything_ros.backends.loading import fetch_weights, load_backend
+from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.parameters import Parameters, flatten, parameters_from_flat
 from depth_anything_ros.core.preprocess import check_bgr
@@ -20,6 +21,17 @@ from depth_anything_ros.estimator.scene import NO_SCENE
 from depth_anything_ros.estimator.stream import DepthStream
 
 __all__ = ['DepthModel', 'load']
+
+_OF_LOAD = {
+    *('variant', 'checkpoint', 'weights', 'allow_download', 'device', 'backend', 'precision'),
+    *('input_size', 'threads'),
+}
+_OF_STREAM = {
+    *('relative', 'alignment', 'metric', 'odometry', 'cloud', 'scan', 'color'),
+    *('output.max_side', 'reference.min_depth_m', 'reference.max_depth_m'),
+    'reference.camera_height_m',
+}
+"""Groups of parameters, or parameters, that a stream reads."""
 
 
 class DepthModel:
@@ -41,20 +53,28 @@ class DepthModel:
         FrameError for an image that cannot be used.
         """
         check_bgr(bgr)
-        return self._still().process(bgr, 0)
+        # The caller may fill this array with the next image.
+        return self._still().process(bgr.copy(), 0)
 
-    def batch(self, images: Sequence[BgrImage]) -> list[Frame]:
+    def __repr__(self) -> str:
+        return f'<DepthModel {self.info.variant} on {self.info.device}>'
+
+    def batch(self, images: Iterable[BgrImage]) -> list[Frame]:
         """Return the frame of each image; images of equal size run through the network together.
 
         FrameError for an image that cannot be used.
         """
         stream, times = self._still(), StageTimes()
-        for image in images:
-            check_bgr(image)
-            stream.check(image, times)
+        images = list(images)
+        for index, image in enumerate(images):
+            try:
+                check_bgr(image)
+                stream.check(image, times)
+            except FrameError as error:
+                raise FrameError(error.reason, f'image {index} of the batch: {error}') from error
         outputs = self.backend.infer_batch(images, times)
         return [
-            self._still().frame(output, image, 0, NO_SCENE, times)
+            self._still().frame(output, image.copy(), 0, NO_SCENE, times)
             for output, image in zip(outputs, images, strict=True)
         ]
 
@@ -68,8 +88,16 @@ class DepthModel:
 
         `parameters`: of docs/parameters.md by their dotted names, like
         {'alignment.refinement': True}. `level_from_camera`: matrix (4, 4) of the optical frame in
-        a frame with z up, for scans and height limits. SettingError for a wrong parameter.
+        a frame with z up, for scans and height limits. SettingError for a wrong parameter, or one
+        that has no effect here.
         """
+        if camera is not None and not isinstance(camera, Camera):
+            raise SettingError(
+                f'camera is {type(camera).__name__}: give da.Camera.from_intrinsics(fx, fy, cx, '
+                'cy, width, height)'
+            )
+        for name in parameters or {}:
+            _check_effect(name)
         changed = parameters_from_flat({**flatten(self._parameters), **(parameters or {})})
         if level_from_camera is not None and not isinstance(level_from_camera, Transform):
             level_from_camera = Transform.from_matrix(level_from_camera)
@@ -88,6 +116,20 @@ class DepthModel:
     def _still(self) -> DepthStream:
         relative = replace(self._parameters.relative, smoothing_s=0.0)
         return DepthStream(self.backend, replace(self._parameters, relative=relative))
+
+
+def _check_effect(name: str) -> None:
+    """Refuse a parameter of the node that a stream does not read."""
+    if name in _OF_LOAD:
+        raise SettingError(f'{name} has no effect on a stream: give it to da.load')
+    if name.startswith('reference.') and name not in _OF_STREAM:
+        raise SettingError(
+            f'{name} has no effect on a stream: give a reference with the image, such as '
+            'da.Ground(height)'
+        )
+    known = name in flatten(Parameters())
+    if known and name not in _OF_STREAM and name.partition('.')[0] not in _OF_STREAM:
+        raise SettingError(f'{name} has no effect on a stream: it is for the node')
 
 
 def load(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import cache, partial
+from numbers import Real
 from typing import Any
 
 import cv2
@@ -23,7 +24,7 @@ from depth_anything_ros.core.types import BgrImage, Camera, FloatImage, Referenc
 from depth_anything_ros.estimator.frame import Frame
 from depth_anything_ros.estimator.metric_scale import Choose, MetricScale
 from depth_anything_ros.estimator.scene import NO_SCENE, ArrayScene, Scene
-from depth_anything_ros.metric.references import Reference
+from depth_anything_ros.metric.references import DepthImage, Reference
 
 __all__ = ['DepthStream', 'bounded_size']
 
@@ -65,20 +66,29 @@ class DepthStream:
         `reference` was measured with it; without one the scale of the frames before is used for
         alignment.hold_s. FrameError for an image or a network output that cannot be used.
         """
-        if reference is not None:
-            self._kind = reference.kind
-        scene = ArrayScene(self._camera, reference, self._level, self._kind)
         camera = self._camera
         check_bgr(bgr)
-        if not math.isfinite(stamp_s):
-            raise SettingError(f'stamp_s is {stamp_s}: give seconds on any clock')
+        given: object = stamp_s
+        if not isinstance(given, Real) or not math.isfinite(given):
+            raise SettingError(f'stamp_s is {stamp_s!r}: give seconds on any clock, a number')
+        if reference is not None:
+            if not isinstance(reference, Reference):
+                raise SettingError(
+                    f'reference is {type(reference).__name__}: give one of da.DepthImage, '
+                    'da.Points, da.Scan, da.Ground and da.Odometry'
+                )
+            if isinstance(reference, DepthImage):
+                reference.check_registered(bgr.shape[1], bgr.shape[0])
+            self._kind = reference.kind
+        scene = ArrayScene(camera, reference, self._level, self._kind)
         if camera is not None and bgr.shape[:2] != (camera.height, camera.width):
             raise FrameError(
                 'bad_camera_info',
                 f'the image is {bgr.shape[1]} x {bgr.shape[0]}, the camera {camera.width} x '
                 f'{camera.height}: give the intrinsics of this image size',
             )
-        return self.process(bgr, round(stamp_s * 1e9), scene)
+        # The caller may fill this array with the next image.
+        return self.process(bgr.copy(), round(stamp_s * 1e9), scene)
 
     def process(
         self,

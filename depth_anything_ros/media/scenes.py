@@ -67,14 +67,8 @@ class FileScenes:
         assert self.files is not None
         found = self.files.of(name)
         if isinstance(found, DepthImage):
-            (height, width), (rows, columns) = picture.bgr.shape[:2], found.depth_m.shape
-            # As one is a resized copy of the other, up to the rounding of either.
-            if abs(height * columns - width * rows) > max(height, width, rows, columns):
-                raise FrameError(
-                    'bad_size',
-                    f'the reference is {columns} x {rows} and the image {width} x {height}: its '
-                    'pixels must be those of the image, in any resolution',
-                )
+            height, width = picture.bgr.shape[:2]
+            found.check_registered(width, height)
         return found
 
 

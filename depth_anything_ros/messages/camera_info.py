@@ -13,18 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.core.types import Camera
+from depth_anything_ros.core.types import DISTORTION_COEFFICIENTS, Camera
 from depth_anything_ros.messages.buffers import stored
 
 __all__ = ['camera_from_info', 'distortion_doubt', 'fill_camera_info']
 
-# Numbers of coefficients that cv2.projectPoints and cv2.fisheye take, by the names in
-# sensor_msgs/distortion_models.hpp.
-_COEFFICIENTS = {
-    'plumb_bob': (4, 5),
-    'rational_polynomial': (8, 12, 14),
-    'equidistant': (4,),
-}
 # No lens has it, and what is smaller vanishes in the divisions of a projection.
 _LEAST_FOCAL_PX = 1e-3
 
@@ -198,11 +191,11 @@ def _distortion(info: Any) -> tuple[float, ...]:
     # All zero is a pinhole, but for a fisheye, which bends by the angle itself.
     if not any(coefficients) and info.distortion_model != 'equidistant':
         return ()
-    known = _COEFFICIENTS.get(info.distortion_model)
+    known = DISTORTION_COEFFICIENTS.get(info.distortion_model)
     if known is None:
         raise _bad(
             f'has the distortion model {info.distortion_model[:40]!r}, which is not supported: '
-            f'rectify the image first, or use one of {", ".join(_COEFFICIENTS)}'
+            f'rectify the image first, or use one of {", ".join(DISTORTION_COEFFICIENTS)}'
         )
     if len(coefficients) not in known:
         raise _bad(

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.geometry.planar_scan import PlanarScan
 from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
 from depth_anything_ros.core.types import Camera, FloatImage, ReferenceKind, ReferenceSamples
@@ -56,6 +57,8 @@ class DepthImage:
     def __post_init__(self) -> None:
         """Raise SettingError for values of another shape."""
         _require(self.depth_m, 2, 'DepthImage.depth_m', '(H, W)')
+        if self.depth_m.size == 0:
+            raise SettingError(f'DepthImage.depth_m is {self.depth_m.shape}: it has no pixel')
         if (self.camera is None) != (self.camera_from_sensor is None):
             raise SettingError(
                 'DepthImage needs both camera and camera_from_sensor, or neither for a depth '
@@ -68,6 +71,21 @@ class DepthImage:
                     f'DepthImage.depth_m has shape {self.depth_m.shape}, its camera '
                     f'{self.camera.width} x {self.camera.height} pixels: give its own intrinsics'
                 )
+
+    def check_registered(self, width: int, height: int) -> None:
+        """Raise FrameError('bad_size') where it cannot be in the pixels of an image of that size.
+
+        As one is a resized copy of the other, up to the rounding of either.
+        """
+        rows, columns = self.depth_m.shape
+        if self.camera is None and (
+            abs(height * columns - width * rows) > max(height, width, rows, columns)
+        ):
+            raise FrameError(
+                'bad_size',
+                f'the reference is {columns} x {rows} and the image {width} x {height}: its '
+                'pixels must be those of the image, in any resolution',
+            )
 
     def samples(self, camera: Camera, min_depth_m: float, max_depth_m: float) -> ReferenceSamples:
         """Return samples in pixels of the image that `camera` describes."""
@@ -98,10 +116,12 @@ class Points:
         _require(self.xyz, 2, 'Points.xyz', '(N, 3)')
         if self.xyz.shape[1] != 3:
             raise SettingError(f'Points.xyz has shape {self.xyz.shape}: it must be (N, 3)')
-        if self.sigma_m is not None and self.sigma_m.shape != self.xyz.shape[:1]:
-            raise SettingError(
-                f'Points.sigma_m has shape {self.sigma_m.shape} for {len(self.xyz)} points'
-            )
+        if self.sigma_m is not None:
+            _require(self.sigma_m, 1, 'Points.sigma_m', '(N,)')
+            if self.sigma_m.shape != self.xyz.shape[:1]:
+                raise SettingError(
+                    f'Points.sigma_m has shape {self.sigma_m.shape} for {len(self.xyz)} points'
+                )
         _pose(self.camera_from_sensor)
 
     def samples(self, camera: Camera, min_depth_m: float, max_depth_m: float) -> ReferenceSamples:
@@ -131,6 +151,8 @@ class Scan:
     def __post_init__(self) -> None:
         """Raise SettingError for values of another shape."""
         _require(self.ranges_m, 1, 'Scan.ranges_m', '(N,)')
+        for name in ('bearing_min_rad', 'step_rad'):
+            _require_number(getattr(self, name), f'Scan.{name}', 'radians')
         _pose(self.camera_from_sensor)
 
     def samples(self, camera: Camera, min_depth_m: float, max_depth_m: float) -> ReferenceSamples:
@@ -155,7 +177,12 @@ class Ground:
     stamp_ns: int | None = None
 
     def __post_init__(self) -> None:
-        """Raise SettingError for a vector that is not of length 1."""
+        """Raise SettingError for a height or a vector that no ground has."""
+        _require_number(self.camera_height_m, 'Ground.camera_height_m', 'metres above 0')
+        if self.camera_height_m <= 0.0:
+            raise SettingError(
+                f'Ground.camera_height_m is {self.camera_height_m}: give metres above 0'
+            )
         length = float(np.linalg.norm(self.up))
         if not abs(length - 1.0) < 1e-3:
             raise SettingError(f'Ground.up {self.up} has length {length:g}: it must be 1')
@@ -201,3 +228,10 @@ def _require(values: Any, dimensions: int, name: str, shape: str) -> None:
     if not isinstance(values, np.ndarray) or values.ndim != dimensions:
         found = getattr(values, 'shape', type(values).__name__)
         raise SettingError(f'{name} is {found}: it must be an array {shape} of float32')
+    if not np.issubdtype(values.dtype, np.floating):
+        raise SettingError(f'{name} holds {values.dtype}: give metres, as float32')
+
+
+def _require_number(value: Any, name: str, unit: str) -> None:
+    if not isinstance(value, Real) or not math.isfinite(value):
+        raise SettingError(f'{name} is {value!r}: give {unit}')

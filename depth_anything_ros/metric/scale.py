@@ -12,7 +12,8 @@ _NAN = float('nan')
 _REASONS = {
     'no_reference': 'no metric reference',
     'too_few_samples': 'too few samples of the reference lie in the image: check its frame and '
-    'extrinsics, and that sensor and camera look the same way',
+    'extrinsics, that sensor and camera look in the same direction, and that depths are metres '
+    'between reference.min_depth_m and max_depth_m',
     'no_floor': 'the ground is not visible where the ground plane should be: check '
     'the height and pitch of the camera, in ROS reference.ground_frame, or tilt the camera down',
     'contradicts_network': 'depth ordering of the reference contradicts the network, near is far: '

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 
 import depth_anything_ros as da
 
@@ -154,26 +155,55 @@ def test_what_cannot_be_saved_is_one_line(model: da.DepthModel, tmp_path: Path, 
 
 BAD_CALLS: list[tuple[str, Any, str]] = [
     ('grey', lambda m: m(picture()[..., 0]), r'uint8 \(240, 320\): give uint8 \(H, W, 3\)'),
-    ('float', lambda m: m(picture().astype(float)), 'float64'),
-    ('text', lambda m: m('photo.jpg'), 'the image is str'),
-    ('rgba', lambda m: m(np.zeros((9, 9, 4), np.uint8)), r'\(9, 9, 4\)'),
+    ('float', lambda m: m(picture().astype(float)), r'float64 .*\(255 \* image\)'),
+    ('text', lambda m: m('photo.jpg'), 'the image is str.*cv2.imread'),
+    ('none', lambda m: m(cv2.imread('no such photo.jpg')), 'the image is None.*check the path'),
+    ('tensor', lambda m: m(torch.zeros(3, 9, 9)), 'the image is Tensor.*RGB'),
+    ('rgba', lambda m: m(np.zeros((9, 9, 4), np.uint8)), r'\(9, 9, 4\).*BGRA2BGR'),
     ('empty', lambda m: m.batch([np.zeros((0, 9, 3), np.uint8)]), r'\(0, 9, 3\)'),
+    ('batch', lambda m: m.batch(iter([picture(), None])), 'image 1 of the batch: .* is None'),
     ('black', lambda m: m(np.zeros((90, 90, 3), np.uint8)), 'uncover the lens'),
     ('size', lambda m: m.stream(CAMERA)(picture()[:100], 1.0), '320 x 100, the camera 320 x 240'),
     ('parameter', lambda m: m.stream(CAMERA, {'alignment.hold': 1.0}), 'alignment.hold'),
     ('colormap', lambda m: m(picture()).color('sepia'), "'sepia' is not known"),
+    ('of load', lambda m: m.stream(CAMERA, {'input_size': 56}), 'give it to da.load'),
+    (
+        'of the node',
+        lambda m: m.stream(CAMERA, {'reference.type': 'ground_plane'}),
+        'reference.type has no effect on a stream: .*da.Ground',
+    ),
+    ('rectified', lambda m: m.stream(CAMERA, {'rectified': False}), 'it is for the node'),
+    ('matrix as camera', lambda m: m.stream(np.eye(3)), 'camera is ndarray: .*from_intrinsics'),
+    ('array', lambda m: m.stream()(picture(), 1.0, np.ones((5, 5))), 'reference is ndarray'),
+    ('class', lambda m: m.stream()(picture(), 1.0, da.Ground), 'reference is type'),
     ('points', lambda m: da.Points(np.zeros((5, 4), np.float32)), r'it must be \(N, 3\)'),
     ('list', lambda m: da.Points([[1, 2, 3]]), 'Points.xyz is list'),
     ('depth', lambda m: da.DepthImage(np.zeros(5)), 'DepthImage.depth_m is'),
+    ('millimetres', lambda m: da.DepthImage(np.ones((5, 5), np.uint16)), 'holds uint16'),
+    ('no depth', lambda m: da.DepthImage(np.zeros((0, 5))), 'it has no pixel'),
+    (
+        'cut off',
+        lambda m: m.stream()(picture(), 1.0, da.DepthImage(np.ones((240, 200)))),
+        'the reference is 200 x 240 and the image 320 x 240',
+    ),
     ('half', lambda m: da.DepthImage(np.zeros((5, 5)), CAMERA), 'both camera and'),
     ('pose', lambda m: da.Points(np.zeros((5, 3)), np.eye(3)), r'shape \(3, 3\) .*\(4, 4\)'),
     ('level', lambda m: m.stream(CAMERA, level_from_camera=np.eye(3)), r'shape \(3, 3\)'),
     ('nan', lambda m: da.Points(np.zeros((5, 3)), np.full((4, 4), np.nan)), 'finite'),
+    ('scaled', lambda m: da.Points(np.zeros((5, 3)), 2.0 * np.eye(4)), 'not rigid'),
+    ('mirrored', lambda m: da.Odometry(np.diag([-1.0, 1.0, 1.0, 1.0])), 'not rigid'),
+    ('one sigma', lambda m: da.Points(np.zeros((5, 3)), sigma_m=0.02), 'sigma_m is float'),
     ('sigma', lambda m: da.Points(np.zeros((5, 3)), sigma_m=np.ones(4)), r'\(4,\) for 5 points'),
     ('own camera', lambda m: da.DepthImage(np.ones((5, 5)), CAMERA, np.eye(4)), '320 x 240'),
     ('focal', lambda m: da.Camera.from_intrinsics(0, 1, 2, 3, 4, 5), 'fx=0'),
+    ('text as focal', lambda m: da.Camera.from_intrinsics('1', 1, 2, 3, 4, 5), "fx='1'"),
+    ('fisheye', lambda m: da.Camera(9, 9, 5, 5, 4, 4, (0.1,) * 4, 'fisheye'), r'equidistant \(4'),
+    ('no stamp', lambda m: m.stream(CAMERA)(picture(), None), 'stamp_s is None'),
     ('stamp', lambda m: m.stream(CAMERA)(picture(), float('nan')), 'stamp_s is nan'),
     ('up', lambda m: da.Ground(1.0, (0.0, -2.0, 0.0)), 'it must be 1'),
+    ('height', lambda m: da.Ground('1'), "camera_height_m is '1'"),
+    ('below', lambda m: da.Ground(-1.0), 'give metres above 0'),
+    ('nameless', lambda m: m(picture()).save(None), 'path is None'),
     ('variant', lambda m: da.load('vitz'), "variant is 'vitz': choose one of"),
 ]
 
@@ -183,6 +213,34 @@ def test_bad_input_is_one_line_that_says_what(model: da.DepthModel, call: Any, t
     with pytest.raises(da.DepthAnythingError, match=text) as caught:
         call(model)
     assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('size', [(240, 320), (240, 424), (720, 1280)])
+@pytest.mark.parametrize('resolution', [2, 3, 6])
+def test_a_depth_image_of_a_lower_resolution_gives_metres(
+    model: da.DepthModel, size: tuple[int, int], resolution: int
+) -> None:
+    height, width = size
+    bgr = cv2.resize(picture(), (width, height))
+    depth_m = measured(model(bgr))
+    camera = da.Camera.from_intrinsics(width, width, width / 2, height / 2, width, height)
+    low = cv2.resize(
+        depth_m, (-(-width // resolution), -(-height // resolution)), interpolation=cv2.INTER_AREA
+    )
+    frame = model.stream(camera)(bgr, 1.0, da.DepthImage(low))
+    assert frame.reason == ''
+    assert frame.depth_m is not None
+    assert np.nanmedian(np.abs(frame.depth_m / depth_m - 1.0)) < 0.02
+
+
+def test_a_frame_keeps_its_image_when_the_array_is_used_again(model: da.DepthModel) -> None:
+    bgr = picture()
+    frames = [model(bgr), model.stream(CAMERA)(bgr, 1.0), *model.batch([bgr])]
+    before = bgr.copy()
+    bgr[:] = 0
+    for frame in frames:
+        assert np.array_equal(frame.image, before)
+    assert repr(frames[1]) == '<Frame 320 x 240, 1000000000 ns, no_reference>'
 
 
 def test_flicker_is_that_of_the_frame_before_in_the_same_scene(model: da.DepthModel) -> None:

@@ -242,7 +242,7 @@ def test_progress_reaches_the_end_and_counts_are_given(tmp_path: Path) -> None:
         tmp_path / 'bag',
         size=SIZE,
         seconds=0.2,
-        distortion=(-0.2, 0.05),
+        distortion=(-0.2, 0.05, 0.0, 0.0),
         on_progress=lambda done, total: heard.append((done, total)),
     )
     assert heard[-1][0] == heard[-1][1] == len(heard)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from onnx_networks import KnownDepth, write_onnx
 
 from depth_anything_ros import cli
 from depth_anything_ros.core.errors import BackendError, SettingError
+from depth_anything_ros.core.input_format import InputFormat
 from depth_anything_ros.model.network import random_network
 from depth_anything_ros.model.variants import get_variant
 from depth_anything_ros.studies.bench import work
@@ -29,6 +32,8 @@ from depth_anything_ros.studies.bench.largest_batch import largest_batch
 from depth_anything_ros.studies.bench.measure import Bench, BenchPlan, measure, picture, with_cost
 from depth_anything_ros.studies.bench.network_process import NetworkProcess
 from depth_anything_ros.studies.bench.network_worker import NetworkWorker
+from depth_anything_ros.studies.bench.peer_worker import PeerWorker
+from depth_anything_ros.studies.bench.peers import PEERS, Peer, peer_configurations
 from depth_anything_ros.studies.bench.row import Row, Sample, Timing, agreement
 from depth_anything_ros.studies.bench.starts import measure_starts
 from depth_anything_ros.studies.bench.suitability import Use, verdict
@@ -293,6 +298,57 @@ def test_a_use_needs_a_rate_and_an_input() -> None:
     assert verdict(row, replace(film, input_size=127)) == 'too small'
 
 
+class _Tiny(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Conv2d(3, 1, 3, padding=1)
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor]:
+        return (self.layer(image)[:, 0],)
+
+
+def test_peers_stand_in_the_table_for_speed_only(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench_in_process(monkeypatch)
+    monkeypatch.setattr(work, '_MOST_S', 0.05)
+    form = InputFormat('fixed', width=64, height=32)
+    tiny = Peer('a stand-in', 'torch', 'BSD', form, 1.0, _Tiny)
+    monkeypatch.setitem(PEERS, 'tiny', tiny)
+    monkeypatch.setitem(PEERS, 'large', replace(tiny, memory_mb=1e9))
+    monkeypatch.setitem(PEERS, 'absent', replace(tiny, library='abacus', licence='XYZ-1'))
+    shape = '--variant demo --backend torch --precision fp32 --device cpu --threads 1'
+    how = '--baseline none --frames 2 --size 160x120 --input-size 126 --batch 1,2'
+    words = ['bench', *shape.split(), *how.split(), '--peers']
+    # One that was asked for by name did not run.
+    assert cli.main([*words, 'tiny,large,absent']) == 1
+    said = capsys.readouterr().out
+    assert 'tiny: a stand-in by torch ' in said and '(BSD), input 64x32, float32; random' in said
+    table = said.partition('Time of a call\n')[2].splitlines()
+    assert [line.split()[:3] for line in table[1:5]] == [
+        *(['demo', '126', '1'], ['demo', '126', '2'], ['tiny', '32', '1'], ['tiny', '32', '2']),
+    ]
+    assert [line.split()[-1] for line in table[1:5]] == ['-', '-', 'only', 'only']
+    left_out = said.partition('left out:\n')[2]
+    assert 'torch fp32 (large): it takes about 1000000000 MB of memory, and ' in left_out
+    assert 'pip install abacus (XYZ-1; in the extra peers)' in left_out
+    assert cli.main([*words, 'tiny', '--json']) == 0
+    printed = json.loads(capsys.readouterr().out)
+    peer = printed['rows'][-1]
+    assert (peer['variant'], peer['batch'], peer['random_weights']) == ('tiny', 2, True)
+    assert peer['million_parameters'] == 28e-6 and peer['resident_mb'] and peer['cost']
+    assert peer['agreement'] is peer['ratio'] is peer['gflops'] is None
+
+
+def test_a_peer_is_as_large_as_published() -> None:
+    pytest.importorskip('transformers', reason='needs the extra peers')
+    (asked,) = peer_configurations(['dpt-swin2-tiny'], [1], [1], 'cpu')
+    with NetworkProcess(1, worker=PeerWorker) as process:
+        loaded = process.call(PeerWorker.load, asked, picture(SIZE))
+    # model.safetensors of Intel/dpt-swinv2-tiny-256 has 164 MB.
+    assert loaded.million_parameters == pytest.approx(164 / 4, rel=0.005)
+
+
 def _accuracy(path: Path, title: str) -> Path:
     rows = [['', 'AbsRel', 'ms'], [title, 0.06, 20.0], [f'{title} at 126', 0.05, 30.0]]
     # Where nothing could be judged there is no figure.
@@ -321,16 +377,32 @@ def test_a_page_holds_tables_and_plots(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip('matplotlib')
+    from depth_anything_ros.studies.bench import bench_page, quality
+
     timing = Timing.of([Sample(10.0, {'infer': 9.0})], 1)
     found = _row(timing=timing, largest_batch=4, batch_limit='8 hold 9 MB of 8')
-    monkeypatch.setattr('depth_anything_ros.studies.bench.measure.measure', lambda *_: [found])
+    peer = Row('yolo11n', 'ultralytics', 'fp32', 640, 1, 1, 'cpu', 'random', random_weights=True)
+    rows = [found, replace(peer, timing=timing)]
+    monkeypatch.setattr('depth_anything_ros.studies.bench.measure.measure', lambda *_: rows)
+    drawn = []
+
+    def plot_quality(shown: list[Row], *given: Any) -> None:
+        drawn.extend(shown)
+        quality.plot_quality(shown, *given)
+
+    monkeypatch.setattr(bench_page, 'plot_quality', plot_quality)
     accuracy = _accuracy(tmp_path / 'accuracy.json', 'demo')
-    words = f'bench --variant demo --out {tmp_path}/page --quality {accuracy}'.split()
-    assert cli.main(words) == 0
+    words = f'bench --variant demo --out {tmp_path}/page --quality {accuracy} --peers yolo11n'
+    assert cli.main(words.split()) == 0
     assert f'look at {tmp_path}/page/index.html' in capsys.readouterr().err
     page = (tmp_path / 'page' / 'report.md').read_text()
     for said in ('## Suitability', '(quality.png)', 'larger batches: 8 hold 9 MB of 8'):
         assert said in page
+    # Random weights have no quality.
+    assert drawn == [found]
+    assert 'yolo11n: random weights: speed only.' in page
+    assert '(AGPL-3.0), input longer side 640' in page and 'no depth' in page
+    assert 'ultralytics' not in sys.modules
     assert (tmp_path / 'page' / 'quality.png').read_bytes().startswith(b'\x89PNG')
 
 
@@ -431,6 +503,7 @@ def test_bad_input_is_one_line(
         ('--batch two', "'two' is not a whole number: give some as in 1,4"),
         ('--threads 1,2.5', "'2.5' is not a whole number"),
         ('--input-size 518,', "'' is not a whole number"),
+        ('--peers yolo12', "peer is 'yolo12': choose one of depth-pro, "),
         ('--variant vits,vitx', "variant is 'vitx': choose one of"),
     ],
 )

@@ -18,6 +18,7 @@ _Matrix = npt.NDArray[np.float64]
 
 # Float32 and text lose less of the unit length than this.
 _NORM_TOLERANCE = 1e-2
+_LAST = (0.0, 0.0, 0.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,13 +57,25 @@ class Transform:
 
     @classmethod
     def from_matrix(cls, matrix: npt.NDArray[Any]) -> Transform:
-        """Build from a homogeneous matrix (4, 4); SettingError if it is none."""
-        whole = np.array(matrix, np.float64)
+        """Build from a homogeneous matrix (4, 4); SettingError if it moves no rigid body."""
+        try:
+            whole = np.array(matrix, np.float64)
+        except (TypeError, ValueError) as err:
+            raise SettingError(
+                f'a transform cannot be a {type(matrix).__name__}: give an array (4, 4)'
+            ) from err
         if whole.shape != (4, 4) or not np.isfinite(whole).all():
             raise SettingError(
                 f'a transform of shape {whole.shape} cannot be used: give a finite array (4, 4)'
             )
-        return cls(whole[:3, :3], whole[:3, 3])
+        rotation = whole[:3, :3]
+        off = max(np.abs(rotation @ rotation.T - np.eye(3)).max(), np.abs(whole[3] - _LAST).max())
+        if off > _NORM_TOLERANCE or np.linalg.det(rotation) < 0.0:
+            raise SettingError(
+                f'the transform {np.round(whole, 3).tolist()} is not rigid: its left upper 3 x 3 '
+                'must be a rotation, and its last row 0 0 0 1'
+            )
+        return cls(rotation, whole[:3, 3])
 
     @property
     def matrix(self) -> _Matrix:

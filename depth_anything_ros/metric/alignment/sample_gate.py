@@ -168,12 +168,24 @@ def _within(
         variance = np.zeros(depth.size)
     else:
         variance = np.square(samples.sigma_m[inside].astype(np.float64) / depth)
-    step = int(np.ceil(np.sqrt(depth.size / _MANY)))
-    if step > 1:
-        # By place and not by index, so that the order of the samples does not matter.
-        lattice = (u % step == 0) & (v % step == 0)
-        u, v, depth, variance = u[lattice], v[lattice], depth[lattice], variance[lattice]
+    one_in = -(-depth.size // _MANY)
+    if one_in > 1:
+        chosen = _scattered(u, v, shape[1]) % one_in == 0
+        u, v, depth, variance = u[chosen], v[chosen], depth[chosen], variance[chosen]
     return u, v, depth, variance
+
+
+def _scattered(u: Ints, v: Ints, width: int) -> npt.NDArray[np.uint32]:
+    """Return a number for each pixel that looks random.
+
+    By place and not by index, so that the order of the samples does not matter; no lattice, which
+    would miss the pixels of a depth image of half the resolution.
+    """
+    key = (v * width + u).astype(np.uint32)
+    for _ in range(2):
+        key ^= key >> np.uint32(16)
+        key *= np.uint32(0x45D9F3B)
+    return key ^ (key >> np.uint32(16))
 
 
 def _smooth(inverse_depth: FloatImage, u: Ints, v: Ints, limit: float) -> Mask:

@@ -9,6 +9,7 @@ from depth_anything_ros.reports.report import Block, Picture, Report, Section, T
 from depth_anything_ros.reports.writing import write_report
 from depth_anything_ros.studies.bench import bench_report
 from depth_anything_ros.studies.bench.bench_plot import plot
+from depth_anything_ros.studies.bench.peers import peer_of
 from depth_anything_ros.studies.bench.quality import plot_quality
 from depth_anything_ros.studies.bench.row import Row
 
@@ -28,12 +29,16 @@ def write_page(
     """
     ran = [row for row in rows if row.timing]
     plot(ran, conditions, out / 'rows.png')
+    random = ', '.join(dict.fromkeys(row.variant for row in ran if row.random_weights))
+    text = Text(f'{random}: random weights: speed only.', is_warning=True)
     tables = bench_report.tables(ran).items()
-    blocks: dict[str, list[Block]] = {title: [Table(cells)] for title, cells in tables}
+    blocks: dict[str, list[Block]] = {'Weights': [text] if random else []}
+    blocks |= {title: [Table(cells)] for title, cells in tables}
     blocks['Suitability'] += map(Text, bench_report.NEEDS)
     blocks['Pictures'] = [Picture(out / 'rows.png')]
     if errors:
-        plot_quality(ran, errors, out / 'quality.png')
+        # Random weights of a peer have no quality.
+        plot_quality([row for row in ran if not peer_of(row)], errors, out / 'quality.png')
         blocks['Pictures'] += [Picture(out / 'quality.png')]
     blocks['What the columns mean'] = [*map(Text, bench_report.MEANING)]
     blocks['Left out'] = [Text(line.strip()) for line in bench_report.left_out(rows)[1:]]

@@ -30,11 +30,15 @@ _NAMES = ('variant', 'input_size', 'backend', 'precision', 'batch', 'threads', '
 
 @dataclass(frozen=True)
 class Conditions:
-    """What all rows share: the machine, the image's size, and the weights of each variant."""
+    """What all rows share: the machine, the image's size, and the weights of each variant.
+
+    `peers` says of each what it is.
+    """
 
     machine: str
     size: tuple[int, int]
     weights: Mapping[str, str]
+    peers: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """Return the text above every table, line by line."""
@@ -42,7 +46,8 @@ class Conditions:
         for variant, what in self.weights.items():
             variants.setdefault(what, []).append(variant)
         weights = '; '.join(f'{", ".join(names)}: {what}' for what, names in variants.items())
-        return [self.machine, f'image {self.size[0]}x{self.size[1]}; weights of {weights}']
+        image = f'image {self.size[0]}x{self.size[1]}; weights of {weights}'
+        return [self.machine, image, *self.peers]
 
 
 Column = tuple[str, Callable[[Any], object], str]
@@ -141,7 +146,14 @@ def tables(ran: Sequence[Row]) -> dict[str, list[list[str]]]:
     """Return tables of rows that ran, the head first, by title; without what no row knows."""
     _, names = named_columns(ran, _NAMES)
     filled = {title: _cells(ran, names, columns) for title, columns in _TABLES.items()}
-    return {title: cells for title, cells in filled.items() if len(cells[0]) > len(names)}
+    kept = {title: cells for title, cells in filled.items() if len(cells[0]) > len(names)}
+    if not any(row.random_weights for row in ran):
+        return kept
+    said = ['random weights', *('speed only' if row.random_weights else '-' for row in ran)]
+    return {
+        title: [[*line, end] for line, end in zip(cells, said, strict=True)]
+        for title, cells in kept.items()
+    }
 
 
 def start_text(starts: Sequence[Start], as_markdown: bool) -> str:

@@ -75,6 +75,11 @@ class Configuration:
         """Return what runs it."""
         return Engine(self.backend, self.precision)
 
+    @property
+    def is_random(self) -> bool:
+        """Return whether the weights are random: good for speed only."""
+        return RANDOM in (self.weights, card_of_network(self.variant, self.weights).file)
+
     def parameters(self) -> Parameters:
         """Return the parameters of a node that runs it; weights are never downloaded."""
         given = asdict(self)

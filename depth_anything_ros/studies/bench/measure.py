@@ -18,11 +18,12 @@ from depth_anything_ros.backends.base import INT8
 from depth_anything_ros.backends.self_check import photograph
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.types import BgrImage, FloatImage
-from depth_anything_ros.model.weights_file import RANDOM
 from depth_anything_ros.studies.bench.configuration import Configuration, Engine, card_of_network
 from depth_anything_ros.studies.bench.largest_batch import largest_batch
 from depth_anything_ros.studies.bench.network_process import NetworkProcess, cache_in
 from depth_anything_ros.studies.bench.network_worker import NetworkWorker
+from depth_anything_ros.studies.bench.peer_worker import PeerWorker
+from depth_anything_ros.studies.bench.peers import offline_in, peer_of, require_library
 from depth_anything_ros.studies.bench.row import Row, Sample, Timing, agreement
 from depth_anything_ros.studies.bench.work import gflop_of_row, million_parameters
 
@@ -126,7 +127,7 @@ class Bench:
         """Time configurations that have one baseline; its row comes last, or it is not there."""
         with ExitStack() as stack:
             baseline = None
-            if self.plan.baseline is not None:
+            if self.plan.baseline is not None and peer_of(configurations[0]) is None:
                 asked = configurations[0].by(self.plan.baseline)
                 try:
                     process = stack.enter_context(self.ready(asked))
@@ -161,9 +162,12 @@ class Bench:
 
     def ready(self, configuration: Configuration) -> NetworkProcess:
         """Start a process for a network, once all that it needs is on disk."""
+        if peer := peer_of(configuration):
+            require_library(peer)
+            environment = offline_in(self._scratch.name)
+            return NetworkProcess(configuration.threads, environment, PeerWorker)
         is_calibrated = configuration.precision == INT8 and configuration.calibration
-        card = card_of_network(configuration.variant, configuration.weights)
-        is_mine = RANDOM in (configuration.weights, card.file) or is_calibrated
+        is_mine = configuration.is_random or is_calibrated
         cache = cache_in(self._scratch.name) if is_mine else {}
         needed = replace(configuration, batch=1, threads=0, input_size=0)
         if needed not in self._prepared:
@@ -213,7 +217,19 @@ class Bench:
             start_s=timed.start_s,
             resident_mb=resident_mb,
             gpu_mb=gpu_mb,
+            random_weights=timed.configuration.is_random,
         )
+        if peer_of(row) is None:
+            row = self._compared(row, timing, timed)
+        if self.plan.batch_memory_mb:
+            # Last, as it may end the process.
+            most = self.plan.batch_memory_mb, self.plan.seconds
+            images, limit = largest_batch(timed.process, row.batch, *most)
+            row = replace(row, largest_batch=images, batch_limit=limit)
+        return row
+
+    def _compared(self, row: Row, timing: Timing, timed: Timed) -> Row:
+        """Return the row with the work of the network, and its agreement with float32."""
         card = card_of_network(row.variant, row.weights)
         if not card.is_onnx:
             row = replace(row, million_parameters=million_parameters(card.variant))
@@ -223,14 +239,7 @@ class Bench:
                 gflop = row.batch * sum(parts.values())
                 row = replace(row, gflops=gflop / timing.infer_ms * 1e3)
             self.peak_gflops(row.device, row.precision, row.threads)
-        if self.plan.has_agreement:
-            row = self._with_agreement(row, timed)
-        if self.plan.batch_memory_mb:
-            # Last, as it may end the process.
-            most = self.plan.batch_memory_mb, self.plan.seconds
-            images, limit = largest_batch(timed.process, row.batch, *most)
-            row = replace(row, largest_batch=images, batch_limit=limit)
-        return row
+        return self._with_agreement(row, timed) if self.plan.has_agreement else row
 
     def _with_agreement(self, row: Row, timed: Timed) -> Row:
         reference = self._reference(timed.configuration)

@@ -72,17 +72,20 @@ class NetworkWorker:
 
     def turn(self, calls: int) -> list[Sample]:
         """Run the network so many times."""
-        assert self._backend is not None
         samples = []
         for _ in range(calls):
             times = StageTimes()
             start_s = time.perf_counter()
-            if len(self._images) == 1:
-                self._backend.infer(self._images[0], times)
-            else:
-                self._backend.infer_batch(self._images, times)
+            self._run(times)
             samples.append(Sample((time.perf_counter() - start_s) * 1e3, times.ms))
         return samples
+
+    def _run(self, times: StageTimes) -> None:
+        assert self._backend is not None
+        if len(self._images) == 1:
+            self._backend.infer(self._images[0], times)
+        else:
+            self._backend.infer_batch(self._images, times)
 
     def inverse_depths(self, images: Sequence[BgrImage]) -> list[FloatImage]:
         """Return the inverse depth (H, W) of each image."""

@@ -35,6 +35,7 @@ class Loaded:
     input_size: int
     load_s: float
     first_ms: float
+    million_parameters: float | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ class Row:
     threads: int
     device: str
     weights: str
+    random_weights: bool = False
     is_baseline: bool = False
     note: str = ''
     timing: Timing | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from depth_anything_ros.studies.bench.peers import peer_of
 from depth_anything_ros.studies.bench.row import Row
 
 __all__ = ['USES', 'Use', 'verdict']
@@ -37,8 +38,12 @@ USES = (
 def verdict(row: Row, use: Use) -> str:
     """Return whether the measured rate suffices, and the measured over the needed one.
 
-    Or why that cannot be said: 'too small' an input, or a 'batch' where images must not wait.
+    Or why that cannot be said: 'no depth' in its output, 'too small' an input, or a 'batch' where
+    images must not wait.
     """
+    peer = peer_of(row)
+    if peer and not peer.gives_depth:
+        return 'no depth'
     if use.is_live and row.batch > 1:
         return 'batch'
     if row.timing is None or row.input_size < use.input_size:

@@ -24,7 +24,7 @@ SCENE_HASHES = {
 PICTURE_OF = """
 import hashlib, sys
 from lab.world.world import World
-world = World(sys.argv[1], 5, size=(96, 72), distortion=(-0.2, 0.05))
+world = World(sys.argv[1], 5, size=(96, 72), distortion=(-0.2, 0.05, 0.0, 0.0))
 parts = [*world.picture(1.3), world.depth(1.3), world.cloud(1.3), world.scan(1.3)]
 print(hashlib.sha256(b''.join(part.tobytes() for part in parts)).hexdigest())
 """
