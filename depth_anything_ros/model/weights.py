@@ -13,7 +13,7 @@ from depth_anything_ros.core.errors import WeightsError
 from depth_anything_ros.model import hub, releases
 from depth_anything_ros.model.card import Card
 from depth_anything_ros.model.releases import PACKAGED, Release, release_for
-from depth_anything_ros.model.variants import Checkpoint, get_variant
+from depth_anything_ros.model.variants import ANNOUNCED, Checkpoint, get_variant
 from depth_anything_ros.model.weights_file import (
     RANDOM,
     WeightsFile,
@@ -131,7 +131,7 @@ def _released(variant: str, checkpoint: Checkpoint) -> Release:
     row = release_for(variant, checkpoint)
     if row is None:
         lack = f'has no released {checkpoint.value} checkpoint'
-        if variant in releases.ANNOUNCED:
+        if variant in ANNOUNCED:
             lack = 'was announced and never released'
         names = ', '.join(dict.fromkeys(row.variant for row in releases.RELEASES if row.repo_id))
         raise WeightsError(

@@ -16,8 +16,8 @@ from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.parameters import parameters_from_flat
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.media.sources import open_source
-from depth_anything_ros.model.releases import ANNOUNCED, release_for
-from depth_anything_ros.model.variants import Checkpoint, Variant
+from depth_anything_ros.model.releases import release_for
+from depth_anything_ros.model.variants import ANNOUNCED, Checkpoint, Variant
 from depth_anything_ros.model.weights import find
 from depth_anything_ros.model.weights_file import WeightsFile
 from depth_anything_ros.reports.report import Report, Section, Text

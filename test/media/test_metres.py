@@ -128,6 +128,9 @@ def test_the_height_of_the_camera_gives_metres(
     assert 'left out: 2 (f2 to f3)' in said and 'the ground is not visible' in said
     assert 'note: intrinsics by --fov 67.4' in said
     assert worst_error(tmp_path / 'out', NAMES[:2]) < 0.15
+    assert 'no metres are written' not in said
+    assert run(photos / f'{NAMES[0]}.png', tmp_path / 'out', *words[:-2]) == 0
+    assert 'note: no metres are written: add --save depth_m' in capsys.readouterr().err
 
 
 def test_pictures_without_a_reference_are_named_and_the_others_have_metres(

@@ -111,7 +111,8 @@ def test_what_cannot_be_used_is_one_line(
         study('variants', source, tmp_path / 'out', '--variant', 'vitg')
     with pytest.raises(SystemExit):
         study('variants', source, tmp_path / 'out', '--variant', 'vitx')
-    assert "variant 'vitx' is not known" in capsys.readouterr().err
+    said = "variant 'vitx' is not known: choose one of vits, vitb, vitl, demo"
+    assert said in capsys.readouterr().err
 
 
 def test_names_of_images_are_distinct(tmp_path: Path) -> None:
