@@ -194,6 +194,8 @@ def test_nothing_that_is_read_beside_is_written(
     Path('list.txt').write_text('a.png\na_depth.png\n')
     Path('p.yaml').write_text('/**:\n  ros__parameters:\n    variant: demo\n')
     before = {path: path.read_bytes() for path in Path().rglob('*') if path.is_file()}
+    assert run('a.png', 'out', '--frames-json', 'a_depth.png') == 2
+    assert 'exists and holds no lines of JSON' in capsys.readouterr().err
     assert run(*arguments) == 2
     assert 'is what is read: name an output beside it' in capsys.readouterr().err
     assert {path: path.read_bytes() for path in before} == before
