@@ -12,7 +12,13 @@ import depth_anything_ros
 from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.backends.loading import fetch_weights, load_backend
 from depth_anything_ros.bag.compare import compare_bags
-from depth_anything_ros.bag.fleet.places import FleetBag, fetched, is_there, output_folder
+from depth_anything_ros.bag.fleet.places import (
+    FleetBag,
+    check_there,
+    fetched,
+    is_there,
+    output_folder,
+)
 from depth_anything_ros.bag.jobs import attempt, not_begun
 from depth_anything_ros.bag.plan import ProcessOptions
 from depth_anything_ros.bag.process import plan_bag, process_bag
@@ -132,6 +138,7 @@ def compared_with(folder: str) -> Judge:
         bag: FleetBag, source: Path, out: Path, backend: DepthBackend, parameters: Parameters
     ) -> Judgement:
         good = replace(bag, source=f'{folder.rstrip("/")}/{bag.name}')
+        check_there(good.source)
         with fetched(good) as path:
             found = compare_bags(path, out).failures
         return Judgement({'differences': len(found)}, tuple(map(str, found)))

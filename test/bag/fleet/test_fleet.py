@@ -9,14 +9,16 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import fsspec
 import pytest
 
+from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.bag.fleet import run
 from depth_anything_ros.bag.fleet.claim import claimed
 from depth_anything_ros.bag.fleet.page import remarks, write_page
-from depth_anything_ros.bag.fleet.places import FleetBag, find_bags
+from depth_anything_ros.bag.fleet.places import FleetBag, find_bags, output_folder
 from depth_anything_ros.bag.fleet.run import Cluster, run_fleet
 from depth_anything_ros.bag.fleet.worker import BagWorker, FleetResult, compared_with
 from depth_anything_ros.bag.jobs import process_bags
@@ -144,6 +146,18 @@ def test_a_bag_that_is_stopped_keeps_what_there_is_and_starts_again(
     assert [path.name for path in (tmp_path / 'out').iterdir()] == ['a']
 
 
+def test_a_worker_that_was_thought_to_be_lost_moves_no_half_bag(tmp_path: Path) -> None:
+    bag = FleetBag('a', 'in/a', str(tmp_path / 'a'))
+    late, now = output_folder(bag), output_folder(bag)
+    late.__enter__().mkdir()
+    out = now.__enter__()
+    out.mkdir()
+    late.__exit__(None, None, None)
+    assert out.exists() and not Path(bag.out).exists()
+    now.__exit__(None, None, None)
+    assert [path.name for path in tmp_path.iterdir()] == ['a']
+
+
 def test_what_is_in_the_way_is_said_before_the_work_and_stays(
     bags: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -241,6 +255,9 @@ def test_what_is_compared_with_is_looked_for_once_before_the_work(
     (line,) = capsys.readouterr().err.splitlines()
     assert line == f'depth_anything: {good} does not exist: check the path'
     assert not out.exists()
+    bag = FleetBag('a', str(bags / 'mon/a'), str(out))
+    with pytest.raises(SettingError, match=r'^memory://good/a does not exist: check the path$'):
+        compared_with('memory://good')(bag, out, out, cast(DepthBackend, None), FAST)
 
 
 def kill_workers() -> None:
