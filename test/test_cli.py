@@ -161,6 +161,11 @@ def test_a_fault_of_our_own_imports_is_no_advice() -> None:
         ('tune --budget-ms -1', 'not a positive number'),
         ('run IN OUT --variant vitx', 'vitx'),
         ('bench --size 640', 'give it as 640x480'),
+        ('run IN OUT --smoothing -1', 'argument --smoothing: -1.0: it must lie in 0 to'),
+        ('run IN OUT --save color,depth', "'depth': choose of color, side_by_side"),
+        ('run IN OUT --varient demo', 'did you mean --variant?'),
+        ('tune --budget-ms abc', 'abc is not a positive number'),
+        ('study dissect IN --out OUT --points 1', '1 is not a point: give it as 0.5,0.5'),
         ('bench --size 0x480', '0x480 is not a size'),
         ('tune --budget-ms 50 --size 640x0', '640x0 is not a size'),
     ],
@@ -185,6 +190,11 @@ def test_bad_usage_is_status_2(
         ),
         ('weights fetch --variant vitg', 'never released'),
         ('run missing.jpg OUT', 'missing.jpg does not exist'),
+        ('weights fetch --variant demo', 'the weights of demo are inside the package'),
+        ('export there.onnx --variant demo', 'there.onnx exists: name another file, or remove it'),
+        ('bench --plot there.png', '--plot there.png exists: name another file, or remove it'),
+        ('bag prove bag --out bag/page', '--out bag/page lies in what is read'),
+        ('study colormaps bag --variant demo --out bag', '--out bag is what is read'),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(
@@ -195,6 +205,9 @@ def test_bad_input_is_one_line_and_status_2(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    for name in ('there.onnx', 'there.png'):
+        Path(name).touch()
+    Path('bag').mkdir()
     assert cli.main(arguments.split()) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if 'depth_anything:' in line]
     assert len(lines) == 1

@@ -22,6 +22,7 @@ from depth_anything_ros.cli.options import (
 )
 from depth_anything_ros.cli.parser import Parser, add_verb
 from depth_anything_ros.cli.terminal import load, print_rows, progress
+from depth_anything_ros.settings.input_files import InputFiles
 from depth_anything_ros.studies.prove.figures import JUDGED, ProofLimits, failures
 
 __all__ = ['declare']
@@ -94,6 +95,8 @@ def _prove(options: argparse.Namespace) -> int:
     from depth_anything_ros.studies.prove.run import Asked, Result, prove
 
     limits, names = limits_of(options, ProofLimits), tuple(options.reference)
+    if options.out:
+        InputFiles(options.bags).refuse(options.out, '--out', within=True)
     asked = Asked(options.image, names, options.judge, options.ground_truth, limits)
     parameters = layered_parameters(options)
     backend = load(parameters)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from depth_anything_ros.cli.options import (
     NETWORK,
+    Names,
     Verbs,
     add_layered_parameters,
     layered_parameters,
@@ -69,6 +70,7 @@ def add_process_options(process: argparse.ArgumentParser) -> None:
     process.add_argument(
         '--outputs',
         metavar='NAME',
+        action=Names,
         nargs='+',
         default=[],
         help='relative, color, depth, or topics below ~/ like points, scan, frame_stats '
@@ -77,6 +79,7 @@ def add_process_options(process: argparse.ArgumentParser) -> None:
     process.add_argument(
         '--copy',
         metavar='TOPIC',
+        action=Names,
         nargs='+',
         default=['all'],
         help='what else to keep: all, none, or topics (default: all)',

@@ -20,6 +20,7 @@ from depth_anything_ros.cli.options import add_size, positive, require_some, req
 from depth_anything_ros.cli.parser import Parser, add_verb
 from depth_anything_ros.cli.terminal import print_rows, progress
 from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.settings.input_files import InputFiles, refuse_existing
 
 __all__ = ['declare']
 
@@ -131,6 +132,7 @@ def _network(options: argparse.Namespace) -> int:
         from depth_anything_ros.studies.plots import refuse_format
     if options.plot:
         refuse_format(options.plot)
+        refuse_existing(options.plot, '--plot')
     require_writable(options, 'plot')
     require_some(options, 'frames')
     wanted, conditions = conditions_of(configurations(options), options.size)
@@ -141,6 +143,8 @@ def _network(options: argparse.Namespace) -> int:
     how = options.size, options.frames, options.seconds, baseline
     plan = BenchPlan(*how, batch_memory_mb=options.largest_batch)
     if options.out:
+        read = options.calibration, options.quality, *options.weights
+        InputFiles(read).refuse(options.out, '--out')
         try:
             options.out.mkdir(parents=True, exist_ok=True)
             (options.out / 'rows.png').touch()

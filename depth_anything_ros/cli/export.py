@@ -11,6 +11,7 @@ from depth_anything_ros.cli.options import add_network, size
 from depth_anything_ros.cli.parser import Parser
 from depth_anything_ros.cli.terminal import download_progress
 from depth_anything_ros.core.errors import BackendError, SettingError
+from depth_anything_ros.settings.input_files import refuse_existing
 
 if TYPE_CHECKING:
     from depth_anything_ros.core.types import BgrImage
@@ -61,6 +62,8 @@ def _export(options: argparse.Namespace) -> int:
     from depth_anything_ros.model.quantization import quantize
 
     form = _format(options)
+    if options.output is not None:
+        refuse_existing(options.output)
     images = _calibration(options)
     weights = _located(options)
     if weights.card.is_onnx:

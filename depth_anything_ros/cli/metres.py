@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from depth_anything_ros.media.scenes import FileScenes
     from depth_anything_ros.media.sources import Source
 
-__all__ = ['add_metres', 'metric_options', 'scenes_of']
+__all__ = ['add_metres', 'metric_inputs', 'metric_options', 'scenes_of']
 
 
 def add_metres(run: argparse.ArgumentParser, also: str = '') -> None:
@@ -62,6 +62,12 @@ def metric_options(options: argparse.Namespace) -> list[object]:
     """Return what of the options the metres depend on, beside parameters."""
     names = 'reference', 'reference_scale', 'camera_height', 'camera_pitch'
     return [getattr(options, name) for name in (*names, 'fov', 'intrinsics', 'camera')]
+
+
+def metric_inputs(options: argparse.Namespace) -> list[Path]:
+    """Return the files and folders that the options name, with what is in them."""
+    found = [path for path in (options.reference, options.camera) if path]
+    return [*found, *(each for path in found if path.is_dir() for each in path.rglob('*'))]
 
 
 def scenes_of(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from depth_anything_ros.backends.base import AUTO
 from depth_anything_ros.backends.registry import BACKENDS
 from depth_anything_ros.cli.options import add_parameters
+from depth_anything_ros.cli.terminal import note_size
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import entries
 
@@ -92,7 +93,11 @@ def configurations(options: argparse.Namespace) -> list[Configuration]:
 
     --batch and --calibration need not be among the options.
     """
-    from depth_anything_ros.studies.bench.configuration import grid, named_networks
+    from depth_anything_ros.studies.bench.configuration import (
+        card_of_network,
+        grid,
+        named_networks,
+    )
 
     backends = options.backend
     if _ALL in backends:
@@ -100,6 +105,9 @@ def configurations(options: argparse.Namespace) -> list[Configuration]:
     calibration: str = getattr(options, 'calibration', '')
     if calibration and not Path(calibration).expanduser().exists():
         raise SettingError(f'--calibration {calibration} does not exist: check the path')
+    for weights in options.weights:
+        for name in named_networks(weights, options.variant):
+            note_size(name, card_of_network(name, weights).pinned_size, *options.input_size)
     return [
         one
         for weights in options.weights

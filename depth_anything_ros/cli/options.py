@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import Parameters, entries, parameters_from_flat
+from depth_anything_ros.core.parameters.entries import Entry
 
 __all__ = [
     'NETWORK',
+    'Names',
     'Options',
     'Verbs',
     'add_layered_parameters',
@@ -23,6 +25,7 @@ __all__ = [
     'add_size',
     'layered_parameters',
     'limits_of',
+    'parameter_inputs',
     'parameters_of',
     'positive',
     'require_some',
@@ -48,6 +51,26 @@ NETWORK = (
     'threads',
 )
 """The parameters that choose a network."""
+
+
+class Names(argparse.Action):
+    """Some of `choices`, or any names, as words or with commas: `color npy` or `color,npy`."""
+
+    def __init__(self, *args: Any, choices: Iterable[str] = (), **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._known = tuple(choices)
+
+    def __call__(
+        self, parser: object, found: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        """Take the words of one option."""
+        names = [name for word in values for name in word.split(',') if name]
+        for name in names:
+            if self._known and name not in self._known:
+                known = ', '.join(self._known)
+                raise argparse.ArgumentError(self, f'{name!r}: choose of {known}')
+        setattr(found, self.dest, names)
+
 
 _METAVARS = {int: 'INT', float: 'FLOAT', str: 'TEXT'}
 
@@ -87,7 +110,7 @@ def add_parameters(
         if entry.kind is bool:
             kind = {'action': argparse.BooleanOptionalAction}
         else:
-            kind = {'type': entry.kind, 'metavar': _METAVARS[entry.kind]}
+            kind = {'type': _checked(entry), 'metavar': _METAVARS[entry.kind]}
             if entry.choices:
                 kind = {'type': entry.kind, 'choices': entry.choices}
             if sum(map(len, entry.choices)) > _LONGEST_CHOICES:
@@ -101,6 +124,21 @@ def add_parameters(
             help=f'{_brief(entry.description)}.{one_of} Default: {text}.'.replace('%', '%%'),
             **kind,
         )
+
+
+def _checked(entry: Entry) -> Callable[[str], object]:
+    """Return a parser of values of a parameter, which argparse names as the option."""
+
+    def read(text: str) -> object:
+        try:
+            return entry.check(entry.kind(text))
+        except SettingError as err:
+            raise argparse.ArgumentTypeError(str(err).removeprefix(f'{entry.name} is ')) from err
+        except ValueError as err:
+            what = 'a whole number' if entry.kind is int else 'a number'
+            raise argparse.ArgumentTypeError(f'{text!r} is not {what}') from err
+
+    return read
 
 
 def _brief(description: str) -> str:
@@ -161,6 +199,12 @@ def layered_parameters(options: argparse.Namespace, **defaults: Any) -> Paramete
     return parameters_from_flat(defaults | in_file | _parameters_in(options) | settings)
 
 
+def parameter_inputs(options: argparse.Namespace) -> list[Path]:
+    """Return the files that the options of `add_layered_parameters` name."""
+    weights = getattr(options, 'weights', '')
+    return [*filter(None, (options.params, weights and Path(weights)))]
+
+
 def add_size(parser: argparse.ArgumentParser) -> None:
     """Add --size, the width and height of the images."""
     parser.add_argument(
@@ -202,7 +246,10 @@ def size(text: str) -> tuple[int, int]:
 
 def positive(text: str) -> float:
     """Return a finite number above 0."""
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < float('inf'):
         raise argparse.ArgumentTypeError(f'{text} is not a positive number')
     return value

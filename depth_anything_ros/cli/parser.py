@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 __all__ = ['Parser', 'add_verb']
@@ -30,6 +31,9 @@ class _Formatter(argparse.HelpFormatter):
 
 class Parser(argparse.ArgumentParser):
     """A parser whose subparsers are such, too."""
+
+    too_many = ''
+    """What to do about a word too many."""
 
     def __init__(
         self,
@@ -62,8 +66,16 @@ class Parser(argparse.ArgumentParser):
             words.insert(0, self._default_verb)
         found, unknown = super().parse_known_args(words, namespace)
         if unknown:
-            self.error(f'unrecognized arguments: {" ".join(unknown)}')
+            self.error(f'unrecognized arguments: {" ".join(unknown)}{self._fix(unknown)}')
         return found, []
+
+    def _fix(self, unknown: Sequence[str]) -> str:
+        """Return what may have been meant, behind the words that are unknown."""
+        options = [word.partition('=')[0] for word in unknown if word.startswith('--')]
+        if not options:
+            return f': {self.too_many}' if self.too_many else ''
+        meant = get_close_matches(options[0], self._option_string_actions, 1)
+        return f'; did you mean {meant[0]}?' if meant else ''
 
 
 def add_verb(verbs: Any, name: str, text: str, **options: Any) -> Parser:

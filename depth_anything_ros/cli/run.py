@@ -9,18 +9,21 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from depth_anything_ros.cli.metres import add_metres, metric_options, scenes_of
+from depth_anything_ros.cli.metres import add_metres, metric_inputs, metric_options, scenes_of
 from depth_anything_ros.cli.options import (
     NETWORK,
+    Names,
     add_layered_parameters,
     add_parameters,
     layered_parameters,
+    parameter_inputs,
     positive,
 )
 from depth_anything_ros.cli.parser import Parser
 from depth_anything_ros.cli.terminal import load, progress
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.reports.text import plain_json
+from depth_anything_ros.settings.input_files import InputFiles
 
 __all__ = ['declare']
 
@@ -42,6 +45,7 @@ _FORMATS = (
 
 def declare(run: Parser) -> None:
     """Declare the options."""
+    run.too_many = 'IN is one; of several pictures give the folder, or a list (.txt)'
     run.add_argument(
         'input', metavar='IN', help="image, folder, list (.txt), video, URL, 'webcam[:N]'"
     )
@@ -51,6 +55,7 @@ def declare(run: Parser) -> None:
     run.add_argument(
         '--save',
         nargs='+',
+        action=Names,
         choices=_FORMATS,
         metavar='FORMAT',
         help='what to write: color (default, unless OUT ends otherwise), side_by_side, png16, '
@@ -135,8 +140,17 @@ def _run(options: argparse.Namespace) -> int:
         # Stills have nothing to do with each other: each is normalised by itself.
         parameters = replace(parameters, relative=replace(parameters.relative, smoothing_s=0.0))
     scenes = scenes_of(options, source, parameters, formats)
+    also_read = [*metric_inputs(options), *parameter_inputs(options)]
+    if options.frames_json:
+        inputs = InputFiles((*source.reads, *also_read))
+        inputs.refuse(options.frames_json, '--frames-json')
     outputs = open_outputs(
-        source, options.output, formats, parameters.output.max_side, resume=options.resume
+        source,
+        options.output,
+        formats,
+        parameters.output.max_side,
+        also_read=also_read,
+        resume=options.resume,
     )
     backend = load(parameters)
     metric = sorted(METRIC.intersection(formats))
@@ -182,6 +196,8 @@ def _run(options: argparse.Namespace) -> int:
     if lines is not None:
         lines.close()
     summary.remarks += scenes.remarks(resumed=summary.resumed > 0)
+    if scenes.measured and not metric and lines is None:
+        summary.remarks.append('no metres are written: add --save depth_m, or depth_mm')
     for title, tally in (
         ('skipped', summary.skipped),
         ('note', summary.changed),
@@ -219,6 +235,9 @@ def _run(options: argparse.Namespace) -> int:
         text += f', stopped by {by}' if by else ''
         if summary.kept:
             text += f'; --resume goes on behind frame {summary.kept}'
+        elif summary.interrupted and source.moving and not source.live:
+            name = printable(options.output.name)
+            text += f'; not finished: {name}.parts marks it, --resume begins at the start'
         print(text)
         if summary.median_flicker is not None:
             print(

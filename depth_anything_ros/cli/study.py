@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from depth_anything_ros.cli.network_grid import batches
 from depth_anything_ros.cli.options import positive, require_some
 from depth_anything_ros.cli.parser import Parser, add_verb
-from depth_anything_ros.cli.terminal import progress
+from depth_anything_ros.cli.terminal import note_size, progress
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.preprocess import network_size
 from depth_anything_ros.model.variants import Checkpoint, get_variant
+from depth_anything_ros.settings.input_files import InputFiles
 
 if TYPE_CHECKING:
     from depth_anything_ros.reports.report import Section
@@ -120,16 +121,22 @@ def _study(name: str, options: argparse.Namespace) -> int:
     from depth_anything_ros.studies.parts import Parts
 
     network_size(1, 1, options.input_size)
+    read = [options.dataset] if name in _OF_DATASETS else options.inputs
+    InputFiles([*read, options.weights]).refuse(options.out, '--out')
     checkpoint = Checkpoint(getattr(options, 'checkpoint', 'relative'))
     subjects = subjects_of(options.variant, options.weights, options.input_size, checkpoint)
     for notice in (notice for one in subjects for notice in one.weights.notices()):
         print(f'warning: {notice}', file=sys.stderr)
+    for one in subjects:
+        note_size(one.variant.name, one.weights.card.pinned_size, options.input_size)
+    left_out: list[str] = []
     try:
         with progress('part') as show:
             if name in _OF_DATASETS:
                 names, sections = _against_truth(name, options, subjects, show)
             else:
-                images, parts = images_of(options.inputs), Parts(options.out, options.resume)
+                images, left_out = images_of(options.inputs)
+                parts = Parts(options.out, options.resume)
                 study = _dissect if name == 'dissect' else partial(_of_depths, name)
                 names, sections = list(images), study(options, images, subjects, parts, show)
     except OSError as err:
@@ -138,8 +145,10 @@ def _study(name: str, options: argparse.Namespace) -> int:
     report = report_of(f'Study: {name}', command, subjects, names, sections)
     # The pictures of a dissection are hundreds.
     page = write_report(report, options.out, is_single_file=name != 'dissect')
+    for line in left_out:
+        print(f'left out: {line}', file=sys.stderr)
     print(f'look at {page}')
-    return 0
+    return 1 if left_out else 0
 
 
 def _dissect(
@@ -239,7 +248,10 @@ def _variants(text: str) -> list[str]:
 
 
 def _point(text: str) -> tuple[float, float]:
-    x, y = map(float, text.split(','))
+    try:
+        x, y = map(float, text.split(','))
+    except ValueError as err:
+        raise argparse.ArgumentTypeError(f'{text} is not a point: give it as 0.5,0.5') from err
     if not (0 <= x <= 1 and 0 <= y <= 1):
         raise argparse.ArgumentTypeError(f'{text} is outside the image: give shares from 0 to 1')
     return x, y

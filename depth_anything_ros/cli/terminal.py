@@ -17,7 +17,7 @@ from depth_anything_ros.reports.text import aligned, cell, plain_json
 if TYPE_CHECKING:
     from depth_anything_ros.model.hub import OnProgress
 
-__all__ = ['download_progress', 'fetch', 'load', 'print_rows', 'progress']
+__all__ = ['download_progress', 'fetch', 'load', 'note_size', 'print_rows', 'progress']
 
 OnUpdate = Callable[[float, float], None]
 """Called with (done, total)."""
@@ -56,9 +56,16 @@ def load(parameters: Parameters) -> Any:
 
     fetch(parameters)
     backend = load_backend(parameters)
+    note_size(parameters.variant, backend.info.weights.card.pinned_size, parameters.input_size)
     for notice in (*backend.info.notices, *backend.info.weights.notices()):
         print(f'warning: {notice}', file=sys.stderr)
     return backend
+
+
+def note_size(name: str, pinned: int | None, *asked: int) -> None:
+    """Say on stderr that an input size that was asked for is not that of a network."""
+    if pinned is not None and set(asked) - {pinned, Parameters().input_size}:
+        print(f'note: {name} is fixed to an input size of {pinned}', file=sys.stderr)
 
 
 def print_rows(items: Sequence[Any], as_json: bool, columns: Sequence[str] = ()) -> int:

@@ -23,6 +23,7 @@ from depth_anything_ros.cli.parser import Parser
 from depth_anything_ros.core.processor import default_threads
 from depth_anything_ros.model.releases import release_for
 from depth_anything_ros.model.variants import Checkpoint
+from depth_anything_ros.settings.input_files import refuse_existing
 
 if TYPE_CHECKING:
     from depth_anything_ros.studies.bench.bench_report import Conditions
@@ -79,10 +80,11 @@ def _tune(options: argparse.Namespace) -> int:
         from depth_anything_ros.studies.tune.tune_plot import plot
 
         refuse_format(options.plot)
-    from depth_anything_ros.studies.tune import params_file, tune_report
+        refuse_existing(options.plot, '--plot')
+    from depth_anything_ros.studies.tune import tune_report
     from depth_anything_ros.studies.tune.search import Search
 
-    params_file.refuse_existing(options.out)
+    refuse_existing(options.out, '--out')
     require_writable(options, 'out', 'plot')
     wanted, conditions = conditions_of(configurations(options), options.size)
     with tqdm(total=options.seconds, unit='s', disable=None, leave=False) as bar:

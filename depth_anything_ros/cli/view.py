@@ -21,6 +21,7 @@ from depth_anything_ros.cli.options import (
 from depth_anything_ros.cli.parser import Parser
 from depth_anything_ros.cli.terminal import load
 from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.settings.input_files import InputFiles
 
 __all__ = ['declare']
 
@@ -54,8 +55,13 @@ def _view(options: argparse.Namespace) -> int:
         raise SettingError('there is no display: give --web, or --save FILE.rrd')
     if options.web is not None and not 0 < options.web < 65535:
         raise SettingError(f'--web {options.web}: give a port from 1 to 65534')
-    require_writable(options, 'save')
     show = _node if options.node else _bag if _is_bag(Path(options.source)) else _media
+    if options.save is not None:
+        if options.save.suffix.lower() != '.rrd':
+            raise SettingError(f'--save {options.save} is a recording: let it end in .rrd')
+        # A folder of pictures may take it, a bag is closed.
+        InputFiles([options.source]).refuse(options.save, '--save', within=show is _bag)
+    require_writable(options, 'save')
     with stop_signals() as stopped:
         say = partial(print, flush=True)
         record = partial(recording, options.save, options.web, say, stopped)

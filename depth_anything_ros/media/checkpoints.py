@@ -53,6 +53,8 @@ class Checkpoints:
         """Parts that count."""
         self._shown = out.with_name(self.folder.name)
         self._lock = -1
+        # Of an earlier run that was not finished, even where none of its parts counts.
+        self._marked = (self.folder / 'run.json').exists()
         while self._path(self.count, '.json').exists():
             self.count += 1
         if self.count and not resume:
@@ -142,14 +144,17 @@ class Checkpoints:
             self._path(self.count - 1, '.npz').unlink(missing_ok=True)
         self.count += 1
 
-    def end(self, *, finished: bool) -> None:
-        """Remove the parts where the output is finished, else those that do not count."""
+    def end(self, *, finished: bool, marked: bool = False) -> None:
+        """Remove the parts where the output is finished, else those that do not count.
+
+        Without any of them the folder stays where it is `marked`: OUT is there, unfinished.
+        """
         if self._lock < 0:
             return
         if finished:
             self.count = 0
         self._clear(self.count)
-        if not self.count:
+        if finished or not (self.count or marked or self._marked):
             (self.folder / 'run.json').unlink(missing_ok=True)
             with suppress(OSError):  # something else is in it
                 self.folder.rmdir()

@@ -115,7 +115,7 @@ class FilmWriter:
         if self._pictures:
             self._attempt(self._close_part)
             self._attempt(self._join)
-        self._checkpoints.end(finished=finished)
+        self._checkpoints.end(finished=finished, marked=self._pictures > 0)
 
     def discard(self) -> None:
         """Remove what is not whole."""

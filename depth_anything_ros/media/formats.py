@@ -15,6 +15,7 @@ from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.estimator.frame import Frame
 from depth_anything_ros.estimator.stream import bounded_size
+from depth_anything_ros.media.own_files import MADE_BY
 from depth_anything_ros.metric.cloud import compacted
 
 __all__ = ['METRIC', 'SUFFIXES', 'encoded', 'film_comment', 'film_picture', 'lack_of', 'one_of']
@@ -70,8 +71,9 @@ def one_of(suffix: str) -> tuple[str, ...]:
 
 
 def film_comment(format_: str) -> str:
-    """Return what the levels of a film mean; '' for pictures."""
-    return {'png16': _RELATIVE_FILM_TEXT, 'depth_mm': _MILLIMETRES_TEXT}.get(format_, '')
+    """Return what the levels of a film mean, and who made it."""
+    texts = {'png16': _RELATIVE_FILM_TEXT, 'depth_mm': _MILLIMETRES_TEXT}
+    return f'{texts.get(format_, "relative depth in colour")}; {MADE_BY}'
 
 
 def lack_of(formats: tuple[str, ...], frame: Frame) -> FrameError | None:
@@ -131,15 +133,14 @@ def encoded(format_: str, suffix: str, bgr: BgrImage, frame: Frame | None, max_s
         raise SettingError(
             f'{picture.shape[1]} x {picture.shape[0]} pixels do not fit {suffix}: use .png'
         ) from error
-    png = content.tobytes()
+    text = {'Software': MADE_BY}
     if format_ == 'depth_mm':
-        scale = {'offset': '0', 'scale': '0.001', 'unit': 'm'}
-        return _with_text(png, {'Description': _MILLIMETRES_TEXT, **scale})
-    if format_ == 'png16' and frame is not None:
+        text |= {'Description': _MILLIMETRES_TEXT, 'offset': '0', 'scale': '0.001', 'unit': 'm'}
+    elif format_ == 'png16' and frame is not None:
         low, high = frame.bounds
         scale = {'offset': f'{low:.9g}', 'scale': f'{(high - low) / 65535:.9g}'}
-        return _with_text(png, {'Description': _RELATIVE_TEXT, **scale})
-    return png
+        text |= {'Description': _RELATIVE_TEXT, **scale}
+    return _with_text(content.tobytes(), text) if suffix == '.png' else _made(content.tobytes())
 
 
 def _size(bgr: BgrImage, max_side: int) -> tuple[int, int]:
@@ -167,6 +168,18 @@ def _with_text(png: bytes, texts: dict[str, str]) -> bytes:
         chunks += struct.pack('>I', len(content) - 4) + content
         chunks += struct.pack('>I', zlib.crc32(content))
     return png[:33] + chunks + png[33:]
+
+
+def _made(picture: bytes) -> bytes:
+    """Return a picture, which is no PNG, that says who made it."""
+    text = MADE_BY.encode()
+    if picture.startswith(b'\xff\xd8'):
+        # Behind the APP0 of 18 bytes that libjpeg writes.
+        return picture[:20] + b'\xff\xfe' + struct.pack('>H', len(text) + 2) + text + picture[20:]
+    if picture.startswith(b'P6\n'):
+        return b'P6\n# ' + text + picture[2:]
+    # Of .bmp, .tif and .webp the header says where the picture ends.
+    return picture + text
 
 
 def _exr(values: FloatImage, metric: bool) -> bytes:

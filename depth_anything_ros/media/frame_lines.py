@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,19 @@ class FrameLines:
     """A file with a line for each frame, whole up to the last one whatever ends the run."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create the file; SettingError where it cannot be written."""
+        """Open or create the file; SettingError where it cannot be, or holds something else."""
         self._path = path
         try:
             self._file = path.open('a+', encoding='utf-8')
+            # Of the bytes: another file need not be text.
+            first = os.pread(self._file.fileno(), 1, 0) if path.is_file() else b''
         except OSError as error:
             raise self._failed(error) from error
+        if first not in (b'', b'{'):
+            self.close()
+            raise SettingError(
+                f'--frames-json {path} exists and holds no lines of JSON: name another file'
+            )
 
     def begin(self, kept: int | None) -> None:
         """Keep the first `kept` lines of an earlier run, which this one goes on with; None all."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,7 +20,10 @@ from depth_anything_ros.media.formats import (
     lack_of,
     one_of,
 )
+from depth_anything_ros.media.own_files import refuse_foreign
+from depth_anything_ros.media.pictures import picture_suffixes
 from depth_anything_ros.media.sources import Source
+from depth_anything_ros.settings.input_files import InputFiles
 
 __all__ = ['Outputs', 'open_outputs']
 
@@ -64,17 +67,25 @@ class Outputs(Protocol):
 
 
 def open_outputs(
-    source: Source, out: Path, formats: tuple[str, ...], max_side: int, *, resume: bool = False
+    source: Source,
+    out: Path,
+    formats: tuple[str, ...],
+    max_side: int,
+    *,
+    also_read: Iterable[Path] = (),
+    resume: bool = False,
 ) -> Outputs:
     """Check that `out`, a file or a folder, can hold `formats` of what `source` gives.
 
-    SettingError where it cannot, is what is read, or a run into it is not finished and should
-    not be resumed.
+    `also_read` beside the source. SettingError where `out` cannot, is what is read, or a run into
+    it is not finished and should not be resumed.
     """
+    inputs = InputFiles((*source.reads, *also_read))
     suffix = out.suffix.lower()
     folder = out.is_dir() or not suffix
     one_file = not folder and bool(one_of(suffix))
-    filmed = one_file and source.moving and suffix in film_writing.SUFFIXES
+    filmed_by_name = one_file and suffix in film_writing.SUFFIXES
+    filmed = filmed_by_name and source.moving
     still = source.length == 1 and not source.moving
     single = one_file and still and suffix not in film_writing.SUFFIXES
     if not (folder or single or filmed):
@@ -84,22 +95,24 @@ def open_outputs(
             content = 'a picture: name a folder, or a file ending in .png'
         else:
             content = f'{source.length} pictures: name a folder'
+            if filmed_by_name:
+                content += ', or add --sequence'
         raise SettingError(f'{out} cannot hold {content}')
     if one_file and (len(formats) != 1 or formats[0] not in one_of(suffix)):
         *others, last = (f"'{each}'" for each in one_of(suffix))
         choice = f'{", ".join(others)} or {last}' if others else last
         raise SettingError(f'{out} is one file: save one of {choice} there, or name a folder')
+    inputs.refuse(out)
     try:
-        # By file, not by name: links lead to the input, too.
-        if out.exists() and any(path.exists() and out.samefile(path) for path in source.reads):
-            raise SettingError(f'{out} is what is read: name an output beside it')
+        if filmed or (single and suffix in picture_suffixes() and not resume):
+            refuse_foreign(out, film=filmed)
         (out.parent if one_file else out).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingError(f'{out} cannot be written ({error.strerror}): name another') from error
     lasting = source.moving and (filmed or not source.live)
     checkpoints = Checkpoints(out, resume=resume, live=source.live) if lasting else None
     if not filmed:
-        return Files(out, formats, max_side, single, checkpoints)
+        return Files(out, formats, max_side, single, checkpoints, inputs)
     film = source.film
     writer = film_writing.FilmWriter(
         out,
@@ -122,10 +135,11 @@ class Files:
         max_side: int,
         single: bool,
         checkpoints: Checkpoints | None,
+        inputs: InputFiles,
     ) -> None:
         self.remarks: list[str] = []
         self._out, self._formats, self._max_side, self._single = out, formats, max_side, single
-        self._checkpoints = checkpoints
+        self._checkpoints, self._inputs, self._written = checkpoints, inputs, False
         self.resumes = checkpoints is not None and checkpoints.count > 0
 
     def begin(self, run: Mapping[str, object]) -> tuple[list[dict[str, Any]], Arrays]:
@@ -148,16 +162,18 @@ class Files:
         contents = {}
         for format_ in self._formats:
             path = self._path(name, format_)
+            self._inputs.refuse(path)
             suffix = path.suffix.lower()
             contents[path] = encoded(format_, suffix, bgr, frame, self._max_side)
         # Together, and only once there is each of them.
         for path, content in contents.items():
             _write(path, content)
+        self._written = True
 
     def close(self, *, finished: bool) -> None:
         """Each file is whole already."""
         if self._checkpoints is not None:
-            self._checkpoints.end(finished=finished)
+            self._checkpoints.end(finished=finished, marked=self._written)
 
     def discard(self) -> None:
         """Each file is whole already."""

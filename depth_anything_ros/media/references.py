@@ -73,7 +73,7 @@ class ReferenceFiles:
         if len(found) == 1:
             return found[0]
         if not found:
-            raise FrameError('no_reference', f'no reference of this name in {self._path}')
+            raise FrameError('no_reference', f'{self._path} has no {name}.*')
         names = ', '.join(path.name for path in found)
         raise FrameError('no_reference', f'several references: {names}; leave one of them')
 

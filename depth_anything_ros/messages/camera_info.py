@@ -145,8 +145,8 @@ def _window(info: Any, width: int, height: int, resized: bool = False) -> _Windo
         raise _bad(
             f'is for {full[0]} x {full[1]} pixels (ROI and binning leave '
             f'{window.image_size[0]} x {window.image_size[1]}), but the image has '
-            f'{width} x {height}: use the camera_info topic beside the image, or calibrate at '
-            'this size'
+            f'{width} x {height}: take the calibration of this image, in ROS the camera_info '
+            'topic beside it, or calibrate at this size'
         )
     return window
 

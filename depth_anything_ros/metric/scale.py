@@ -15,7 +15,7 @@ _REASONS = {
     'extrinsics, that sensor and camera look in the same direction, and that depths are metres '
     'between reference.min_depth_m and max_depth_m',
     'no_floor': 'the ground is not visible where the ground plane should be: check '
-    'reference.ground_frame and the height of the camera, or tilt the camera down',
+    'the height and pitch of the camera, in ROS reference.ground_frame, or tilt the camera down',
     'contradicts_network': 'depth ordering of the reference contradicts the network, near is far: '
     'check its frame, units and extrinsics',
     'polarity_unobserved': 'all reference samples lie at one depth: move until several depths are '

@@ -12,7 +12,7 @@ from depth_anything_ros.model import hub, releases
 from depth_anything_ros.model.card import Card
 from depth_anything_ros.model.checksum import sha256_of
 from depth_anything_ros.model.releases import Release, release_named, release_of_sha256
-from depth_anything_ros.model.variants import Checkpoint, get_variant
+from depth_anything_ros.model.variants import ANNOUNCED, Checkpoint, get_variant
 from depth_anything_ros.model.weights_file import check_file, given_path
 
 __all__ = ['CheckedFile', 'FileState', 'ListedFile', 'list_rows', 'listed', 'verify']
@@ -69,8 +69,7 @@ def list_rows() -> list[ListedFile]:
     Raises WeightsError when the cache cannot be read.
     """
     announced = [
-        Release(**vars(Card.of_checkpoint(name, Checkpoint.RELATIVE)))
-        for name in releases.ANNOUNCED
+        Release(**vars(Card.of_checkpoint(name, Checkpoint.RELATIVE))) for name in ANNOUNCED
     ]
     rows = [listed(row, hub.cached(row) if row.repo_id else None) for row in releases.RELEASES]
     return rows + [replace(listed(row, None), released=False) for row in announced]

@@ -12,7 +12,6 @@ from depth_anything_ros.model.card import Card, card_of_values
 from depth_anything_ros.model.variants import Checkpoint
 
 __all__ = [
-    'ANNOUNCED',
     'PACKAGED',
     'RELEASES',
     'Release',
@@ -20,9 +19,6 @@ __all__ = [
     'release_named',
     'release_of_sha256',
 ]
-
-ANNOUNCED = ('vitg',)
-"""Variants whose weights were announced and never released."""
 
 PACKAGED = {'demo': Path(__file__).parent / 'demo' / 'demo.safetensors'}
 """Variants whose relative weights are files of this package."""

@@ -7,7 +7,7 @@ from enum import Enum
 
 from depth_anything_ros.core.errors import SettingError
 
-__all__ = ['VARIANTS', 'Checkpoint', 'Variant', 'get_variant']
+__all__ = ['ANNOUNCED', 'VARIANTS', 'Checkpoint', 'Variant', 'get_variant']
 
 PATCH_PX = 14
 """Side of the square patch that becomes one token, in pixels of the network's input."""
@@ -55,10 +55,14 @@ VARIANTS: dict[str, Variant] = {
 }
 
 
+ANNOUNCED = ('vitg',)
+"""Variants whose weights were announced and never released."""
+
+
 def get_variant(name: str) -> Variant:
-    """Return a variant by name; SettingError names the known ones."""
+    """Return a variant by name; SettingError names those that have weights."""
     try:
         return VARIANTS[name]
     except KeyError:
-        known = ', '.join(VARIANTS)
+        known = ', '.join(each for each in VARIANTS if each not in ANNOUNCED)
         raise SettingError(f"variant '{name}' is not known: choose one of {known}") from None

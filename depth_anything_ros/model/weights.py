@@ -13,7 +13,7 @@ from depth_anything_ros.core.errors import WeightsError
 from depth_anything_ros.model import hub, releases
 from depth_anything_ros.model.card import Card
 from depth_anything_ros.model.releases import PACKAGED, Release, release_for
-from depth_anything_ros.model.variants import Checkpoint, get_variant
+from depth_anything_ros.model.variants import ANNOUNCED, Checkpoint, get_variant
 from depth_anything_ros.model.weights_file import (
     RANDOM,
     WeightsFile,
@@ -95,6 +95,8 @@ def fetch(
     Blocks while it downloads. Raises WeightsError; SettingError for an unknown variant.
     """
     get_variant(variant)
+    if variant in PACKAGED and checkpoint is Checkpoint.RELATIVE:
+        raise WeightsError(f'the weights of {variant} are inside the package: fetch no others')
     row = _released(variant, checkpoint)
     path = hub.cached(row)
     if path is not None and _is_whole(path, row):
@@ -129,7 +131,7 @@ def _released(variant: str, checkpoint: Checkpoint) -> Release:
     row = release_for(variant, checkpoint)
     if row is None:
         lack = f'has no released {checkpoint.value} checkpoint'
-        if variant in releases.ANNOUNCED:
+        if variant in ANNOUNCED:
             lack = 'was announced and never released'
         names = ', '.join(dict.fromkeys(row.variant for row in releases.RELEASES if row.repo_id))
         raise WeightsError(

@@ -41,7 +41,7 @@ class WeightsFile:
 
     `path` is None and `sha256` empty for random weights. `known` is true where the bytes are those
     of a released file, or that the file is this package's own. `card_path` is the card, or the
-    config.json, that describes it.
+    config.json, that describes it. `not_here` says what random ones stand in for.
     """
 
     path: Path | None
@@ -50,6 +50,7 @@ class WeightsFile:
     known: bool
     random: bool = False
     card_path: Path | None = None
+    not_here: str = ''
 
     @property
     def name(self) -> str:
@@ -78,8 +79,8 @@ class WeightsFile:
     def doubt(self) -> str:
         """Return why it may not be what it is run as; '' where nothing says so."""
         if self.random:
-            who = self.card_path or 'weights:=random'
-            return f'random weights, as {who} asks: the {self.title} output means nothing'
+            why = self.not_here or f'as {self.card_path or "the parameter weights"} asks'
+            return f'random weights, {why}: the {self.title} output means nothing'
         if self.known or self.card_path:
             return ''
         what = f'unknown checkpoint {self.path} (sha256 {self.sha256[:12]}): not a released file,'
@@ -126,8 +127,8 @@ def check_file(path: Path, variant: str, checkpoint: Checkpoint) -> WeightsFile:
             return WeightsFile(path, sha256, row, known=row.sha256 == sha256)
         kind = row.checkpoint or Checkpoint.RELATIVE
         raise WeightsError(
-            f'{path} is {how} {row.title} file, not {asked.title}: set variant:={row.variant}'
-            f' checkpoint:={kind.value}, or give another file'
+            f'{path} is {how} {row.title} file, not {asked.title}: set variant to {row.variant}'
+            f' and checkpoint to {kind.value}, or give another file'
         )
     if path.suffix == '.onnx' or asked.metric:
         lines = asked.text if asked.metric and path.suffix != '.onnx' else _ONNX_LINES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,8 @@ from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.parameters import parameters_from_flat
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.media.sources import open_source
-from depth_anything_ros.model.releases import ANNOUNCED
-from depth_anything_ros.model.variants import Checkpoint, Variant
+from depth_anything_ros.model.releases import release_for
+from depth_anything_ros.model.variants import ANNOUNCED, Checkpoint, Variant
 from depth_anything_ros.model.weights import find
 from depth_anything_ros.model.weights_file import WeightsFile
 from depth_anything_ros.reports.report import Report, Section, Text
@@ -68,12 +68,14 @@ class Subject:
         return __version__, *self.weights.parameters[:2], self.weights.sha256, self.input_size
 
 
-def images_of(sources: Sequence[str]) -> Images:
-    """Return the images in files and folders; names are made distinct.
+def images_of(sources: Sequence[str]) -> tuple[Images, list[str]]:
+    """Return the images in files and folders, and why others cannot be read.
 
-    Raises SettingError for a film, and for what is no image or cannot be read.
+    Names are made distinct. Raises SettingError for a film, for what is no image, and where none
+    can be read.
     """
     found: Images = {}
+    left_out: list[str] = []
     for text in sources:
         source = open_source(text)
         if source.moving:
@@ -85,8 +87,10 @@ def images_of(sources: Sequence[str]) -> Images:
             try:
                 found[name] = shot.read().bgr
             except FrameError as err:
-                raise SettingError(str(err)) from err
-    return found
+                left_out.append(str(err))
+    if not found:
+        raise SettingError(left_out[0])
+    return found, left_out
 
 
 def subjects_of(
@@ -103,7 +107,11 @@ def subjects_of(
     for name in variants:
         # Random weights stand in for those of a relative network that were released only.
         may_be_random = checkpoint is Checkpoint.RELATIVE and name not in ANNOUNCED
-        file = find(name, checkpoint, weights_here(name, weights) if may_be_random else weights)
+        here = weights_here(name, weights) if may_be_random else weights
+        file = find(name, checkpoint, here)
+        if here and not weights and (row := release_for(name, checkpoint)):
+            why = f'as {row.file} is not in the cache (`{row.fetch_command}`)'
+            file = replace(file, not_here=why)
         subjects.append(Subject(file, file.card.pinned_size or input_size))
     return subjects
 

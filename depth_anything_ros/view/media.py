@@ -8,6 +8,7 @@ from depth_anything_ros.core.types import BgrImage
 from depth_anything_ros.estimator.frame import Frame
 from depth_anything_ros.media.outputs import Files
 from depth_anything_ros.media.sources import Source
+from depth_anything_ros.settings.input_files import InputFiles
 from depth_anything_ros.view.recording import Recorder, entities_of, jpeg
 
 __all__ = ['ROOT', 'Recorded']
@@ -19,7 +20,7 @@ class Recorded(Files):
     """Outputs of a run that writes no files."""
 
     def __init__(self, source: Source, recorder: Recorder) -> None:
-        super().__init__(Path(), (), 0, single=False, checkpoints=None)
+        super().__init__(Path(), (), 0, False, None, InputFiles(()))
         self._source, self._recorder, self._refused = source, recorder, 0
 
     def write(self, name: str, stamp_ns: int, bgr: BgrImage, frame: Frame | None) -> None:

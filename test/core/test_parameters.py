@@ -33,8 +33,8 @@ def test_tree_and_dotted_names_say_the_same() -> None:
     [
         ('variant', 'vitx', 'vitx'),
         ('input_size', 5, '56 to 2072'),
-        ('input_size', 518.0, 'give a int'),
-        ('input_size', True, 'give a int'),
+        ('input_size', 518.0, 'give an int'),
+        ('input_size', True, 'give an int'),
         ('relative.smoothing_s', float('nan'), '0 to 60'),
         ('allow_download', 1, 'give a bool'),
         ('reference.type', 'range', "'range': choose one of auto, none, depth_image"),

@@ -168,6 +168,75 @@ def test_what_is_read_is_never_written(
     assert files_there() == before
 
 
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        ('a.png', 'out', '--frames-json', 'a.png'),
+        ('list.txt', 'out', '--frames-json', 'list.txt'),
+        ('a.png', 'out', '--params', 'p.yaml', '--frames-json', 'p.yaml'),
+        ('a.png', 'r16.png', '--reference', 'r16.png', '--save', 'depth_mm'),
+        ('a.png', 'true/a.png', '--reference', 'true', '--save', 'depth_mm'),
+        ('list.txt', '.'),
+    ],
+)
+def test_nothing_that_is_read_beside_is_written(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path('true').mkdir()
+    for name in ('a.png', 'a_depth.png'):
+        cv2.imwrite(name, picture(64, 48))
+    for name in ('r16.png', 'true/a.png'):
+        cv2.imwrite(name, np.full((48, 64), 1500, np.uint16))
+    Path('list.txt').write_text('a.png\na_depth.png\n')
+    Path('p.yaml').write_text('/**:\n  ros__parameters:\n    variant: demo\n')
+    before = {path: path.read_bytes() for path in Path().rglob('*') if path.is_file()}
+    assert run('a.png', 'out', '--frames-json', 'a_depth.png') == 2
+    assert 'exists and holds no lines of JSON' in capsys.readouterr().err
+    assert run(*arguments) == 2
+    assert 'is what is read: name an output beside it' in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize(
+    'ending', ['.png', '.jpg', '.webp', '.tif', '.bmp', '.ppm', '.mp4', '.mkv']
+)
+def test_what_others_wrote_is_not_replaced(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: str
+) -> None:
+    out, own = tmp_path / f'b{ending}', tmp_path / f'own{ending}'
+    if ending in ('.mp4', '.mkv'):
+        source = write_film(tmp_path / 'film.mp4', FIVE[:2])
+        write_film(out, FIVE[:1])
+    else:
+        source = folder / 'a.png'
+        cv2.imwrite(str(out), FIVE[0])
+    before = out.read_bytes()
+    assert run(str(source), str(out)) == 2
+    assert 'is not replaced. IN is one: of several name the folder' in capsys.readouterr().err
+    assert out.read_bytes() == before
+    # Its own are, and are whole for others.
+    assert [run(str(source), str(own)) for _ in range(2)] == [0, 0]
+    if source.suffix == '.png':
+        Image.open(own).load()
+        assert cv2.imread(str(own)).shape == (48, 64, 3)
+
+
+def test_a_shell_that_names_several_pictures_is_told_what_to_give(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        run('0.png', '1.png', '2.png', 'out')
+    said = 'unrecognized arguments: 2.png out: IN is one; of several pictures give the folder'
+    assert said in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run('0.png', 'out', '--varient', 'demo')
+    assert 'arguments: --varient demo; did you mean --variant?' in capsys.readouterr().err
+
+
 def test_the_folder_of_what_is_read_may_take_the_output(folder: Path) -> None:
     assert run(str(folder / 'b.png'), str(folder)) == 0
     assert (folder / 'b_depth.png').exists()

@@ -193,7 +193,8 @@ def test_a_film_that_does_not_fit_is_one_line_and_no_file(
 ) -> None:
     film = write_film(tmp_path / 'film.mp4', pictures(3))
     out = tmp_path / 'depth.mp4'
-    out.write_bytes(b'an older one')
+    assert run(film, out) == 0
+    older = out.read_bytes()
     # The folder of /dev/full: FFmpeg gets ENOSPC from a real device.
     (tmp_path / 'depth.mp4.writing').symlink_to('/dev/full')
     assert run(film, out) == 2
@@ -201,7 +202,7 @@ def test_a_film_that_does_not_fit_is_one_line_and_no_file(
     assert len([line for line in error.splitlines() if line.startswith('depth_anything:')]) == 1
     assert f'{out} cannot be written: No space left on device' in error
     assert not (tmp_path / 'depth.mp4.writing').exists()
-    assert out.read_bytes() == b'an older one'
+    assert out.read_bytes() == older
 
 
 def test_a_film_is_counted_before_it_is_named(
@@ -325,9 +326,10 @@ def test_what_was_done_before_a_signal_plays(tmp_path: Path, number: signal.Sign
     assert 20 <= count < 60
     by = 'Ctrl-C' if number == signal.SIGINT else 'SIGTERM'
     first, *_ = done.stdout.splitlines()
-    assert first.startswith(f'{count} frames in {out}') and first.endswith(f', stopped by {by}')
-    # Nothing of it could be gone on from.
-    assert not out.with_name('depth.mp4.parts').exists()
+    assert first.startswith(f'{count} frames in {out}') and f', stopped by {by}; not' in first
+    # Nothing of it can be gone on from, but it is no finished film.
+    assert [each.name for each in (tmp_path / 'depth.mp4.parts').iterdir()] == ['run.json']
+    assert 'not finished: depth.mp4.parts marks it' in first
 
 
 def test_pictures_of_another_size_are_resized_and_said(

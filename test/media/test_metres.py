@@ -128,6 +128,9 @@ def test_the_height_of_the_camera_gives_metres(
     assert 'left out: 2 (f2 to f3)' in said and 'the ground is not visible' in said
     assert 'note: intrinsics by --fov 67.4' in said
     assert worst_error(tmp_path / 'out', NAMES[:2]) < 0.15
+    assert 'no metres are written' not in said
+    assert run(photos / f'{NAMES[0]}.png', tmp_path / 'out', *words[:-2]) == 0
+    assert 'note: no metres are written: add --save depth_m' in capsys.readouterr().err
 
 
 def test_pictures_without_a_reference_are_named_and_the_others_have_metres(
@@ -145,7 +148,7 @@ def test_pictures_without_a_reference_are_named_and_the_others_have_metres(
     summary = json.loads(said.out)
     expected = {'no_reference': ['f0'], 'bad_size': ['f2'], 'bad_reference': ['f3']}
     assert (summary['without_metres'], summary['refused']) == ({}, expected)
-    assert f'left out: f0: no reference of this name in {references}' in said.err
+    assert f'left out: f0: {references} has no f0.*' in said.err
     assert {path.name for path in out.iterdir()} == {'f1_depth_mm.png', 'f1_depth.png'}
     found = [json.loads(line) for line in lines.read_text().splitlines()]
     assert [each['metric_reason'] for each in found] == [
@@ -157,7 +160,7 @@ def test_pictures_without_a_reference_are_named_and_the_others_have_metres(
     assert found[0]['refused']['reason'] == 'no_reference' and found[0]['files'] == []
     assert found[1]['files'] == [str(out / 'f1_depth_mm.png'), str(out / 'f1_depth.png')]
     assert found[1]['metric_source'] == 'reference' and found[1]['scale'] > 0
-    assert found[0]['scale'] is None and 'no reference of this name' in found[0]['metric_message']
+    assert found[0]['scale'] is None and 'has no f0.*' in found[0]['metric_message']
     assert (found[1]['width'], found[1]['height']) == (160, 120)
     inverse = found[1]['inverse_depth']
     assert inverse['min'] < inverse['median'] < inverse['max']

@@ -145,9 +145,7 @@ def test_a_file_of_another_size_than_its_card(tmp_path: Path) -> None:
     file = find('demo', RELATIVE, str(_card(tmp_path, V2)))
     with pytest.raises(WeightsError) as error:
         network_of(file)
-    assert 'is a demo checkpoint, variant is vits: set variant:=demo, or that in its card' in str(
-        error.value
-    )
+    assert 'variant is vits: set variant to demo, or that in its card' in str(error.value)
 
 
 def test_metres_of_an_unknown_file_are_asked_for(tmp_path: Path) -> None:

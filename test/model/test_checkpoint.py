@@ -228,7 +228,9 @@ def test_another_variant_is_named(tmp_path: Path, variant: str) -> None:
     path = _saved(tmp_path / 'a.pth', content)
     asked = VARIANTS['vits' if variant == 'vitb' else 'vitb']
     message = _unloadable(path, asked)
-    assert f'is a {variant} checkpoint, variant is {asked.name}: set variant:={variant}' in message
+    assert (
+        f'is a {variant} checkpoint, variant is {asked.name}: set variant to {variant}' in message
+    )
 
 
 def test_a_size_that_no_variant_has(tmp_path: Path, state: dict[str, Tensor]) -> None:

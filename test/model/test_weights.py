@@ -122,7 +122,10 @@ def _refused(tmp_path: Path, text: str, **wanted: object) -> str:
 
 @pytest.mark.parametrize(
     ('content', 'fix'),
-    [(b'base', 'variant:=vitb checkpoint:=relative'), (b'indoor', 'checkpoint:=metric_indoor')],
+    [
+        (b'base', 'variant to vitb and checkpoint to relative'),
+        (b'indoor', 'checkpoint to metric_indoor'),
+    ],
 )
 def test_another_released_file_is_refused_by_its_bytes(
     tmp_path: Path, content: bytes, fix: str
@@ -135,7 +138,7 @@ def test_another_released_file_is_refused_by_its_bytes(
 def test_a_relative_file_is_refused_for_metric(tmp_path: Path) -> None:
     (tmp_path / 'x.pth').write_bytes(b'small')
     message = _refused(tmp_path, str(tmp_path / 'x.pth'), checkpoint=INDOOR)
-    assert 'the released vits relative file' in message and 'checkpoint:=relative' in message
+    assert 'the released vits relative file' in message and 'checkpoint to relative' in message
 
 
 @pytest.mark.parametrize('row', ROWS, ids=lambda row: row.title)

@@ -80,10 +80,8 @@ def test_pairs_of_the_laboratory_and_of_16_bits(pairs: Path, tmp_path: Path) -> 
 
 
 def test_what_a_dataset_lacks_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match=r'dataset.json states no scale .* "metres_per_level"'):
-        open_dataset(tmp_path)
     with pytest.raises(SettingError, match='has the folders image and depth'):
-        open_dataset(tmp_path, 'nyu')
+        open_dataset(tmp_path)
     for name in ('image', 'depth'):
         (tmp_path / name).mkdir()
     with pytest.raises(SettingError, match='has 0 images and 0 depths'):
@@ -94,6 +92,8 @@ def test_what_a_dataset_lacks_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match='b without a partner'):
         open_dataset(tmp_path, 'nyu')
     (tmp_path / 'image' / 'b.png').unlink()
+    with pytest.raises(SettingError, match=r'dataset.json states no scale .* "metres_per_level"'):
+        open_dataset(tmp_path)
     with pytest.raises(SettingError, match='no depth between 0 and 10 m'):
         list(open_dataset(tmp_path, 'nyu').read())
     np.save(tmp_path / 'depth' / 'a.npy', np.ones((4, 5)))

@@ -224,6 +224,12 @@ def test_what_a_bag_lacks_is_named(bag: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(SettingError, match=text):
             proven(bag, **options)
+    moved = replace(PARAMETERS.reference, fixed_frame='oddom')
+    with (
+        BagReader(bag) as reader,
+        pytest.raises(SettingError, match=r'has no frame oddom: it has .*odom'),
+    ):
+        candidates(reader, replace(PARAMETERS, reference=moved))
     only = [each for each in messages() if each[0] in (IMAGE, '/camera/camera_info')]
     path = write_bag(tmp_path / 'camera', only)
     with pytest.raises(SettingError, match='no reference of metric depth: it has /camera'):

@@ -16,6 +16,7 @@ from onnx_networks import KnownDepth, write_onnx
 from depth_anything_ros import cli
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import parameters_from_flat
+from depth_anything_ros.settings.input_files import refuse_existing
 from depth_anything_ros.settings.parameter_files import parameters_from_file
 from depth_anything_ros.studies.bench.bench_report import Conditions
 from depth_anything_ros.studies.bench.configuration import Configuration, grid
@@ -185,7 +186,7 @@ def test_the_file_is_what_the_node_takes(bench: type[FakeBench], tmp_path: Path)
     assert Path(read.weights).is_absolute()
     assert '# Written by `tune` on 20' in path.read_text()
     with pytest.raises(SettingError, match='exists'):
-        params_file.refuse_existing(path)
+        refuse_existing(path)
 
 
 def test_a_picture_is_drawn(bench: type[FakeBench], tmp_path: Path) -> None:

@@ -111,12 +111,17 @@ def test_what_cannot_be_used_is_one_line(
         study('variants', source, tmp_path / 'out', '--variant', 'vitg')
     with pytest.raises(SystemExit):
         study('variants', source, tmp_path / 'out', '--variant', 'vitx')
-    assert "variant 'vitx' is not known" in capsys.readouterr().err
+    said = "variant 'vitx' is not known: choose one of vits, vitb, vitl, demo"
+    assert said in capsys.readouterr().err
 
 
 def test_names_of_images_are_distinct(tmp_path: Path) -> None:
     for folder in ('a', 'b'):
         (tmp_path / folder).mkdir()
         cv2.imwrite(str(tmp_path / folder / 'same.png'), photograph())
-    found = images_of([str(tmp_path / 'a'), str(tmp_path / 'b' / 'same.png')])
+    (tmp_path / 'a' / 'broken.png').write_bytes(b'no picture')
+    found, left_out = images_of([str(tmp_path / 'a'), str(tmp_path / 'b' / 'same.png')])
     assert list(found) == ['same', 'same_']
+    assert len(left_out) == 1 and 'broken.png' in left_out[0]
+    with pytest.raises(SettingError, match=r'broken\.png'):
+        images_of([str(tmp_path / 'a' / 'broken.png')])

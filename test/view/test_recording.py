@@ -178,12 +178,17 @@ def test_one_line_says_what_to_do(
 ) -> None:
     for name in ('DISPLAY', 'WAYLAND_DISPLAY'):
         monkeypatch.delenv(name, raising=False)
+    bag = str(tmp_path / 'bag')
+    Path(bag).mkdir()
+    Path(bag, 'a.mcap').touch()
     for options, told in (
         (['x.mp4'], 'there is no display: give --web, or --save FILE.rrd'),
         ([], 'name one thing to look at: SOURCE, or --node NAME'),
         (['x.mp4', '--node', '/a'], 'name one thing to look at: SOURCE, or --node NAME'),
         (['x.mp4', '--web', '70000'], '--web 70000: give a port from 1 to 65534'),
         (['x.mp4', '--save', '/none/a.rrd'], '--save /none/a.rrd cannot be written: No such file'),
+        (['x.mp4', '--save', 'x.mp4'], '--save x.mp4 is a recording: let it end in .rrd'),
+        ([bag, '--save', f'{bag}/a.rrd'], f'--save {bag}/a.rrd lies in what is read: name an'),
     ):
         assert main(['view', *options]) == 2
         (line,) = capsys.readouterr().err.splitlines()

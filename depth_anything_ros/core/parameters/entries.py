@@ -71,7 +71,7 @@ class Entry:
             value = tuple(value) if texts else list(value)
         if type(value) is not self.kind:
             raise SettingError(
-                f'{self.name} is {value!r}, a {type(value).__name__}: give a {self.type_name}'
+                f'{self.name} is {value!r}, {_a(type(value).__name__)}: give {_a(self.type_name)}'
             )
         if self.choices and value not in self.choices:
             raise SettingError(
@@ -86,6 +86,10 @@ class Entry:
             except SettingError as error:
                 raise SettingError(f'{self.name} is {error}') from error
         return value  # type: ignore[return-value]
+
+
+def _a(noun: str) -> str:
+    return f'an {noun}' if noun.startswith('i') else f'a {noun}'
 
 
 def param(

@@ -193,7 +193,7 @@ def _check_variant(state: dict[str, Tensor], variant: Variant, path: Path) -> No
         if found == (other.embed_dim, other.depth):
             raise WeightsError(
                 f'{path} is a {other.name} checkpoint, variant is {variant.name}: set'
-                f' variant:={other.name}, or that in its card, or give a {variant.name} file'
+                f' variant to {other.name}, or that in its card, or give a {variant.name} file'
             )
     raise WeightsError(
         f'{path} has {found[1]} blocks of width {found[0]}, {variant.name} has {variant.depth} of'

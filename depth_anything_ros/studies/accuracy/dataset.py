@@ -68,7 +68,6 @@ def open_dataset(folder: Path, like: str = '', most: int | None = None) -> Datas
 
     `most`: as many pairs at most, spread over all. Raises SettingError for what is missing.
     """
-    name, scale, max_depth_m = (like, *_KNOWN[like]) if like else _stated(folder)
     images = _files(folder / 'image', picture_suffixes())
     depths = _files(folder / 'depth', frozenset({'.png', '.npy'}))
     if not images or images.keys() != depths.keys():
@@ -78,6 +77,7 @@ def open_dataset(folder: Path, like: str = '', most: int | None = None) -> Datas
             f'{f", {alone[0]} without a partner" if alone else ""}: '
             'put pairs image/NAME.png and depth/NAME.png (or .npy) there'
         )
+    name, scale, max_depth_m = (like, *_KNOWN[like]) if like else _stated(folder)
     names = sorted(images)
     picks = np.linspace(0, len(names) - 1, min(most or len(names), len(names))).round()
     chosen = [names[int(index)] for index in picks]

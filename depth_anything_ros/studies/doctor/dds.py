@@ -82,7 +82,7 @@ def _profile() -> Check:
 
 def _shared_memory() -> Check:
     free_mb = shutil.disk_usage(_SHARED).free / 2**20
-    text = f'{_SHARED} has {free_mb:.3g} MB left'
+    text = f'{_SHARED} has {free_mb:.0f} MB left'
     if free_mb < _SEGMENT_MB:
         return fail(
             'shared_memory',

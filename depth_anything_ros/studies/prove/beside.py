@@ -69,10 +69,17 @@ def candidates(
     """Return the references of a bag, its sensors and what its tf makes possible; or those named.
 
     True depth, and what this package wrote, are none. `named` are topics or kinds; SettingError
-    for one that the bag lacks.
+    for one that the bag lacks, and for a fixed frame that is not in its tf.
     """
     asked, frames = parameters.reference, _frames(reader)
-    fixed = next((each for each in (asked.fixed_frame, 'odom') if each in frames), '')
+    fixed = asked.fixed_frame or 'odom'
+    if fixed not in frames:
+        every = _frames(reader, None) if asked.fixed_frame else set()
+        if every and fixed not in every:
+            raise SettingError(
+                f'tf of bag {reader.path} has no frame {fixed}: it has {", ".join(sorted(every))}'
+            )
+        fixed = fixed if every else ''
     found: list[Candidate] = []
 
     def add(name: str, kind: ReferenceKind, topic: str = '', frame: str = '') -> None:
@@ -109,12 +116,12 @@ def measures(reader: BagReader, topic: str) -> bool:
     return kind in (ReferenceKind.POINT_CLOUD, ReferenceKind.LASER_SCAN)
 
 
-def _frames(reader: BagReader) -> set[str]:
-    """Return the frames in tf."""
+def _frames(reader: BagReader, most: int | None = 500) -> set[str]:
+    """Return the frames in the first messages of tf, `most` of each topic."""
     frames: set[str] = set()
     for topic in reader.of_type('tf2_msgs/msg/TFMessage'):
         # Of a moving frame the first transforms tell that it is there.
-        for message in islice(reader.messages([topic]), 500):
+        for message in islice(reader.messages([topic]), most):
             with suppress(DepthAnythingError):
                 for each in message.read().transforms:
                     frames.update((each.header.frame_id, each.child_frame_id))

@@ -13,15 +13,9 @@ from depth_anything_ros.model.weights_file import RANDOM
 from depth_anything_ros.studies.bench.bench_report import Conditions
 from depth_anything_ros.studies.bench.row import Row
 
-__all__ = ['figures', 'refuse_existing', 'write_params']
+__all__ = ['figures', 'write_params']
 
 _NAMES = ('variant', 'backend', 'precision', 'input_size', 'threads', 'device')
-
-
-def refuse_existing(path: Path) -> None:
-    """Raise SettingError where the file exists: it may be somebody's work."""
-    if path.exists():
-        raise SettingError(f'--out {path} exists: name another file, or remove it')
 
 
 def write_params(path: Path, row: Row, conditions: Conditions, command: str, weights: str) -> None:
