@@ -327,7 +327,7 @@ def test_what_was_done_before_a_signal_plays(tmp_path: Path, number: signal.Sign
     by = 'Ctrl-C' if number == signal.SIGINT else 'SIGTERM'
     first, *_ = done.stdout.splitlines()
     assert first.startswith(f'{count} frames in {out}') and f', stopped by {by}; not' in first
-    # Nothing of it can be gone on from, but it is no finished film.
+    # Nothing of it can be gone on from, but it is not a finished film.
     assert [each.name for each in (tmp_path / 'depth.mp4.parts').iterdir()] == ['run.json']
     assert 'not finished: depth.mp4.parts marks it' in first
 
