@@ -162,7 +162,7 @@ def test_a_fault_of_our_own_imports_is_no_advice() -> None:
         ('run IN OUT --variant vitx', 'vitx'),
         ('bench --size 640', 'give it as 640x480'),
         ('run IN OUT --smoothing -1', 'argument --smoothing: -1.0: it must lie in 0 to'),
-        ('run IN OUT --save color,depth', "'depth': choose of color, side_by_side"),
+        ('run IN OUT --save color,depth', "'depth': choose from color, side_by_side"),
         ('run IN OUT --varient demo', 'did you mean --variant?'),
         ('tune --budget-ms abc', 'abc is not a positive number'),
         ('study dissect IN --out OUT --points 1', '1 is not a point: give it as 0.5,0.5'),

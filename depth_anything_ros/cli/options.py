@@ -68,7 +68,7 @@ class Names(argparse.Action):
         for name in names:
             if self._known and name not in self._known:
                 known = ', '.join(self._known)
-                raise argparse.ArgumentError(self, f'{name!r}: choose of {known}')
+                raise argparse.ArgumentError(self, f'{name!r}: choose from {known}')
         setattr(found, self.dest, names)
 
 

@@ -45,7 +45,7 @@ _FORMATS = (
 
 def declare(run: Parser) -> None:
     """Declare the options."""
-    run.too_many = 'IN is one; of several pictures give the folder, or a list (.txt)'
+    run.too_many = 'for several inputs give their folder or a list (.txt) as IN'
     run.add_argument(
         'input', metavar='IN', help="image, folder, list (.txt), video, URL, 'webcam[:N]'"
     )

@@ -24,8 +24,8 @@ def refuse_foreign(out: Path, *, film: bool) -> None:
     """
     if out.is_file() and out.stat().st_size and not (_film if film else _picture)(out):
         raise SettingError(
-            f'{out} is there, and not of this package: it is not replaced. IN is one: of several '
-            'name the folder, or a list (.txt). Else name another OUT, or remove it first'
+            f'{out} was not written by this package and is not replaced: name another OUT, or '
+            'remove it. For several inputs give their folder or a list (.txt) as IN'
         )
 
 

@@ -216,7 +216,7 @@ def test_what_others_wrote_is_not_replaced(
         cv2.imwrite(str(out), FIVE[0])
     before = out.read_bytes()
     assert run(str(source), str(out)) == 2
-    assert 'is not replaced. IN is one: of several name the folder' in capsys.readouterr().err
+    assert 'is not replaced: name another OUT' in capsys.readouterr().err
     assert out.read_bytes() == before
     # Its own are, and are whole for others.
     assert [run(str(source), str(own)) for _ in range(2)] == [0, 0]
@@ -230,7 +230,7 @@ def test_a_shell_that_names_several_pictures_is_told_what_to_give(
 ) -> None:
     with pytest.raises(SystemExit):
         run('0.png', '1.png', '2.png', 'out')
-    said = 'unrecognized arguments: 2.png out: IN is one; of several pictures give the folder'
+    said = 'unrecognized arguments: 2.png out: for several inputs give their folder'
     assert said in capsys.readouterr().err
     with pytest.raises(SystemExit):
         run('0.png', 'out', '--varient', 'demo')
