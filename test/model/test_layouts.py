@@ -159,7 +159,7 @@ def test_a_config_of_another_network_is_refused(tmp_path: Path) -> None:
 
     path = tmp_path / 'config.json'
     for text, said in {
-        '{"model_type": "dpt"}': 'no config.json of Depth Anything',
+        '{"model_type": "dpt"}': 'not a config.json of Depth Anything',
         '{"model_type": "depth_anything", "backbone_config": {"hidden_size": 7}}': 'hidden_size 7',
     }.items():
         path.write_text(text)

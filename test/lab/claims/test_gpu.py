@@ -28,7 +28,7 @@ def test_a_rehearsal_measures_what_runs_and_names_what_does_not(
 ) -> None:
     bench_in_process(monkeypatch)
     monkeypatch.setattr(work, '_MOST_S', 0.05)
-    monkeypatch.setattr(work, '_SIDE', {'cpu': 256})
+    monkeypatch.setattr(work, '_SIDES', {'cpu': (256,)})
     monkeypatch.setattr(gpu_worker, '_MOST_CALLS', 3)
     # The node has tests of its own, and the largest batch is none here.
     monkeypatch.setattr(gpu, '_NODE_LEAST_S', 1e9)
@@ -90,7 +90,7 @@ def test_on_a_gpu_what_the_node_runs_comes_first() -> None:
 def test_a_cell_that_fails_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     bench_in_process(monkeypatch)
     monkeypatch.setattr(work, '_MOST_S', 0.05)
-    monkeypatch.setattr(work, '_SIDE', {'cpu': 256})
+    monkeypatch.setattr(work, '_SIDES', {'cpu': (256,)})
     monkeypatch.setattr(gpu_worker, '_MOST_CALLS', 3)
     whole: Callable[..., object] = GpuWorker.cell
 
