@@ -140,16 +140,15 @@ def _run(options: argparse.Namespace) -> int:
         # Stills have nothing to do with each other: each is normalised by itself.
         parameters = replace(parameters, relative=replace(parameters.relative, smoothing_s=0.0))
     scenes = scenes_of(options, source, parameters, formats)
-    also_read = [*metric_inputs(options), *parameter_inputs(options)]
+    inputs = InputFiles((*source.reads, *metric_inputs(options), *parameter_inputs(options)))
     if options.frames_json:
-        inputs = InputFiles((*source.reads, *also_read))
         inputs.refuse(options.frames_json, '--frames-json')
     outputs = open_outputs(
         source,
         options.output,
         formats,
         parameters.output.max_side,
-        also_read=also_read,
+        inputs=inputs,
         resume=options.resume,
     )
     backend = load(parameters)

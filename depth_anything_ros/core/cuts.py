@@ -1,7 +1,7 @@
 """Cuts: where a film goes on with another scene.
 
 The colours of each quarter of the picture are compared with those of the frame before, as
-histograms: 0 is not a difference, 1 none in common. A cut is a change of a quarter or more that is
+histograms: 0 is no difference, 1 none in common. A cut is a change of a quarter or more that is
 also three times what is usual in this film, so that a film of single shots is not cut everywhere.
 """
 

@@ -5,6 +5,9 @@ Every message is one line that says what was wrong, with the value, and how to f
 
 from __future__ import annotations
 
+import math
+from numbers import Real
+
 __all__ = [
     'BackendError',
     'DepthAnythingError',
@@ -12,6 +15,7 @@ __all__ = [
     'FrameError',
     'SettingError',
     'WeightsError',
+    'require_number',
     'shown',
 ]
 
@@ -50,6 +54,12 @@ class FrameError(DepthAnythingError):
             message = repr(message)[1:-1]
         super().__init__(message[:_LONGEST_MESSAGE])
         self.reason = reason
+
+
+def require_number(value: object, name: str, unit: str) -> None:
+    """Raise SettingError where `value`, called `name`, is not a finite number."""
+    if not isinstance(value, Real) or not math.isfinite(value):
+        raise SettingError(f'{name} is {value!r}: give {unit}')
 
 
 def shown(name: str) -> str:

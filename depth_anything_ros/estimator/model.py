@@ -96,9 +96,9 @@ class DepthModel:
                 f'camera is {type(camera).__name__}: give da.Camera.from_intrinsics(fx, fy, cx, '
                 'cy, width, height)'
             )
+        changed = parameters_from_flat({**flatten(self._parameters), **(parameters or {})})
         for name in parameters or {}:
             _check_effect(name)
-        changed = parameters_from_flat({**flatten(self._parameters), **(parameters or {})})
         if level_from_camera is not None and not isinstance(level_from_camera, Transform):
             level_from_camera = Transform.from_matrix(level_from_camera)
         return DepthStream(self.backend, changed, camera, level_from_camera)
@@ -120,16 +120,15 @@ class DepthModel:
 
 def _check_effect(name: str) -> None:
     """Refuse a parameter of the node that a stream does not read."""
+    if name in _OF_STREAM or name.partition('.')[0] in _OF_STREAM:
+        return
     if name in _OF_LOAD:
-        raise SettingError(f'{name} has no effect on a stream: give it to da.load')
-    if name.startswith('reference.') and name not in _OF_STREAM:
-        raise SettingError(
-            f'{name} has no effect on a stream: give a reference with the image, such as '
-            'da.Ground(height)'
-        )
-    known = name in flatten(Parameters())
-    if known and name not in _OF_STREAM and name.partition('.')[0] not in _OF_STREAM:
-        raise SettingError(f'{name} has no effect on a stream: it is for the node')
+        fix = 'give it to da.load'
+    elif name.startswith('reference.'):
+        fix = 'give a reference with the image, such as da.Ground(height)'
+    else:
+        fix = 'it is for the node'
+    raise SettingError(f'{name} has no effect on a stream: {fix}')
 
 
 def load(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from functools import cache, partial
-from numbers import Real
 from typing import Any
 
 import cv2
 import numpy as np
 
 from depth_anything_ros.backends.base import DepthBackend
-from depth_anything_ros.core.errors import FrameError, SettingError
+from depth_anything_ros.core.errors import FrameError, SettingError, require_number
 from depth_anything_ros.core.flicker import Look, look_of
 from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.levels import Levels
@@ -68,9 +66,7 @@ class DepthStream:
         """
         camera = self._camera
         check_bgr(bgr)
-        given: object = stamp_s
-        if not isinstance(given, Real) or not math.isfinite(given):
-            raise SettingError(f'stamp_s is {stamp_s!r}: give seconds on any clock, a number')
+        require_number(stamp_s, 'stamp_s', 'seconds on any clock')
         if reference is not None:
             if not isinstance(reference, Reference):
                 raise SettingError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
@@ -72,15 +72,15 @@ def open_outputs(
     formats: tuple[str, ...],
     max_side: int,
     *,
-    also_read: Iterable[Path] = (),
+    inputs: InputFiles | None = None,
     resume: bool = False,
 ) -> Outputs:
     """Check that `out`, a file or a folder, can hold `formats` of what `source` gives.
 
-    `also_read` beside the source. SettingError where `out` cannot, is what is read, or a run into
-    it is not finished and should not be resumed.
+    `inputs`: what is read, None where that is the source alone. SettingError where `out` cannot,
+    is what is read, or a run into it is not finished and should not be resumed.
     """
-    inputs = InputFiles((*source.reads, *also_read))
+    inputs = inputs or InputFiles(source.reads)
     suffix = out.suffix.lower()
     folder = out.is_dir() or not suffix
     one_file = not folder and bool(one_of(suffix))

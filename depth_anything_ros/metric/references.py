@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.core.errors import FrameError, SettingError
+from depth_anything_ros.core.errors import FrameError, SettingError, require_number
 from depth_anything_ros.core.geometry.planar_scan import PlanarScan
 from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
 from depth_anything_ros.core.types import Camera, FloatImage, ReferenceKind, ReferenceSamples
@@ -152,7 +151,7 @@ class Scan:
         """Raise SettingError for values of another shape."""
         _require(self.ranges_m, 1, 'Scan.ranges_m', '(N,)')
         for name in ('bearing_min_rad', 'step_rad'):
-            _require_number(getattr(self, name), f'Scan.{name}', 'radians')
+            require_number(getattr(self, name), f'Scan.{name}', 'radians')
         _pose(self.camera_from_sensor)
 
     def samples(self, camera: Camera, min_depth_m: float, max_depth_m: float) -> ReferenceSamples:
@@ -178,7 +177,7 @@ class Ground:
 
     def __post_init__(self) -> None:
         """Raise SettingError for a height or a vector that no ground has."""
-        _require_number(self.camera_height_m, 'Ground.camera_height_m', 'metres above 0')
+        require_number(self.camera_height_m, 'Ground.camera_height_m', 'metres above 0')
         if self.camera_height_m <= 0.0:
             raise SettingError(
                 f'Ground.camera_height_m is {self.camera_height_m}: give metres above 0'
@@ -230,8 +229,3 @@ def _require(values: Any, dimensions: int, name: str, shape: str) -> None:
         raise SettingError(f'{name} is {found}: it must be an array {shape} of float32')
     if not np.issubdtype(values.dtype, np.floating):
         raise SettingError(f'{name} holds {values.dtype}: give metres, as float32')
-
-
-def _require_number(value: Any, name: str, unit: str) -> None:
-    if not isinstance(value, Real) or not math.isfinite(value):
-        raise SettingError(f'{name} is {value!r}: give {unit}')
