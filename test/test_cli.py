@@ -19,6 +19,7 @@ from depth_anything_ros import cli
 from depth_anything_ros.backends.registry import choose_backend, load
 from depth_anything_ros.backends.self_check import photograph
 from depth_anything_ros.bag.compare_results import GROUND_TRUTH
+from depth_anything_ros.cli import terminal
 from depth_anything_ros.cli.exit_status import exit_status
 from depth_anything_ros.core.errors import BackendError
 from depth_anything_ros.core.parameters import Parameters
@@ -87,6 +88,18 @@ def test_an_unknown_option_is_an_error_of_its_verb(
         cli.main(words)
     assert ended.value.code == 2
     assert f'depth_anything {verb}' in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_progress_without_a_terminal_is_a_line_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with terminal.progress('part') as show:
+        show(1, 4)
+    assert not capsys.readouterr().err
+    monkeypatch.setattr(terminal, '_EVERY_S', -1.0)
+    with terminal.progress('part') as show:
+        show(1, 4, 'vits')
+    assert re.fullmatch(r'part 1 of 4, 00:\d\d left vits\n', capsys.readouterr().err)
 
 
 def test_an_option_is_not_abbreviated(capsys: pytest.CaptureFixture[str]) -> None:

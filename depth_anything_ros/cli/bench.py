@@ -11,9 +11,9 @@ from pathlib import Path
 from depth_anything_ros.cli.network_grid import (
     add_calibration,
     add_grid,
-    batches,
     conditions_of,
     configurations,
+    counts,
     peers,
 )
 from depth_anything_ros.cli.options import add_size, positive, require_some, require_writable
@@ -44,7 +44,7 @@ def declare(bench: Parser) -> None:
     )
     network.add_argument(
         '--batch',
-        type=batches,
+        type=counts,
         metavar='INT,...',
         default=[1],
         help='images at once (default: 1)',

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 __all__ = [
     'add_calibration',
     'add_grid',
-    'batches',
     'conditions_of',
     'configurations',
+    'counts',
     'every_precision',
     'peers',
 ]
@@ -76,8 +76,8 @@ def add_calibration(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def batches(text: str) -> list[int]:
-    """Return the batch sizes in a text like '1,4'."""
+def counts(text: str) -> list[int]:
+    """Return the numbers, each above 0, in a text like '1,4'."""
     return _listed(_above_zero, int)(text)
 
 
@@ -168,7 +168,7 @@ def _value(text: str, kind: type) -> object:
 
 def _above_zero(count: object) -> object:
     if not isinstance(count, int) or count < 1:
-        raise SettingError(f'a batch of {count} holds no image: give 1 or more')
+        raise SettingError(f'{count} is below 1: give 1 or more')
     return count
 
 

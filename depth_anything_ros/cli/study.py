@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from depth_anything_ros.cli.network_grid import batches
+from depth_anything_ros.cli.network_grid import counts
 from depth_anything_ros.cli.options import positive, require_some
 from depth_anything_ros.cli.parser import Parser, add_verb
 from depth_anything_ros.cli.terminal import note_size, progress
@@ -66,7 +66,7 @@ def declare(study: Parser) -> None:
 
     add = own['variants'].add_argument
     text = 'CPU threads to time with (default: 1,2)'
-    add('--threads', type=batches, default=[1, 2], metavar='INT,...', help=text)
+    add('--threads', type=counts, default=[1, 2], metavar='INT,...', help=text)
     text = 'most time to time a network for, up to 100 frames (default: 30)'
     add('--seconds', type=positive, default=30.0, metavar='S', help=text)
     add('--no-speed', action='store_true', help='time nothing')
@@ -76,7 +76,7 @@ def declare(study: Parser) -> None:
     own['accuracy'].add_argument('--checkpoint', choices=choices, default='relative', help=text)
     text = 'input sizes to try (default: 252,364,700,1022)'
     sizes = [252, 364, 700, 1022]
-    own['tta'].add_argument('--sizes', type=batches, default=sizes, metavar='PX,...', help=text)
+    own['tta'].add_argument('--sizes', type=counts, default=sizes, metavar='PX,...', help=text)
 
 
 def _add_dataset(verb: Parser) -> None:
@@ -131,9 +131,9 @@ def _study(name: str, options: argparse.Namespace) -> int:
         note_size(one.variant.name, one.weights.card.pinned_size, options.input_size)
     left_out: list[str] = []
     try:
-        with progress('part') as show:
+        with progress('step') as show:
             if name in _OF_DATASETS:
-                names, sections = _against_truth(name, options, subjects, show)
+                names, left_out, sections = _against_truth(name, options, subjects, show)
             else:
                 images, left_out = images_of(options.inputs)
                 parts = Parts(options.out, options.resume)
@@ -142,7 +142,7 @@ def _study(name: str, options: argparse.Namespace) -> int:
     except OSError as err:
         raise SettingError(f'--out {options.out} cannot be written: {err}') from err
     command = 'depth_anything ' + shlex.join(sys.argv[1:])
-    report = report_of(f'Study: {name}', command, subjects, names, sections)
+    report = report_of(f'Study: {name}', command, subjects, names, left_out, sections)
     # The pictures of a dissection are hundreds.
     page = write_report(report, options.out, is_single_file=name != 'dissect')
     for line in left_out:
@@ -185,7 +185,17 @@ def _of_depths(
 
     if name == 'colormaps' and len(subjects) > 1:
         raise SettingError('colormaps are judged on the depth of one network: give one --variant')
-    depths = {one.title: depths_of(one, images, parts, show) for one in subjects}
+    is_timed = name == 'variants' and not options.no_speed
+    count = len(images) * len(subjects)
+    total = count + (len(options.threads) * len(subjects) if is_timed else 0)
+
+    def after(before: int) -> OnProgress:
+        return lambda done, _: show(before + done, total)
+
+    depths = {
+        one.title: depths_of(one, images, parts, after(index * len(images)))
+        for index, one in enumerate(subjects)
+    }
     if name == 'colormaps':
         from depth_anything_ros.studies import colormaps
 
@@ -199,17 +209,17 @@ def _of_depths(
     from depth_anything_ros.studies.variants import study
 
     found = study.sections(images, depths)
-    if not options.no_speed:
+    if is_timed:
         height, width = next(iter(images.values())).shape[:2]
         plan = BenchPlan((width, height), 100, options.seconds, None, False, False)
-        found.append(study.speed(subjects, options.threads, plan, parts, show))
+        found.append(study.speed(subjects, options.threads, plan, parts, after(count)))
     return found
 
 
 def _against_truth(
     name: str, options: argparse.Namespace, subjects: list[Subject], show: OnProgress
-) -> tuple[list[str], list[Section]]:
-    """Return the names of the images, and the sections."""
+) -> tuple[list[str], list[str], list[Section]]:
+    """Return the names of the images, why others are left out, and the sections."""
     from depth_anything_ros.studies.accuracy import methods, page
     from depth_anything_ros.studies.accuracy.dataset import open_dataset
     from depth_anything_ros.studies.parts import Parts
@@ -227,13 +237,13 @@ def _against_truth(
         compared = (methods.alone if name == 'accuracy' else methods.ensembles)(subjects)
     dataset = open_dataset(options.dataset, options.like, options.images)
     parts = Parts(options.out, options.resume)
-    found = methods.evaluate(dataset, compared, subjects, parts, show)
-    shown = [page.scores(dataset, found)]
+    found, judged, left_out = methods.evaluate(dataset, compared, subjects, parts, show)
+    shown = [page.scores(dataset, len(judged), found)]
     if name == 'accuracy':
         shown += page.published(dataset, found)
     elif name == 'ensemble':
         shown.insert(0, page.answer(found))
-    return list(dataset.pairs), shown
+    return judged, left_out, shown
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
@@ -19,18 +20,33 @@ if TYPE_CHECKING:
 
 __all__ = ['download_progress', 'fetch', 'load', 'note_size', 'print_rows', 'progress']
 
-OnUpdate = Callable[[float, float], None]
-"""Called with (done, total)."""
+OnUpdate = Callable[..., None]
+"""Called with (done, total), and with what is at work where that has a name."""
+
+_EVERY_S = 30.0
+"""Between two lines of progress where there is no terminal, in seconds."""
 
 
 @contextmanager
 def progress(unit: str, *, leave: bool = False, unit_scale: bool = False) -> Iterator[OnUpdate]:
-    """Show a bar on a terminal; the callback moves it, and `leave` keeps it at the end."""
+    """Show a bar on a terminal, elsewhere a line now and then; both with the time that is left.
+
+    The callback moves it, and `leave` keeps the bar at the end.
+    """
+    begun_s = told_s = time.monotonic()
     with tqdm(unit=unit, unit_scale=unit_scale, disable=None, leave=leave) as bar:
 
-        def show(done: float, total: float) -> None:
+        def show(done: float, total: float, what: str = '') -> None:
+            nonlocal told_s
             bar.total = total
+            bar.set_description(what or None, refresh=False)
             bar.update(done - bar.n)
+            if bar.disable and time.monotonic() - told_s > _EVERY_S:
+                told_s = time.monotonic()
+                so_far = done, total, told_s - begun_s
+                line = f'{unit} {{n_fmt}} of {{total_fmt}}, {{remaining}} left {what}'.rstrip()
+                said = tqdm.format_meter(*so_far, unit_scale=unit_scale, bar_format=line)
+                print(said, file=sys.stderr, flush=True)
 
         yield show
 

@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
 from depth_anything_ros.backends.base import INT8
 from depth_anything_ros.cli.network_grid import (
     add_calibration,
@@ -20,6 +18,7 @@ from depth_anything_ros.cli.network_grid import (
 )
 from depth_anything_ros.cli.options import add_size, positive, require_writable
 from depth_anything_ros.cli.parser import Parser
+from depth_anything_ros.cli.terminal import progress
 from depth_anything_ros.core.processor import default_threads
 from depth_anything_ros.model.releases import release_for
 from depth_anything_ros.model.variants import Checkpoint
@@ -87,12 +86,7 @@ def _tune(options: argparse.Namespace) -> int:
     refuse_existing(options.out, '--out')
     require_writable(options, 'out', 'plot')
     wanted, conditions = conditions_of(configurations(options), options.size)
-    with tqdm(total=options.seconds, unit='s', disable=None, leave=False) as bar:
-
-        def show(spent_s: float, total_s: float, what: str) -> None:
-            bar.set_description(what, refresh=False)
-            bar.update(round(spent_s) - bar.n)
-
+    with progress('s') as show:
         tuning = Search(options.budget_ms, options.size, options.seconds, show).run(wanted)
     print((tune_report.json_text if options.json else tune_report.text)(tuning, conditions))
     status = _keep(tuning, conditions, options)

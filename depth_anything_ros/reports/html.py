@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import base64
+import re
 from html import escape
 from pathlib import Path
 from string import Template
 
-from depth_anything_ros.reports.report import Block, Graph, Picture, Report, Table, Text
+from depth_anything_ros.reports.report import (
+    COLOURS,
+    Block,
+    Cell,
+    Graph,
+    Picture,
+    Report,
+    Table,
+    Text,
+)
 from depth_anything_ros.reports.text import cell
 
 __all__ = ['page']
 
 _FRAME = Path(__file__).with_name('page.html')
+_CODE, _AS_CODE = re.compile('`([^`]+)`'), r'<code>\1</code>'
+_NUMBER = re.compile(r'-?[\d.]+(e[+-]\d+)?|-|inf')
 
 
 def page(report: Report, embed_from: Path | None) -> str:
@@ -47,19 +59,24 @@ def page(report: Report, embed_from: Path | None) -> str:
 def _block(block: Block, embed_from: Path | None) -> str:
     if isinstance(block, Text):
         kind = ' class="warning"' if block.is_warning else ''
-        return f'<p{kind}>{escape(block.text)}</p>'
+        return f'<p{kind}>{_CODE.sub(_AS_CODE, escape(block.text))}</p>'
     if isinstance(block, Table):
         return _table(block)
     if isinstance(block, Picture):
-        source = escape(str(block.image), quote=True)
-        if embed_from is not None:
+        path, caption = escape(str(block.image)), escape(block.caption)
+        if embed_from is None:
+            shown = f'<a href="{path}"><img loading="lazy" src="{path}" alt="{caption}"></a>'
+        else:
             data = base64.b64encode((embed_from / str(block.image)).read_bytes()).decode()
-            source = f'data:image/png;base64,{data}'
-        return _figure(f'<img loading="lazy" src="{source}" alt="">', block.caption)
+            shown = f'<img src="data:image/png;base64,{data}" alt="{caption}">'
+        return _figure(shown, block.caption)
     if isinstance(block, Graph):
         from plotly.io import to_html
 
-        shown = to_html(dict(block.figure), full_html=False, include_plotlyjs=False)
+        layout = {'margin': {'t': 20, 'b': 60}, 'height': 380, 'colorway': COLOURS}
+        layout |= block.figure['layout']
+        figure = {**block.figure, 'layout': layout}
+        shown = to_html(figure, full_html=False, include_plotlyjs=False)
         return _figure(shown, block.caption)
     names = ''.join(f'<button>{escape(name)}</button>' for name, _ in block.steps)
     inner = ''.join(
@@ -77,8 +94,12 @@ def _table(table: Table) -> str:
     names = ''.join(f'<th>{escape(cell(value))}</th>' for value in table.rows[0])
     rows = ''
     for row in table.rows[1:]:
-        kinds = ('' if isinstance(value, str) else ' class="number"' for value in row)
-        cells = zip(kinds, map(cell, row), strict=True)
-        rows += f'<tr>{"".join(f"<td{kind}>{escape(text)}</td>" for kind, text in cells)}</tr>'
+        rows += f'<tr>{"".join(map(_table_cell, row))}</tr>'
     caption = f'<caption>{escape(table.caption)}</caption>' if table.caption else ''
     return f'<table>{caption}<thead><tr>{names}</tr></thead><tbody>{rows}</tbody></table>'
+
+
+def _table_cell(value: Cell) -> str:
+    text = cell(value)
+    kind = ' class="number"' if value is None or _NUMBER.fullmatch(text) else ''
+    return f'<td{kind}>{escape(text)}</td>'

@@ -9,7 +9,21 @@ from typing import Any
 
 from depth_anything_ros.core.types import BgrImage
 
-__all__ = ['Block', 'Cell', 'Graph', 'Picture', 'Report', 'Section', 'Steps', 'Table', 'Text']
+__all__ = [
+    'COLOURS',
+    'Block',
+    'Cell',
+    'Graph',
+    'Picture',
+    'Report',
+    'Section',
+    'Steps',
+    'Table',
+    'Text',
+]
+
+COLOURS = ('#0072B2', '#E69F00', '#009E73', '#D55E00', '#CC79A7', '#56B4E9', '#F0E442', '#000000')
+"""Apart for readers who see no red or no green (Okabe and Ito)."""
 
 Cell = str | int | float | None
 """Of a table. None, and a number that is not finite, is shown as '-'."""
@@ -31,11 +45,11 @@ class Table:
     caption: str = ''
 
     @classmethod
-    def of(cls, figures: Mapping[str, Mapping[str, Cell]], caption: str = '') -> Table:
-        """Return a row for each name in `figures`; the columns are those of the first."""
+    def of(cls, what: str, figures: Mapping[str, Mapping[str, Cell]], caption: str = '') -> Table:
+        """Return a row for each name of a `what`; the columns are those of the first."""
         columns = list(next(iter(figures.values())))
         rows = [[name, *(of[each] for each in columns)] for name, of in figures.items()]
-        return cls([['', *columns], *rows], caption)
+        return cls([[what, *columns], *rows], caption)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +70,14 @@ class Graph:
 
     figure: Mapping[str, Any]
     caption: str = ''
+
+    @classmethod
+    def of(
+        cls, data: Sequence[Mapping[str, Any]], x: str, y: str, caption: str = '', **y_axis: str
+    ) -> Graph:
+        """Return traces over axes of these titles; `y_axis` says more of the second."""
+        layout = {'xaxis': {'title': {'text': x}}, 'yaxis': {'title': {'text': y}, **y_axis}}
+        return cls({'data': data, 'layout': layout}, caption)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def write_report(report: Report, folder: Path, *, is_single_file: bool = True) -
         ]
         report = replace(report, sections=sections)
         (folder / 'report.json').write_text(plain_json(report) + '\n')
-        (folder / 'report.md').write_text('\n'.join(_markdown(report)) + '\n')
+        (folder / 'report.md').write_text('\n\n'.join(_markdown(report)) + '\n')
         path = folder / PAGE
         path.write_text(page(report, folder if is_single_file else None))
     except OSError as err:
@@ -57,28 +57,29 @@ def _on_disk(blocks: Sequence[Block], folder: Path) -> list[Block]:
     return found
 
 
-def _markdown(report: Report) -> list[str]:
-    lines = [f'# {report.title}', '', '```', report.command, '```', '']
-    lines += [f'- {name}: {value}' for name, value in report.facts.items()]
+def _markdown(report: Report) -> Iterator[str]:
+    yield f'# {report.title}'
+    yield f'```\n{report.command}\n```'
+    if report.facts:
+        yield '\n'.join(f'- {name}: {value}' for name, value in report.facts.items())
     for section in report.sections:
-        lines += ['', f'## {section.title}', '', *_lines(section.blocks)]
-    return lines
+        yield f'## {section.title}'
+        yield from _paragraphs(section.blocks, '###')
 
 
-def _lines(blocks: Sequence[Block]) -> list[str]:
-    lines = []
+def _paragraphs(blocks: Sequence[Block], mark: str) -> Iterator[str]:
     for block in blocks:
         if isinstance(block, Text):
-            lines.append(f'**{block.text}**' if block.is_warning else block.text)
+            yield f'**{block.text}**' if block.is_warning else block.text
         elif isinstance(block, Table):
-            lines += [block.caption, '']
-            lines += markdown([[cell(value) for value in row] for row in block.rows])
+            if block.caption:
+                yield block.caption
+            yield '\n'.join(markdown([[cell(value) for value in row] for row in block.rows]))
         elif isinstance(block, Picture):
-            lines.append(f'![{block.caption}]({block.image})')
+            yield f'![{block.caption}]({block.image})'
         elif isinstance(block, Graph):
-            lines.append(f'[{block.caption}]({PAGE}) (a graph of the page)')
+            yield f'[{block.caption}]({PAGE}) (a graph of the page)'
         else:
             for name, inner in block.steps:
-                lines += [f'### {name}', '', *_lines(inner)]
-        lines.append('')
-    return lines
+                yield f'{mark} {name}'
+                yield from _paragraphs(inner, f'{mark}#')

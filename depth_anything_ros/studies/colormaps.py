@@ -27,7 +27,7 @@ from depth_anything_ros.reports.report import (
     Text,
 )
 from depth_anything_ros.studies.inputs import Images, normalized
-from depth_anything_ros.studies.plots import COLOURS
+from depth_anything_ros.studies.tiles import laid_out, write
 
 __all__ = ['MapFigures', 'judge', 'recommended', 'sections', 'seen']
 
@@ -93,29 +93,19 @@ def sections(images: Images, depths: Sequence[FloatImage]) -> list[Section]:
         for name, one in figures.items()
     }
     lightness = [
-        {
-            'type': 'scatter',
-            'name': name,
-            'y': _perceived(table)[:, 0].tolist(),
-            'line': {'color': colour},
-        }
-        for (name, table), colour in zip(COLORMAPS.items(), COLOURS, strict=True)
+        {'type': 'scatter', 'name': name, 'y': _perceived(table)[:, 0].tolist()}
+        for name, table in COLORMAPS.items()
     ]
-    axes = {
-        'xaxis': {'title': {'text': 'row: 0 far, 255 near'}},
-        'yaxis': {'title': {'text': "J'"}},
-    }
-    graph = Graph({'data': lightness, 'layout': axes}, 'lightness over depth')
+    graph = Graph.of(lightness, 'row: 0 far, 255 near', "lightness J'", 'lightness over depth')
     best, why = recommended(figures)
     steps: list[tuple[str, list[Block]]] = [
         (name, [Picture(_sheet(each), f'colormaps/{name}')])
         for name, each in zip(images, relative, strict=True)
     ]
-    columns = f'Columns: {", ".join(_CONDITIONS)}. Rows: {", ".join(COLORMAPS)}.'
     return [
         Section(f'Recommended: {best}', [Text(why)]),
-        Section('The maps in figures', [Text(_MEANING), Table.of(rows), graph]),
-        Section('The same depth in each', [Text(columns), Steps(steps)]),
+        Section('The maps in figures', [Text(_MEANING), Table.of('colormap', rows), graph]),
+        Section('The same depth in each', [Steps(steps)]),
     ]
 
 
@@ -195,13 +185,9 @@ def _sheet(relative: FloatImage) -> BgrImage:
     small = cv2.resize(relative, (_TILE_PX, height), interpolation=cv2.INTER_AREA)
     bar = np.tile(np.linspace(0.0, 1.0, _TILE_PX, dtype=np.float32), (14, 1))
     tile = np.asarray(np.vstack([small, bar]), np.float32)
-    drawn = [
-        [
-            np.pad(
-                colorize(tile, seen(table, each)), ((4, 4), (4, 4), (0, 0)), constant_values=255
-            )
-            for each in _CONDITIONS
-        ]
-        for table in COLORMAPS.values()
-    ]
-    return np.vstack([np.hstack(row) for row in drawn])
+    tiles = []
+    for name, table in COLORMAPS.items():
+        for condition in _CONDITIONS:
+            tiles.append(colorize(tile, seen(table, condition)))
+            write(tiles[-1], f'{name}, {condition}')
+    return laid_out(tiles, len(_CONDITIONS))

@@ -60,11 +60,12 @@ def sections(title: str, images: Images, depths: Sequence[FloatImage]) -> list[S
     figures = {name: distribution(depth) for name, depth in zip(images, depths, strict=True)}
     steps: list[tuple[str, list[Block]]] = []
     for (name, found), depth in zip(figures.items(), depths, strict=True):
-        drawn = colorize(normalized(depth), COLORMAPS['spectral_r'])
-        picture = Picture(drawn, f'depth/{title.split()[0]}-{name}')
+        drawn = np.hstack([images[name], colorize(normalized(depth), COLORMAPS['spectral_r'])])
+        stem = f'depth/{title.split()[0]}-{name}'
+        picture = Picture(drawn, stem, f'{name}, and its depth: near red, far blue')
         graphs = [_histogram(depth, found), _slices(depth, 0), _slices(depth, 1), _surface(depth)]
         steps.append((name, [picture, *graphs]))
-    return [Section(title, [Text(_MEANING), Table.of(figures), Steps(steps)])]
+    return [Section(title, [Text(_MEANING), Table.of('image', figures), Steps(steps)])]
 
 
 def _histogram(depth: FloatImage, found: dict[str, float]) -> Graph:
@@ -80,8 +81,8 @@ def _histogram(depth: FloatImage, found: dict[str, float]) -> Graph:
         {'type': 'scatter', 'mode': 'lines', 'name': name, 'x': [found[name]] * 2, 'y': [0, most]}
         for name in ('mean', 'median')
     ]
-    data = [bars | {'name': 'share of pixels'}, *lines]
-    return Graph({'data': data, 'layout': _axes('inverse depth', 'share of pixels')}, 'histogram')
+    data: list[dict[str, Any]] = [bars | {'name': 'share of pixels'}, *lines]
+    return Graph.of(data, 'inverse depth', 'share of pixels', 'histogram')
 
 
 def _slices(depth: FloatImage, axis: int) -> Graph:
@@ -92,7 +93,7 @@ def _slices(depth: FloatImage, axis: int) -> Graph:
         for at in places
     ]
     caption = f'{name}s at a quarter, half and three quarters'
-    return Graph({'data': data, 'layout': _axes('pixel', 'inverse depth')}, caption)
+    return Graph.of(data, 'pixel', 'inverse depth', caption)
 
 
 def _surface(depth: FloatImage) -> Graph:
@@ -110,10 +111,6 @@ def _surface(depth: FloatImage) -> Graph:
     }
     layout = {'height': 620, 'scene': scene}
     return Graph({'data': [surface], 'layout': layout}, 'surface: drag to turn it')
-
-
-def _axes(x: str, y: str) -> dict[str, Any]:
-    return {'height': 380, 'xaxis': {'title': {'text': x}}, 'yaxis': {'title': {'text': y}}}
 
 
 def _listed(values: npt.NDArray[Any]) -> list[float]:

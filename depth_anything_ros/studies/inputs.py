@@ -41,6 +41,8 @@ __all__ = [
 Images = dict[str, BgrImage]
 """Images, uint8 (H, W, 3) BGR, by the name of their file without the ending."""
 
+_MOST_NAMES = 20
+
 OnProgress = Callable[[int, int], None]
 """Called with (done, total)."""
 
@@ -81,9 +83,11 @@ def images_of(sources: Sequence[str]) -> tuple[Images, list[str]]:
         if source.moving:
             raise SettingError(f'{text} is a film or a webcam: give images, or frames of it')
         for shot in source.shots:
-            name = shot.name.replace('/', '_')
+            stem = name = shot.name.replace('/', '_')
+            count = 1
             while name in found:
-                name += '_'
+                count += 1
+                name = f'{stem}_{count}'
             try:
                 found[name] = shot.read().bgr
             except FrameError as err:
@@ -166,11 +170,15 @@ def report_of(
     command: str,
     subjects: Sequence[Subject],
     images: Sequence[str],
+    left_out: Sequence[str],
     sections: Sequence[Section],
 ) -> Report:
     """Return the report, which says which weights ran, with a warning where they are random."""
     facts = {f'weights of {one.variant.name}': _weights(one.weights) for one in subjects}
-    facts |= {'images': f'{len(images)}: {", ".join(images)}', 'machine': machine_line()}
+    some = [*images[:_MOST_NAMES], *(['...'] if len(images) > _MOST_NAMES else [])]
+    facts |= {'images': f'{len(images)}: {", ".join(some)}', 'machine': machine_line()}
+    if left_out:
+        facts['left out'] = f'{len(left_out)}: {"; ".join(left_out[:_MOST_NAMES])}'
     random = ', '.join(one.variant.name for one in subjects if one.weights.random)
     if random:
         text = (

@@ -9,11 +9,9 @@ from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
 from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.reports.report import COLOURS
 
 __all__ = ['COLOURS', 'refuse_format', 'save', 'subplots']
-
-# Apart for readers who see no red or no green (Okabe and Ito).
-COLOURS = ('#0072B2', '#E69F00', '#009E73', '#D55E00', '#CC79A7', '#56B4E9', '#F0E442', '#000000')
 
 
 def refuse_format(path: Path) -> None:

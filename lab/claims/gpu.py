@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from depth_anything_ros.backends.torch.devices import choose_device
-from depth_anything_ros.cli.network_grid import batches
+from depth_anything_ros.cli.network_grid import counts
 from depth_anything_ros.cli.options import add_size, positive
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.model.variants import get_variant
@@ -160,8 +160,8 @@ def main(args: Sequence[str] | None = None) -> int:
     for name, kind, default in (
         ('--variant', _names, 'vits,vitb,vitl'),
         ('--precision', _names, 'fp16,bf16,fp32'),
-        ('--batch', batches, '1,4,16,64'),
-        ('--input-size', batches, '518,252'),
+        ('--batch', counts, '1,4,16,64'),
+        ('--input-size', counts, '518,252'),
     ):
         add(name, type=kind, default=default, metavar='LIST', help='default: %(default)s')
     add_size(parser)

@@ -23,7 +23,8 @@ def report(*more: Graph) -> Report:
         Text('random weights', is_warning=True),
         Table([['name', 'value'], ['a|b', 1.23456], ['none', None]], 'a caption'),
         Picture(RED, 'pictures/red', 'all red'),
-        Steps([('first', [Text('one')]), ('second', [Text('two')])]),
+        Table.of('name', {'x': {'MB': '1.50', 'kind': 'large'}}),
+        Steps([('first', [Text('one, as `do` says')]), ('second', [Text('two')])]),
         *more,
     ]
     return Report('A study', 'do --it', {'weights': 'demo'}, [Section('Part <1>', blocks)])
@@ -36,6 +37,8 @@ def test_the_page_holds_its_pictures_and_escapes_text(tmp_path: Path) -> None:
     assert '5 &lt; 6 &amp; &quot;so&quot;' in html and 'Part &lt;1&gt;' in html
     assert 'class="warning">random weights' in html
     assert '<td class="number">1.235</td>' in html and '<td class="number">-</td>' in html
+    assert '<th>name</th><th>MB</th>' in html and 'as <code>do</code> says' in html
+    assert '<td class="number">1.50</td><td>large</td>' in html
     (data,) = re.findall(r'src="data:image/png;base64,([^"]+)"', html)
     assert base64.b64decode(data) == (tmp_path / 'pictures' / 'red.png').read_bytes()
     assert not re.search(r'(?:src|href)="(?!data:|#)', html)
@@ -43,7 +46,8 @@ def test_the_page_holds_its_pictures_and_escapes_text(tmp_path: Path) -> None:
 
 def test_the_pictures_may_lie_beside_the_page(tmp_path: Path) -> None:
     html = write_report(report(), tmp_path, is_single_file=False).read_text()
-    assert 'src="pictures/red.png"' in html and 'base64' not in html
+    assert '<a href="pictures/red.png"><img loading="lazy" src="pictures/red.png"' in html
+    assert 'base64' not in html
 
 
 def test_a_graph_brings_its_library(tmp_path: Path) -> None:
@@ -60,6 +64,7 @@ def test_markdown_and_json_say_the_same(tmp_path: Path) -> None:
     assert '# A study' in text and '**random weights**' in text
     assert r'| a\|b | 1.235 |' in text and '![all red](pictures/red.png)' in text
     assert text.index('### first') < text.index('two')
+    assert '\n\n\n' not in text
     content = json.loads((tmp_path / 'report.json').read_text())
     assert content['facts'] == {'weights': 'demo'} and content['command'] == 'do --it'
     blocks = content['sections'][0]['blocks']

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -67,14 +68,14 @@ def test_upside_down_has_the_order_wrong_and_a_blur_loses_edges() -> None:
 def test_pairs_of_the_laboratory_and_of_16_bits(pairs: Path, tmp_path: Path) -> None:
     dataset = open_dataset(pairs)
     assert list(dataset.pairs) == ['motorcycle', 'scene_0000', 'scene_0001']
-    _, bgr, depth_m = next(dataset.read())
+    bgr, depth_m = dataset.read('motorcycle')
     assert bgr.shape == (500, 741, 3) and 1.5 < np.nanmin(depth_m) < np.nanmax(depth_m) < 10
     for name in ('image', 'depth'):
         (tmp_path / name).mkdir()
     levels = np.where(TRUTH_M > 5, 0, TRUTH_M * 256).astype(np.uint16)
     cv2.imwrite(str(tmp_path / 'depth' / 'a.png'), levels)
     cv2.imwrite(str(tmp_path / 'image' / 'a.jpg'), np.zeros((120, 160, 3), np.uint8))
-    ((_, _, depth_m),) = open_dataset(tmp_path, 'kitti').read()
+    _, depth_m = open_dataset(tmp_path, 'kitti').read('a')
     assert np.array_equal(np.isnan(depth_m), levels == 0)
     assert np.nanmin(depth_m) == pytest.approx(2.0)
 
@@ -87,24 +88,22 @@ def test_what_a_dataset_lacks_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match='has 0 images and 0 depths'):
         open_dataset(tmp_path, 'nyu')
     cv2.imwrite(str(tmp_path / 'image' / 'a.png'), np.zeros((4, 4, 3), np.uint8))
-    cv2.imwrite(str(tmp_path / 'image' / 'b.png'), np.zeros((4, 4, 3), np.uint8))
-    np.save(tmp_path / 'depth' / 'a.npy', np.zeros((4, 4)))
-    with pytest.raises(SettingError, match='b without a partner'):
+    with pytest.raises(SettingError, match='has 1 images and 0 depths, and no pair'):
         open_dataset(tmp_path, 'nyu')
-    (tmp_path / 'image' / 'b.png').unlink()
+    np.save(tmp_path / 'depth' / 'a.npy', np.zeros((4, 4)))
     with pytest.raises(SettingError, match=r'dataset.json states no scale .* "metres_per_level"'):
         open_dataset(tmp_path)
     with pytest.raises(SettingError, match='no depth between 0 and 10 m'):
-        list(open_dataset(tmp_path, 'nyu').read())
+        open_dataset(tmp_path, 'nyu').read('a')
     np.save(tmp_path / 'depth' / 'a.npy', np.ones((4, 5)))
     with pytest.raises(SettingError, match=r'a\.npy is 5x4 and its image 4x4'):
-        list(open_dataset(tmp_path, 'nyu').read())
+        open_dataset(tmp_path, 'nyu').read('a')
     promise = "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 1000000)}\n"
     header = b'\x93NUMPY\x01\x00' + len(promise).to_bytes(2, 'little') + promise.encode()
     for content in (header, b''):
         (tmp_path / 'depth' / 'a.npy').write_bytes(content)
         with pytest.raises(SettingError, match=r'a\.npy is not an NPY file'):
-            list(open_dataset(tmp_path, 'nyu').read())
+            open_dataset(tmp_path, 'nyu').read('a')
     for text in ('{"name": "x", "metres_per_level": 0}', '[' * 100_000):
         (tmp_path / 'dataset.json').write_text(text)
         with pytest.raises(SettingError, match='states no scale'):
@@ -126,13 +125,30 @@ def test_a_pass_that_two_methods_need_runs_once() -> None:
         passes = Passes(stack)
         passes.start_image(image)
         plain = passes.depth(demo)
-        first_ms = passes.ms
-        passes.ms = 0.0
-        assert passes.depth(demo) is plain and passes.ms == first_ms
+        assert passes.depth(demo) is plain
         mirrored = passes.depth(demo, flipped=True)
-        assert passes.ms > first_ms and not np.array_equal(mirrored, plain)
+        assert not np.array_equal(mirrored, plain)
         passes.start_image(np.ascontiguousarray(image[:, ::-1]))
         assert np.allclose(passes.depth(demo)[:, ::-1], mirrored, atol=1e-3)
+
+
+def test_a_method_costs_its_passes_whoever_ran_them_and_its_own_work() -> None:
+    (demo,) = subjects_of(['demo'], '', 518)
+    with ExitStack() as stack:
+        passes = Passes(stack)
+        passes.start_image(np.zeros((120, 160, 3), np.uint8))
+        _, first_ms = passes.timed(lambda each: each.depth(demo))
+        _, again_ms = passes.timed(lambda each: each.depth(demo))
+        assert again_ms == pytest.approx(first_ms, abs=0.5)
+        own_s = 0.02
+
+        def slow(each: Passes) -> np.ndarray:
+            end_s = time.perf_counter() + own_s
+            while time.perf_counter() < end_s:
+                pass
+            return each.depth(demo)
+
+        assert passes.timed(slow)[1] >= first_ms + own_s * 1e3 - 0.5
 
 
 def test_methods_by_their_names() -> None:
@@ -148,14 +164,15 @@ def test_the_demo_beats_a_random_network_and_resumes(pairs: Path, tmp_path: Path
     dataset = open_dataset(pairs, most=2)
     demo, random = (subjects_of(['demo'], weights, 126)[0] for weights in ('', 'random'))
     both = [demo, random]
-    found = evaluate(dataset, alone(both), both, Parts(tmp_path, resume=False))
+    found, judged, left_out = evaluate(dataset, alone(both), both, Parts(tmp_path, resume=False))
+    assert judged == list(dataset.pairs) and not left_out
     assert found['demo']['AbsRel'] < found['demo (random weights)']['AbsRel']
 
     def never(passes: Passes) -> np.ndarray:
         raise AssertionError('resumed')
 
     again = dict.fromkeys(found, never)
-    assert evaluate(dataset, again, both, Parts(tmp_path, resume=True)) == found
+    assert evaluate(dataset, again, both, Parts(tmp_path, resume=True)).figures == found
 
 
 def test_the_open_question_is_answered_by_trained_weights_only() -> None:
@@ -187,6 +204,23 @@ def test_pages(verb: str, pairs: Path, tmp_path: Path) -> None:
     }
     assert titles == expected[verb]
     assert all(row[1] > 0 for row in tables[0]['rows'][1:])
+
+
+def test_a_pair_that_is_broken_is_named_and_the_rest_is_judged(
+    pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(pairs, tmp_path / 'pairs')
+    (tmp_path / 'pairs' / 'image' / 'motorcycle.png').write_bytes(b'not a picture')
+    (tmp_path / 'pairs' / 'depth' / 'scene_0000.npy').unlink()
+    assert study('accuracy', tmp_path / 'pairs', tmp_path, '--variant', 'demo') == 1
+    said = capsys.readouterr().err
+    assert 'left out: ' in said and 'motorcycle.png cannot be decoded' in said
+    assert 'scene_0000.png has no partner' in said
+    page = (tmp_path / 'report.md').read_text()
+    assert '- images: 1: scene_0001\n' in page and '- left out: 2: ' in page
+    (tmp_path / 'pairs' / 'depth' / 'scene_0001.npy').write_bytes(b'')
+    with pytest.raises(SettingError, match=r'scene_0001\.npy is not an NPY file'):
+        study('accuracy', tmp_path / 'pairs', tmp_path, '--variant', 'demo')
 
 
 def test_published_figures_stand_beside_ours(pairs: Path, tmp_path: Path) -> None:

@@ -237,6 +237,7 @@ def test_the_first_call_is_counted_apart() -> None:
     timing = Timing.of([Sample(10.0, {})] * 4, 1, first_ms=60.0)
     # 60 and four times 10: mean 20, standard deviation 20.
     assert timing.cov_percent == 0.0
+    assert Timing.of([Sample(10.0, {})], 1).cov_percent is None
     assert timing.cov_with_first_percent == pytest.approx(100.0)
 
 
@@ -499,7 +500,7 @@ def test_bad_input_is_one_line(
 @pytest.mark.parametrize(
     ('arguments', 'said'),
     [
-        ('--batch 0', 'a batch of 0 holds no image'),
+        ('--batch 0', '0 is below 1: give 1 or more'),
         ('--batch two', "'two' is not a whole number: give some as in 1,4"),
         ('--threads 1,2.5', "'2.5' is not a whole number"),
         ('--input-size 518,', "'' is not a whole number"),

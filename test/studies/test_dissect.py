@@ -32,6 +32,9 @@ from depth_anything_ros.studies.dissect.record import (
     stages,
     token_of,
 )
+from depth_anything_ros.studies.dissect.run import DissectPlan, dissect
+from depth_anything_ros.studies.inputs import subjects_of
+from depth_anything_ros.studies.parts import Parts
 
 SIZE = 126, 168
 NEVER = [
@@ -211,6 +214,27 @@ def test_a_page_arrays_and_json_by_the_schema_that_ships(tmp_path: Path) -> None
     assert not arrays[-1].exists()
     assert study('dissect', source, out, *words, '--resume', '--points', '0.1,0.1') == 0
     assert arrays[-1].exists()
+    # Pictures of an earlier run with other --layers stay on disk, and are not shown.
+    assert study('dissect', source, out, *words[:3], 'depth_head.projects.*', '--resume') == 0
+    page = (out / 'index.html').read_text()
+    assert (out / 'demo/room/layers/014_depth_head.projects.0.png').exists()
+    assert 'layers/014_depth_head.projects.0.png' in page and 'block_06.png' in page
+    assert arrays[-1].with_suffix('.png').exists() and arrays[-1].stem not in page
+
+
+def test_progress_is_told_by_layers(tmp_path: Path) -> None:
+    (demo,) = subjects_of(['demo'], '', 518)
+    told: list[tuple[int, int]] = []
+    plan = DissectPlan(tmp_path, ('none',), False, ((0.5, 0.5),))
+    dissect(
+        [demo],
+        {'a': photograph(), 'b': photograph()},
+        plan,
+        Parts(tmp_path, resume=False),
+        lambda *at: told.append(at),
+    )
+    layers = 33 + 2 * demo.variant.depth
+    assert sorted(set(told)) == [(done, 2 * layers) for done in range(1, 2 * layers + 1)]
 
 
 def test_random_weights_are_said_on_the_page(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_the_page_compares_and_times(tmp_path: Path, monkeypatch: pytest.MonkeyP
     blocks = {one['title']: one['blocks'] for one in content['sections']}
     head, row = blocks['Speed, memory and size'][1]['rows']
     found = dict(zip(head, row, strict=True))
-    assert found[''] == 'demo, threads: 1' and found['ratio'] == 1.0
+    assert found['network'] == 'demo, threads: 1' and found['ratio'] == 1.0
     assert found['hours for a film'] == pytest.approx(48.0 * found['s for 100 frames'] / 100)
     assert found['size on disk MB'] == pytest.approx(4.16, abs=0.01)
     assert found['million parameters'] == pytest.approx(2.07, abs=0.01)
@@ -121,7 +121,7 @@ def test_names_of_images_are_distinct(tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / folder / 'same.png'), photograph())
     (tmp_path / 'a' / 'broken.png').write_bytes(b'no picture')
     found, left_out = images_of([str(tmp_path / 'a'), str(tmp_path / 'b' / 'same.png')])
-    assert list(found) == ['same', 'same_']
+    assert list(found) == ['same', 'same_2']
     assert len(left_out) == 1 and 'broken.png' in left_out[0]
     with pytest.raises(SettingError, match=r'broken\.png'):
         images_of([str(tmp_path / 'a' / 'broken.png')])

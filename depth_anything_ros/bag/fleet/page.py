@@ -61,7 +61,7 @@ def write_page(
     counts = [f'{count} {state.value}' for state in BagState if (count := states.count(state))]
     counts += [f'{total - len(results)} to come'] if len(results) < total else []
     texts = [Text(text, is_warning) for text, is_warning in remarks(results).items()]
-    table = [Table.of(rows(results))] if results else []
+    table = [Table.of('bag', rows(results))] if results else []
     sections = [Section(f'{total} bags', [Text(', '.join(counts)), *table])]
     sections += [Section('Remarks', texts)] if texts else []
     return write_report(Report('Fleet', command, facts, sections), folder)

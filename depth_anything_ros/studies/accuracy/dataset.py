@@ -6,14 +6,13 @@ NAME.npy. DATASET/dataset.json states the scale, as in `EXAMPLE`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from depth_anything_ros.core.errors import FrameError, SettingError
+from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.media.pictures import picture_suffixes, read_picture
 from depth_anything_ros.settings.plain_yaml import plain_json_file
@@ -30,37 +29,36 @@ _KNOWN = {'nyu': (0.001, 10.0), 'kitti': (1.0 / 256.0, 80.0)}
 class Dataset:
     """Pairs of an image and a depth file by name; depth beyond `max_depth_m` is not judged.
 
-    `name` is nyu or kitti where figures are published.
+    `name` is nyu or kitti where figures are published. `alone`: files without a partner, in a
+    sentence each.
     """
 
     name: str
     metres_per_level: float
     max_depth_m: float
     pairs: dict[str, tuple[Path, Path]]
+    alone: tuple[str, ...]
 
-    def read(self) -> Iterator[tuple[str, BgrImage, FloatImage]]:
-        """Return name, image (H, W, 3), and depth (H, W) in metres, NaN where not judged.
+    def read(self, name: str) -> tuple[BgrImage, FloatImage]:
+        """Return image (H, W, 3), and depth (H, W) in metres, NaN where not judged.
 
-        Raises SettingError for a file that cannot be used.
+        Raises DepthAnythingError for a pair that cannot be used.
         """
-        for name, (image, depth) in self.pairs.items():
-            try:
-                bgr = read_picture(image).bgr
-            except FrameError as err:
-                raise SettingError(str(err)) from err
-            depth_m = _levels(depth) * np.float32(self.metres_per_level)
-            if depth_m.shape != bgr.shape[:2]:
-                sizes = [f'{each.shape[1]}x{each.shape[0]}' for each in (depth_m, bgr)]
-                raise SettingError(
-                    f'{depth} is {sizes[0]} and its image {sizes[1]}: give pairs of one size'
-                )
-            judged = (depth_m > 0) & (depth_m <= self.max_depth_m)
-            if not judged.any():
-                raise SettingError(
-                    f'{depth} holds no depth between 0 and {self.max_depth_m:g} m: check '
-                    'metres_per_level'
-                )
-            yield name, bgr, np.where(judged, depth_m, np.float32(np.nan))
+        image, depth = self.pairs[name]
+        bgr = read_picture(image).bgr
+        depth_m = _levels(depth) * np.float32(self.metres_per_level)
+        if depth_m.shape != bgr.shape[:2]:
+            sizes = ['x'.join(map(str, each.shape[1::-1])) for each in (depth_m, bgr)]
+            raise SettingError(
+                f'{depth} is {sizes[0]} and its image {sizes[1]}: give pairs of one size'
+            )
+        judged = (depth_m > 0) & (depth_m <= self.max_depth_m)
+        if not judged.any():
+            raise SettingError(
+                f'{depth} holds no depth between 0 and {self.max_depth_m:g} m: check '
+                'metres_per_level'
+            )
+        return bgr, np.where(judged, depth_m, np.float32(np.nan))
 
 
 def open_dataset(folder: Path, like: str = '', most: int | None = None) -> Dataset:
@@ -70,19 +68,22 @@ def open_dataset(folder: Path, like: str = '', most: int | None = None) -> Datas
     """
     images = _files(folder / 'image', picture_suffixes())
     depths = _files(folder / 'depth', frozenset({'.png', '.npy'}))
-    if not images or images.keys() != depths.keys():
-        alone = sorted(images.keys() ^ depths.keys())
+    names = sorted(images.keys() & depths.keys())
+    if not names:
         raise SettingError(
-            f'{folder} has {len(images)} images and {len(depths)} depths'
-            f'{f", {alone[0]} without a partner" if alone else ""}: '
+            f'{folder} has {len(images)} images and {len(depths)} depths, and no pair of them: '
             'put pairs image/NAME.png and depth/NAME.png (or .npy) there'
         )
     name, scale, max_depth_m = (like, *_KNOWN[like]) if like else _stated(folder)
-    names = sorted(images)
     picks = np.linspace(0, len(names) - 1, min(most or len(names), len(names))).round()
     chosen = [names[int(index)] for index in picks]
+    alone = [one for one in (images | depths).items() if one[0] not in names]
     return Dataset(
-        name, scale, max_depth_m, {each: (images[each], depths[each]) for each in chosen}
+        name,
+        scale,
+        max_depth_m,
+        {each: (images[each], depths[each]) for each in chosen},
+        tuple(f'{path} has no partner' for _, path in sorted(alone)),
     )
 
 

@@ -6,12 +6,13 @@ import itertools
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
 from depth_anything_ros.backends.base import DepthBackend
+from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.model.variants import PATCH_PX
@@ -47,34 +48,61 @@ class Passes:
         self._backends: dict[Subject, DepthBackend] = {}
         self._known: dict[tuple[Subject, int, bool], tuple[FloatImage, float]] = {}
         self._image: BgrImage = np.empty((0, 0, 3), np.uint8)
-        self.ms = 0.0
-        """Milliseconds of the passes asked for, whoever ran them; set it to 0 before a method."""
+        self._times = StageTimes()
 
     def start_image(self, bgr: BgrImage) -> None:
         """Forget the last image."""
         self._known.clear()
         self._image = bgr
 
+    def timed(self, method: Method) -> tuple[FloatImage, float]:
+        """Return what a method returns, and its milliseconds.
+
+        A pass counts in full, whoever ran it, and loading a network does not.
+        """
+        self._times = StageTimes()
+        with self._times.stage('own'):
+            depth = method(self)
+        return depth, self._times.ms['own'] + self._times.ms.get('passes', 0.0)
+
     def depth(self, subject: Subject, input_size: int = 0, flipped: bool = False) -> FloatImage:
         """Return inverse depth (H, W), at another size or of the mirrored image, mirrored back."""
         key = subject, input_size or subject.input_size, flipped
-        if key not in self._known:
-            if subject not in self._backends:
-                self._backends[subject] = self._stack.enter_context(loaded(subject))
-                # The first call makes what later ones find ready.
-                self._backends[subject].infer(self._image)
-            backend, times = self._backends[subject], StageTimes()
-            backend.input_size = key[1]
-            turn = slice(None, None, -1 if flipped else 1)
-            depth = backend.infer(np.ascontiguousarray(self._image[:, turn]), times)[:, turn]
-            self._known[key] = depth, sum(times.ms.values())
+        with self._times.stage('running'):
+            if key not in self._known:
+                self._known[key] = self._run(*key)
         depth, ms = self._known[key]
-        self.ms += ms
+        self._times.add('passes', ms)
         return depth
 
+    def _run(self, subject: Subject, input_size: int, flipped: bool) -> tuple[FloatImage, float]:
+        if subject not in self._backends:
+            self._backends[subject] = self._stack.enter_context(loaded(subject))
+            # The first call makes what later ones find ready.
+            self._backends[subject].infer(self._image)
+        backend, times = self._backends[subject], StageTimes()
+        backend.input_size = input_size
+        turn = slice(None, None, -1 if flipped else 1)
+        depth = backend.infer(np.ascontiguousarray(self._image[:, turn]), times)[:, turn]
+        return depth, sum(times.ms.values())
 
-Methods = dict[str, Callable[[Passes], FloatImage]]
-"""By title: what asks passes for all that it needs, and returns inverse depth (H, W)."""
+
+Method = Callable[[Passes], FloatImage]
+"""Asks passes for all that it needs, and returns inverse depth (H, W)."""
+
+Methods = dict[str, Method]
+"""By title."""
+
+
+class Evaluation(NamedTuple):
+    """Mean figures of `judge` and `ms` of an image by method, of the pairs in `judged`.
+
+    `left_out` says why others are not among them.
+    """
+
+    figures: dict[str, dict[str, float]]
+    judged: list[str]
+    left_out: list[str]
 
 
 def evaluate(
@@ -83,26 +111,38 @@ def evaluate(
     subjects: Sequence[Subject],
     parts: Parts,
     on_progress: OnProgress = lambda done, total: None,
-) -> dict[str, dict[str, float]]:
-    """Return the mean figures of `judge` of each method over all pairs, and `ms` for an image."""
+) -> Evaluation:
+    """Judge each method on all pairs; SettingError where none of them can be used."""
     found: dict[str, list[dict[str, Any]]] = {title: [] for title in methods}
+    judged, left_out = [], list(dataset.alone)
     with ExitStack() as stack:
         passes = Passes(stack)
-        for done, (name, bgr, truth_m) in enumerate(dataset.read(), 1):
+        for done, name in enumerate(dataset.pairs, 1):
+            try:
+                bgr, truth_m = dataset.read(name)
+            except DepthAnythingError as err:
+                left_out.append(str(err))
+                continue
+            judged.append(name)
             passes.start_image(bgr)
             for index, (title, method) in enumerate(methods.items()):
 
-                def score(title: str = title, method: Any = method, truth_m: Any = truth_m) -> Any:
-                    passes.ms = 0.0
+                def score(
+                    title: str = title, method: Method = method, truth_m: Any = truth_m
+                ) -> Any:
+                    depth, ms = passes.timed(method)
                     is_metric = title.endswith(METRIC)
-                    figures = judge(method(passes), truth_m, dataset.max_depth_m, is_metric)
-                    return {**figures, 'ms': passes.ms}
+                    return {**judge(depth, truth_m, dataset.max_depth_m, is_metric), 'ms': ms}
 
                 keys = [one.key for one in subjects]
                 key = digest(title, keys, dataset.max_depth_m, bgr, truth_m)
                 found[title].append(parts.plain(f'{index}-{name}', key, score))
             on_progress(done, len(dataset.pairs))
-    return {title: mean_figures(each) for title, each in found.items()}
+    if not judged:
+        raise SettingError(left_out[-1])
+    return Evaluation(
+        {title: mean_figures(each) for title, each in found.items()}, judged, left_out
+    )
 
 
 def alone(subjects: Sequence[Subject]) -> Methods:

@@ -27,20 +27,21 @@ _MEANING = (
     '(least squares), as is published; the metres come from the truth, not from the network. '
     'AbsRel: mean of |error| / depth. delta1: share of pixels within a factor of 1.25. Edge: F1 '
     'of steps of depth by 10 %, within two pixels. Ordinal: share of pairs of points, 5 % or more '
-    'apart, whose order is right; 0.5 is a coin. ms: an image, all passes, in float32 through '
-    'torch, in this run: compare the ratio. A network made for one input size runs at no other.'
+    'apart, whose order is right; 0.5 is a coin. ms: an image, all passes and what is made of '
+    'them, in float32 through torch, in this run: compare the ratio. A network made for '
+    'one input size runs at no other.'
 )
 
 
-def scores(dataset: Dataset, results: Results) -> Section:
-    """Return the table of all results; ratios are to the first."""
+def scores(dataset: Dataset, pairs: int, results: Results) -> Section:
+    """Return the table of all results over so many pairs; ratios are to the first."""
     first_ms = next(iter(results.values()))['ms']
     rows = {title: {**one, 'ratio': one['ms'] / first_ms} for title, one in results.items()}
     stated = (
-        f'{dataset.name}: {len(dataset.pairs)} pairs, {dataset.metres_per_level:g} m a level, '
+        f'{dataset.name}: {pairs} pairs, {dataset.metres_per_level:g} m a level, '
         f'judged up to {dataset.max_depth_m:g} m'
     )
-    return Section('Against the truth', [Text(_MEANING), Table.of(rows, stated)])
+    return Section('Against the truth', [Text(_MEANING), Table.of('method', rows, stated)])
 
 
 def published(dataset: Dataset, results: Results) -> list[Section]:
@@ -54,7 +55,11 @@ def published(dataset: Dataset, results: Results) -> list[Section]:
             'delta1 here': ours.get('delta1'),
             'delta1 published': delta1,
         }
-    return [Section('Beside what is published', [Text(_SOURCE), Table.of(rows)])] if rows else []
+    return (
+        [Section('Beside what is published', [Text(_SOURCE), Table.of('variant', rows)])]
+        if rows
+        else []
+    )
 
 
 def answer(results: Results) -> Section:

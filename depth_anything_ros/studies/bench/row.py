@@ -42,8 +42,9 @@ class Loaded:
 class Timing:
     """Milliseconds of a call, which is one image or a whole batch; stages are medians.
 
-    `cov_percent` is the coefficient of variation of these calls, `cov_with_first_percent` that
-    with the first call after loading, which finds nothing ready, among them.
+    `cov_percent` is the coefficient of variation of these calls, None of a single one,
+    `cov_with_first_percent` that with the first call after loading, which finds nothing ready,
+    among them.
     """
 
     calls: int
@@ -51,7 +52,7 @@ class Timing:
     p50_ms: float
     p95_ms: float
     p99_ms: float
-    cov_percent: float
+    cov_percent: float | None
     cov_with_first_percent: float
     fps: float
     preprocess_ms: float
@@ -70,7 +71,7 @@ class Timing:
             for name in _STAGES
         )
         fps = batch * 1e3 / p50
-        cov = window.cov_percent()
+        cov = window.cov_percent() if len(samples) > 1 else None
         window.add(first_ms)
         cov_first = window.cov_percent()
         return cls(len(samples), lowest, p50, p95, p99, cov, cov_first, fps, *stages)

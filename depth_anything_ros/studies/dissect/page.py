@@ -28,7 +28,6 @@ from depth_anything_ros.studies.dissect.run import (
 )
 from depth_anything_ros.studies.inputs import Images, OnProgress, Subject
 from depth_anything_ros.studies.parts import Parts
-from depth_anything_ros.studies.plots import COLOURS
 
 __all__ = ['SCHEMA', 'study']
 
@@ -76,22 +75,24 @@ def study(
     content = plain_json({'format': 1, 'architectures': units, 'parts': found})
     (plan.folder / 'layers.json').write_text(content + '\n')
     rows, missing = untrained([one.variant for one in subjects], first)
-    blocks: list[Block] = [Text(EXPLANATION), Table.of(rows)]
+    blocks: list[Block] = [Text(EXPLANATION), Table.of('network', rows)]
     blocks += [Text(each) for each in dict.fromkeys(missing)]
-    return [*_sections(found, list(units), plan.folder), Section('The sign that is none', blocks)]
+    return [*_sections(found, list(units), plan), Section('The sign that is none', blocks)]
 
 
-def _sections(parts: Sequence[Part], variants: Sequence[str], folder: Path) -> list[Section]:
+def _sections(parts: Sequence[Part], variants: Sequence[str], plan: DissectPlan) -> list[Section]:
     ran = {_title(part): _ran(part) for part in parts}
     never = ', '.join(f'{one["number"]} {one["name"]}' for one in parts[0]['never_ran'])
-    browsed = [(_title(part), [Steps(_layers(part, folder))]) for part in parts]
-    removed = [(_title(part), _stages(part, folder)) for part in parts]
-    architecture = [(name, [Picture(folder / name / 'architecture.png')]) for name in variants]
+    browsed = [(_title(part), [Steps(_layers(part, plan))]) for part in parts]
+    removed = [(_title(part), _stages(part, plan.folder)) for part in parts]
+    architecture = [
+        (name, [Picture(plan.folder / name / 'architecture.png')]) for name in variants
+    ]
     return [
         Section(
             'What ran',
             [
-                Table.of(ran),
+                Table.of('network, image', ran),
                 Text(f'Never run, in any variant, as nothing is deeper than level 4: {never}.'),
             ],
         ),
@@ -128,18 +129,19 @@ def _size(shape: Sequence[int]) -> str:
     return ' x '.join(map(str, shape))
 
 
-def _layers(part: Part, folder: Path) -> list[tuple[str, list[Block]]]:
+def _layers(part: Part, plan: DissectPlan) -> list[tuple[str, list[Block]]]:
     steps = []
     for layer in part['layers']:
         shown: dict[str, dict[str, Cell]] = {
-            _NAMES.get(name, name): {'': _size(value) if name == 'shape' else value}
+            _NAMES.get(name, name): {'value': _size(value) if name == 'shape' else value}
             for name, value in layer.items()
             if name not in ('kind', 'number', 'name') and value is not None
         }
-        blocks: list[Block] = [Table.of(shown)]
-        picture = folder / part['variant'] / part['image'] / f'{layer_file(layer)}.png'
-        if picture.exists():
-            blocks.append(Picture(picture))
+        blocks: list[Block] = [Table.of('figure', shown)]
+        # Others may be there, of an earlier run with other options.
+        if layer['kind'] == 'attention' or plan.has(layer['name']):
+            own = plan.folder / part['variant'] / part['image']
+            blocks.append(Picture(own / f'{layer_file(layer)}.png'))
         steps.append((f'{layer["kind"]} {layer["number"]}: {layer["name"]}', blocks))
     return steps
 
@@ -158,7 +160,7 @@ def _side_by_side(parts: Sequence[Part]) -> list[Block]:
         _graph(shown, 'block', 'mean_length'),
         _graph(shown, 'block', 'effective_rank'),
     ]
-    return [Table.of(rows, f'on {parts[0]["image"]}'), *graphs]
+    return [Table.of('convolution', rows, f'on {parts[0]["image"]}'), *graphs]
 
 
 def _graph(parts: Mapping[str, Part], kind: str, name: str) -> Graph:
@@ -168,14 +170,11 @@ def _graph(parts: Mapping[str, Part], kind: str, name: str) -> Graph:
             'name': _title(part),
             'y': [layer[name] for layer in _of_kind(part, kind)],
             'text': [layer['name'] for layer in _of_kind(part, kind)],
-            'line': {'color': colour},
         }
-        for part, colour in zip(parts.values(), COLOURS, strict=False)
+        for part in parts.values()
     ]
-    titles = {'xaxis': f'{kind}, in the order of running', 'yaxis': _NAMES[name]}
-    layout: dict[str, Any] = {axis: {'title': {'text': text}} for axis, text in titles.items()}
-    layout['yaxis']['type'] = 'log'
-    return Graph({'data': data, 'layout': layout}, f'{_NAMES[name]} by {kind}')
+    titles = f'{kind}, in the order of running', _NAMES[name], f'{_NAMES[name]} by {kind}'
+    return Graph.of(data, *titles, type='log')
 
 
 def _stages(part: Part, folder: Path) -> list[Block]:
@@ -189,4 +188,8 @@ def _stages(part: Part, folder: Path) -> list[Block]:
         Picture(own / f'{stage_file(one["removed"])}.png', caption=f'without {one["removed"]}')
         for one in part['stages']
     ]
-    return [Table.of(rows), Picture(own / 'depth.png', caption='the whole network'), *pictures]
+    return [
+        Table.of('depth', rows),
+        Picture(own / 'depth.png', caption='the whole network'),
+        *pictures,
+    ]

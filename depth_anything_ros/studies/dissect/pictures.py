@@ -12,13 +12,13 @@ from depth_anything_ros.core.colormaps import COLORMAPS, colorize
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.studies.dissect.record import channels_of
 from depth_anything_ros.studies.inputs import normalized
+from depth_anything_ros.studies.tiles import laid_out, write
 
 __all__ = ['attention_picture', 'channels_picture']
 
 MOST_CHANNELS = 64
 _COLUMNS = 8
 _TILE_PX = 140
-_GAP_PX = 2
 
 
 def channels_picture(output: Tensor, grid: tuple[int, int]) -> BgrImage:
@@ -35,7 +35,7 @@ def channels_picture(output: Tensor, grid: tuple[int, int]) -> BgrImage:
     count = min(MOST_CHANNELS, len(channels))
     chosen = sorted(channels.std(dim=1, correction=0).topk(count).indices.tolist())
     tiles = [_tile(channels[index].reshape(shape).numpy(), str(index)) for index in chosen]
-    return _laid_out(tiles, min(_COLUMNS, count))
+    return laid_out(tiles, min(_COLUMNS, count))
 
 
 def attention_picture(
@@ -57,15 +57,12 @@ def attention_picture(
         for head, values in enumerate(of_point):
             tiles.append(_tile(values.numpy(), f'head {head + 1}', size=bgr.shape[:2]))
         tiles.append(_tile(of_point.mean(0).numpy(), 'mean', size=bgr.shape[:2]))
-    return _laid_out(tiles, len(maps) + 2)
+    return laid_out(tiles, len(maps) + 2)
 
 
 def _tile(values: FloatImage, label: str, size: tuple[int, ...] | None = None) -> BgrImage:
     tile = _fitted(colorize(normalized(values), COLORMAPS['viridis']), size or values.shape)
-    for colour, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-        cv2.putText(
-            tile, label, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, width, cv2.LINE_AA
-        )
+    write(tile, label)
     return tile
 
 
@@ -74,13 +71,3 @@ def _fitted(picture: BgrImage, size: tuple[int, ...]) -> BgrImage:
     height = max(1, round(_TILE_PX * size[0] / size[1]))
     method = cv2.INTER_AREA if picture.shape[1] > _TILE_PX else cv2.INTER_NEAREST
     return np.asarray(cv2.resize(picture, (_TILE_PX, height), interpolation=method), np.uint8)
-
-
-def _laid_out(tiles: Sequence[BgrImage], columns: int) -> BgrImage:
-    height, width = (side + _GAP_PX for side in tiles[0].shape[:2])
-    rows = -(-len(tiles) // columns)
-    sheet = np.full((rows * height, columns * width, 3), 255, np.uint8)
-    for index, tile in enumerate(tiles):
-        top, left = index // columns * height, index % columns * width
-        sheet[top : top + height - _GAP_PX, left : left + width - _GAP_PX] = tile
-    return sheet

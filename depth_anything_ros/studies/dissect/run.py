@@ -31,6 +31,8 @@ from depth_anything_ros.studies.parts import Parts, digest
 __all__ = ['DissectPlan', 'array_bytes', 'dissect', 'layer_file', 'stage_file', 'traced']
 
 _FLOAT_BYTES = 4
+_CONVOLUTIONS = 33
+"""That run, in every variant."""
 
 
 @dataclass(frozen=True)
@@ -78,17 +80,25 @@ def dissect(
 ) -> list[dict[str, Any]]:
     """Dissect every network on every image; a part that `parts` resumes is not run again.
 
-    Returns the parts of layers.json.
+    Returns the parts of layers.json. Progress is told by layers.
     """
     found: list[dict[str, Any]] = []
-    for subject in subjects:
+    # A block is measured twice: its attention, and its output.
+    layers = [_CONVOLUTIONS + 2 * one.variant.depth for one in subjects]
+    total, before = sum(layers) * len(images), 0
+    for subject, count in zip(subjects, layers, strict=True):
         # Loaded once for all images, and only where one is not resumed.
         load = functools.cache(functools.partial(network_of, subject.weights))
         for name, bgr in images.items():
             key = digest(subject.key, bgr, plan.layers, plan.has_arrays, plan.points)
-            run = functools.partial(_dissected, subject, name, bgr, plan, load)
+
+            def on_layer(order: int, before: int = before) -> None:
+                on_progress(before + order, total)
+
+            run = functools.partial(_dissected, subject, name, bgr, plan, load, on_layer)
             found.append(parts.plain(f'{subject.variant.name}-{name}', key, run))
-            on_progress(len(found), len(subjects) * len(images))
+            before += count
+            on_progress(before, total)
     return found
 
 
@@ -110,6 +120,7 @@ def _dissected(
     bgr: BgrImage,
     plan: DissectPlan,
     load: Callable[[], DepthAnythingV2],
+    on_layer: Callable[[int], None],
 ) -> dict[str, Any]:
     size = network_size(bgr.shape[0], bgr.shape[1], subject.input_size)
     grid = size[0] // PATCH_PX, size[1] // PATCH_PX
@@ -121,6 +132,7 @@ def _dissected(
         (folder / f'{stem}.png').write_bytes(cv2.imencode('.png', picture)[1].tobytes())
 
     def on_output(layer: dict[str, Any], output: Tensor) -> None:
+        on_layer(layer['order'])
         if layer['kind'] != Kind.ATTENTION and plan.has(layer['name']):
             write(layer_file(layer), channels_picture(output, grid))
             if plan.has_arrays:

@@ -85,11 +85,13 @@ def _detail(result: Result) -> list[report.Block]:
     name = 'worst/' + f'{first.bag}{first.reference}'.replace(' ', '-').replace('/', '-')
     blocks: list[report.Block] = [
         report.Table([('images without metric depth, why', 'images'), *first.refused.items()]),
-        _graph(by_distance, 'distance, m', 'error and sigma / distance'),
-        _graph(right, 'sigmas', 'share of errors below'),
-        _graph(over, 'time, s', 'error / distance'),
-        _graph(change, 'time, s', 'change against the image before'),
-        *([report.Table.of(bins)] if bins else []),
+        report.Graph.of(
+            by_distance, 'distance, m', 'error and sigma / distance', rangemode='tozero'
+        ),
+        report.Graph.of(right, 'sigmas', 'share of errors below', rangemode='tozero'),
+        report.Graph.of(over, 'time, s', 'error / distance', rangemode='tozero'),
+        report.Graph.of(change, 'time, s', 'change against the image before', rangemode='tozero'),
+        *([report.Table.of('judge, from', bins)] if bins else []),
     ]
     for frame, judged in result.worst:
         text = f'error {judged.abs_rel:.3f} at {frame.stamp_ns * 1e-9:.3f} s; {_WORST}'
@@ -102,14 +104,6 @@ def _line(name: str, x: Sequence[float], y: Sequence[float]) -> dict[str, Any]:
     values = [float(f'{value:.4g}') if math.isfinite(value) else None for value in y]
     mode = 'lines+markers'
     return {'type': 'scatter', 'mode': mode, 'name': name, 'x': list(x), 'y': values}
-
-
-def _graph(lines: Sequence[dict[str, Any]], x: str, y: str) -> report.Graph:
-    axes = {
-        'xaxis': {'title': {'text': x}},
-        'yaxis': {'title': {'text': y}, 'rangemode': 'tozero'},
-    }
-    return report.Graph({'data': lines, 'layout': {'height': 340, 'margin': {'t': 20}, **axes}})
 
 
 def _picture(frame: Frame, judged: Judged) -> BgrImage:

@@ -97,7 +97,7 @@ class Search:
     budget_ms: float
     size: tuple[int, int] = (640, 480)
     seconds: float = 300.0
-    on_progress: Callable[[float, float, str], None] = lambda spent, total, what: None
+    on_progress: Callable[[int, int, str], None] = lambda spent_s, total_s, what: None
     _probes: list[Probe] = field(default_factory=list, init=False)
     _rates: dict[Configuration, float] = field(default_factory=dict, init=False)
     _cannot: dict[Engine, str] = field(default_factory=dict, init=False)
@@ -189,7 +189,7 @@ class Search:
 
     def _tried(self, bench: Bench, one: Configuration) -> Probe:
         what = f'{one.variant} {one.input_size} {one.backend} {one.precision}'
-        self.on_progress(min(self._spent_s(), self.seconds), self.seconds, what)
+        self.on_progress(round(min(self._spent_s(), self.seconds)), round(self.seconds), what)
         row = bench.row(one)
         if row.timing is None:
             return Probe(one, note=row.note)

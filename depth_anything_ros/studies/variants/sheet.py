@@ -10,6 +10,7 @@ import numpy as np
 from depth_anything_ros.core.colormaps import COLORMAPS, colorize
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.studies.inputs import normalized
+from depth_anything_ros.studies.tiles import write
 from depth_anything_ros.studies.variants.compare import Dispute
 
 __all__ = ['contact_sheet', 'draw_disputes']
@@ -46,15 +47,13 @@ def contact_sheet(
 def draw_disputes(bgr: BgrImage, found: Sequence[Dispute]) -> BgrImage:
     """Return the image with the points of each pair, '1A' and '1B'."""
     drawn = bgr.copy()
-    scale = max(0.5, bgr.shape[1] / 1000)
+    scale = max(0.6, bgr.shape[1] / 900)
     for number, one in enumerate(found, 1):
         cv2.line(drawn, one.a, one.b, (255, 255, 255), max(1, round(2 * scale)), cv2.LINE_AA)
         for letter, (x, y) in (('A', one.a), ('B', one.b)):
             cv2.circle(drawn, (x, y), round(7 * scale), (0, 0, 255), -1, cv2.LINE_AA)
             place = min(x + 8, drawn.shape[1] - round(50 * scale)), max(y - 8, round(24 * scale))
-            for colour, width in (((0, 0, 0), 8), ((255, 255, 255), 2)):
-                text = f'{number}{letter}', place, _FONT, scale
-                cv2.putText(drawn, *text, colour, max(1, round(width * scale)), cv2.LINE_AA)
+            write(drawn, f'{number}{letter}', place, scale)
     return drawn
 
 

@@ -29,6 +29,7 @@ _AGREEMENT = (
     'changes within a pixel, over the steepest fiftieth. Thin kept: share of the things thinner '
     'than 9 pixels in the depth of the largest network that are there, too.'
 )
+_DISPUTES = 'clearest disputes: points (x, y) in pixels, and which one is nearer'
 _SPEED = (
     'Through torch in float32, each row in a process of its own that may use so many CPUs. The '
     'time of 100 frames is 100 medians; the film has 172,800 frames; the ratio is to the first '
@@ -48,14 +49,14 @@ def sections(images: Images, depths: Mapping[str, Sequence[FloatImage]]) -> list
         found = {title: agreement(each, of_image[largest]) for title, each in of_image.items()}
         for title, each in found.items():
             figures[title].append(each)
-        blocks: list[Block] = [Table.of(found)]
+        blocks: list[Block] = [Table.of('network', found)]
         if clearest := disputes(of_image):
             rows = {
                 f'{number}': {'A at': f'{one.a}', 'B at': f'{one.b}', **one.nearer}
                 for number, one in enumerate(clearest, 1)
             }
             blocks += [
-                Table.of(rows, 'clearest disputes: points (x, y) in pixels, which one is nearer'),
+                Table.of('pair', rows, _DISPUTES),
                 Picture(draw_disputes(bgr, clearest), f'disputed/{name}'),
             ]
         else:
@@ -65,7 +66,8 @@ def sections(images: Images, depths: Mapping[str, Sequence[FloatImage]]) -> list
     return [
         Section('Contact sheet', [sheet]),
         Section(
-            f'Agreement with {largest}', [Text(_AGREEMENT), Table.of(means, 'mean of images')]
+            f'Agreement with {largest}',
+            [Text(_AGREEMENT), Table.of('network', means, 'mean of images')],
         ),
         Section('Image by image', [Steps(steps)]),
     ]
@@ -97,18 +99,18 @@ def speed(
             if found['timing'] is None:
                 left_out.append(Text(f'{subject.title}, {count} threads: {found["note"]}'))
                 continue
-            ms, calls = found['timing']['p50_ms'], found['timing']['calls']
+            ms = found['timing']['p50_ms']
             rows[f'{subject.title}, threads: {count}'] = {
                 's for 100 frames': ms / 10,
                 'ratio': ms / firsts.setdefault(count, ms),
                 'hours for a film': film_hours(ms),
-                'frames timed': calls,
-                'CoV %': found['timing']['cov_percent'] if calls > 1 else None,
+                'frames timed': found['timing']['calls'],
+                'CoV %': found['timing']['cov_percent'],
                 'memory MB': found['resident_mb'],
                 'million parameters': million,
                 'size on disk MB': size,
             }
-    table = [Table.of(rows)] if rows else []
+    table = [Table.of('network', rows)] if rows else []
     return Section('Speed, memory and size', [Text(_SPEED), *table, *left_out])
 
 
