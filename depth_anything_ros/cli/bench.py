@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,77 +37,45 @@ def declare(bench: Parser) -> None:
 
     text = 'milliseconds of each network, in turn with a baseline (default)'
     network = add_verb(verbs, 'network', text)
-    network.add_argument(
-        '--baseline',
-        default='upstream',
-        metavar='BACKEND[:PRECISION]',
-        help='what each network is compared with, or none (default: upstream, as published)',
+    add = network.add_argument
+    text = 'what each network is compared with, or none (default: upstream, as published)'
+    add('--baseline', default='upstream', metavar='BACKEND[:PRECISION]', help=text)
+    text = 'images at once (default: 1)'
+    add('--batch', type=counts, metavar='INT,...', default=[1], help=text)
+    text = 'most calls a row (default: %(default)s)'
+    add('--frames', type=int, metavar='N', default=20, help=text)
+    text = 'most time a row (default: %(default)g)'
+    add('--seconds', type=positive, metavar='S', default=60.0, help=text)
+    text = (
+        'also find the largest batch: double that of each row while its process, or the GPU, '
+        'holds no more than that'
     )
-    network.add_argument(
-        '--batch',
-        type=counts,
-        metavar='INT,...',
-        default=[1],
-        help='images at once (default: 1)',
+    add('--largest-batch', type=positive, metavar='MB', default=0.0, help=text)
+    text = (
+        'networks of others beside them, with random weights, so for speed only: depth-pro, '
+        'dpt-hybrid, dpt-swin2-tiny, yolo11n (ultralytics is AGPL-3.0)'
     )
-    network.add_argument(
-        '--frames',
-        type=int,
-        metavar='N',
-        default=20,
-        help='most calls a row (default: %(default)s)',
-    )
-    network.add_argument(
-        '--seconds',
-        type=positive,
-        metavar='S',
-        default=60.0,
-        help='most time a row (default: %(default)g)',
-    )
-    network.add_argument(
-        '--largest-batch',
-        type=positive,
-        metavar='MB',
-        default=0.0,
-        help='also find the largest batch: double that of each row while its process, or the GPU, '
-        'holds no more than that',
-    )
-    network.add_argument(
-        '--peers',
-        type=peers,
-        metavar='NAME,...',
-        default=[],
-        help='networks of others beside them, with random weights, so for speed only: depth-pro, '
-        'dpt-hybrid, dpt-swin2-tiny, yolo11n (ultralytics is AGPL-3.0)',
-    )
-    network.add_argument('--plot', type=Path, metavar='FILE.png', help='draw the rows')
-    network.add_argument(
-        '--out', type=Path, metavar='DIR', help='write a page with tables and plots'
-    )
-    network.add_argument(
-        '--quality',
-        type=Path,
-        metavar='REPORT.json',
-        help='of `depth_anything study accuracy`: the page plots quality against speed',
-    )
-    _add_shared(network, markdown=True)
-    network.set_defaults(verb=_network)
+    add('--peers', type=peers, metavar='NAME,...', default=[], help=text)
+    add('--plot', type=Path, metavar='FILE.png', help='draw the rows')
+    add('--out', type=Path, metavar='DIR', help='write a page with tables and plots')
+    text = 'of `depth_anything study accuracy`: the page plots quality against speed'
+    add('--quality', type=Path, metavar='REPORT.json', help=text)
+    _add_shared(network, _network, markdown=True)
 
-    text = 'seconds from starting a process to its first result'
-    start = add_verb(verbs, 'start', text)
-    _add_shared(start, markdown=True)
-    start.set_defaults(verb=_start)
+    start = add_verb(verbs, 'start', 'seconds from starting a process to its first result')
+    _add_shared(start, _start, markdown=True)
 
     text = 'where the time of a network goes, as OpenVINO counts it'
     profile = add_verb(verbs, 'profile', text)
-    profile.add_argument(
-        '--frames', type=int, metavar='N', default=20, help='calls (default: %(default)s)'
-    )
-    _add_shared(profile, markdown=False)
-    profile.set_defaults(verb=_profile)
+    text = 'calls (default: %(default)s)'
+    profile.add_argument('--frames', type=int, metavar='N', default=20, help=text)
+    _add_shared(profile, _profile, markdown=False)
 
 
-def _add_shared(verb: argparse.ArgumentParser, markdown: bool) -> None:
+def _add_shared(
+    verb: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int], markdown: bool
+) -> None:
+    verb.set_defaults(verb=run)
     add_size(verb)
     add_calibration(verb)
     shown = verb.add_mutually_exclusive_group()

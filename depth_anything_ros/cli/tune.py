@@ -33,32 +33,20 @@ __all__ = ['declare']
 
 def declare(tune: Parser) -> None:
     """Declare the options."""
-    tune.add_argument(
-        '--budget-ms',
-        type=positive,
-        required=True,
-        metavar='MS',
-        help='most milliseconds that the network may take for an image, as 95th percentile; the '
-        'node adds its own conversion, alignment and messages',
+    add = tune.add_argument
+    text = (
+        'most milliseconds that the network may take for an image, as 95th percentile; the '
+        'node adds its own conversion, alignment and messages'
     )
+    add('--budget-ms', type=positive, required=True, metavar='MS', help=text)
     add_size(tune)
-    tune.add_argument(
-        '--seconds',
-        type=positive,
-        metavar='S',
-        default=300.0,
-        help='about the longest it takes (default: 300)',
-    )
-    tune.add_argument(
-        '--out',
-        type=Path,
-        default=Path('params.yaml'),
-        metavar='FILE.yaml',
-        help='parameters for params_file:= of depth.launch.py (default: params.yaml)',
-    )
-    tune.add_argument('--plot', type=Path, metavar='FILE.png', help='draw what was found')
+    text = 'about the longest it takes (default: 300)'
+    add('--seconds', type=positive, metavar='S', default=300.0, help=text)
+    text = 'parameters for params_file:= of depth.launch.py (default: params.yaml)'
+    add('--out', type=Path, default=Path('params.yaml'), metavar='FILE.yaml', help=text)
+    add('--plot', type=Path, metavar='FILE.png', help='draw what was found')
     add_calibration(tune)
-    tune.add_argument('--json', action='store_true', help='print everything as JSON')
+    add('--json', action='store_true', help='print everything as JSON')
     threads = default_threads()
     add_grid(
         tune,

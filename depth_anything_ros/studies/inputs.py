@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -137,19 +138,16 @@ def depths_of(
     subject: Subject, images: Images, parts: Parts, on_progress: OnProgress
 ) -> list[FloatImage]:
     """Return inverse depth (H, W) of each image; those that `parts` holds are not run again."""
-    found: dict[str, FloatImage] = {}
-    keys = {name: digest(subject.key, bgr) for name, bgr in images.items()}
-    for name, key in keys.items():
-        kept = parts.kept_image(f'{subject.variant.name}-{name}', key)
-        if kept is not None:
-            found[name] = kept
-    if len(found) < len(images):
-        with loaded(subject) as backend:
-            for name in (each for each in images if each not in found):
-                found[name] = backend.infer(images[name])
-                parts.keep_image(f'{subject.variant.name}-{name}', keys[name], found[name])
-                on_progress(len(found), len(images))
-    return [found[name] for name in images]
+    found: list[FloatImage] = []
+    with ExitStack() as stack:
+        # Loaded where one is not there, and once.
+        backend = cache(lambda: stack.enter_context(loaded(subject)))
+        for name, bgr in images.items():
+            run = partial(lambda bgr: backend().infer(bgr), bgr)
+            key = digest(subject.key, bgr)
+            found.append(parts.image(f'{subject.variant.name}-{name}', key, run))
+            on_progress(len(found), len(images))
+    return found
 
 
 def normalized(inverse_depth: FloatImage) -> FloatImage:

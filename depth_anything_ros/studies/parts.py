@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,35 +42,29 @@ class Parts:
 
     def plain(self, name: str, key: str, make: Callable[[], Any]) -> Any:
         """Return what `make` returns, as JSON has it."""
-        path = self._folder / f'{name}-{key}.json'
+
+        def write(path: Path) -> None:
+            path.write_text(plain_json(make()) + '\n')
+
+        return self._part(f'{name}-{key}.json', write, plain_json_file)
+
+    def image(self, name: str, key: str, make: Callable[[], FloatImage]) -> FloatImage:
+        """Return the float32 (H, W) that `make` returns."""
+
+        def write(path: Path) -> None:
+            with path.open('wb') as file:
+                np.save(file, make())
+
+        return np.asarray(self._part(f'{name}-{key}.npy', write, np.load), np.float32)
+
+    def _part(self, name: str, write: Callable[[Path], None], read: Callable[[Path], Any]) -> Any:
+        path = self._folder / name
         if not (self._resume and path.exists()):
             # Renamed when whole: what has the final name is finished.
             partial = path.with_suffix('.writing')
-            partial.write_text(plain_json(make()) + '\n')
+            write(partial)
             partial.replace(path)
-        with _read(path):
-            return plain_json_file(path)
-
-    def kept_image(self, name: str, key: str) -> FloatImage | None:
-        """Return the float32 (H, W) that is there and may be used."""
-        path = self._folder / f'{name}-{key}.npy'
-        if not (self._resume and path.exists()):
-            return None
-        with _read(path):
-            return np.asarray(np.load(path), np.float32)
-
-    def keep_image(self, name: str, key: str, image: FloatImage) -> None:
-        """Write float32 (H, W) as an NPY file."""
-        path = self._folder / f'{name}-{key}.npy'
-        with path.with_suffix('.writing').open('wb') as file:
-            np.save(file, image)
-        path.with_suffix('.writing').replace(path)
-
-
-@contextmanager
-def _read(path: Path) -> Iterator[None]:
-    """Say which file cannot be read in this block."""
-    try:
-        yield
-    except Exception as err:  # NumPy raises whatever its parsers do
-        raise SettingError(f'{path} cannot be read ({err!s:.100}): delete it') from err
+        try:
+            return read(path)
+        except Exception as err:  # NumPy raises whatever its parsers do
+            raise SettingError(f'{path} cannot be read ({err!s:.100}): delete it') from err

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from depth_anything_ros.core.timing import Window
 from depth_anything_ros.core.types import FloatImage
 from depth_anything_ros.studies.bench.configuration import Configuration
 
@@ -62,19 +61,15 @@ class Timing:
     @classmethod
     def of(cls, samples: Sequence[Sample], batch: int, first_ms: float = math.nan) -> Timing:
         """Sum up the samples of calls with `batch` images each."""
-        window = Window(len(samples) + 1)
-        for sample in samples:
-            window.add(sample.ms)
-        lowest, p50, p95, p99 = window.percentiles(0, 50, 95, 99)
+        ms = [sample.ms for sample in samples]
+        lowest, p50, p95, p99 = np.percentile(ms, (0, 50, 95, 99)).tolist()
         stages = (
             float(np.median([sample.stages.get(name, 0.0) for sample in samples]))
             for name in _STAGES
         )
-        fps = batch * 1e3 / p50
-        cov = window.cov_percent() if len(samples) > 1 else None
-        window.add(first_ms)
-        cov_first = window.cov_percent()
-        return cls(len(samples), lowest, p50, p95, p99, cov, cov_first, fps, *stages)
+        cov = _cov_percent(ms) if len(ms) > 1 else None
+        how = cov, _cov_percent([*ms, first_ms]), batch * 1e3 / p50
+        return cls(len(ms), lowest, p50, p95, p99, *how, *stages)
 
 
 @dataclass(frozen=True)
@@ -134,6 +129,10 @@ class Row:
         known = asdict(configuration) | (asdict(loaded) if loaded else {})
         del known['calibration']
         return cls(**known)
+
+
+def _cov_percent(ms: Sequence[float]) -> float:
+    return 100.0 * float(np.std(ms) / np.mean(ms))
 
 
 def agreement(inverse_depth: FloatImage, reference: FloatImage) -> AffineAgreement | None:
