@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -23,7 +25,7 @@ _MOST = 64
 
 _BAG_FILES = ('.db3', '.mcap')
 
-_Reads = Iterator[Callable[[], BgrImage]]
+_Item = TypeVar('_Item')
 
 
 def calibration_images(source: str) -> list[BgrImage]:
@@ -34,42 +36,33 @@ def calibration_images(source: str) -> list[BgrImage]:
     path = Path(source).expanduser()
     inside = path.iterdir() if path.is_dir() else (path,)
     if any(file.suffix in _BAG_FILES for file in inside):
-        found = _of_bag(path)
+        # Bags need a package that folders and videos do not.
+        from depth_anything_ros.bag.discovery import bgr_of, color_topics
+        from depth_anything_ros.bag.reading import BagReader
+
+        with BagReader(path) as bag:
+            topics = color_topics(bag)
+            count = sum(bag.topics[name].count for name in topics)
+            found = _spread(
+                bag.messages(topics), count, lambda each: bgr_of(each.kind, each.read())
+            )
     else:
         opened = open_source(source)
         if not opened.length:
             raise SettingError(f'{source} has no end to it: give a bag, a folder or a video')
-        reads: _Reads = (
-            lambda shot=shot: shot.read().bgr  # type: ignore[misc]
-            for shot in opened.shots
-        )
-        found = _spread(reads, opened.length)
+        found = _spread(opened.shots, opened.length, lambda shot: shot.read().bgr)
     if not found:
         raise DepthAnythingError(f'none of the images in {source} can be decoded: give others')
     return found
 
 
-def _of_bag(path: Path) -> list[BgrImage]:
-    # Bags need a package that folders and videos do not.
-    from depth_anything_ros.bag.discovery import bgr_of, color_topics
-    from depth_anything_ros.bag.reading import BagReader
-
-    with BagReader(path) as bag:
-        topics = color_topics(bag)
-        reads: _Reads = (
-            lambda message=message: bgr_of(message.kind, message.read())  # type: ignore[misc]
-            for message in bag.messages(topics)
-        )
-        return _spread(reads, sum(bag.topics[name].count for name in topics))
-
-
-def _spread(reads: _Reads, length: int) -> list[BgrImage]:
+def _spread(
+    items: Iterable[_Item], length: int, decode: Callable[[_Item], BgrImage]
+) -> list[BgrImage]:
     wanted = set(np.linspace(0, length - 1, min(length, _MOST)).round())
     found = []
-    for index, read in enumerate(reads):
+    for index, item in enumerate(items):
         if index in wanted:
-            try:
-                found.append(read())
-            except DepthAnythingError:
-                continue
+            with suppress(DepthAnythingError):
+                found.append(decode(item))
     return found

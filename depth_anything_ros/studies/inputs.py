@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
@@ -121,17 +121,12 @@ def subjects_of(
     return subjects
 
 
-@contextmanager
-def loaded(subject: Subject) -> Iterator[DepthBackend]:
-    """Load a network in float32 through torch, and free it afterwards."""
+def loaded(subject: Subject) -> closing[DepthBackend]:
+    """Load a network in float32 through torch; leaving its context frees it."""
     variant, checkpoint, weights = subject.weights.parameters
     wanted = {'variant': variant, 'checkpoint': checkpoint.value, 'weights': weights}
     fixed = {'backend': 'torch', 'precision': 'fp32', 'input_size': subject.input_size}
-    backend: DepthBackend = load(choose_backend(parameters_from_flat(wanted | fixed)))
-    try:
-        yield backend
-    finally:
-        backend.close()
+    return closing(load(choose_backend(parameters_from_flat(wanted | fixed))))
 
 
 def depths_of(

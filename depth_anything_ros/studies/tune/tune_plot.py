@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import cycle
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 from depth_anything_ros.studies.bench.bench_report import Conditions
 from depth_anything_ros.studies.plots import COLOURS, save, subplots
-from depth_anything_ros.studies.tune.search import Tuning, quality
+from depth_anything_ros.studies.tune.search import Probe, Tuning, quality
 
 __all__ = ['plot']
 
@@ -24,46 +25,30 @@ def plot(tuning: Tuning, conditions: Conditions, path: Path) -> None:
         quality(probe): f'{row.variant} {probe.configuration.input_size}' for probe, row in counted
     }
     figure, axes = subplots(8.0, 3.0 + 0.3 * len(steps))
-    engines = sorted({(row.backend, row.precision, row.threads) for _, row in counted})
-    colours = dict(
-        zip(dict.fromkeys(engine[:2] for engine in engines), cycle(COLOURS), strict=False)
-    )
-    marks = dict(zip(sorted({threads for _, _, threads in engines}), cycle('os^D'), strict=False))
-    for engine in engines:
-        own = [
-            probe for probe, row in counted if (row.backend, row.precision, row.threads) == engine
-        ]
+    engines: dict[tuple[str, str, int], list[Probe]] = {}
+    for probe, row in counted:
+        engines.setdefault((row.backend, row.precision, row.threads), []).append(probe)
+
+    def places(probes: Sequence[Probe]) -> tuple[list[float], list[int]]:
+        return [one.p50_ms for one in probes], [place[quality(one)] for one in probes]
+
+    styles = itertools.product('os^D', COLOURS)
+    for (engine, own), (mark, colour) in zip(sorted(engines.items()), styles, strict=False):
         backend, precision, threads = engine
         axes.errorbar(
-            [probe.p50_ms for probe in own],
-            [place[quality(probe)] for probe in own],
-            xerr=[[0.0] * len(own), [probe.p95_ms - probe.p50_ms for probe in own]],
-            fmt=marks[threads],
+            *places(own),
+            xerr=[[0.0] * len(own), [one.p95_ms - one.p50_ms for one in own]],
+            fmt=mark,
             capsize=2,
-            color=colours[backend, precision],
+            color=colour,
             label=f'{backend} {precision}' + (f', threads {threads}' if threads else ''),
         )
-    best = tuning.pareto
-    axes.plot(
-        [probe.p50_ms for probe in best],
-        [place[quality(probe)] for probe in best],
-        color='grey',
-        linewidth=0.8,
-        zorder=0,
-        label='none better and faster',
-    )
+    best = {'color': 'grey', 'linewidth': 0.8, 'zorder': 0, 'label': 'none better and faster'}
+    axes.plot(*places(tuning.pareto), **best)
     axes.axvline(tuning.budget_ms, color='black', linestyle='--', linewidth=0.8, label='budget')
     if tuning.chosen is not None:
-        axes.plot(
-            tuning.chosen.p50_ms,
-            place[quality(tuning.chosen)],
-            marker='*',
-            markersize=16,
-            color='black',
-            fillstyle='none',
-            linestyle='none',
-            label='chosen',
-        )
+        ring = {'markersize': 16, 'color': 'black', 'fillstyle': 'none', 'label': 'chosen'}
+        axes.plot(*places([tuning.chosen]), '*', **ring)
     axes.set_xlim(left=0.0)
     axes.set_yticks(range(len(steps)), [name[step] for step in steps])
     axes.set_xlabel('ms per image: median, whisker to p95')
