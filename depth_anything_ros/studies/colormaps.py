@@ -135,7 +135,7 @@ def recommended(figures: Mapping[str, MapFigures]) -> tuple[str, str]:
     most = max(one.told_apart[_GREY] for one in steady.values())
     kept = [name for name in steady if steady[name].told_apart[_GREY] >= _SHARE_OF_BEST * most]
     best = max(kept, key=lambda name: (steady[name].worst_vision, -steady[name].step_cov))
-    turning = ', '.join(figures.keys() - steady.keys()) or 'none'
+    turning = ', '.join(name for name in figures if name not in steady) or 'none'
     why = (
         f'{best}: its lightness never turns, so that nearer is never mistaken for farther; it '
         f'keeps {steady[best].told_apart[_GREY]} depths in grey (the best has {most}), and with '

@@ -397,7 +397,8 @@ def test_a_page_holds_tables_and_plots(
     assert cli.main(words.split()) == 0
     assert f'look at {tmp_path}/page/index.html' in capsys.readouterr().err
     page = (tmp_path / 'page' / 'report.md').read_text()
-    for said in ('## Suitability', '(quality.png)', 'larger batches: 8 hold 9 MB of 8'):
+    meant = '| CoV | standard deviation over mean |'
+    for said in (meant, '## Suitability', '(quality.png)', 'larger batches: 8 hold 9 MB of 8'):
         assert said in page
     # Random weights have no quality.
     assert drawn == [found]

@@ -55,7 +55,8 @@ def test_the_recommendation_follows_from_the_figures(figures: dict[str, MapFigur
     some = {'turns': made(1, 99, 99, 99), 'a': made(0, 60, 40, 40), 'b': made(0, 50, 45, 38)}
     best, why = recommended(some | {'c': made(0, 70, 70, 10)})
     assert best == 'b' and 'none, in: turns' in why
-    assert recommended(figures)[0] == 'inferno'
+    best, why = recommended(figures)
+    assert best == 'inferno' and 'none, in: spectral_r, turbo, jet.' in why
 
 
 def test_the_page(tmp_path: Path) -> None:

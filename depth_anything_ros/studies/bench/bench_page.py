@@ -31,17 +31,21 @@ def write_page(
     plot(ran, conditions, out / 'rows.png')
     random = ', '.join(dict.fromkeys(row.variant for row in ran if row.random_weights))
     text = Text(f'{random}: random weights: speed only.', is_warning=True)
-    tables = bench_report.tables(ran).items()
     blocks: dict[str, list[Block]] = {'Weights': [text] if random else []}
-    blocks |= {title: [Table(cells)] for title, cells in tables}
-    blocks['Suitability'] += map(Text, bench_report.NEEDS)
+    blocks |= {title: [Table(cells)] for title, cells in bench_report.tables(ran).items()}
+    blocks['Suitability'].append(_explained('use', bench_report.NEEDS))
     blocks['Pictures'] = [Picture(out / 'rows.png')]
     if errors:
         # Random weights of a peer have no quality.
         plot_quality([row for row in ran if not peer_of(row)], errors, out / 'quality.png')
         blocks['Pictures'] += [Picture(out / 'quality.png')]
-    blocks['What the columns mean'] = [*map(Text, bench_report.MEANING)]
+    blocks['What the columns mean'] = [_explained('column', bench_report.MEANING)]
     blocks['Left out'] = [Text(line.strip()) for line in bench_report.left_out(rows)[1:]]
-    facts = {'measured on': '; '.join(conditions.lines())}
+    machine, image, *networks = conditions.lines()
+    facts = {'machine': machine, 'measured on': '; '.join([image, *networks])}
     sections = [Section(*each) for each in blocks.items() if each[1]]
     return write_report(Report('Bench', command, facts, sections), out)
+
+
+def _explained(what: str, lines: Sequence[str]) -> Table:
+    return Table([[what, 'meaning'], *(line.split(': ', 1) for line in lines)])
