@@ -28,13 +28,18 @@ def markdown(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def cell(value: str | int | float | None) -> str:
-    """Return the text of a value in a table: four digits, '-' for what is not known."""
+    """Return the text of a value in a table: four digits, '-' for what is not known.
+
+    Two digits below a thousandth, where more are noise.
+    """
     # Of all values, NaN alone is not itself.
     if value is None or value != value:
         return '-'
     if not isinstance(value, float):
         return str(value)
-    return f'{value:.0f}' if 1e4 <= abs(value) < 1e9 else f'{value:.4g}'
+    if 1e4 <= abs(value) < 1e9:
+        return f'{value:.0f}'
+    return f'{value:.2g}' if abs(value) < 1e-3 else f'{value:.4g}'
 
 
 def plain_json(content: Any, indent: int | None = 2) -> str:
