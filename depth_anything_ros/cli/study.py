@@ -222,6 +222,7 @@ def _against_truth(
     """Return the names of the images, why others are left out, and the sections."""
     from depth_anything_ros.studies.accuracy import methods, page
     from depth_anything_ros.studies.accuracy.dataset import open_dataset
+    from depth_anything_ros.studies.accuracy.looks import looks
     from depth_anything_ros.studies.parts import Parts
 
     require_some(options, 'images')
@@ -237,13 +238,13 @@ def _against_truth(
         compared = (methods.alone if name == 'accuracy' else methods.ensembles)(subjects)
     dataset = open_dataset(options.dataset, options.like, options.images)
     parts = Parts(options.out, options.resume)
-    found, judged, left_out = methods.evaluate(dataset, compared, subjects, parts, show)
+    found, judged, left_out, tiles = methods.evaluate(dataset, compared, subjects, parts, show)
     shown = [page.scores(dataset, len(judged), found)]
     if name == 'accuracy':
         shown += page.published(dataset, found)
     elif name == 'ensemble':
         shown.insert(0, page.answer(found))
-    return judged, left_out, shown
+    return judged, left_out, [*shown, looks(tiles)]
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.model.variants import Checkpoint
 from depth_anything_ros.studies.accuracy.dataset import open_dataset
 from depth_anything_ros.studies.accuracy.judge import aligned_depth, judge
+from depth_anything_ros.studies.accuracy.looks import colored
 from depth_anything_ros.studies.accuracy.methods import (
     METRIC,
     Passes,
@@ -164,15 +165,27 @@ def test_the_demo_beats_a_random_network_and_resumes(pairs: Path, tmp_path: Path
     dataset = open_dataset(pairs, most=2)
     demo, random = (subjects_of(['demo'], weights, 126)[0] for weights in ('', 'random'))
     both = [demo, random]
-    found, judged, left_out = evaluate(dataset, alone(both), both, Parts(tmp_path, resume=False))
-    assert judged == list(dataset.pairs) and not left_out
+    found, judged, left_out, tiles = evaluate(
+        dataset, alone(both), both, Parts(tmp_path, resume=False)
+    )
+    assert judged == list(tiles) == list(dataset.pairs) and not left_out
+    assert list(tiles[judged[0]]) == ['image', 'true depth', *found]
     assert found['demo']['AbsRel'] < found['demo (random weights)']['AbsRel']
 
     def never(passes: Passes) -> np.ndarray:
         raise AssertionError('resumed')
 
     again = dict.fromkeys(found, never)
-    assert evaluate(dataset, again, both, Parts(tmp_path, resume=True)).figures == found
+    resumed = evaluate(dataset, again, both, Parts(tmp_path, resume=True))
+    assert resumed.figures == found
+    assert np.array_equal(resumed.tiles[judged[0]]['demo'], tiles[judged[0]]['demo'])
+
+
+def test_true_depth_that_is_not_known_is_black() -> None:
+    half = np.where(np.arange(160) < 80, np.nan, 1.0 / TRUTH_M).astype(np.float32)
+    drawn = colored(half)
+    assert not drawn[:, :80].any() and drawn[:, 80:].any(axis=2).all()
+    assert not colored(np.full_like(half, np.nan)).any()
 
 
 def test_the_open_question_is_answered_by_trained_weights_only() -> None:
@@ -204,6 +217,7 @@ def test_pages(verb: str, pairs: Path, tmp_path: Path) -> None:
     }
     assert titles == expected[verb]
     assert all(row[1] > 0 for row in tables[0]['rows'][1:])
+    assert [path.suffix for path in (tmp_path / 'pairs').iterdir()] == ['.png']
 
 
 def test_a_pair_that_is_broken_is_named_and_the_rest_is_judged(

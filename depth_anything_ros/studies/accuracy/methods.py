@@ -18,6 +18,7 @@ from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.model.variants import PATCH_PX
 from depth_anything_ros.studies.accuracy.dataset import Dataset
 from depth_anything_ros.studies.accuracy.judge import judge
+from depth_anything_ros.studies.accuracy.looks import colored, small
 from depth_anything_ros.studies.inputs import OnProgress, Subject, loaded, mean_figures, normalized
 from depth_anything_ros.studies.parts import Parts, digest
 
@@ -35,6 +36,7 @@ __all__ = [
 METRIC = ', in metres as it is'
 """Ends the title of a method whose inverse depth is judged without alignment."""
 
+_MOST_SHOWN = 6
 _SCALES = 0.75, 1.0, 1.25
 _BILATERAL = 9, 0.1, 5.0
 """Diameter in pixels; standard deviations in shares of the spread of depth, and in pixels."""
@@ -97,12 +99,14 @@ Methods = dict[str, Method]
 class Evaluation(NamedTuple):
     """Mean figures of `judge` and `ms` of an image by method, of the pairs in `judged`.
 
-    `left_out` says why others are not among them.
+    `left_out` says why others are not among them. `tiles`: pictures to look at, of the first
+    pairs, by what they show.
     """
 
     figures: dict[str, dict[str, float]]
     judged: list[str]
     left_out: list[str]
+    tiles: dict[str, dict[str, BgrImage]]
 
 
 def evaluate(
@@ -115,6 +119,7 @@ def evaluate(
     """Judge each method on all pairs; SettingError where none of them can be used."""
     found: dict[str, list[dict[str, Any]]] = {title: [] for title in methods}
     judged, left_out = [], list(dataset.alone)
+    tiles: dict[str, dict[str, BgrImage]] = {}
     with ExitStack() as stack:
         passes = Passes(stack)
         for done, name in enumerate(dataset.pairs, 1):
@@ -124,6 +129,8 @@ def evaluate(
                 left_out.append(str(err))
                 continue
             judged.append(name)
+            if len(judged) <= _MOST_SHOWN:
+                tiles[name] = {'image': small(bgr), 'true depth': colored(small(1.0 / truth_m))}
             passes.start_image(bgr)
             for index, (title, method) in enumerate(methods.items()):
 
@@ -137,12 +144,14 @@ def evaluate(
                 keys = [one.key for one in subjects]
                 key = digest(title, keys, dataset.max_depth_m, bgr, truth_m)
                 found[title].append(parts.plain(f'{index}-{name}', key, score))
+                if name in tiles:
+                    look = partial(lambda method: small(method(passes)), method)
+                    tiles[name][title] = colored(parts.image(f'{index}-{name}', key, look))
             on_progress(done, len(dataset.pairs))
     if not judged:
         raise SettingError(left_out[-1])
-    return Evaluation(
-        {title: mean_figures(each) for title, each in found.items()}, judged, left_out
-    )
+    means = {title: mean_figures(each) for title, each in found.items()}
+    return Evaluation(means, judged, left_out, tiles)
 
 
 def alone(subjects: Sequence[Subject]) -> Methods:
