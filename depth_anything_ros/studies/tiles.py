@@ -18,9 +18,10 @@ def write(
     picture: BgrImage, text: str, at: tuple[int, int] = (4, 14), scale: float = 0.42
 ) -> None:
     """Write white on black into a picture (H, W, 3); `at` is the lower left end, (x, y)."""
-    for colour, width in (((0, 0, 0), 7 * scale), ((255, 255, 255), 2 * scale)):
-        how = cv2.FONT_HERSHEY_SIMPLEX, scale, colour, max(1, round(width)), cv2.LINE_AA
-        cv2.putText(picture, text, at, *how)
+    font, thickness, (x, y) = cv2.FONT_HERSHEY_SIMPLEX, max(1, round(2 * scale)), at
+    (width, height), below = cv2.getTextSize(text, font, scale, thickness)
+    cv2.rectangle(picture, (x - 2, y - height - 3), (x + width + 2, y + below), (0, 0, 0), -1)
+    cv2.putText(picture, text, at, font, scale, (255, 255, 255), thickness, cv2.LINE_AA)
 
 
 def laid_out(tiles: Sequence[BgrImage], columns: int) -> BgrImage:
