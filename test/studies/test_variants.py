@@ -17,7 +17,7 @@ from depth_anything_ros.core.errors import SettingError, WeightsError
 from depth_anything_ros.studies.inputs import images_of
 from depth_anything_ros.studies.variants.compare import agreement, disputes, edge_sharpness
 from depth_anything_ros.studies.variants.sheet import contact_sheet, draw_disputes
-from depth_anything_ros.studies.variants.study import film_hours
+from depth_anything_ros.studies.variants.study import film_hours, sections
 
 RAMP = np.tile(np.linspace(0, 1, 160, dtype=np.float32), (120, 1))
 
@@ -73,6 +73,14 @@ def test_the_sheet_has_near_in_dark_red_and_keeps_the_aspect() -> None:
 def test_a_film_of_two_hours() -> None:
     # The second article's own speed of Large with two threads: 59 s for 100 frames.
     assert film_hours(590.0) == pytest.approx(28.3, abs=0.1)
+
+
+def test_many_images_take_several_sheets() -> None:
+    images = {f'{index}': np.full((12, 16, 3), index, np.uint8) for index in range(7)}
+    first, *_ = sections(images, {'a': [RAMP[:12, :16]] * 7})
+    assert [one.name for one in first.blocks] == ['contact_sheet', 'contact_sheet_2']
+    wide, narrow = (one.image.shape[1] for one in first.blocks)
+    assert wide > narrow
 
 
 def test_the_page_compares_and_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

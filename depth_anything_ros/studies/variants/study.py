@@ -22,6 +22,9 @@ __all__ = ['film_hours', 'sections', 'speed']
 _FILM_FRAMES = 2 * 3600 * 24
 """Of a film of two hours, 24 a second."""
 
+_ACROSS = 5
+"""Images on a sheet: more are too small to see on a page."""
+
 _AGREEMENT = (
     'ssi error: what is left against the largest network after the best scale and shift, per '
     'standard deviation. Disputed: share of pairs of points that the two order differently, of '
@@ -40,7 +43,12 @@ _SPEED = (
 
 def sections(images: Images, depths: Mapping[str, Sequence[FloatImage]]) -> list[Section]:
     """Return the sections. `depths`: inverse depth of each image by title, the largest last."""
-    sheet = Picture(contact_sheet(list(images.values()), depths), 'contact_sheet')
+    sheets = []
+    for at in range(0, len(images), _ACROSS):
+        some = slice(at, at + _ACROSS)
+        found_in = {title: each[some] for title, each in depths.items()}
+        name = f'contact_sheet_{at // _ACROSS + 1}' if at else 'contact_sheet'
+        sheets.append(Picture(contact_sheet(list(images.values())[some], found_in), name))
     *_, largest = depths
     steps: list[tuple[str, list[Block]]] = []
     figures: dict[str, list[dict[str, float]]] = {title: [] for title in depths}
@@ -64,7 +72,7 @@ def sections(images: Images, depths: Mapping[str, Sequence[FloatImage]]) -> list
         steps.append((name, blocks))
     means = {title: mean_figures(each) for title, each in figures.items()}
     return [
-        Section('Contact sheet', [sheet]),
+        Section('Contact sheet', sheets),
         Section(
             f'Agreement with {largest}',
             [Text(_AGREEMENT), Table.of('network', means, 'mean of images')],
