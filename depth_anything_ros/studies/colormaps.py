@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from colorspacious import cspace_convert
 
@@ -27,7 +26,7 @@ from depth_anything_ros.reports.report import (
     Text,
 )
 from depth_anything_ros.studies.inputs import Images, normalized
-from depth_anything_ros.studies.tiles import laid_out, write
+from depth_anything_ros.studies.tiles import fitted, laid_out, write
 
 __all__ = ['MapFigures', 'judge', 'recommended', 'sections', 'seen']
 
@@ -181,10 +180,8 @@ def _order(relative: FloatImage, name: str) -> float:
 
 def _sheet(relative: FloatImage) -> BgrImage:
     """Draw a row for each map and a column for each condition, with a bar from far to near."""
-    height = round(_TILE_PX * relative.shape[0] / relative.shape[1])
-    small = cv2.resize(relative, (_TILE_PX, height), interpolation=cv2.INTER_AREA)
     bar = np.tile(np.linspace(0.0, 1.0, _TILE_PX, dtype=np.float32), (14, 1))
-    tile = np.asarray(np.vstack([small, bar]), np.float32)
+    tile = np.asarray(np.vstack([fitted(relative, _TILE_PX), bar]), np.float32)
     tiles = []
     for name, table in COLORMAPS.items():
         for condition in _CONDITIONS:

@@ -13,6 +13,7 @@ from depth_anything_ros.core.colormaps import COLORMAPS, colorize
 from depth_anything_ros.core.types import FloatImage
 from depth_anything_ros.reports.report import Block, Graph, Picture, Section, Steps, Table, Text
 from depth_anything_ros.studies.inputs import Images, normalized
+from depth_anything_ros.studies.tiles import fitted
 
 __all__ = ['distribution', 'sections']
 
@@ -98,8 +99,7 @@ def _slices(depth: FloatImage, axis: int) -> Graph:
 
 def _surface(depth: FloatImage) -> Graph:
     aspect = depth.shape[0] / depth.shape[1]
-    size = _SURFACE_PX, max(2, round(_SURFACE_PX * aspect))
-    small = cv2.resize(depth, size, interpolation=cv2.INTER_AREA)
+    small = fitted(depth, _SURFACE_PX)
     surface = {'type': 'surface', 'z': [_listed(row) for row in small], 'colorscale': 'Viridis'}
     scene = {
         'yaxis': {'autorange': 'reversed', 'title': {'text': 'row'}},

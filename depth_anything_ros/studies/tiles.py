@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import cv2
 import numpy as np
 
-from depth_anything_ros.core.types import BgrImage
+from depth_anything_ros.core.types import BgrImage, FloatImage
 
-__all__ = ['laid_out', 'write']
+__all__ = ['fitted', 'laid_out', 'write']
+
+_Image = TypeVar('_Image', FloatImage, BgrImage)
 
 _GAP_PX = 2
+
+
+def fitted(image: _Image, width: int, method: int = cv2.INTER_AREA) -> _Image:
+    """Return an image (H, W) or (H, W, 3) resized to a width in pixels, in its aspect."""
+    size = width, max(1, round(width * image.shape[0] / image.shape[1]))
+    resized: _Image = cv2.resize(image, size, interpolation=method)  # type: ignore[assignment]
+    return resized
 
 
 def write(

@@ -11,7 +11,7 @@ import numpy as np
 from depth_anything_ros.core.colormaps import COLORMAPS, colorize
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.reports.report import Picture, Section, Steps, Text
-from depth_anything_ros.studies.tiles import laid_out, write
+from depth_anything_ros.studies.tiles import fitted, laid_out, write
 
 __all__ = ['colored', 'looks', 'small']
 
@@ -27,9 +27,7 @@ _MEANING = (
 
 def small(image: _Image) -> _Image:
     """Return an image as wide as a tile; what is sparse stays as it is in places."""
-    size = _TILE_PX, max(1, round(_TILE_PX * image.shape[0] / image.shape[1]))
-    resized: _Image = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)  # type: ignore[assignment]
-    return resized
+    return fitted(image, _TILE_PX, cv2.INTER_NEAREST)
 
 
 def colored(inverse_depth: FloatImage) -> BgrImage:

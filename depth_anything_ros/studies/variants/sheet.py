@@ -10,7 +10,7 @@ import numpy as np
 from depth_anything_ros.core.colormaps import COLORMAPS, colorize
 from depth_anything_ros.core.types import BgrImage, FloatImage
 from depth_anything_ros.studies.inputs import normalized
-from depth_anything_ros.studies.tiles import write
+from depth_anything_ros.studies.tiles import fitted, write
 from depth_anything_ros.studies.variants.compare import Dispute
 
 __all__ = ['contact_sheet', 'draw_disputes']
@@ -58,14 +58,13 @@ def draw_disputes(bgr: BgrImage, found: Sequence[Dispute]) -> BgrImage:
 
 
 def _row(label: Sequence[str], pictures: Sequence[BgrImage]) -> BgrImage:
-    heights = [round(_TILE_PX * one.shape[0] / one.shape[1]) for one in pictures]
-    width = _LABEL_PX + len(pictures) * (_TILE_PX + _GAP_PX)
-    row = np.full((max(heights) + _GAP_PX, width, 3), 255, np.uint8)
+    tiles = [fitted(one, _TILE_PX) for one in pictures]
+    width = _LABEL_PX + len(tiles) * (_TILE_PX + _GAP_PX)
+    row = np.full((max(map(len, tiles)) + _GAP_PX, width, 3), 255, np.uint8)
     _write_label(row, label)
-    for index, (picture, height) in enumerate(zip(pictures, heights, strict=True)):
+    for index, tile in enumerate(tiles):
         left = _LABEL_PX + index * (_TILE_PX + _GAP_PX)
-        tile = cv2.resize(picture, (_TILE_PX, height), interpolation=cv2.INTER_AREA)
-        row[:height, left : left + _TILE_PX] = tile
+        row[: len(tile), left : left + _TILE_PX] = tile
     return row
 
 
