@@ -74,6 +74,8 @@ def openvino_compiles_once() -> Iterator[None]:
         files = sorted(path.parent.glob(f'{path.stem}.*'))
         key = (*(hashlib.sha256(each.read_bytes()).digest() for each in files), repr(how))
         if key not in compiled:
+            if len(compiled) == 8:  # of some 100 MB at most
+                del compiled[next(iter(compiled))]
             compiled[key] = compile_model(path, *how)
         return compiled[key]
 

@@ -56,7 +56,7 @@ def wait_until_busy(peer: Node, process: subprocess.Popen[bytes]) -> None:
     peer.create_subscription(Image, '/depth_anything/relative/raw', lambda _: None, 10)
     publisher = peer.create_publisher(Image, 'image', SENSOR)
     message = Image()
-    # Sixteen times as wide as high: a frame takes far longer than the photograph of the self-check.
+    # Sixteen times as wide as high: a frame takes far longer than the self-check's photograph.
     fill_image(message, picture(1280, 80), 'bgr8')
     deadline = time.monotonic() + 60.0
     busy_since = None
