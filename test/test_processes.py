@@ -56,8 +56,8 @@ def wait_until_busy(peer: Node, process: subprocess.Popen[bytes]) -> None:
     peer.create_subscription(Image, '/depth_anything/relative/raw', lambda _: None, 10)
     publisher = peer.create_publisher(Image, 'image', SENSOR)
     message = Image()
-    # Four times as wide as high: a frame takes far longer than the photograph of the self-check.
-    fill_image(message, picture(1280, 320), 'bgr8')
+    # Sixteen times as wide as high: a frame takes far longer than the self-check's photograph.
+    fill_image(message, picture(1280, 80), 'bgr8')
     deadline = time.monotonic() + 60.0
     busy_since = None
     while busy_since is None or time.monotonic() < busy_since + 0.5:
@@ -89,7 +89,7 @@ def test_a_signal_ends_it_while_the_network_runs(
     log = tmp_path / 'log'
     # Such a frame takes a thread of vits several seconds: the signal finds the worker inside it.
     network = ('weights:=random', 'device:=cpu', 'backend:=torch', 'threads:=1')
-    process = start(log, *network, 'input_size:=448')
+    process = start(log, *network, 'input_size:=224')
     try:
         wait_until_busy(peer, process)
         deadline = time.monotonic() + END_S

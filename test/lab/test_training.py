@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,14 @@ from lab.world.scenes import make_scene
 FEW = ['--images', '2']
 
 
+@dataclass(frozen=True)
+class _SmallBatch(train_demo.Recipe):
+    batch: int = 2
+
+
 @pytest.fixture(autouse=True)
 def _few_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_demo, 'Recipe', _SmallBatch)
     monkeypatch.setattr('lab.training.metrics._MEAN_MAP_SCENES', 4)
     monkeypatch.setattr(train_demo, '_PROBES', 4)
 

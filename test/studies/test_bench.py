@@ -526,6 +526,7 @@ def test_cards_are_rows_of_their_own(
     pytest.importorskip('onnx')
     pytest.importorskip('openvino')
     bench_in_process(monkeypatch)
+    monkeypatch.setattr(work, '_MOST_S', 0.05)
     write_onnx(KnownDepth('log_depth'), tmp_path / 'edge.onnx', torch.rand(1, 3, 48, 64))
     (tmp_path / 'edge.yaml').write_text('family: onnx\noutput: log_depth\ninput: {size: 56}\n')
     (tmp_path / 'v1.yaml').write_text(

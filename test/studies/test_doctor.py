@@ -327,7 +327,11 @@ def test_a_camera_info_of_another_size_and_clocks_apart(robot: _Robot) -> None:
     assert (found['stamps'].level, '100 s behind' in found['stamps'].text) == (Level.FAIL, True)
 
 
-def test_a_transform_is_missing_and_a_reference_is_late(robot: _Robot) -> None:
+def test_a_transform_is_missing_and_a_reference_is_late(
+    robot: _Robot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Without a transform nothing is ever paired.
+    monkeypatch.setattr(topics, '_LISTEN_S', 3.0)
     robot.publish(_image(), '/camera/image_raw')
     robot.publish(_info(), '/camera/camera_info')
     robot.publish(_scan(), '/scan')
@@ -341,13 +345,15 @@ def test_a_transform_is_missing_and_a_reference_is_late(robot: _Robot) -> None:
 
 
 def test_the_command_prints_a_line_each_and_its_status(
-    robot: _Robot, capsys: pytest.CaptureFixture[str]
+    robot: _Robot, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     robot.publish(_image(), '/camera/image_raw')
     robot.publish(_info(), '/camera/camera_info')
     assert main(['doctor', '--topics']) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith('OK    image           /camera/image_raw: 64 x 48 bgr8')
+    # Nobody comes.
+    monkeypatch.setattr(topics, '_DISCOVERY_S', 0.5)
     assert main(['doctor', '--topics', '--image-topic', '/none', '--json']) == 1
     assert '"level": "FAIL"' in capsys.readouterr().out
 
