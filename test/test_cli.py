@@ -206,6 +206,7 @@ def test_bad_usage_is_status_2(
         ('weights fetch --variant demo', 'the weights of demo are inside the package'),
         ('export there.onnx --variant demo', 'there.onnx exists: name another file, or remove it'),
         ('bench --plot there.png', '--plot there.png exists: name another file, or remove it'),
+        ('bag prove missing', 'bag missing does not exist: check the path'),
         ('bag prove bag --out bag/page', '--out bag/page lies in what is read'),
         ('study colormaps bag --variant demo --out bag', '--out bag is what is read'),
     ],

@@ -69,6 +69,8 @@ def compare_bags(
         for name in topics or ():
             if name not in bag_b.topics:
                 bag_a.require(name)
+            elif name not in bag_a.topics and not truth:
+                raise SettingError(f'only {b} has topic {name}: name one that {a} has, too')
         return _Compare(
             bag_a, bag_b, limits or CompareLimits(), topics, truth, on_progress
         ).compare()

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
 
-from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.core.errors import SettingError, one_line
 from depth_anything_ros.reports.text import aligned, plain_json
 
 __all__ = [
@@ -251,7 +251,7 @@ class Comparison:
         lines.append(
             f'{count} {checks} failed' if count else 'B is as good as A, within the limits'
         )
-        return '\n'.join(lines)
+        return '\n'.join(map(one_line, lines))
 
     def _unmeasured(self, bad: Collection[str]) -> list[str]:
         """Return lines on the topics that did not fail and whose content was not compared."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -40,10 +41,14 @@ _CONVERT = {
 
 
 class Cameras(NamedTuple):
-    """Topics with colour images, and why others that should have some are left out."""
+    """Topics with colour images, and why others that should have some are left out.
+
+    `compressed_instead` says why of topics that are usable as /compressed only.
+    """
 
     usable: tuple[str, ...]
     refused: Mapping[str, str]
+    compressed_instead: Mapping[str, str]
 
 
 def bgr_of(
@@ -59,12 +64,20 @@ def color_topics(reader: BagReader) -> list[str]:
     cameras = find_cameras(reader)
     if cameras.usable:
         return list(cameras.usable)
-    cut = [each.message for each in reader.left_out]
     why = [f'{topic} cannot be used: {reason}' for topic, reason in cameras.refused.items()]
-    listed = f'it has {reader.listing()}; record a topic of type Image or CompressedImage'
-    raise DepthAnythingError(
-        f'bag {reader.path} has no colour images: {"; ".join([*(why or [listed]), *cut])}'
-    )
+    if not why:
+        why = [*_other_images(reader), f'it has {reader.listing()}']
+        why += [] if reader.left_out else ['record a topic of colour images, as bgr8 or JPEG']
+    why += [each.message for each in reader.left_out]
+    raise DepthAnythingError(f'bag {reader.path} has no colour images: {"; ".join(why)}')
+
+
+def _other_images(reader: BagReader) -> Iterator[str]:
+    """Describe the images that hold other numbers."""
+    for name in reader.of_type(IMAGE):
+        for message in islice(reader.messages([name]), 1):
+            with suppress(DepthAnythingError):
+                yield f'{name} is {message.read().encoding}, which means no colours'
 
 
 def find_cameras(reader: BagReader) -> Cameras:
@@ -92,6 +105,7 @@ def find_cameras(reader: BagReader) -> Cameras:
             for name, why in refused.items()
             if shown.isdisjoint((name, name.rpartition('/')[0]))
         },
+        {name: why for name, why in refused.items() if name in shown},
     )
 
 

@@ -46,6 +46,10 @@ class SqliteFile(Sqlite3Reader):
         # rosbags makes a URI of the path, in which some characters mean something.
         uri = quote(str(path))
         with closing(sqlite3.connect(f'file:{uri}?immutable=1', uri=True)) as file:
+            # One without an end would stop whoever reads it, and rosbag2 writes none.
+            views = file.execute('SELECT name FROM sqlite_master WHERE type = "view"').fetchall()
+            if views:
+                raise ValueError(f'it has views, as {views[0][0]}')
             columns = [column for _, column, *_ in file.execute('PRAGMA table_info(topics)')]
             if 'offered_qos_profiles' in columns:
                 # rosbags reads whatever YAML is there.
@@ -53,6 +57,8 @@ class SqliteFile(Sqlite3Reader):
                     plain_yaml(text)
         super().__init__(Path(uri))
         self.open()
+        if not all(isinstance(y, str) for x in self.connections for y in (x.topic, x.msgtype)):
+            raise ValueError('its topics have no names')
 
     @property
     def start_time(self) -> int:
@@ -113,9 +119,12 @@ def _files(folder: Path, left_out: list[Reason]) -> list[Path]:
     """Return the files in their order; those that are missing are added to `left_out`."""
     found, named = list(_recordings(folder)), _named_files(folder)
     if not found and not named:
-        raise SettingError(
-            f'folder {folder} is not a bag: give a folder with .mcap or .db3 files, or such a file'
-        )
+        bags = [x for x in sorted(folder.glob('*/')) if any(_recordings(x))]
+        fix = 'give a folder with .mcap or .db3 files, or such a file'
+        if bags:
+            every = f'{shell_quote(str(folder))}/*'
+            fix = f'give the {len(bags)} bags in it, as {every}, or use `bag fleet`'
+        raise SettingError(f'folder {folder} is not a bag: {fix}')
     # bag_10 comes after bag_9.
     found.sort(key=lambda file: ([int(x) for x in re.findall(r'\d+', file.name)], file.name))
     # Unpacked by hand beside the packed file.
@@ -165,6 +174,7 @@ def _named_files(folder: Path) -> list[str]:
         content: Any = plain_yaml_file(folder / 'metadata.yaml')
         named = content['rosbag2_bagfile_information']['relative_file_paths']
         # Old versions wrote the folder in front.
+        named = named if isinstance(named, list) else [named]
         return [Path(name).name for name in named if isinstance(name, str)]
     except (OSError, ValueError, LookupError, TypeError):
         return []
@@ -209,10 +219,9 @@ def _open_file(path: Path) -> Storage:
         )
     if not head:
         raise DepthAnythingError(f'bag {path} is an empty file: nothing was recorded into it')
-    if path.suffix == '.mcap':
-        return _open_mcap(path, path)
-    if path.suffix == '.db3':
-        return _open_sqlite(path, path)
+    if path.suffix in _SUFFIXES:
+        why = f'it begins as {head[:8]!r}, which is no {path.suffix[1:]} file'
+        raise _damaged(path, ValueError(why), 'copy it again')
     raise SettingError(f'{path} is not a bag: give a bag folder, or a .mcap or .db3 file')
 
 
@@ -253,6 +262,10 @@ def _open_sqlite(path: Path, named: Path) -> Storage:
     except Exception as err:
         raise _damaged(named, err, merge if left else 'copy it again') from err
     storage = Storage(named, reader)
+    stray = reader.metadata.message_count - sum(x.msgcount for x in reader.connections)
+    if stray:
+        why = f'{named.name} has {stray} messages of no topic'
+        Reason.add(storage.left_out, named.name, why, stray)
     if left:
         why = f'{log.name} holds messages that never reached {path.name}: {merge}'
         Reason.add(storage.left_out, log.name, why)

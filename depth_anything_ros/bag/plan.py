@@ -95,7 +95,8 @@ class BagPlan:
 
     `images` is the number of images to process, `compress` whether to compress as rosbag2 does,
     `replace_partial` whether an OUT.partial of an earlier run is to be removed. `left_out` are
-    cameras that cannot be processed, and topics that cannot be copied.
+    cameras that cannot be processed, and topics that cannot be copied; `notes` say what else is
+    worth knowing about the cameras.
     """
 
     bag: Path
@@ -108,13 +109,14 @@ class BagPlan:
     replace_partial: bool
     images: int
     left_out: tuple[Reason, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def make_plan(
     reader: BagReader, out: Path, options: ProcessOptions, parameters: Parameters
 ) -> BagPlan:
     """Return the plan for an open bag; SettingError for what cannot be done."""
-    images, left_out = _find_images(reader, options)
+    images, left_out, notes = _find_images(reader, options)
     if options.camera_info and len(images) > 1:
         raise SettingError(
             f'camera_info {options.camera_info} is one topic for {len(images)} image topics '
@@ -140,24 +142,30 @@ def make_plan(
         options.resume,
         sum(reader.topics[camera.topics.image].count for camera in cameras),
         tuple({each.name: each for each in (*not_copied, *left_out)}.values()),
+        notes,
     )
 
 
 def _find_images(
     reader: BagReader, options: ProcessOptions
-) -> tuple[tuple[str, ...], tuple[Reason, ...]]:
-    """Return the image topics: those asked for, or all but outputs; and what is left out."""
+) -> tuple[tuple[str, ...], tuple[Reason, ...], tuple[str, ...]]:
+    """Return the image topics: those asked for, or all but outputs; what is left out; notes."""
     if options.images:
-        return tuple(reader.require(name).name for name in dict.fromkeys(options.images)), ()
+        return tuple(reader.require(name).name for name in dict.fromkeys(options.images)), (), ()
     cameras = find_cameras(reader)
     usable = cameras.usable or tuple(color_topics(reader))
     found = tuple(name for name in usable if f'{NODE}/' not in name)
     if not found:
         raise SettingError(f'bag {reader.path} has no colour images but those below {NODE}')
-    return found, tuple(
-        Reason(topic, reader.topics[topic].count, f'camera {topic} is left out: {why}')
+    left_out = tuple(
+        Reason(topic, reader.topics[topic].count, f'camera {topic}: {why}')
         for topic, why in cameras.refused.items()
     )
+    instead = cameras.compressed_instead.items()
+    notes = (
+        f'{topic}/compressed is taken, as {topic} cannot be used: {why}' for topic, why in instead
+    )
+    return found, left_out, tuple(notes)
 
 
 def _outputs(names: tuple[str, ...], metric: bool) -> tuple[Output, ...]:

@@ -137,7 +137,7 @@ class _Run:
         heard = {each.name: each for replay in self._replays for each in replay.left_out}
         summary.left_out = [*self._reader.left_out, *self._plan.left_out, *heard.values()]
         noted = [x for each in self._replays for x in (*each.notes, *each.odd_times.notes())]
-        summary.notes = [*self._notices, *self._gaps.notes(), *noted]
+        summary.notes = [*self._notices, *self._plan.notes, *self._gaps.notes(), *noted]
         return summary
 
     def _end(self, why: str) -> Path | None:
@@ -185,17 +185,18 @@ class _Run:
     def _write(self, camera: CameraPlan, image: ReplayedImage, measured: bool) -> None:
         """Write the outputs of an image; `measured` says that metres are due."""
         summary = self._summary
+        name = camera.topics.image if len(self._plan.cameras) > 1 else ''
         summary.images += 1
         if image.frame is None:
             assert image.error is not None
-            Reason.add(summary.refused, image.error.reason, str(image.error))
+            Reason.add(summary.refused, image.error.reason, str(image.error), camera=name)
             return
         summary.frames += 1
         self._on_frame(camera, image.frame, summary.images - summary.frames)
         scale = image.frame.scale
         summary.metric += scale.valid
         if measured and not scale.valid:
-            Reason.add(summary.no_metres, scale.reason, scale.message)
+            Reason.add(summary.no_metres, scale.reason, scale.message, camera=name)
         for output in self._plan.outputs:
             message = self._outputs.message(output, image.frame, image.header, image.info)
             if message is not None:

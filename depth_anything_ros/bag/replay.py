@@ -131,6 +131,10 @@ class BagReplay:
             ):
                 if topic:
                     self._listeners[topic].append(listener)
+            if not used.camera_info:
+                beside = camera_info_beside(topics.image)
+                why = f'the bag has no {beside}: name the camera_info of {topics.image}'
+                self.notes.append(f'{why} (--camera-info)')
             self._listen_to_tf(used.tf)
         odometry = {used.reference or used.tf} if used.kind is ReferenceKind.ODOMETRY else set()
         self._early = frozenset(odometry.intersection(self._listeners))
@@ -261,7 +265,8 @@ def used_topics(reader: BagReader, topics: CameraTopics, asked: ReferenceParamet
 def _tf_topic(reader: BagReader, named: str, image: str) -> str:
     """Return the tf topic of a camera, by its namespaces from the inner to the outer."""
     if named:
-        reader.require(named if named in reader.topics else f'{named}_static')
+        if f'{named}_static' not in reader.topics:
+            reader.require(named)
         return named
     spaces = image.split('/')
     found = ('/'.join(spaces[:end]) + _TF for end in range(len(spaces) - 1, 0, -1))

@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 
 from depth_anything_ros.bag.reasons import Reason
+from depth_anything_ros.core.errors import one_line
 from depth_anything_ros.reports.text import aligned, plain_json
 
 __all__ = ['BagState', 'BagSummary', 'bag_name', 'json_text', 'table']
@@ -67,11 +68,11 @@ class BagSummary:
         if self.state is BagState.DONE and not self.images:
             lines.append('it has no images: name a topic that has some (--image)')
         lines += [
-            f'{each.count} of {self.images} images refused: {each.message}'
+            f'{each.count} of {self.images} images refused{each.of_camera}: {each.message}'
             for each in self.refused
         ]
         lines += [
-            f'{each.count} of {self.frames} frames without metres: {each.message}'
+            f'{each.count} of {self.frames} frames without metres{each.of_camera}: {each.message}'
             for each in self.no_metres
         ]
         lines += [
@@ -100,7 +101,7 @@ def table(summaries: Sequence[BagSummary]) -> str:
     for each in summaries:
         for text in each.remarks:
             remarks.setdefault(text, []).append(bag_name(each.bag))
-    notes = [f'{", ".join(names)}: {text}' for text, names in remarks.items()]
+    notes = [one_line(f'{", ".join(names)}: {text}') for text, names in remarks.items()]
     return '\n'.join((*aligned(rows), *notes))
 
 

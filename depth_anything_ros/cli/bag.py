@@ -14,6 +14,7 @@ from depth_anything_ros.bag.compare_results import GROUND_TRUTH, CompareLimits
 from depth_anything_ros.cli import bag_fleet, bag_process
 from depth_anything_ros.cli.options import (
     NETWORK,
+    Names,
     Verbs,
     add_layered_parameters,
     add_limits,
@@ -22,6 +23,7 @@ from depth_anything_ros.cli.options import (
 )
 from depth_anything_ros.cli.parser import Parser, add_verb
 from depth_anything_ros.cli.terminal import load, print_rows, progress
+from depth_anything_ros.core.errors import one_line
 from depth_anything_ros.settings.input_files import InputFiles
 from depth_anything_ros.studies.prove.figures import JUDGED, ProofLimits, failures
 
@@ -47,7 +49,7 @@ def _add_compare(bags: Verbs) -> None:
     add('a', metavar='A', type=Path, help='the bag that is good')
     add('b', metavar='B', type=Path, help='the bag to judge')
     text = 'default: every topic of A but /rosout, /parameter_events and /events/...'
-    add('--topics', nargs='+', metavar='TOPIC', help=text)
+    add('--topics', nargs='+', action=Names, metavar='TOPIC', help=text)
     text = 'judge the depth of both by this topic of A, too (without a name: %(const)s)'
     add('--ground-truth', **_TRUTH, help=text)
     add('--json', action='store_true', help='print everything as JSON')
@@ -92,13 +94,15 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _prove(options: argparse.Namespace) -> int:
-    from depth_anything_ros.studies.prove.run import Asked, Result, prove
+    from depth_anything_ros.studies.prove.run import Asked, Result, check, prove
 
     limits, names = limits_of(options, ProofLimits), tuple(options.reference)
     if options.out:
         InputFiles(options.bags).refuse(options.out, '--out', within=True)
     asked = Asked(options.image, names, options.judge, options.ground_truth, limits)
     parameters = layered_parameters(options)
+    for bag in options.bags:
+        check(bag, parameters, asked)
     backend = load(parameters)
     results: list[Result] = []
     with tqdm(unit='image', disable=None, leave=False) as bar:
@@ -109,7 +113,7 @@ def _prove(options: argparse.Namespace) -> int:
     left_out = list(dict.fromkeys(line for each in results for line in each.left_out))
     print_rows(rows, options.json, (*JUDGED, 'flicker', 'ms_p95'))
     for line in (*(f'FAIL  {line}' for line in failed), *(f'left out: {x}' for x in left_out)):
-        print(line, file=sys.stderr if options.json else sys.stdout)
+        print(one_line(line), file=sys.stderr if options.json else sys.stdout)
     if options.out:
         from depth_anything_ros.reports.writing import write_report
         from depth_anything_ros.studies.prove.page import report_of

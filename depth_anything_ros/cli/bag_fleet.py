@@ -17,7 +17,7 @@ from depth_anything_ros.cli.options import (
 )
 from depth_anything_ros.cli.parser import add_verb
 from depth_anything_ros.cli.terminal import progress
-from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.core.errors import SettingError, one_line
 
 if TYPE_CHECKING:
     from depth_anything_ros.backends.base import DepthBackend
@@ -100,7 +100,7 @@ def _fleet(options: argparse.Namespace) -> int:
             )
         )
         for text in remarks(results):
-            print(text)
+            print(one_line(text))
         print(f'look at {options.report / "index.html"}')
     missing = options.allow_missing
     return 0 if all(each.good and (missing or each.summary.complete) for each in results) else 1

@@ -15,6 +15,7 @@ __all__ = [
     'FrameError',
     'SettingError',
     'WeightsError',
+    'one_line',
     'require_number',
     'shown',
 ]
@@ -23,7 +24,10 @@ _LONGEST_NAME, _LONGEST_MESSAGE = 100, 2000
 
 
 class DepthAnythingError(Exception):
-    """Root of every error that this package raises on purpose."""
+    """Root of every error that this package raises on purpose; its message is one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 class SettingError(DepthAnythingError):
@@ -50,9 +54,7 @@ class FrameError(DepthAnythingError):
     """
 
     def __init__(self, reason: str, message: str) -> None:
-        if not message.isprintable():
-            message = repr(message)[1:-1]
-        super().__init__(message[:_LONGEST_MESSAGE])
+        super().__init__(message)
         self.reason = reason
 
 
@@ -60,6 +62,12 @@ def require_number(value: object, name: str, unit: str) -> None:
     """Raise SettingError where `value`, called `name`, is not a finite number."""
     if not isinstance(value, Real) or not math.isfinite(value):
         raise SettingError(f'{name} is {value!r}: give {unit}')
+
+
+def one_line(text: str) -> str:
+    """Return a text of which others chose parts, escaped and cut: it forges no line."""
+    escaped = (x if x.isprintable() else repr(x)[1:-1] for x in text[:_LONGEST_MESSAGE])
+    return ''.join(escaped)[:_LONGEST_MESSAGE]
 
 
 def shown(name: str) -> str:

@@ -21,6 +21,8 @@ __all__ = ['MessageScene', 'SceneMessages']
 
 # Odometry is interpolated, and comes up to some hundred times in a second.
 _KEPT, _KEPT_ODOMETRY = 10, 1000
+_ANY_S, _CLOCKS_S = 1e10, 60.0
+"""Longer than any time between two stamps, and than a sensor is late."""
 
 
 class SceneMessages:
@@ -201,12 +203,13 @@ class MessageScene:
             )
 
     def _why_unpaired(self, tolerance_s: float) -> str:
-        any_time = self._messages.nearest(self._stamp_ns, 1e9)
+        any_time = self._messages.nearest(self._stamp_ns, _ANY_S)
         if any_time is None:
             return 'nothing received on the reference topic'
         away_s = (any_time.stamp_ns - self._stamp_ns) * 1e-9
         side = 'newer' if away_s > 0 else 'older'
-        return (
+        why = (
             f'the nearest reference is {abs(away_s):.2f} s {side} than the image, more than '
             f'reference.sync_tolerance_s ({tolerance_s:g} s)'
         )
+        return why if abs(away_s) < _CLOCKS_S else f'{why}: stamp both by the same clock'

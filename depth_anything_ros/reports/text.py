@@ -8,11 +8,14 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from depth_anything_ros.core.errors import one_line
+
 __all__ = ['aligned', 'cell', 'markdown', 'plain_json']
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return a line for each row, every column as wide as its longest cell."""
+    rows = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         '  '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -556,6 +556,9 @@ def test_a_choice_of_topics(compare: Compare) -> None:
     assert found.failures == found.notes == ()
     with pytest.raises(SettingError, match='has no topic /nothing: it has /depth_anything/depth'):
         compare_bags(found.a, found.b, topics=['/nothing'])
+    more = write_bag(found.a.with_name('more'), [*outputs(), ('/new', START, outputs()[0][2])])
+    with pytest.raises(SettingError, match=r'only .*more has topic /new: name one that .*a has'):
+        compare_bags(found.a, more, topics=['/new'])
 
 
 def test_better_against_the_truth_is_no_failure_and_worse_is(compare: Compare) -> None:

@@ -291,6 +291,22 @@ def test_several_cameras_get_their_names(room: Drive, tmp_path: Path) -> None:
     assert [x[1:] for x in both if x[0] == front] == [x[1:] for x in both if x[0] == rear]
 
 
+def test_of_several_cameras_each_is_named_that_has_no_metres(room: Drive, tmp_path: Path) -> None:
+    messages = recorded(room)
+    messages += [('/rear/image_raw', ns, m) for topic, ns, m in messages if topic == IMAGE]
+    messages.sort(key=lambda each: each[1])
+    images = [place for place, item in enumerate(messages) if item[0] == IMAGE]
+    topic, receive_ns, message = messages[images[1]]
+    messages[images[1]] = topic, receive_ns, replace(message, data=np.zeros(9, np.uint8))
+    source = write_bag(tmp_path / 'in', messages)
+    summary = processed(source, tmp_path / 'out', room.backend(), Parameters(), BY_LIDAR)
+    assert [(x.name, x.camera, x.count) for x in summary.no_metres] == [
+        ('no_camera_info', '/rear/image_raw', IMAGES)
+    ]
+    assert f'1 of {2 * IMAGES} images refused on {IMAGE}: data hold' in table([summary])
+    assert 'the bag has no /rear/camera_info: name' in table([summary])
+
+
 def test_outputs_of_an_earlier_run_are_no_input_and_are_replaced(
     whole: Path, room: Drive, tmp_path: Path
 ) -> None:
@@ -357,7 +373,9 @@ def test_a_reference_that_never_works_is_told_and_not_good(
     assert f'{IMAGES} of {IMAGES} frames without metres: {why.message}' in table([summary])
     (row,) = json.loads(json_text([summary]))
     assert row['good'] is False
-    assert row['no_metres'] == [{'name': reason, 'count': IMAGES, 'message': why.message}]
+    text = {'name': reason, 'count': IMAGES, 'message': why.message, 'camera': ''}
+    assert row['no_metres'] == [text]
+    assert ('--camera-info' in ''.join(row['notes'])) is (missing == INFO)
 
 
 @pytest.mark.parametrize(

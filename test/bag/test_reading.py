@@ -712,7 +712,9 @@ def test_a_bag_without_pictures_says_what_it_has(tmp_path: Path) -> None:
     ):
         color_topics(bag)
     text = str(caught.value)
-    assert 'bag has no colour images: it has /depth/image_raw (sensor_msgs/msg/Image, 1 m' in text
+    assert (
+        'bag has no colour images: /depth/image_raw is 16UC1, which means no colours; it' in text
+    )
     assert '/range (sensor_msgs/msg/Range, 1 messages)' in text
 
 

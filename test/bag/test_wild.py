@@ -28,8 +28,10 @@ from written_bag import MAKE, write_bag
 
 from depth_anything_ros.bag.discovery import color_topics, find_cameras
 from depth_anything_ros.bag.odd_times import Gaps, OddTimes
+from depth_anything_ros.bag.plan import ProcessOptions, make_plan
 from depth_anything_ros.bag.reading import BagReader
 from depth_anything_ros.bag.replay import BagReplay, CameraTopics
+from depth_anything_ros.bag.summary import BagState, BagSummary, table
 from depth_anything_ros.bag.writing import BagWriter, check_free, damage_of
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.parameters import Parameters
@@ -169,6 +171,46 @@ def test_any_path_holds_a_database(tmp_path: Path, place: str) -> None:
     assert damage_of(out) == ''
     next(out.glob('*.db3')).unlink()
     assert 'lacks' in damage_of(out)
+
+
+@pytest.mark.parametrize('named', ['run_0.mcap', ['run_0.mcap']])
+def test_a_folder_of_bags_and_its_files_are_read_as_advised(tmp_path: Path, named: Any) -> None:
+    folder = tmp_path / "a robot's"
+    folder.mkdir()
+    files = split(folder / 'run')
+    for file in files[1:]:
+        file.unlink()
+    (folder / 'run' / 'metadata.yaml').write_text(
+        f'rosbag2_bagfile_information: {{relative_file_paths: {named!r}}}\n'
+    )
+    assert read(folder / 'run')[1] == {}
+    with pytest.raises(SettingError, match=r'give the 1 bags in it, as .* `bag fleet`') as caught:
+        read(folder)
+    (glob,) = re.findall(r'as (.*), or', str(caught.value))
+    listed = subprocess.run(f'ls -d {glob}', shell=True, check=True, capture_output=True)
+    assert listed.stdout.decode().split('\n')[:-1] == [str(folder / 'run')]
+
+
+@pytest.mark.parametrize(
+    ('statement', 'why'),
+    [
+        ('UPDATE messages SET topic_id = 99 WHERE id < 4', 'has 3 messages of no topic'),
+        ("UPDATE topics SET name = x'ff00'", 'its topics have no names'),
+        (
+            'DROP TABLE topics; CREATE VIEW topics AS WITH RECURSIVE t(id, offered_qos_profiles) '
+            "AS (SELECT 1, '' UNION ALL SELECT id + 1, '' FROM t) SELECT * FROM t",
+            'it has views, as topics',
+        ),
+    ],
+)
+def test_a_database_of_no_recorder_is_told(tmp_path: Path, statement: str, why: str) -> None:
+    files = split(tmp_path / 'run', 'sqlite3')
+    with sqlite3.connect(files[1]) as file:
+        file.executescript(statement)
+    file.close()
+    count, left_out = read(tmp_path / 'run')
+    assert count > 0
+    assert why in left_out['run_1.db3']
 
 
 def test_a_finished_output_is_looked_at_again(tmp_path: Path) -> None:
@@ -345,6 +387,37 @@ def test_a_camera_is_judged_by_its_first_usable_image(
     assert (why or '') in ''.join(found.refused.values())
 
 
+def test_a_camera_that_is_usable_compressed_only_is_told(tmp_path: Path) -> None:
+    messages: Messages = []
+    for topic, receive_ns, message in recorded():
+        if topic == IMAGE:
+            bgr = message.data.reshape(message.height, message.width, 3)
+            jpeg = MAKE.jpeg(ns_from_stamp(message.header.stamp), 'lens', bgr)
+            messages.append((f'{IMAGE}/compressed', receive_ns, jpeg))
+            message = changed(message, encoding='yuv420')
+        messages.append((topic, receive_ns, message))
+    with BagReader(write_bag(tmp_path / 'bag', messages)) as reader:
+        plan = make_plan(reader, tmp_path / 'out', ProcessOptions(), Parameters())
+    assert [x.topics.image for x in plan.cameras] == [f'{IMAGE}/compressed']
+    assert plan.left_out == ()
+    (note,) = plan.notes
+    assert note.startswith(f'{IMAGE}/compressed is taken, as {IMAGE} cannot be used: none of ')
+
+
+def test_names_in_a_bag_forge_no_line_of_a_summary(tmp_path: Path) -> None:
+    name = '/cam\x1b[31m\n[FATAL] ' + 2000 * 'a'
+    messages = second_camera(lambda n, m: changed(m, encoding='yuv420'), name)
+    with BagReader(write_bag(tmp_path / 'bag', messages)) as reader:
+        plan = make_plan(reader, tmp_path / 'out', ProcessOptions(), Parameters())
+        with pytest.raises(SettingError) as caught:
+            reader.require('/no')
+    summary = BagSummary(tmp_path / 'a\nb', None, BagState.DONE, left_out=list(plan.left_out))
+    lines = [str(caught.value), *table([summary]).split('\n')]
+    assert len(lines) == 5
+    assert all(line.isprintable() and len(line) <= 2000 for line in lines)
+    assert r'left out: camera /cam\x1b[31m\n[FATAL]' in lines[-1]
+
+
 def test_a_transport_of_a_usable_camera_is_no_second_one(tmp_path: Path) -> None:
     def unusable(_: int, message: Any) -> Any:
         return changed(message, encoding='h264')
@@ -465,7 +538,7 @@ def test_transforms_are_those_of_the_robot(
 def test_a_tf_topic_that_is_not_there_is_said(tmp_path: Path) -> None:
     with (
         BagReader(write_bag(tmp_path / 'bag', recorded())) as reader,
-        pytest.raises(SettingError, match='has no topic /robot/tf_static'),
+        pytest.raises(SettingError, match='has no topic /robot/tf:'),
     ):
         topics = CameraTopics(IMAGE, reference=SCAN, tf='/robot/tf')
         BagReplay(reader, topics, drive('room', seconds=0.5).backend(), Parameters())

@@ -7,7 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from depth_anything_ros.core.errors import FrameError
-from depth_anything_ros.messages.scene_messages import SceneMessages
+from depth_anything_ros.core.parameters import Parameters
+from depth_anything_ros.core.types import ReferenceKind
+from depth_anything_ros.messages.scene_messages import MessageScene, SceneMessages
 
 
 def info(focal: float) -> SimpleNamespace:
@@ -35,6 +37,24 @@ def test_a_camera_info_is_read_once_and_a_new_one_anew() -> None:
     assert messages.camera(64, 48, rectified=True) == first
     messages.camera_info = info(60.0)
     assert messages.camera(64, 48, rectified=True).fx == 120.0
+
+
+@pytest.mark.parametrize(
+    ('stamp_s', 'why'),
+    [
+        (1_700_000_001, 'is 1.00 s newer than the image, more than reference.sync_tolerance_s'),
+        (5, 'is 1699999995.00 s older .*: stamp both by the same clock'),
+        (-(2**31), 's older than the image'),
+    ],
+)
+def test_a_reference_by_another_clock_was_received(stamp_s: int, why: str) -> None:
+    messages = SceneMessages()
+    messages.kind = ReferenceKind.LASER_SCAN
+    stamp = SimpleNamespace(sec=stamp_s, nanosec=0)
+    messages.add_reference(SimpleNamespace(header=SimpleNamespace(stamp=stamp)))
+    scene = MessageScene(messages, 'lens', 1_700_000_000 * 10**9, (64, 48), Parameters())
+    with pytest.raises(FrameError, match=why):
+        scene.reference(None)
 
 
 def test_a_camera_info_that_does_not_fit_is_refused_again_and_again() -> None:

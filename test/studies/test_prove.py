@@ -25,7 +25,7 @@ from depth_anything_ros.studies.prove.beside import candidates
 from depth_anything_ros.studies.prove.figures import ProofLimits, failures, figures_of
 from depth_anything_ros.studies.prove.judged import HoldOut, Judged, Split, judged
 from depth_anything_ros.studies.prove.page import report_of
-from depth_anything_ros.studies.prove.run import Asked, Result, prove
+from depth_anything_ros.studies.prove.run import Asked, Result, check, prove
 from lab.topic_names import TRUTH
 from lab.world.sensors import LIDAR_POINT, stretched
 
@@ -223,7 +223,9 @@ def test_what_a_bag_lacks_is_named(bag: Path, tmp_path: Path) -> None:
         ({'ground_truth': '/depth'}, 'has no topic /depth: it has'),
     ):
         with pytest.raises(SettingError, match=text):
-            proven(bag, **options)
+            check(bag, PARAMETERS, Asked(**options))
+    with pytest.raises(SettingError, match='/camera/image_rw: near it are'):
+        check(bag, PARAMETERS, Asked(image='/camera/image_rw'))
     moved = replace(PARAMETERS.reference, fixed_frame='oddom')
     with (
         BagReader(bag) as reader,

@@ -59,6 +59,13 @@ def find_bags(places: Sequence[str], out: str) -> list[FleetBag]:
                     'folder above them, or rename one'
                 )
             bags[name] = bag
+    for name, bag in bags.items():
+        for above in PurePosixPath(name).parents:
+            if outer := bags.get(str(above)):
+                raise SettingError(
+                    f'{bag.source} lies inside of the bag {outer.source}, as their outputs would: '
+                    'move it out of there'
+                )
     return [bags[name] for name in sorted(bags)]
 
 
@@ -84,7 +91,7 @@ def _below(place: str, out: str) -> Iterator[tuple[str, str]]:
     paths = storage.files()
     folders = {path.parent for path in paths if path.name == METADATA}
     recordings = {path for path in paths if _RECORDING.search(str(path))}
-    alone = {path for path in recordings if folders.isdisjoint(path.parents)}
+    alone = {path for path in recordings if path.parent not in folders}
     outputs = Storage(out)
     for path in folders | alone:
         inside = outputs.same_as(storage) and path.is_relative_to(outputs.root)

@@ -30,7 +30,7 @@ from depth_anything_ros.studies.prove.beside import Beside, Candidate
 from depth_anything_ros.studies.prove.figures import Proof, ProofLimits, figures_of
 from depth_anything_ros.studies.prove.judged import HoldOut, Judged, Split, judged
 
-__all__ = ['HELD_OUT', 'TRUTH', 'Asked', 'Result', 'prove']
+__all__ = ['HELD_OUT', 'TRUTH', 'Asked', 'Result', 'check', 'prove']
 
 HELD_OUT, TRUTH = 'held out', 'ground truth'
 """Names of judges; others are topics."""
@@ -85,12 +85,23 @@ def prove(
     `on_frame` gets each image, and what was judged of it by the name of the judge.
     """
     with BagReader(path) as reader:
-        for name in filter(None, (asked.judge, asked.ground_truth)):
-            if not beside.measures(reader, reader.require(name).name):
-                raise SettingError(f'topic {name} of bag {path} holds no depth, cloud or scan')
-        for source in beside.candidates(reader, parameters, asked.references):
-            if not source.topic or source.topic != asked.ground_truth:
-                yield _Run(reader, backend, source, asked).result(on_frame)
+        for source in _sources(reader, parameters, asked):
+            yield _Run(reader, backend, source, asked).result(on_frame)
+
+
+def check(path: Path, parameters: Parameters, asked: Asked) -> None:
+    """SettingError for what the bag at `path` lacks, before a network is there."""
+    with BagReader(path) as reader:
+        _sources(reader, parameters, asked)
+
+
+def _sources(reader: BagReader, parameters: Parameters, asked: Asked) -> list[Candidate]:
+    for name in filter(None, (asked.judge, asked.ground_truth)):
+        if not beside.measures(reader, reader.require(name).name):
+            raise SettingError(f'topic {name} of bag {reader.path} holds no depth, cloud or scan')
+    reader.require(asked.image or color_topics(reader)[0])
+    found = beside.candidates(reader, parameters, asked.references)
+    return [each for each in found if not each.topic or each.topic != asked.ground_truth]
 
 
 class _Run:

@@ -79,6 +79,11 @@ def test_bags_are_found_at_any_depth_by_names_that_lead_nowhere_else(
         find_bags([str(bags / 'mon/a'), str(bags / 'tue/a')], '/out')
     with pytest.raises(SettingError, match='nowhere does not exist'):
         find_bags([str(bags / 'nowhere')], '/out')
+    outer = bags / 'tue/metadata.yaml'
+    outer.write_text('')
+    with pytest.raises(SettingError, match=r'tue/a lies inside of the bag .*tue, as their'):
+        find_bags([str(bags)], '/out')
+    outer.unlink()
     for nothing in (bags / 'mon/b', bags / 'mon/a/metadata.yaml'):
         with pytest.raises(SettingError, match=f'{nothing} holds no bag'):
             find_bags([str(nothing)], '/out')
