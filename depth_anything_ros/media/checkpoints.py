@@ -7,7 +7,6 @@ frame. The `.json` comes last: a part without it does not count.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import json
@@ -25,6 +24,7 @@ from depth_anything_ros.backends.base import BackendInfo
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.parameters import Parameters, flatten
 from depth_anything_ros.media.sources import Source
+from depth_anything_ros.settings.input_files import lock
 from depth_anything_ros.settings.plain_yaml import plain_json_file
 
 __all__ = ['PART_FRAMES', 'Checkpoints', 'identity', 'write_whole']
@@ -73,18 +73,13 @@ class Checkpoints:
         """
         try:
             self.folder.mkdir(exist_ok=True)
-            lock = os.open(self.folder, os.O_RDONLY)
+            folder = os.open(self.folder, os.O_RDONLY)
         except OSError as error:
             raise self._unwritable(error) from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(lock)
-            raise SettingError(f'{self._shown} is in use: another run writes there') from error
-        except OSError:
-            # A file system without locks, of folders at least: NFS.
-            pass
-        self._lock = lock
+        if not lock(folder):
+            os.close(folder)
+            raise SettingError(f'{self._shown} is in use: another run writes there')
+        self._lock = folder
         try:
             return self._begun(run)
         except BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,11 +17,14 @@ from depth_anything_ros.core.packages import missing
 from depth_anything_ros.messages.image_headers import read_header
 from depth_anything_ros.messages.images import MAX_PIXELS
 from depth_anything_ros.metric.references import DepthImage, Points
+from depth_anything_ros.settings.plain_yaml import file_bytes
 
 __all__ = ['ReferenceFiles']
 
 _LEVELS_PER_M = 1000.0
 """REP 118: 16 bits are millimetres."""
+_MOST_VALUES, _MOST_BYTES, _MOST_TEXT = 3 * MAX_PIXELS, 2**30, 2**26
+"""In a file of points or depth; bytes of a picture, and of a text."""
 
 
 class ReferenceFiles:
@@ -79,7 +83,7 @@ class ReferenceFiles:
 
 
 def _from_png(path: Path, levels_per_m: float | None) -> npt.NDArray[np.float32]:
-    data = path.read_bytes()
+    data = file_bytes(path, _MOST_BYTES)
     header = read_header(data)
     if header is None or header.width * header.height > MAX_PIXELS:
         raise ValueError('it is not a PNG, or too large')
@@ -95,10 +99,12 @@ def _from_png(path: Path, levels_per_m: float | None) -> npt.NDArray[np.float32]
 
 
 def _from_npy(path: Path, _: float | None) -> npt.NDArray[np.float32]:
-    values = np.load(path, allow_pickle=False)
+    # Maps what is there, whatever size the header declares.
+    values = np.load(path, 'r', allow_pickle=False)
     if not np.issubdtype(values.dtype, np.floating):
         raise ValueError(f'it holds {values.dtype}: save metres, as float32')
-    return np.asarray(values, np.float32)
+    _check_count(values.size)
+    return np.array(values, np.float32)
 
 
 def _from_exr(path: Path, _: float | None) -> npt.NDArray[np.float32]:
@@ -106,7 +112,12 @@ def _from_exr(path: Path, _: float | None) -> npt.NDArray[np.float32]:
         import OpenEXR
     except ImportError as error:
         raise SettingError(missing(f'--reference {path}', 'OpenEXR')) from error
-    with OpenEXR.File(io.BytesIO(path.read_bytes())) as file:
+    data = file_bytes(path, _MOST_BYTES)
+    with OpenEXR.File(io.BytesIO(data), header_only=True) as file:
+        for part in file.parts:
+            first, last = np.asarray(part.header['dataWindow'], np.int64)
+            _check_count(len(part.header['channels']) * math.prod((last - first + 1).tolist()))
+    with OpenEXR.File(io.BytesIO(data)) as file:
         channels = file.channels()
         if 'inverse depth' in file.header().get('comments', ''):
             raise ValueError('it says that it holds relative depth: save depth_exr')
@@ -117,7 +128,7 @@ def _from_exr(path: Path, _: float | None) -> npt.NDArray[np.float32]:
 
 
 def _from_text(path: Path, _: float | None) -> npt.NDArray[np.float32]:
-    lines = path.read_text(encoding='utf-8-sig', errors='replace').splitlines()
+    lines = file_bytes(path, _MOST_TEXT).decode('utf-8-sig', 'replace').splitlines()
     rows = [line.replace(',', ' ').split() for line in lines if not line.startswith('#')]
     rows = [row for row in rows if row]
     if rows and rows[0][:3] == ['x', 'y', 'z']:
@@ -126,6 +137,11 @@ def _from_text(path: Path, _: float | None) -> npt.NDArray[np.float32]:
     if points.ndim != 2 or points.shape[1] != 3:
         raise ValueError('its lines must be x y z in metres')
     return points
+
+
+def _check_count(count: int) -> None:
+    if count > _MOST_VALUES:
+        raise ValueError(f'it has {count} values, more than the limit of {_MOST_VALUES}')
 
 
 _READERS: dict[str, Callable[[Path, float | None], npt.NDArray[np.float32]]] = {

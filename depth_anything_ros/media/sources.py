@@ -22,10 +22,12 @@ from depth_anything_ros.media.pictures import (
     read_picture,
 )
 from depth_anything_ros.media.tally import Tally
+from depth_anything_ros.settings.plain_yaml import file_bytes
 
 __all__ = ['Shot', 'Source', 'open_source']
 
 DEFAULT_RATE_HZ = 30.0
+_MOST_LISTED_BYTES = 2**26
 
 
 @dataclass(frozen=True)
@@ -176,9 +178,10 @@ def _list(path: Path, sequence_hz: float | None) -> Source:
     """Return the pictures that a file names, a line each, relative to its folder."""
     folder, files, skipped = path.parent, [], Tally()
     try:
-        lines = path.read_bytes().removeprefix(b'\xef\xbb\xbf').splitlines()
-    except OSError as error:
-        raise SettingError(f'{path} cannot be read: {error.strerror}') from error
+        lines = file_bytes(path, _MOST_LISTED_BYTES).removeprefix(b'\xef\xbb\xbf').splitlines()
+    except (OSError, ValueError) as error:
+        why = getattr(error, 'strerror', None) or error
+        raise SettingError(f'{path} cannot be read: {why}') from error
     for line in lines:
         # A name is any bytes; what does not exist is left out when its turn comes.
         name = os.fsdecode(line.strip())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Iterable
 from pathlib import Path
 
 from depth_anything_ros.core.errors import SettingError
 
-__all__ = ['InputFiles', 'refuse_existing']
+__all__ = ['InputFiles', 'lock', 'refuse_existing']
 
 
 class InputFiles:
@@ -34,6 +35,20 @@ def refuse_existing(path: Path, option: str = '') -> None:
     if path.exists():
         text = f'{option} {path} exists: name another file, or remove it'
         raise SettingError(text.lstrip())
+
+
+def lock(file: int) -> bool:
+    """Lock an open file or folder until it is closed; False where another process has done so.
+
+    A file system without locks, NFS say, holds nobody off.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-__all__ = ['plain_json_file', 'plain_yaml', 'plain_yaml_file']
+__all__ = ['file_bytes', 'plain_json_file', 'plain_yaml', 'plain_yaml_file']
 
 _MOST_BYTES = 16 * 2**20
 _MOST_DEEP = 50
@@ -34,13 +34,18 @@ def plain_json_file(path: Path) -> Any:
 
 
 def _text(path: Path) -> str:
+    return file_bytes(path, _MOST_BYTES).decode()
+
+
+def file_bytes(path: Path, most: int) -> bytes:
+    """Return the content of a file; ValueError where it has `most` bytes and more behind them."""
     with path.open('rb') as file:
         # A pipe has no size.
-        size = os.fstat(file.fileno()).st_size or _MOST_BYTES
-        text = file.read(min(size, _MOST_BYTES) + 1)
-    if len(text) > _MOST_BYTES:
-        raise ValueError(f'more than {_MOST_BYTES} bytes')
-    return text.decode()
+        size = os.fstat(file.fileno()).st_size or most
+        content = file.read(min(size, most) + 1)
+    if len(content) > most:
+        raise ValueError(f'more than {most} bytes')
+    return content
 
 
 def plain_yaml(text: str, *, first: bool = False) -> Any:

@@ -301,6 +301,10 @@ def test_a_list_names_pictures(
     assert summary['skipped'] == {'no_picture': ['notes.txt']}
     names = {path.name for path in out.iterdir()}
     assert names == {'b_depth.png', os.fsdecode(b'odd\xff_depth.png'), 'elsewhere_depth.png'}
+    (folder / 'long.txt').touch()
+    os.truncate(folder / 'long.txt', 2**26 + 1)
+    assert run(str(folder / 'long.txt'), str(out)) == 2
+    assert 'long.txt cannot be read: more than 67108864 bytes' in capsys.readouterr().err
     # In the order of the list, and each as often as it stands there.
     (folder / 'film.txt').write_text('b.png\na.png\nb.png\n')
     film = tmp_path / 'film.mp4'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from written_film import write_film
 from depth_anything_ros import cli
 from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.types import Camera
+from depth_anything_ros.media import references
 from depth_anything_ros.media.formats import encoded
 from depth_anything_ros.media.frame_lines import FrameLines
 from depth_anything_ros.media.intrinsics import Intrinsics
@@ -381,6 +383,33 @@ def test_a_reference_that_is_none_says_why(
     (tmp_path / 'a.xyz').write_text('1 2 3\n')
     with pytest.raises(FrameError, match='several references'):
         ReferenceFiles(tmp_path).of('a')
+
+
+@pytest.mark.parametrize('name', ['a.npy', 'a.exr', 'a.txt', 'a.png'])
+def test_a_reference_is_no_larger_than_a_limit(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / name
+    if name == 'a.npy':
+        declared = {'descr': '<f4', 'fortran_order': False, 'shape': (10**9, 10**5)}
+        with path.open('wb') as file:
+            np.lib.format.write_array_header_1_0(file, declared)
+        said = 'mmap length is greater than'
+    elif name == 'a.exr':
+        pytest.importorskip('OpenEXR')
+        content = encoded('depth_exr', '.exr', SHOTS[0][0], None, 0)
+        height, width = SHOTS[0][0].shape[:2]
+        window = struct.pack('<4i', 0, 0, width - 1, height - 1)
+        path.write_bytes(content.replace(window, struct.pack('<4i', 0, 0, 99999, 99999)))
+        said = 'it has 10000000000 values, more than the limit of 300000000'
+    else:
+        monkeypatch.setattr(references, '_MOST_TEXT', 9)
+        monkeypatch.setattr(references, '_MOST_BYTES', 9)
+        path.write_text('1 2 3\n4 5 6\n')
+        said = 'more than 9 bytes'
+    with pytest.raises(FrameError) as refused:
+        ReferenceFiles(tmp_path).of('a')
+    assert said in str(refused.value)
 
 
 def test_a_reference_in_exr_without_the_library_names_it(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import TextIO
 
 from depth_anything_ros.bag.fleet.storage import Storage
 from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.settings.input_files import lock
 
 __all__ = ['claimed']
 
@@ -55,18 +55,13 @@ def _locked(path: Path, out: str) -> TextIO:
     """Return the file, open and locked."""
     while True:
         file = path.open('a+')
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as err:
+        if not lock(file.fileno()):
             file.seek(0)
             who = file.read() or 'another process'
             file.close()
             raise SettingError(
                 f'another fleet writes into {out}: {who}; wait for its end, or name another OUT'
-            ) from err
-        except OSError:
-            # A file system without locks.
-            return file
+            )
         # It may have been removed since it was opened, by the fleet that held it.
         with suppress(FileNotFoundError):
             if os.path.samestat(path.stat(), os.fstat(file.fileno())):
