@@ -77,8 +77,8 @@ class Feeder:
         `on_time` is called with the time of the bag every few milliseconds, `on_image` with the
         stamp of each image just before it is published, both in nanoseconds.
         """
-        start_s, first_ns = time.monotonic(), bag.start_ns
-        bag_ns = first_ns
+        bag_ns = first_ns = next((each.receive_ns for each in bag.messages()), 0)
+        start_s = time.monotonic()
         for message in bag.messages(self._publishers):
             bag_ns = message.receive_ns
             due_s = start_s + (bag_ns - first_ns) * 1e-9

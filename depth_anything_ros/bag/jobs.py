@@ -61,16 +61,12 @@ def process_bags(
         raise SettingError(f'jobs is {jobs}: give 1 or more')
     out = out.expanduser()
     alone = len(bags) == 1
-    results: dict[int, BagSummary] = {}
-    work: dict[int, BagPlan] = {}
+    planned: dict[int, BagPlan | BagSummary] = {}
     for number, (bag, target) in enumerate(_outputs(bags, out)):
         plan = attempt(bag, partial(plan_bag, bag, target, parameters, options), alone=alone)
-        if isinstance(plan, BagSummary):
-            results[number] = plan
-        elif plan is None:
-            results[number] = BagSummary(bag, target, BagState.WAS_THERE)
-        else:
-            work[number] = plan
+        planned[number] = plan or BagSummary(bag, target, BagState.WAS_THERE)
+    work = {number: plan for number, plan in planned.items() if isinstance(plan, BagPlan)}
+    results = {number: end for number, end in planned.items() if isinstance(end, BagSummary)}
     if work:
         images = sum(plan.images for plan in work.values())
         done, lock = 0, threading.Lock()

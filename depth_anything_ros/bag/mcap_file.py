@@ -92,7 +92,6 @@ class McapFile:
     def __init__(self, path: Path, name: str) -> None:
         """`name` stands for the file in `left_out`. ValueError or OSError for other files."""
         self.left_out: list[Reason] = []
-        self.start_time, self.end_time = _FOREVER_NS, 0
         self._name = name
         self._schemas: dict[int, Schema] = {}
         self._connections: dict[int, Connection] = {}
@@ -155,8 +154,6 @@ class McapFile:
     def _take(self, summary: Summary) -> None:
         assert summary.statistics is not None
         self._indexed = True
-        self.start_time = summary.statistics.message_start_time
-        self.end_time = summary.statistics.message_end_time + 1
         self._counts.update(summary.statistics.channel_message_counts)
         self._schemas = summary.schemas
         for channel in summary.channels.values():
@@ -179,16 +176,12 @@ class McapFile:
                     self._leave_out(at, why)
                 damaged = []
             try:
-                times_ns, channels = self._learn(place)
+                first_ns, channels = self._learn(place)
             except (ValueError, struct.error) as err:
                 damaged.append((place.at - _RECORD_HEAD.size, str(err)))
                 continue
-            if times_ns:
-                first_ns, last_ns = min(times_ns), max(times_ns)
-                self.start_time = min(self.start_time, first_ns)
-                self.end_time = max(self.end_time, last_ns + 1)
-                if place.opcode == Opcode.CHUNK:
-                    self._chunks.append(_Chunk(first_ns, place, frozenset(channels)))
+            if channels and place.opcode == Opcode.CHUNK:
+                self._chunks.append(_Chunk(first_ns, place, frozenset(channels)))
         cause = 'its recorder did not close it'
         if damaged:
             self._cut_at, cause = damaged[0]
@@ -242,19 +235,18 @@ class McapFile:
             raise ValueError('its checksum is wrong')
         return records
 
-    def _learn(self, place: _Place) -> tuple[list[int], set[int]]:
-        """Count the messages at a place, and keep its channels; return times and channels."""
-        times_ns: list[int] = []
-        channels: set[int] = set()
+    def _learn(self, place: _Place) -> tuple[int, set[int]]:
+        """Count the messages at a place; return the first receipt, and their channels."""
+        first_ns, channels = _FOREVER_NS, set[int]()
         if place.opcode not in (Opcode.CHUNK, Opcode.SCHEMA, Opcode.CHANNEL, Opcode.MESSAGE):
-            return times_ns, channels
+            return first_ns, channels
         data = self._read(place)
         found = list(_records(data, cut=place.cut))
         for opcode, at, size in found:
             if opcode == Opcode.MESSAGE:
                 channel, _, receive_ns, _ = _MESSAGE_HEAD.unpack_from(data, at)
                 self._counts[channel] += 1
-                times_ns.append(receive_ns)
+                first_ns = min(first_ns, receive_ns)
                 channels.add(channel)
             elif opcode in (Opcode.SCHEMA, Opcode.CHANNEL):
                 stream = ReadDataStream(BytesIO(data[at : at + size]))
@@ -263,7 +255,7 @@ class McapFile:
                 else:
                     schema = Schema.read(stream)
                     self._schemas[schema.id] = schema
-        return times_ns, channels
+        return first_ns, channels
 
     def _add(self, channel: Channel) -> None:
         kind, definition = '', MessageDefinition(MessageDefinitionFormat.NONE, '')

@@ -60,16 +60,6 @@ class SqliteFile(Sqlite3Reader):
         if not all(isinstance(y, str) for x in self.connections for y in (x.topic, x.msgtype)):
             raise ValueError('its topics have no names')
 
-    @property
-    def start_time(self) -> int:
-        """Time of the first receipt in nanoseconds."""
-        return self.metadata.start_time
-
-    @property
-    def end_time(self) -> int:
-        """Time of the last receipt in nanoseconds, plus 1; 0 without messages."""
-        return self.metadata.end_time
-
 
 @dataclass
 class Storage:

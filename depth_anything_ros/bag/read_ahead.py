@@ -6,7 +6,6 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 from depth_anything_ros.bag.reading import BagMessage
 
@@ -22,63 +21,49 @@ def read_ahead(messages: Iterator[BagMessage]) -> Iterator[Iterator[BagMessage]]
 
     Nothing else may use the bag meanwhile. At most 16 MiB wait, or one message that is larger.
     """
-    line = _Line()
-    thread = threading.Thread(target=line.fill, args=(messages,), name='read-ahead', daemon=True)
+    # The last is None, or what went wrong.
+    waiting: deque[BagMessage | BaseException | None] = deque()
+    waiting_bytes, closed, changed = 0, False, threading.Condition()
+
+    def put(item: BagMessage | BaseException | None, size: int) -> bool:
+        nonlocal waiting_bytes
+        with changed:
+            changed.wait_for(
+                lambda: closed or not waiting or waiting_bytes + size <= _BUDGET_BYTES
+            )
+            waiting.append(item)
+            waiting_bytes += size
+            changed.notify()
+            return not closed
+
+    def fill() -> None:
+        error = None
+        try:
+            all(put(message, len(message.raw)) for message in messages)
+        except BaseException as err:  # noqa: BLE001 - it is raised where the message was awaited
+            error = err
+        put(error, 0)
+
+    def drained() -> Iterator[BagMessage]:
+        nonlocal waiting_bytes
+        while True:
+            with changed:
+                changed.wait_for(lambda: waiting)
+                item = waiting.popleft()
+                if not isinstance(item, BagMessage):
+                    break
+                waiting_bytes -= len(item.raw)
+                changed.notify()
+            yield item
+        if item is not None:
+            raise item
+
+    thread = threading.Thread(target=fill, name='read-ahead', daemon=True)
     thread.start()
     try:
-        yield line.drained()
+        yield drained()
     finally:
-        line.close()
+        with changed:
+            closed = True
+            changed.notify()
         thread.join()
-
-
-class _Line:
-    """Messages on their way from one thread to another."""
-
-    def __init__(self) -> None:
-        self._waiting: deque[BagMessage] = deque()
-        self._bytes = 0
-        self._error: BaseException | None = None
-        self._filled = self._closed = False
-        self._changed = threading.Condition()
-
-    def fill(self, messages: Iterator[BagMessage]) -> None:
-        """Put all messages in, each once there is room, as long as somebody takes them out."""
-        try:
-            for message in messages:
-                with self._changed:
-                    self._changed.wait_for(partial(self._takes, len(message.raw)))
-                    if self._closed:
-                        break
-                    self._waiting.append(message)
-                    self._bytes += len(message.raw)
-                    self._changed.notify()
-        except BaseException as err:  # noqa: BLE001 - it is raised where the message was awaited
-            self._error = err
-        with self._changed:
-            self._filled = True
-            self._changed.notify()
-
-    def drained(self) -> Iterator[BagMessage]:
-        """Take them out, to the last."""
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._filled)
-                if not self._waiting:
-                    break
-                message = self._waiting.popleft()
-                self._bytes -= len(message.raw)
-                self._changed.notify()
-            yield message
-        if self._error is not None:
-            raise self._error
-
-    def close(self) -> None:
-        """Take nothing more."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
-
-    def _takes(self, size: int) -> bool:
-        fits = not self._waiting or self._bytes + size <= _BUDGET_BYTES
-        return fits or self._closed

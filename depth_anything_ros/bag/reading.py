@@ -129,16 +129,6 @@ class BagReader:
         """What of the bag cannot be read: files, and damage found in them so far."""
         return [*self._missing, *(x for each in self._storages for x in each.left_out)]
 
-    @property
-    def start_ns(self) -> int:
-        """Time of the first receipt in nanoseconds; 0 in a bag without messages."""
-        return min((x.reader.start_time for x in self._filled()), default=0)
-
-    @property
-    def end_ns(self) -> int:
-        """Time of the last receipt in nanoseconds; 0 in a bag without messages."""
-        return max((x.reader.end_time - 1 for x in self._filled()), default=0)
-
     def messages(self, topics: Collection[str] | None = None) -> Iterator[BagMessage]:
         """Return the messages of some topics, or of all, by time of receipt.
 
@@ -178,9 +168,6 @@ class BagReader:
         for storage in self._storages:
             storage.close()
         self._storages = []
-
-    def _filled(self) -> list[Storage]:
-        return [x for x in self._storages if x.reader.end_time > 0]
 
     def listing(self, names: Iterable[str] | None = None) -> str:
         """Describe some topics, or the first ones of all."""

@@ -13,6 +13,7 @@ from depth_anything_ros.cli.options import (
     add_layered_parameters,
     layered_parameters,
 )
+from depth_anything_ros.cli.parser import add_verb
 from depth_anything_ros.cli.terminal import fetch, progress
 
 if TYPE_CHECKING:
@@ -23,77 +24,40 @@ __all__ = ['add', 'add_process_options', 'process_options']
 
 def add(bags: Verbs) -> None:
     """Declare the action and its options."""
-    process = bags.add_parser('process', help='depth of every image of bags, into bags')
-    process.add_argument(
-        'input', metavar='IN', nargs='+', type=Path, help='bags: folders, .mcap or .db3 files'
-    )
-    process.add_argument(
-        'output', metavar='OUT', type=Path, help='the bag to write; of several, their folder'
-    )
+    process = add_verb(bags, 'process', 'depth of every image of bags, into bags')
+    add = process.add_argument
+    text = 'bags: folders, .mcap or .db3 files'
+    add('input', metavar='IN', nargs='+', type=Path, help=text)
+    text = 'the bag to write; of several, their folder'
+    add('output', metavar='OUT', type=Path, help=text)
     add_process_options(process)
-    process.add_argument(
-        '--resume',
-        action='store_true',
-        help='skip outputs that are finished; start interrupted ones (OUT.partial) again',
-    )
-    process.add_argument(
-        '--jobs', type=int, default=1, help='bags at a time, each on --threads (default: 1)'
-    )
+    text = 'skip outputs that are finished; start interrupted ones (OUT.partial) again'
+    add('--resume', action='store_true', help=text)
+    add('--jobs', type=int, default=1, help='bags at a time, each on --threads (default: 1)')
     add_layered_parameters(process, (*NETWORK, 'reference.type'))
     process.set_defaults(verb=_process)
 
 
 def add_process_options(process: argparse.ArgumentParser) -> None:
     """Add what says how bags are processed, wherever they are."""
-    process.add_argument(
-        '--image',
-        metavar='TOPIC',
-        action='append',
-        default=[],
-        help='once for each camera (default: every colour one)',
-    )
-    process.add_argument(
-        '--camera-info', metavar='TOPIC', default='', help='default: beside the image'
-    )
-    process.add_argument(
-        '--reference',
-        metavar='TOPIC',
-        default='',
-        help='what measures metres: depth, cloud, scan, odometry',
-    )
-    process.add_argument(
-        '--tf',
-        metavar='TOPIC',
-        default='',
-        help='transforms (default: by namespace, or /tf)',
-    )
-    process.add_argument(
-        '--outputs',
-        metavar='NAME',
-        action=Names,
-        nargs='+',
-        default=[],
-        help='relative, color, depth, or topics below ~/ like points, scan, frame_stats '
-        '(default: relative, and depth where there are metres)',
-    )
-    process.add_argument(
-        '--copy',
-        metavar='TOPIC',
-        action=Names,
-        nargs='+',
-        default=['all'],
-        help='what else to keep: all, none, or topics (default: all)',
-    )
-    process.add_argument(
-        '--storage', choices=('mcap', 'sqlite3'), default='', help="default: the input's"
-    )
-    process.add_argument('--compress', action='store_true', help='with zstd, as rosbag2 does')
-    process.add_argument(
-        '--allow-missing',
-        action='store_true',
-        help='exit status 0 although something is left out',
-    )
-    process.add_argument('--json', action='store_true', help='print the summary as JSON')
+    add = process.add_argument
+    text = 'once for each camera (default: every colour one)'
+    add('--image', metavar='TOPIC', action='append', default=[], help=text)
+    add('--camera-info', metavar='TOPIC', default='', help='default: beside the image')
+    text = 'what measures metres: depth, cloud, scan, odometry'
+    add('--reference', metavar='TOPIC', default='', help=text)
+    add('--tf', metavar='TOPIC', default='', help='transforms (default: by namespace, or /tf)')
+    text = 'relative, color, depth, or topics below ~/ like points, scan, frame_stats (default: '
+    text += 'relative, and depth where there are metres)'
+    add('--outputs', metavar='NAME', action=Names, nargs='+', default=[], help=text)
+    text = 'what else to keep: all, none, or topics (default: all)'
+    add('--copy', metavar='TOPIC', action=Names, nargs='+', default=['all'], help=text)
+    text = "default: the input's"
+    add('--storage', choices=('mcap', 'sqlite3'), default='', help=text)
+    add('--compress', action='store_true', help='with zstd, as rosbag2 does')
+    text = 'exit status 0 although something is left out'
+    add('--allow-missing', action='store_true', help=text)
+    add('--json', action='store_true', help='print the summary as JSON')
 
 
 def process_options(options: argparse.Namespace, *, resume: bool) -> ProcessOptions:

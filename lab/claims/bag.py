@@ -131,7 +131,8 @@ def _of_length(reader: BagReader, topic: str, out: Path, images: int) -> Path:
     writer = BagWriter(out, storage_of(reader.path), compress=True)
     for each in reader.topics.values():
         writer.add_copy(each, reader.store)
-    lap_ns = reader.end_ns - reader.start_ns + 1
+    times_ns = [message.receive_ns for message in reader.messages()]
+    lap_ns = max(times_ns) - min(times_ns) + 1
     written = lap = 0
     while written < images:
         for message in reader.messages():

@@ -104,7 +104,6 @@ def test_every_storage_and_compression_reads_alike(form: Path) -> None:
     assert read(form) == written
     assert read(form, topics=['/range']) == [x for x in written if x[0] == '/range']
     with BagReader(form) as bag:
-        assert (bag.start_ns, bag.end_ns) == (written[0][1], written[-1][1])
         assert bag.left_out == []
         image, _ = (message.read() for message in list(bag.messages())[:2])
         assert (image.header.frame_id, image.encoding) == ('lens', 'bgr8')
@@ -181,7 +180,6 @@ def test_split_bags_are_read_file_by_file(tmp_path: Path, metadata: bool) -> Non
     assert read(folder, topics=['/camera/image_raw']) == raw(messages[:16:2])
     with BagReader(folder) as bag:
         assert bag.topics['/range'].count == 12
-        assert bag.end_ns == messages[-1][1]
     (folder / 'bag_10.mcap').unlink()
     assert read(folder) == raw(messages[:8] + messages[16:])
     with BagReader(folder) as bag:
@@ -308,7 +306,6 @@ def test_a_cut_recording_gives_parts_of_itself(tmp_path: Path) -> None:
     assert read(file, topics=['/range']) == ranges
     with BagReader(file) as bag:
         assert bag.topics['/range'].count == len(ranges)
-        assert bag.start_ns == START
         assert len(list(bag.messages())) == len(list(bag.messages()))
 
 
@@ -388,7 +385,6 @@ def test_files_without_chunks_need_no_order(tmp_path: Path) -> None:
     with BagReader(file) as bag:
         assert bag.left_out == []
         assert bag.topics['/range'].count == 6
-        assert (bag.start_ns, bag.end_ns) == (START, START + 530_000_000)
     # The end takes 50 bytes, the last range some 90.
     file.write_bytes(file.read_bytes()[:-100])
     with BagReader(file) as bag:
@@ -733,7 +729,7 @@ def test_a_bag_without_messages_is_one(tmp_path: Path, storage: str) -> None:
     silent = (('/image', 'sensor_msgs/msg/Image'),)
     with BagReader(write_bag(tmp_path / 'bag', [], storage, extra_topics=silent)) as bag:
         assert list(bag.messages()) == []
-        assert (bag.start_ns, bag.end_ns, bag.left_out) == (0, 0, [])
+        assert bag.left_out == []
         with pytest.raises(DepthAnythingError, match='no colour images'):
             color_topics(bag)
 
