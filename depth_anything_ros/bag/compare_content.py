@@ -39,13 +39,7 @@ from depth_anything_ros.messages.depth_images import inverse_depth_from_image
 from depth_anything_ros.messages.laser_scans import scan_from_message
 from depth_anything_ros.messages.point_clouds import points_from_cloud
 
-__all__ = [
-    'compare_content',
-    'flickers',
-    'is_metric_depth',
-    'judge_by_ground_truth',
-    'measure_of',
-]
+__all__ = ['compare_content', 'flickers', 'is_metric_depth', 'judge_by_ground_truth', 'measure_of']
 
 
 class Measure(NamedTuple):

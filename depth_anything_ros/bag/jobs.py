@@ -20,6 +20,7 @@ from typing import TypeVar
 
 from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.backends.loading import fetch_weights, load_backend
+from depth_anything_ros.bag.opening import unpacked_name
 from depth_anything_ros.bag.plan import BagPlan, ProcessOptions
 from depth_anything_ros.bag.process import BagInterrupted, plan_bag, process_bag
 from depth_anything_ros.bag.signals import stop_signals
@@ -253,7 +254,7 @@ def _outputs(bags: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
     for bag in bags:
         check_outside(bag, out)
         name = bag_name(bag)
-        target = out / (name if bag.is_dir() else Path(name).stem)
+        target = out / (name if bag.is_dir() else Path(unpacked_name(name)).stem)
         for other, same in pairs:
             if target == same:
                 raise SettingError(

@@ -26,7 +26,7 @@ from depth_anything_ros.bag.unpacking import ZSTD, unpack_file
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.settings.plain_yaml import plain_yaml, plain_yaml_file
 
-__all__ = ['Storage', 'open_storages']
+__all__ = ['RECORDING', 'Storage', 'open_storages', 'unpacked_name']
 
 _ROS_1 = b'#ROSBAG'
 _SQLITE = b'SQLite format 3\0'
@@ -37,6 +37,10 @@ _PACKED = ('.zstd', '.zst')
 _UNPACK = dict.fromkeys(('.tar', '.tgz'), 'tar -xf') | {
     '.gz': 'gunzip', '.bz2': 'bunzip2', '.xz': 'unxz', '.lz4': 'lz4 -dm', '.zip': 'unzip'
 }  # fmt: skip
+
+_ENDINGS = '|'.join(map(re.escape, (*_PACKED, *_UNPACK)))
+RECORDING = re.compile(rf'(?<=[^/])\.(mcap|db3|bag)({_ENDINGS})?$')
+"""The ending of a file that is one of a bag, or may once have been."""
 
 
 class SqliteFile(Sqlite3Reader):
@@ -121,8 +125,8 @@ def _files(folder: Path, left_out: list[Reason]) -> list[Path]:
     files = [x for x in found if x.suffix not in _PACKED or x.with_suffix('') not in found]
     if not named:
         return files
-    by_name = {_unpacked_name(file.name): file for file in files}
-    wanted = dict.fromkeys(map(_unpacked_name, named))
+    by_name = {unpacked_name(file.name): file for file in files}
+    wanted = dict.fromkeys(map(unpacked_name, named))
     missing = [name for name in wanted if name not in by_name]
     if len(missing) == len(wanted):
         raise DepthAnythingError(
@@ -138,24 +142,17 @@ def _files(folder: Path, left_out: list[Reason]) -> list[Path]:
     return [by_name[name] for name in wanted if name in by_name]
 
 
-def _unpacked_name(name: str) -> str:
+def unpacked_name(name: str) -> str:
+    """Return the name of a file without the ending of rosbag2's compression."""
     return name.removesuffix('.zstd').removesuffix('.zst')
 
 
 def _recordings(folder: Path) -> Iterator[Path]:
-    """Return the files of a folder that are, or may once have been, one of a bag."""
+    """Return the files of a folder that are of a bag, by their name or what is in them."""
     for file in folder.iterdir():
-        suffixes = file.suffixes
-        packed = file.suffix in (*_PACKED, *_UNPACK) and suffixes[-2:-1] != []
-        own = suffixes[-2] if packed else file.suffix
-        if own in (*_SUFFIXES, '.bag') or _is_mcap(file):
-            yield file
-
-
-def _is_mcap(file: Path) -> bool:
-    with suppress(DepthAnythingError):
-        return _head(file).startswith(MAGIC)
-    return False
+        with suppress(DepthAnythingError):
+            if RECORDING.search(file.name) or _head(file).startswith(MAGIC):
+                yield file
 
 
 def _named_files(folder: Path) -> list[str]:

@@ -18,25 +18,14 @@ from depth_anything_ros.messages.outputs import OUTPUTS, Output
 from depth_anything_ros.model.variants import Checkpoint
 from depth_anything_ros.model.weights import card_of
 
-__all__ = [
-    'GROUPS',
-    'NODE',
-    'BagPlan',
-    'CameraPlan',
-    'ProcessOptions',
-    'make_plan',
-]
+__all__ = ['GROUPS', 'NODE', 'BagPlan', 'CameraPlan', 'ProcessOptions', 'make_plan']
 
 NODE = '/depth_anything'
 """The node whose topics are written."""
 
 _RELATIVE = ('relative/image',)
 _METRIC = ('depth/image', 'depth/camera_info', 'depth/sigma')
-GROUPS = {
-    'relative': _RELATIVE,
-    'color': ('relative/image_color',),
-    'depth': _METRIC,
-}
+GROUPS = {'relative': _RELATIVE, 'color': ('relative/image_color',), 'depth': _METRIC}
 """Short names for what is mostly asked for."""
 
 _ALL, _NONE = _WORDS = ('all', 'none')

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 __all__ = ['delayed_interrupt', 'stop_signals']
@@ -37,11 +37,11 @@ def stop_signals() -> Iterator[Callable[[], str]]:
 
 
 @contextmanager
-def delayed_interrupt(*, last: bool = False) -> Iterator[None]:
-    """Delay SIGINT to the end of a block that must not stop half way.
+def delayed_interrupt() -> Iterator[None]:
+    """Delay SIGINT to the end of a block that must not stop half way, and is the last to do.
 
-    A delayed SIGINT is raised at the end, which may be a KeyboardInterrupt, unless the block is
-    the `last` thing to do. After an error it is dropped.
+    Whoever else handles the signal hears of it then, and nothing is interrupted; after an error it
+    is dropped.
     """
     held: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -53,8 +53,5 @@ def delayed_interrupt(*, last: bool = False) -> Iterator[None]:
     finally:
         signal.signal(signal.SIGINT, before)
     for number in held:
-        try:
+        with suppress(KeyboardInterrupt):
             signal.raise_signal(number)
-        except KeyboardInterrupt:
-            if not last:
-                raise

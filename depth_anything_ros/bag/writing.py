@@ -203,7 +203,7 @@ class BagWriter:
         if self.closed:
             return
         self.closed = True
-        with delayed_interrupt(last=True):
+        with delayed_interrupt():
             for written, _ in self._waiting:
                 written.cancel()
             # A full disk refuses the last buffer too.
@@ -214,7 +214,7 @@ class BagWriter:
 
     def _close_as(self, target: Path) -> Path:
         # It takes too short a time to be worth interrupting.
-        with delayed_interrupt(last=True):
+        with delayed_interrupt():
             self._wait()
             self._now(self._writer.close)
             self._thread.shutdown()

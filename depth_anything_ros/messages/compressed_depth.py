@@ -64,11 +64,7 @@ def depth_from_compressed(msg: Any) -> FloatImage:
 
 
 def fill_compressed_depth(
-    msg: Any,
-    depth_m: FloatImage,
-    encoding: DepthEncoding,
-    max_m: float,
-    quantization: float,
+    msg: Any, depth_m: FloatImage, encoding: DepthEncoding, max_m: float, quantization: float
 ) -> None:
     """Write `depth_m` float32 (H, W), metres along Z, into a CompressedImage as PNG.
 

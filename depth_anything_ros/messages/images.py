@@ -20,13 +20,7 @@ from depth_anything_ros.messages.buffers import bytes_of, stored
 from depth_anything_ros.messages.encodings import DEPTH_ENCODINGS, ENCODINGS, RawImage
 from depth_anything_ros.messages.image_headers import FORMATS, check_scans, read_header
 
-__all__ = [
-    'MAX_PIXELS',
-    'bgr_from_compressed',
-    'bgr_from_image',
-    'fill_compressed',
-    'fill_image',
-]
+__all__ = ['MAX_PIXELS', 'bgr_from_compressed', 'bgr_from_image', 'fill_compressed', 'fill_image']
 
 MAX_PIXELS = 100_000_000
 """Pixels beyond which an image is taken for a damaged header."""
@@ -61,13 +55,7 @@ def bgr_from_image(
         return _bgr_from_cv_bridge(msg)
     data = _bytes_of(msg.data)
     raw = RawImage(
-        encoding,
-        data,
-        width,
-        height,
-        int(msg.step),
-        bool(msg.is_bigendian),
-        levels or Levels(),
+        encoding, data, width, height, int(msg.step), bool(msg.is_bigendian), levels or Levels()
     )
     return layout.to_bgr(raw)
 

@@ -868,6 +868,9 @@ def test_a_single_bag_that_cannot_be_processed_is_an_error(
 def test_bags_of_one_name_and_no_jobs_are_refused(ten: list[Path], tmp_path: Path) -> None:
     with pytest.raises(SettingError, match='would both become'):
         process_bags([ten[0], ten[0]], tmp_path / 'out', FAST)
+    alike = [tmp_path / 'a.mcap', tmp_path / 'a.mcap.zstd']
+    with pytest.raises(SettingError, match=f'would both become {tmp_path}/out/a: rename one'):
+        process_bags(alike, tmp_path / 'out', FAST)
     with pytest.raises(SettingError, match='jobs is 0: give 1 or more'):
         process_bags([ten[0]], tmp_path / 'out', FAST, jobs=0)
 

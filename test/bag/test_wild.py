@@ -454,7 +454,7 @@ def test_messages_of_other_systems_are_named(
         refused = find_cameras(reader).refused
         assert list(refused) == (['/front'] if how else [])
         assert how in ''.join(refused.values())
-        text = f'serialised as {serialization}: .*{how}' if how else 'record a topic of colour images'
+        text = f'serialised as {serialization}: .*{how}' if how else 'record a topic of colour'
         with pytest.raises(DepthAnythingError, match=text):
             color_topics(reader)
 

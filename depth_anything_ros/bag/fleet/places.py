@@ -6,7 +6,6 @@ fsspec reads and writes both: a path, or a URL such as s3://bucket/folder.
 from __future__ import annotations
 
 import glob
-import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,12 +14,12 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory, mkdtemp
 
 from depth_anything_ros.bag.fleet.storage import Storage
+from depth_anything_ros.bag.opening import RECORDING
 from depth_anything_ros.bag.writing import METADATA, check_free, partial_of, remove_partial
 from depth_anything_ros.core.errors import SettingError
 
 __all__ = ['FleetBag', 'check_there', 'fetched', 'find_bags', 'is_there', 'output_folder']
 
-_RECORDING = re.compile(r'(?<=[^/])\.(mcap|db3|bag)(\.(zstd|zst|gz|bz2|xz|lz4|zip|tar|tgz))?$')
 _SCRATCH = '.fleet-'
 # Of mkdtemp.
 _RANDOM = 8
@@ -82,22 +81,22 @@ def _below(place: str, out: str) -> Iterator[tuple[str, str]]:
     storage = check_there(place)
     root = storage.root
     if storage.is_file(root):
-        if _RECORDING.search(root):
-            yield storage.address(root), _RECORDING.sub('', PurePosixPath(root).name)
+        if RECORDING.search(root):
+            yield storage.address(root), RECORDING.sub('', PurePosixPath(root).name)
         return
     if storage.exists(f'{root}/{METADATA}'):
         yield storage.address(root), PurePosixPath(root).name
         return
     paths = storage.files()
     folders = {path.parent for path in paths if path.name == METADATA}
-    recordings = {path for path in paths if _RECORDING.search(str(path))}
+    recordings = {path for path in paths if RECORDING.search(str(path))}
     alone = {path for path in recordings if path.parent not in folders}
     outputs = Storage(out)
     for path in folders | alone:
         inside = outputs.same_as(storage) and path.is_relative_to(outputs.root)
         if not inside and f'/{_SCRATCH}' not in str(path):
             name = str(path.relative_to(root))
-            found = name if path in folders else _RECORDING.sub('', name)
+            found = name if path in folders else RECORDING.sub('', name)
             yield storage.address(str(path)), found
 
 
