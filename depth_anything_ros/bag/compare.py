@@ -110,10 +110,9 @@ class _Compare:
         truth = self.against(true) if true else []
         if self.new:
             self.notes.append(f'only B has {", ".join(self.new)}: nothing in A to compare with')
-        left_out = [
-            f'{bag.path}: {each.message}' for bag in (self.a, self.b) for each in bag.left_out
-        ]
-        outcome = tuple(self.failures), (*left_out, *self.notes), tuple(left_out)
+        parts = [(bag.path, each) for bag in (self.a, self.b) for each in bag.left_out]
+        left_out = tuple(dict.fromkeys(f'{path}: {each.message}' for path, each in parts))
+        outcome = tuple(self.failures), (*left_out, *self.notes), left_out
         return Comparison(self.a.path, self.b.path, tuple(topics), tuple(truth), *outcome)
 
     def topic(self, mine: BagTopic) -> TopicResult:

@@ -244,13 +244,13 @@ class Comparison:
             ]
             lines += ['', *aligned([titles, *judged])]
         lines += ['', *(f'FAIL  {failure}' for failure in self.failures)]
-        lines += [f'note  {note}' for note in self.notes]
+        kinds = [('left out' if note in self.left_out else 'note', note) for note in self.notes]
+        lines += [f'{kind}  {note}' for kind, note in kinds]
         lines += self._unmeasured(bad)
         count = len(self.failures)
-        checks = 'check' if count == 1 else 'checks'
-        lines.append(
-            f'{count} {checks} failed' if count else 'B is as good as A, within the limits'
-        )
+        what = 'what can be read of B' if self.left_out else 'B'
+        good = f'{what} is as good as A, within the limits'
+        lines.append(f'{count} check{"s" * (count > 1)} failed' if count else good)
         return '\n'.join(map(one_line, lines))
 
     def _unmeasured(self, bad: Collection[str]) -> list[str]:

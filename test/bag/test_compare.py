@@ -720,3 +720,12 @@ def test_memory_does_not_grow_with_the_bags(tmp_path: Path) -> None:
 
     # 110 kB per frame and bag.
     assert peak(50) - peak(15) < 700_000
+
+
+def test_a_bag_that_is_cut_off_is_as_good_as_can_be_read(tmp_path: Path) -> None:
+    path = write_bag(tmp_path / 'a', outputs())
+    (file,) = path.glob('*.mcap')
+    file.write_bytes(file.read_bytes()[: file.stat().st_size * 2 // 3])
+    *_, left_out, verdict = compare_bags(path, path, topics=[DEPTH]).table().splitlines()
+    assert left_out.startswith(f'left out  {path}: {file.name} ends in the middle of a record')
+    assert verdict == 'what can be read of B is as good as A, within the limits'

@@ -23,7 +23,8 @@ def test_a_hostile_name_is_escaped_and_cut(name: str) -> None:
     buffer = TransformBuffer()
     buffer.put('base', 'lens', IDENTITY, 1, static=True)
     buffer.put(name, 'other', IDENTITY, 5, static=False)
-    messages = [shown(name), str(FrameError('bad', f'the image in {name} is bad'))]
+    messages = [shown(name), str(SettingError(f'no topic {name}'))]
+    messages.append(str(FrameError('bad', f'the image in {name} is bad')))
     for target, source, stamp_ns in (
         ('lens', name, 5),
         ('lens', f'{name}!', 5),
