@@ -9,9 +9,9 @@ from __future__ import annotations
 import multiprocessing
 import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -62,14 +62,14 @@ def process_bags(
         raise SettingError(f'jobs is {jobs}: give 1 or more')
     out = out.expanduser()
     alone = len(bags) == 1
-    planned: dict[int, BagPlan | BagSummary] = {}
-    for number, (bag, target) in enumerate(_outputs(bags, out)):
+    planned: list[BagPlan | BagSummary] = []
+    for bag, target in _outputs(bags, out):
         plan = attempt(bag, partial(plan_bag, bag, target, parameters, options), alone=alone)
-        planned[number] = plan or BagSummary(bag, target, BagState.WAS_THERE)
-    work = {number: plan for number, plan in planned.items() if isinstance(plan, BagPlan)}
-    results = {number: end for number, end in planned.items() if isinstance(end, BagSummary)}
+        planned.append(plan or BagSummary(bag, target, BagState.WAS_THERE))
+    work = [plan for plan in planned if isinstance(plan, BagPlan)]
+    results: list[BagSummary] = []
     if work:
-        images = sum(plan.images for plan in work.values())
+        images = sum(plan.images for plan in work)
         done, lock = 0, threading.Lock()
 
         def on_images(count: int) -> None:
@@ -84,32 +84,29 @@ def process_bags(
         with stop_signals() as stop:
             if jobs > 1 and len(work) > 1:
                 size = min(jobs, len(work))
-                results |= _in_processes(work, parameters, on_images, stop, size)
+                results = _in_processes(work, parameters, on_images, stop, size)
             else:
-                results |= _one_by_one(work, parameters, on_images, stop, alone)
-    return [results[number] for number in range(len(bags))]
+                results = _one_by_one(work, parameters, on_images, stop, alone)
+    ended = iter(results)
+    return [next(ended) if isinstance(each, BagPlan) else each for each in planned]
 
 
 def _one_by_one(
-    work: Mapping[int, BagPlan],
+    work: Sequence[BagPlan],
     parameters: Parameters,
     on_images: Callable[[int], None],
     stop: Callable[[], str],
     alone: bool,
-) -> dict[int, BagSummary]:
-    """Return the summary of each bag, by number."""
-    backend = load_backend(parameters)
-    results: dict[int, BagSummary] = {}
-    try:
-        for number, plan in work.items():
+) -> list[BagSummary]:
+    """Return the summary of each bag."""
+    with closing(load_backend(parameters)) as backend:
+
+        def process(plan: BagPlan) -> BagSummary:
             if received := stop():
-                results[number] = not_begun(plan.bag, received)
-            else:
-                process = partial(process_bag, plan, backend, parameters, on_images, stop)
-                results[number] = attempt(plan.bag, process, alone=alone)
-    finally:
-        backend.close()
-    return results
+                return not_begun(plan.bag, received)
+            return process_bag(plan, backend, parameters, on_images, stop)
+
+        return [attempt(plan.bag, partial(process, plan), alone=alone) for plan in work]
 
 
 def attempt(bag: Path, act: Callable[[], Result], *, alone: bool = False) -> Result | BagSummary:
@@ -140,8 +137,12 @@ class _Worker:
         self._parameters = parameters
         self._process: SpawnProcess | None = None
 
-    def process(self, plan: BagPlan, on_images: Callable[[int], None]) -> BagSummary | int | None:
-        """Return the summary of a bag, or the exit status of a process that died of it."""
+    def process(
+        self, plan: BagPlan, on_images: Callable[[int], None], stop: Callable[[], str]
+    ) -> BagSummary:
+        """Return the summary of a bag, also where the process died of it."""
+        if received := stop():
+            return not_begun(plan.bag, received)
         if self._process is None or not self._process.is_alive():
             self._connection, theirs = _CONTEXT.Pipe()
             arguments = theirs, self._parameters
@@ -155,13 +156,20 @@ class _Worker:
             self._connection.send(plan)
         while True:
             try:
-                received = self._connection.recv()
+                found = self._connection.recv()
             except (EOFError, OSError):
                 self._process.join(_POLL_S)
-                return self._process.exitcode
-            if isinstance(received, BagSummary):
-                return received
-            on_images(received)
+                break
+            if isinstance(found, BagSummary):
+                return found
+            on_images(found)
+        if stop():
+            return BagSummary(plan.bag, None, BagState.STOPPED, why='interrupted')
+        why = (
+            f'its process ended with status {self._process.exitcode}: see above, or look whether '
+            'memory ran out; then try fewer jobs'
+        )
+        return BagSummary(plan.bag, None, BagState.FAILED, why=why)
 
     def terminate(self) -> None:
         """Have the process stop after the image at hand, as by `kill`."""
@@ -178,38 +186,27 @@ class _Worker:
 
 
 def _in_processes(
-    work: Mapping[int, BagPlan],
+    work: Sequence[BagPlan],
     parameters: Parameters,
     on_images: Callable[[int], None],
     stop: Callable[[], str],
     size: int,
-) -> dict[int, BagSummary]:
-    """Return the summary of each bag, by number; `size` processes share them."""
+) -> list[BagSummary]:
+    """Return the summary of each bag; `size` processes share them."""
     workers = [_Worker(parameters) for _ in range(size)]
     idle = workers.copy()
 
     def process(plan: BagPlan) -> BagSummary:
-        if received := stop():
-            return not_begun(plan.bag, received)
         worker = idle.pop()
         try:
-            found = worker.process(plan, on_images)
+            return worker.process(plan, on_images, stop)
         finally:
             idle.append(worker)
-        if isinstance(found, BagSummary):
-            return found
-        if stop():
-            return BagSummary(plan.bag, None, BagState.STOPPED, why='interrupted')
-        why = (
-            f'its process ended with status {found}: see above, or look whether memory ran out; '
-            'then try fewer jobs'
-        )
-        return BagSummary(plan.bag, None, BagState.FAILED, why=why)
 
     pool = ThreadPoolExecutor(size)
-    futures = {number: pool.submit(process, plan) for number, plan in work.items()}
+    futures = [pool.submit(process, plan) for plan in work]
     try:
-        pending = set(futures.values())
+        pending = set(futures)
         while pending:
             done, pending = wait(pending, _POLL_S, FIRST_COMPLETED)
             for future in done:
@@ -221,7 +218,7 @@ def _in_processes(
     except KeyboardInterrupt:
         for worker in workers:
             worker.terminate()
-        wait(futures.values(), _SHUTDOWN_TIMEOUT_S)
+        wait(futures, _SHUTDOWN_TIMEOUT_S)
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         raise
@@ -229,7 +226,7 @@ def _in_processes(
         for worker in workers:
             worker.close()
         pool.shutdown()
-    return {number: future.result() for number, future in futures.items()}
+    return [future.result() for future in futures]
 
 
 def _serve(connection: Connection, parameters: Parameters) -> None:
