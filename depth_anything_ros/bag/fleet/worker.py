@@ -140,7 +140,9 @@ def compared_with(folder: str) -> Judge:
         good = replace(bag, source=f'{folder.rstrip("/")}/{bag.name}')
         check_there(good.source)
         with fetched(good) as path:
-            found = compare_bags(path, out).failures
-        return Judgement({'differences': len(found)}, tuple(map(str, found)))
+            found = compare_bags(path, out)
+        left_out = (f'left out: {text}' for text in found.left_out)
+        failures = *map(str, found.failures), *left_out
+        return Judgement({'differences': len(found.failures)}, failures)
 
     return judge

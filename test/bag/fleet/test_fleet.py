@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -149,6 +150,17 @@ def test_a_bag_that_is_stopped_keeps_what_there_is_and_starts_again(
     assert not result.good
     assert 'abs_rel is beyond' in ' '.join(result.failures)
     assert [path.name for path in (tmp_path / 'out').iterdir()] == ['a']
+
+
+def test_what_is_missing_of_a_bag_to_compare_with_is_told(
+    one_by_one: Path, tmp_path: Path
+) -> None:
+    out = one_by_one / 'mon/a'
+    (file,) = shutil.copytree(out, tmp_path / 'a').glob('*.mcap')
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    bag = FleetBag('a', 'in/a', str(out))
+    found = compared_with(str(tmp_path))(bag, out, out, cast('DepthBackend', None), FAST)
+    assert f'left out: {tmp_path}/a: {file.name} ends in the middle' in ' '.join(found.failures)
 
 
 def test_a_worker_that_was_thought_to_be_lost_moves_no_half_bag(tmp_path: Path) -> None:
