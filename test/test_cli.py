@@ -177,6 +177,7 @@ def test_a_fault_of_our_own_imports_is_no_advice() -> None:
         ('run IN OUT --smoothing -1', 'argument --smoothing: -1.0: it must lie in 0 to'),
         ('run IN OUT --save color,depth', "'depth': choose from color, side_by_side"),
         ('run IN OUT --varient demo', 'did you mean --variant?'),
+        ('bag process IN --outputs relative OUT', '--outputs takes all that follow: give them'),
         ('tune --budget-ms abc', 'abc is not a positive number'),
         ('study dissect IN --out OUT --points 1', '1 is not a point: give it as 0.5,0.5'),
         ('bench --size 0x480', '0x480 is not a size'),

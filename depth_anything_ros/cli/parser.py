@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NoReturn
 
 __all__ = ['Parser', 'add_verb']
 
@@ -52,6 +52,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*args, **options)
         self._declare = declare
         self._default_verb = default_verb
+        self._words: list[str] = []
 
     def parse_known_args(  # type: ignore[override]  # typeshed has overloads by namespace
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
@@ -64,10 +65,23 @@ class Parser(argparse.ArgumentParser):
         first = words[0] if words else '-'
         if self._default_verb and first.startswith('-') and first not in ('-h', '--help'):
             words.insert(0, self._default_verb)
+        self._words = words
         found, unknown = super().parse_known_args(words, namespace)
         if unknown:
             self.error(f'unrecognized arguments: {" ".join(unknown)}{self._fix(unknown)}')
         return found, []
+
+    def error(self, message: str) -> NoReturn:
+        """End with a message; an option that took the last argument for its own is named."""
+        if 'arguments are required' in message:
+            lists = [
+                word
+                for word in self._words
+                if getattr(self._option_string_actions.get(word), 'nargs', None) == '+'
+            ]
+            if lists:
+                message += f'; {lists[-1]} takes all that follow: give them before it'
+        super().error(message)
 
     def _fix(self, unknown: Sequence[str]) -> str:
         """Return what may have been meant, behind the words that are unknown."""
