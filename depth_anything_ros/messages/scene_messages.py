@@ -201,9 +201,14 @@ class MessageScene:
             )
 
     def _why_unpaired(self, tolerance_s: float) -> str:
-        any_time = self._messages.nearest(self._stamp_ns, 1e9)
+        # The age of the Unix epoch, and more: a reference may count from the start of its sensor.
+        any_time = self._messages.nearest(self._stamp_ns, 1e10)
         if any_time is None:
             return 'nothing received on the reference topic'
+        if any_time.stamp_ns == 0:
+            return (
+                'the reference has the stamp 0, so no image can be paired with it: fix its driver'
+            )
         away_s = (any_time.stamp_ns - self._stamp_ns) * 1e-9
         side = 'newer' if away_s > 0 else 'older'
         return (

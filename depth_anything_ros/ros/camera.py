@@ -122,7 +122,12 @@ class NodeCamera:
         """Return what keeps images from arriving or outputs from subscribers; '' for nothing."""
         if self._image_input is None:
             return ''
-        return input_problem(self._node, self._image_input) or self.outputs.problem()
+        problem = input_problem(self._node, self._image_input)
+        return problem if problem or self.is_silent() else self.outputs.problem()
+
+    def is_silent(self) -> bool:
+        """Return whether no image has come for longer than it should take."""
+        return self.telemetry.silent_s() > self.parameters.diagnostics.stale_after_s
 
     def camera_info_problem(self) -> str:
         """Return why there are no intrinsics; '' if there are, or while not subscribed."""

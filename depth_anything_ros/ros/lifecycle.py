@@ -8,14 +8,11 @@ from functools import partial
 from typing import Any
 
 from lifecycle_msgs.srv import ChangeState
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from depth_anything_ros.core.errors import DepthAnythingError
 
 __all__ = ['ManagedNode']
-
-RCLError = rclpy_implementation.RCLError
 
 
 class ManagedNode(LifecycleNode):
@@ -30,7 +27,7 @@ class ManagedNode(LifecycleNode):
         """Why the last transition failed; '' if it did not."""
         self.transition_hint = ''
         """What may lead to requests that do not fit the state; '' for nothing."""
-        # rclpy lets a request that does not fit the state end the executor.
+        # Of a request that does not fit the state, rclpy ends the executor or says nothing.
         answer = self._service_change_state.callback
         self._service_change_state.callback = partial(self._change_state, answer)
 
@@ -112,14 +109,17 @@ class ManagedNode(LifecycleNode):
         request: ChangeState.Request,
         response: ChangeState.Response,
     ) -> ChangeState.Response:
-        try:
+        asked, machine = request.transition, self._state_machine
+        possible = {number: label for number, label, *_ in machine.available_transitions}
+        if asked.label in possible.values() if asked.label else asked.id in possible:
             return answer(request, response)
-        except RCLError as error:
-            asked = request.transition.label or request.transition.id
-            hint = self.transition_hint
-            self.get_logger().error(
-                f"transition '{asked}' is not possible in state '{self.state()}' ({error})"
-                + (f'; {hint}' if hint else '')
-            )
-            response.success = False
-            return response
+        labels = {number: label for number, label, *_ in machine.transition_graph}
+        name = asked.label or f'{labels.get(asked.id, "unknown")} ({asked.id})'
+        fits = ', '.join(f'{label} ({number})' for number, label in possible.items())
+        hint = f'; {self.transition_hint}' if self.transition_hint else ''
+        self.get_logger().error(
+            f"transition '{name}' is not possible in state '{self.state()}': possible are "
+            f'{fits or "none"}{hint}'
+        )
+        response.success = False
+        return response

@@ -147,7 +147,7 @@ def input_problem(node: Node, subscription: Subscription) -> str:
         if publisher.topic_type != own_type:
             problems.append(
                 f'{_name(publisher)} publishes {publisher.topic_type} on {topic}, this node '
-                f'subscribes to {own_type}: see image_transport'
+                f'subscribes to {own_type}: {_of_types(publisher.topic_type, own_type)}'
             )
         elif why := _mismatch(publisher, own):
             problems.append(
@@ -196,6 +196,13 @@ def name_problem(node: Node) -> str:
         f'{count} nodes are called {node.get_fully_qualified_name()}: end the others, or give '
         'each a name of its own (__node:=NAME)'
     )
+
+
+def _of_types(published: str, own: str) -> str:
+    images = {'sensor_msgs/msg/Image': 'raw', 'sensor_msgs/msg/CompressedImage': 'compressed'}
+    if images.keys() >= {published, own}:
+        return f'set image_transport to {images[published]}, or remap to the other topic'
+    return 'remap to another topic, or of a reference set reference.type'
 
 
 @contextmanager

@@ -137,7 +137,8 @@ class NoTransforms(TransformBuffer, LiveTransforms):
             raise FrameError(
                 err.reason,
                 f'no transform from {shown(source)} to {shown(target)} is known, as tf2_ros is '
-                'not installed: install ros-$ROS_DISTRO-tf2-ros-py, or set reference.extrinsics',
+                'not installed: install ros-$ROS_DISTRO-tf2-ros-py, or for a reference set '
+                'reference.extrinsics',
             ) from err
 
     def close(self) -> None:
