@@ -301,7 +301,20 @@ def test_no_camera_and_the_images_that_are_there(
         assert found['image'].text == 'no publisher on /camera/image_raw'
         if '/front/image' in found['image'].fix:
             break
-    assert found['image'].fix == '--image-topic; images are on /front/image'
+    assert found['image'].fix == '--image-topic; such are on /front/image'
+
+
+def test_what_else_could_be_the_camera_info_and_the_reference_is_named(
+    robot: _Robot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topics, '_LISTEN_S', 1.0)
+    robot.publish(_image(), '/camera/image_raw')
+    robot.publish(_info(), '/front/camera_info')
+    robot.publish(_scan(), '/scan')
+    found = _checked('/lidar')
+    assert found['reference'].text == 'no publisher on /lidar'
+    assert found['reference'].fix == '--reference-topic; such are on /scan'
+    assert found['camera_info'].fix == '--camera-info-topic; such are on /front/camera_info'
 
 
 def test_best_effort_against_reliable(robot: _Robot) -> None:

@@ -57,7 +57,7 @@ def _backend(name: str) -> Check:
         with NetworkProcess() as process:
             process.call(NetworkWorker.prepare, configuration)
             loaded = process.call(NetworkWorker.load, configuration, photograph())
-            problem = process.call(NetworkWorker.disagreement, configuration)
+            problem = process.call(NetworkWorker.disagreement)
             times_ms = [each.ms for each in process.call(NetworkWorker.turn, _CALLS)]
     except BackendError as error:
         return fail(name, str(error), f'pip install --force-reinstall {name}')

@@ -16,7 +16,7 @@ from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import time_went_back
 from depth_anything_ros.messages.camera_info import distortion_doubt
 from depth_anything_ros.messages.images import bgr_from_compressed, bgr_from_image
-from depth_anything_ros.messages.reference_messages import camera_info_beside
+from depth_anything_ros.messages.reference_messages import REFERENCE_TYPES, camera_info_beside
 from depth_anything_ros.messages.scene_messages import MessageScene, SceneMessages
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.metric.references import Odometry
@@ -119,7 +119,8 @@ class _Camera:
             problem = (
                 input_problem(self._node, self._image) or f'the publisher of {topic} is silent'
             )
-            return fail('image', problem, self._other_images())
+            fix = self._others('--image-topic', type_name(Image), type_name(CompressedImage))
+            return fail('image', problem, fix or 'start the camera')
         message = self._received[-1]
         try:
             bgr = self._decode(message)
@@ -134,15 +135,16 @@ class _Camera:
             return warn('image', f'{text}, without a frame_id', 'fix the driver, for tf')
         return ok('image', f'{text}, in {message.header.frame_id!r}')
 
-    def _other_images(self) -> str:
-        known = {type_name(Image), type_name(CompressedImage)}
-        topics = [
+    def _others(self, option: str, *known: str) -> str:
+        """Return the option that names a topic, and topics of these types; '' for none."""
+        found = [
             name
             for name, types in self._node.get_topic_names_and_types()
-            if known.intersection(types)
+            if {*known}.intersection(types)
+            and self._node.count_publishers(name)
+            and name != self._image.topic_name
         ]
-        there = [name for name in topics if self._node.count_publishers(name)]
-        return f'--image-topic; images are on {", ".join(there)}' if there else 'start the camera'
+        return f'{option}; such are on {", ".join(found)}' if found else ''
 
     def _qos_check(self) -> Check:
         subscribed = [self._image, self._info, *self._reference.subscriptions]
@@ -171,7 +173,8 @@ class _Camera:
         topic = self._info.topic_name
         if info is None:
             problem = input_problem(self._node, self._info) or f'{topic} is silent'
-            return warn('camera_info', f'{problem}: no metric depth', '--camera-info-topic')
+            fix = self._others('--camera-info-topic', type_name(CameraInfo))
+            return warn('camera_info', f'{problem}: no metric depth', fix)
         rectified = self._parameters.rectified
         try:
             camera = self._scene().camera()
@@ -186,7 +189,8 @@ class _Camera:
         if not by_topic and settings.type in ('auto', 'none'):
             return ok('reference', 'not asked for: relative depth only')
         if problem := self._reference.problem(needed=True):
-            return fail('reference', problem)
+            kinds = () if settings.fixed_frame else (*REFERENCE_TYPES,)
+            return fail('reference', problem, self._others('--reference-topic', *kinds))
         scene = self._scene()
         try:
             reference = scene.reference(None)
