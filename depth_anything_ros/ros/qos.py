@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from copy import copy
 from typing import Any
 
+from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -72,7 +73,9 @@ def create_publisher(node: Node, message_type: type, topic: str, profile: QoSPro
     Raises SettingError for a qos_overrides parameter that means nothing.
     """
     with _overridable(node, topic):
-        return node.create_publisher(message_type, topic, **_options(profile))
+        return node.create_publisher(
+            message_type, topic, **_options(profile, PublisherEventCallbacks)
+        )
 
 
 def create_managed_publisher(
@@ -81,7 +84,7 @@ def create_managed_publisher(
     """Advertise `topic`, silent unless the node is active; raises as `create_publisher`."""
     with _overridable(node, topic):
         publisher: LifecyclePublisher = node.create_lifecycle_publisher(
-            message_type, topic, **_options(profile)
+            message_type, topic, **_options(profile, PublisherEventCallbacks)
         )
     return publisher
 
@@ -98,7 +101,8 @@ def create_subscription(
     Raises SettingError for a qos_overrides parameter that means nothing.
     """
     with _overridable(node, topic):
-        return node.create_subscription(message_type, topic, callback, **_options(profile))
+        options = _options(profile, SubscriptionEventCallbacks)
+        return node.create_subscription(message_type, topic, callback, **options)
 
 
 def create_filter(
@@ -115,7 +119,8 @@ def create_filter(
     if Subscriber is None:
         return create_subscription(node, message_type, topic, profile, callback)
     with _overridable(node, topic):
-        subscriber = Subscriber(node, message_type, topic, **_options(profile))
+        options = _options(profile, SubscriptionEventCallbacks)
+        subscriber = Subscriber(node, message_type, topic, **options)
     subscriber.registerCallback(callback)
     subscription: Subscription = subscriber.sub
     return subscription
@@ -165,8 +170,12 @@ def output_problem(node: Node, topic: str) -> str:
     if own is None:
         return ''
     for subscriber in node.get_subscriptions_info_by_topic(topic):
-        why = _mismatch(own, subscriber)
-        if why:
+        if subscriber.topic_type != own.topic_type:
+            return (
+                f'subscriber {_name(subscriber)} of {topic} asks for {subscriber.topic_type}, and '
+                f'it is {own.topic_type}: change its type or its topic'
+            )
+        if why := _mismatch(own, subscriber):
             return (
                 f'subscriber {_name(subscriber)} of {topic} asks for more than is offered '
                 f'({why}): change qos_overrides.{topic}.publisher'
@@ -217,10 +226,15 @@ def _overridable(node: Node, topic: str) -> Iterator[None]:
         ) from err
 
 
-def _options(profile: QoSProfile) -> dict[str, Any]:
-    """Return a copy, because rclpy writes the overrides of one topic into what it is given."""
+def _options(profile: QoSProfile, callbacks: type) -> dict[str, Any]:
+    """Return a copy, because rclpy writes the overrides of one topic into what it is given.
+
+    Without rclpy's own callbacks of events: they log what `input_problem` and `output_problem`
+    tell, and cost the executor more than the images, whether something happens or not.
+    """
     return {
         'qos_profile': copy(profile),
+        'event_callbacks': callbacks(use_default_callbacks=False),
         'qos_overriding_options': QoSOverridingOptions.with_default_policies(),
     }
 
