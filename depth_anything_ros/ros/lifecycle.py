@@ -12,11 +12,11 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 
 from depth_anything_ros.core.errors import DepthAnythingError
 
-__all__ = ['ManagedNode']
+__all__ = ['ManagedNode', 'transition']
 
 
 class ManagedNode(LifecycleNode):
-    """Calls `_configure` and so on; what they raise would end in rclpy unlogged."""
+    """A base whose on_configure and so on are `transition`s."""
 
     def __init__(self, name: str, **options: Any) -> None:
         """Create the node `name`; `options` are those of LifecycleNode."""
@@ -30,44 +30,6 @@ class ManagedNode(LifecycleNode):
         # Of a request that does not fit the state, rclpy ends the executor or says nothing.
         answer = self._service_change_state.callback
         self._service_change_state.callback = partial(self._change_state, answer)
-
-    def _configure(self) -> None:
-        raise NotImplementedError
-
-    def _activate(self) -> None:
-        raise NotImplementedError
-
-    def _deactivate(self) -> None:
-        raise NotImplementedError
-
-    def _cleanup(self) -> None:
-        raise NotImplementedError
-
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Override LifecycleNode."""
-        return self._transition(self._configure, super().on_configure, state)
-
-    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Override LifecycleNode."""
-        return self._transition(self._activate, super().on_activate, state)
-
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Override LifecycleNode."""
-        return self._transition(self._deactivate, super().on_deactivate, state)
-
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Override LifecycleNode."""
-        return self._transition(self._cleanup, super().on_cleanup, state)
-
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Free everything, and be `finished`."""
-        self.finished = True
-
-        def end() -> None:
-            self._deactivate()
-            self._cleanup()
-
-        return self._transition(end, super().on_shutdown, state)
 
     def state(self) -> str:
         """Return the label of the lifecycle state."""
@@ -87,21 +49,6 @@ class ManagedNode(LifecycleNode):
         self.destroy_node()
         # Else its services stay visible until the garbage collector comes by.
         self._state_machine.destroy_when_not_in_use()
-
-    def _transition(
-        self,
-        act: Callable[[], None],
-        managed: Callable[[LifecycleState], TransitionCallbackReturn],
-        state: LifecycleState,
-    ) -> TransitionCallbackReturn:
-        try:
-            act()
-            self.failure = ''
-            return managed(state)
-        except Exception as error:  # noqa: BLE001  whatever it is, it has to be logged
-            self.log_error(error)
-            self.failure = str(error) or repr(error)
-            return TransitionCallbackReturn.FAILURE
 
     def _change_state(
         self,
@@ -123,3 +70,25 @@ class ManagedNode(LifecycleNode):
         )
         response.success = False
         return response
+
+
+def transition(
+    managed: Callable[..., TransitionCallbackReturn], *acts: Callable[..., None]
+) -> Callable[..., TransitionCallbackReturn]:
+    """Return a method that calls `acts`, and then that of LifecycleNode.
+
+    What they raise would end in rclpy unlogged.
+    """
+
+    def change(node: ManagedNode, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            for act in acts:
+                act(node)
+            node.failure = ''
+            return managed(node, state)
+        except Exception as error:  # noqa: BLE001  whatever it is, it has to be logged
+            node.log_error(error)
+            node.failure = str(error) or repr(error)
+            return TransitionCallbackReturn.FAILURE
+
+    return change

@@ -44,13 +44,11 @@ def _descriptor(entry: Entry) -> ParameterDescriptor:
         ),
     )
     if entry.minimum is not None and entry.maximum is not None:
+        bounds = {'from_value': entry.kind(entry.minimum), 'to_value': entry.kind(entry.maximum)}
         if entry.kind is int:
-            bounds = IntegerRange(from_value=int(entry.minimum), to_value=int(entry.maximum))
-            descriptor.integer_range = [bounds]
+            descriptor.integer_range = [IntegerRange(**bounds)]
         else:
-            descriptor.floating_point_range = [
-                FloatingPointRange(from_value=entry.minimum, to_value=entry.maximum)
-            ]
+            descriptor.floating_point_range = [FloatingPointRange(**bounds)]
     return descriptor
 
 
