@@ -64,10 +64,6 @@ class NodeCamera:
         self.name = name
         self.parameters = parameters
         """Those in force; whoever changes them changes those of `stream` too."""
-        self.telemetry = Telemetry()
-        self.health = CameraHealth()
-        self.last_output: FloatImage | None = None
-        """The network's output for the last image; None where there was none."""
         self.messages = SceneMessages()
         self.stream: DepthStream | None = None
         prefix = f'{name}/' if name else ''
@@ -79,6 +75,14 @@ class NodeCamera:
         self._offer = offer
         self._image_input: Subscription | None = None
         self._info_input: Subscription | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self.telemetry = Telemetry()
+        self.health = CameraHealth()
+        self.last_output: FloatImage | None = None
+        """The network's output for the last image; None where there was none."""
+        self.messages.clear()
         self._numbers = SequenceNumbers()
         self._info_problem = ''
         self._levels_noted = False
@@ -86,12 +90,7 @@ class NodeCamera:
     def open_inputs(self, stream: DepthStream) -> None:
         """Subscribe, with nothing remembered from an earlier activation."""
         self.stream = stream
-        self.telemetry = Telemetry()
-        self.health, self.last_output = CameraHealth(), None
-        self.messages.clear()
-        self._numbers = SequenceNumbers()
-        self._info_problem = ''
-        self._levels_noted = False
+        self._forget()
         compressed = self.parameters.image_transport == 'compressed'
         self._image_input = create_subscription(
             self._node,
