@@ -42,6 +42,7 @@ __all__ = [
     'input_problem',
     'is_remapped',
     'name_problem',
+    'no_publisher',
     'output_problem',
     'pair_problem',
     'type_name',
@@ -65,6 +66,9 @@ LATCHED = QoSProfile(
 
 RECENT = QoSProfile(depth=10)
 """Diagnostics: as every node publishes them."""
+
+
+_LISTED = 5
 
 
 def create_publisher(node: Node, message_type: type, topic: str, profile: QoSProfile) -> Publisher:
@@ -143,7 +147,7 @@ def input_problem(node: Node, subscription: Subscription) -> str:
     topic, own_type = subscription.topic_name, type_name(subscription.msg_type)
     publishers = node.get_publishers_info_by_topic(topic)
     if not publishers:
-        return f'no publisher on {topic}'
+        return no_publisher(node, topic, own_type)
     own = _own(node, node.get_subscriptions_info_by_topic(topic))
     if own is None:
         return ''
@@ -162,6 +166,19 @@ def input_problem(node: Node, subscription: Subscription) -> str:
         else:
             return ''
     return problems[0]
+
+
+def no_publisher(node: Node, topic: str, *types: str) -> str:
+    """Return that nobody publishes `topic`, and which topics of these types others publish."""
+    own = node.get_fully_qualified_name()
+    found = [
+        name
+        for name, kinds in node.get_topic_names_and_types()
+        if {*types}.intersection(kinds)
+        and {_name(each) for each in node.get_publishers_info_by_topic(name)} - {own}
+    ]
+    there = f'; what could be it: {", ".join(sorted(found)[:_LISTED])}' if found else ''
+    return f'no publisher on {topic}{there}'
 
 
 def output_problem(node: Node, topic: str) -> str:

@@ -90,6 +90,17 @@ def test_a_callback_with_two_arguments_gets_the_publishers_numbers() -> None:
     assert numbers[1] == numbers[0] + 1
 
 
+def test_topics_that_others_publish_are_named_and_not_its_own() -> None:
+    with speech() as (node, _):
+        qos.create_publisher(node, Empty, 'own', qos.OUTPUT)
+        assert qos.no_publisher(node, '/x', 'std_msgs/msg/Empty') == 'no publisher on /x'
+        other = Node('other', context=node.context)
+        other.create_publisher(Empty, 'there', 1)
+        said = qos.no_publisher(node, '/x', 'std_msgs/msg/Empty')
+        other.destroy_node()
+    assert said == 'no publisher on /x; what could be it: /there'
+
+
 def names(node: Node) -> list[str]:
     return [each.node_name for each in node.get_subscriptions_info_by_topic('/told')]
 

@@ -17,7 +17,7 @@ from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import time_went_back
 from depth_anything_ros.messages.camera_info import distortion_doubt
 from depth_anything_ros.messages.images import bgr_from_compressed, bgr_from_image
-from depth_anything_ros.messages.reference_messages import REFERENCE_TYPES, camera_info_beside
+from depth_anything_ros.messages.reference_messages import camera_info_beside
 from depth_anything_ros.messages.scene_messages import MessageScene, SceneMessages
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.metric.references import Odometry
@@ -120,8 +120,7 @@ class _Camera:
             problem = (
                 input_problem(self._node, self._image) or f'the publisher of {topic} is silent'
             )
-            fix = self._others('--image-topic', type_name(Image), type_name(CompressedImage))
-            return fail(problem, fix or 'start the camera')
+            return fail(problem, 'start the camera, or --image-topic')
         message = self._received[-1]
         try:
             bgr = self._decode(message)
@@ -135,17 +134,6 @@ class _Camera:
         if not message.header.frame_id:
             return warn(f'{text}, without a frame_id', 'fix the driver, for tf')
         return ok(f'{text}, in {message.header.frame_id!r}')
-
-    def _others(self, option: str, *known: str) -> str:
-        """Return the option that names a topic, and topics of these types; '' for none."""
-        found = [
-            name
-            for name, types in self._node.get_topic_names_and_types()
-            if {*known}.intersection(types)
-            and self._node.count_publishers(name)
-            and name != self._image.topic_name
-        ]
-        return f'{option}; such are on {", ".join(found)}' if found else ''
 
     def _qos_check(self) -> Check:
         subscribed = [self._image, self._info, *self._reference.subscriptions]
@@ -174,8 +162,7 @@ class _Camera:
         topic = self._info.topic_name
         if info is None:
             problem = input_problem(self._node, self._info) or f'{topic} is silent'
-            fix = self._others('--camera-info-topic', type_name(CameraInfo))
-            return warn(f'{problem}: no metric depth', fix)
+            return warn(f'no metric depth: {problem}', '--camera-info-topic')
         rectified = self._parameters.rectified
         try:
             camera = self._scene().camera()
@@ -190,8 +177,7 @@ class _Camera:
         if not by_topic and settings.type in ('auto', 'none'):
             return ok('not asked for: relative depth only')
         if problem := self._reference.problem(needed=True):
-            kinds = () if settings.fixed_frame else (*REFERENCE_TYPES,)
-            return fail(problem, self._others('--reference-topic', *kinds))
+            return fail(problem)
         scene = self._scene()
         try:
             reference = scene.reference(None)
