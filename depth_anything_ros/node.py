@@ -29,7 +29,7 @@ from depth_anything_ros.model.releases import PACKAGED
 from depth_anything_ros.ros.camera import NodeCamera
 from depth_anything_ros.ros.diagnostics import Snapshot
 from depth_anything_ros.ros.frame_loop import FrameLoop
-from depth_anything_ros.ros.lifecycle import ManagedNode
+from depth_anything_ros.ros.lifecycle import ManagedNode, transition
 from depth_anything_ros.ros.parameters import NodeParameters, warn_of_files
 from depth_anything_ros.ros.reporter import Reporter
 from depth_anything_ros.ros.tf_listener import LiveTransforms, create_transforms
@@ -141,6 +141,15 @@ class DepthNode(ManagedNode):
         if network is not None:
             # On its own thread, behind the frame that may still be in the network.
             self._worker.submit(network.backend.close)
+
+    def _finish(self) -> None:
+        self.finished = True
+
+    on_configure = transition(ManagedNode.on_configure, _configure)
+    on_activate = transition(ManagedNode.on_activate, _activate)
+    on_deactivate = transition(ManagedNode.on_deactivate, _deactivate)
+    on_cleanup = transition(ManagedNode.on_cleanup, _cleanup)
+    on_shutdown = transition(ManagedNode.on_shutdown, _finish, _deactivate, _cleanup)
 
     # Autostart: slow things first, on the worker, then the transitions on the executor.
 

@@ -16,40 +16,22 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from depth_anything_ros.core.parameters import entries
 from depth_anything_ros.ros.rviz_view import view_of_cameras
 from depth_anything_ros.settings.share import PROFILE_VARIABLES, profile_variable
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
-# Passed on only when given, so that a params_file keeps its say.
+# Arguments by the parameters that they set; passed on only when given, so that a params_file
+# keeps its say.
 PARAMETERS = {
-    'variant': (str, 'Network: vits, vitb, vitl, or demo for trying out (default vits).'),
-    'checkpoint': (str, 'relative, metric_indoor or metric_outdoor (default relative).'),
-    'weights': (str, "Path of a checkpoint, or 'random' (default: the released one)."),
-    'allow_download': (bool, 'Fetch missing weights from the hub (default true).'),
-    'device': (str, 'cpu, cuda, cuda:N or auto (default auto).'),
-    'backend': (str, 'What runs the network (default auto).'),
-    'precision': (str, 'fp32, fp16, bf16, int8 or auto (default auto).'),
-    'input_size': (int, 'Shorter side of the input of the network in pixels (default 518).'),
-    'image_transport': (str, 'raw or compressed (default raw).'),
-    'rectified': (bool, 'The image is rectified (default true).'),
-    'depth_encoding': (str, 'Of ~/depth/image: 32FC1, metres, or 16UC1, mm (default 32FC1).'),
-    'colormap': (str, 'Colormap of ~/relative/image_color (default spectral_r).'),
-    'reference_type': (
-        str,
-        'Metric reference: depth_image, point_cloud, laser_scan, ground_plane, odometry, none, '
-        'or auto = by the type of reference_topic (default auto).',
-    ),
-    'fixed_frame': (
-        str,
-        'Odometry frame in tf, like odom: moves the reference to the stamp of the image, and is '
-        'all that reference_type:=odometry needs (default none).',
-    ),
-    'use_sim_time': (bool, 'Take the time from /clock (default false).'),
-    'autostart': (bool, 'False leaves the transitions to a lifecycle manager (default true).'),
-}
-
-# Where an argument and its parameter differ.
-NAMES = {
+    **{
+        name: name
+        for name in (
+            *('variant', 'checkpoint', 'weights', 'allow_download', 'device', 'backend'),
+            *('precision', 'input_size', 'image_transport', 'rectified', 'use_sim_time'),
+            'autostart',
+        )
+    },
     'depth_encoding': 'output.depth_encoding',
     'colormap': 'color.map',
     'reference_type': 'reference.type',
@@ -92,8 +74,8 @@ OTHERS = {
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments; the node is built once their values are known."""
     arguments = [
-        DeclareLaunchArgument(name, default_value='', description=text)
-        for name, (_, text) in PARAMETERS.items()
+        DeclareLaunchArgument(name, default_value='', description=_of(parameter)[1])
+        for name, parameter in PARAMETERS.items()
     ]
     arguments += [
         DeclareLaunchArgument(name, default_value=default, description=text)
@@ -108,14 +90,23 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription([*arguments, rviz, OpaqueFunction(function=_start)])
 
 
+def _of(parameter: str) -> tuple[type, str]:
+    """Return type and description of a parameter."""
+    if parameter == 'use_sim_time':
+        return bool, 'Take the time from /clock (default false).'
+    entry = next(each for each in entries() if each.name == parameter)
+    allowed = f'{entry.allowed}; ' if entry.allowed else ''
+    return entry.kind, f'{entry.description} ({allowed}default {entry.default!r})'
+
+
 def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     def value(name: str) -> str:
         return str(LaunchConfiguration(name).perform(context))
 
     cameras = [name.strip() for name in value('cameras').split(',') if name.strip()]
     given = {
-        NAMES.get(name, name): ParameterValue(LaunchConfiguration(name), value_type=kind)
-        for name, (kind, _) in PARAMETERS.items()
+        parameter: ParameterValue(LaunchConfiguration(name), value_type=_of(parameter)[0])
+        for name, parameter in PARAMETERS.items()
         if value(name)
     }
     if cameras:

@@ -10,6 +10,7 @@ import pytest
 from cycles import after_cycles, cycle, unspun_node
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from rclpy.lifecycle import TransitionCallbackReturn
 from rig import Rig, values_of
 from sensor_msgs.msg import Image
@@ -121,13 +122,22 @@ def test_a_reactivated_node_starts_clean() -> None:
         rig.until_answered(topic)
 
 
-def test_a_request_that_does_not_fit_the_state_is_answered_and_changes_nothing() -> None:
+def test_a_request_that_does_not_fit_the_state_is_told_and_changes_nothing(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     with Rig({'autostart': False}) as rig:
         rig.until_state('unconfigured')
         assert not rig.change_state(Transition.TRANSITION_ACTIVATE)
+        by_label = ChangeState.Request(transition=Transition(label='deactivate'))
+        assert not rig.call(ChangeState, 'change_state', by_label).success
         assert rig.change_state(Transition.TRANSITION_CONFIGURE)
         assert not rig.change_state(Transition.TRANSITION_CONFIGURE)
         rig.until_state('inactive')
+    told = capfd.readouterr().err
+    fits = "is not possible in state 'unconfigured': possible are configure (1), shutdown (5)\n"
+    assert f"transition 'activate (3)' {fits}" in told
+    assert f"transition 'deactivate' {fits}" in told
+    assert "transition 'configure (1)' is not possible in state 'inactive'" in told
 
 
 def test_a_transition_by_hand_while_weights_are_fetched(monkeypatch: pytest.MonkeyPatch) -> None:

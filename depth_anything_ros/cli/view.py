@@ -78,7 +78,8 @@ def _node(options: argparse.Namespace, stopped: Any, record: Any) -> int:
             view.show(recorder, stopped)
     _print_left_out(f'{count} times {what}' for what, count in view.left_out.items())
     count = sum(map(len, recorder.numbers.values()))
-    print(f'{count} frames of {options.node}, {view.images} with their image')
+    why = '' if count else f'; it says: {view.status or "nothing"}'
+    print(f'{count} frames of {options.node}, {view.images} with their image{why}')
     return 0 if count and not view.left_out else 1
 
 

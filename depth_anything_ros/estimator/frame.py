@@ -101,7 +101,7 @@ class Frame:
     def flicker(self) -> float:
         """Change of depth since the frame before where pixels hardly moved: core.flicker.
 
-        NaN where too little holds still, and for the first frame. It takes about 6 ms of a core.
+        NaN where too little holds still, and for the first frame. It takes about 4 ms of a core.
         """
         if self._looks is None:
             return float('nan')

@@ -206,6 +206,10 @@ class MessageScene:
         any_time = self._messages.nearest(self._stamp_ns, _ANY_S)
         if any_time is None:
             return 'nothing received on the reference topic'
+        if any_time.stamp_ns == 0:
+            return (
+                'the reference has the stamp 0, so no image can be paired with it: fix its driver'
+            )
         away_s = (any_time.stamp_ns - self._stamp_ns) * 1e-9
         side = 'newer' if away_s > 0 else 'older'
         why = (

@@ -20,13 +20,15 @@ _REASONS = {
     'check its frame, units and extrinsics',
     'polarity_unobserved': 'all reference samples lie at one depth: move until several depths are '
     'visible, or set alignment.trust_polarity',
-    'ambiguous': 'two different scales fit the reference about equally well',
+    'ambiguous': 'two different scales fit the reference about equally well: give it more '
+    'samples, at more depths, and check for reflections',
     'poor_fit': "the reference does not fit the network's output: check extrinsics and stamps",
     'unobservable_slope': 'the reference does not determine the scale: it has to cover more of '
     'the scene, or several depths',
     'too_old': 'the newest scale is too old: raise alignment.hold_s',
-    'jump': 'the reference contradicts the scale of the frames before',
-    'random_weights': 'the network is untrained: its output is meaningless',
+    'jump': 'the reference contradicts the scale of the frames before: check it; if it is right, '
+    'the scale starts again after a silence, in ROS also by ~/reset_alignment',
+    'random_weights': 'the network is untrained: its output is meaningless, use trained weights',
     'no_stamp': 'the image has the stamp 0, so no reference can be paired with it: fix its driver',
     'degenerate_network': "the network's output is constant or not finite",
     'no_earlier_frame': 'no earlier image with odometry yet: drive on; check that images come at '

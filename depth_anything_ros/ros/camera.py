@@ -64,10 +64,6 @@ class NodeCamera:
         self.name = name
         self.parameters = parameters
         """Those in force; whoever changes them changes those of `stream` too."""
-        self.telemetry = Telemetry()
-        self.health = CameraHealth()
-        self.last_output: FloatImage | None = None
-        """The network's output for the last image; None where there was none."""
         self.messages = SceneMessages()
         self.stream: DepthStream | None = None
         prefix = f'{name}/' if name else ''
@@ -79,6 +75,14 @@ class NodeCamera:
         self._offer = offer
         self._image_input: Subscription | None = None
         self._info_input: Subscription | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self.telemetry = Telemetry()
+        self.health = CameraHealth()
+        self.last_output: FloatImage | None = None
+        """The network's output for the last image; None where there was none."""
+        self.messages.clear()
         self._numbers = SequenceNumbers()
         self._info_problem = ''
         self._levels_noted = False
@@ -86,12 +90,7 @@ class NodeCamera:
     def open_inputs(self, stream: DepthStream) -> None:
         """Subscribe, with nothing remembered from an earlier activation."""
         self.stream = stream
-        self.telemetry = Telemetry()
-        self.health, self.last_output = CameraHealth(), None
-        self.messages.clear()
-        self._numbers = SequenceNumbers()
-        self._info_problem = ''
-        self._levels_noted = False
+        self._forget()
         compressed = self.parameters.image_transport == 'compressed'
         self._image_input = create_subscription(
             self._node,
@@ -122,7 +121,12 @@ class NodeCamera:
         """Return what keeps images from arriving or outputs from subscribers; '' for nothing."""
         if self._image_input is None:
             return ''
-        return input_problem(self._node, self._image_input) or self.outputs.problem()
+        problem = input_problem(self._node, self._image_input)
+        return problem if problem or self.is_silent() else self.outputs.problem()
+
+    def is_silent(self) -> bool:
+        """Return whether no image has come for longer than it should take."""
+        return self.telemetry.silent_s() > self.parameters.diagnostics.stale_after_s
 
     def camera_info_problem(self) -> str:
         """Return why there are no intrinsics; '' if there are, or while not subscribed."""

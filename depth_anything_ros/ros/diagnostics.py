@@ -158,12 +158,14 @@ def status_verdict(now: Snapshot, camera: NodeCamera, problem: str) -> Verdict:
     if now.backend is not None and now.backend.weights.random:
         warnings['random weights'] = 'random weights: the output means nothing'
     warnings['degraded'] = now.degraded
-    health = '' if idle else camera.health.problem()
+    # What is known of images is old where none come, or none can be used.
+    health = '' if idle or trouble.message else camera.health.problem()
     warnings[health] = health
     if metric.level == WARN and not idle:
         warnings[f'metric: {metric.code}'] = metric.message
-    if values['metric_valid'] and values['camera_info'] != 'ok':
-        warnings['camera_info'] = f'camera_info: {values["camera_info"]}'
+    info = str(values['camera_info'])
+    if values['metric_valid'] and info != 'ok' and info not in metric.message:
+        warnings['camera_info'] = f'camera_info: {info}'
     found = {code: text for code, text in warnings.items() if text}
     if found:
         level = max(trouble.level, WARN)
@@ -192,9 +194,9 @@ def joint_status(cameras: Mapping[str, Verdict]) -> Verdict:
 def _stream_trouble(camera: NodeCamera, problem: str) -> Verdict:
     """Return why no images come in or no frames go out; without a message if they do."""
     telemetry, topic = camera.telemetry, camera.image_topic()
-    if telemetry.silent_s() > camera.parameters.diagnostics.stale_after_s:
+    if camera.is_silent():
         why = problem or _SILENT
-        return Verdict(WARN, f'no image on {topic}: {why}', code=f'no image: {why}')
+        return Verdict(WARN, f'no image on {topic}: {why}', code=why)
     if problem:
         return Verdict(WARN, problem, code=problem)
     if telemetry.output_hz() > 0.0:
@@ -213,10 +215,9 @@ def _throughput_verdict(camera: NodeCamera, problem: str) -> Verdict:
     values = telemetry.throughput() | {
         f'unhealthy_{cause}': count for cause, count in sorted(camera.health.counts.items())
     }
-    silent_s = telemetry.silent_s()
-    if silent_s > limits.stale_after_s:
-        text = f'no image for {silent_s:.1f} s on {camera.image_topic()}: {problem or _SILENT}'
-        return Verdict(WARN, text, values)
+    if camera.is_silent():
+        why = f'{telemetry.silent_s():.1f} s on {camera.image_topic()}: {problem or _SILENT}'
+        return Verdict(WARN, f'no image for {why}', values)
     trouble = _stream_trouble(camera, problem)
     if trouble.message:
         return replace(trouble, values=values)
@@ -237,7 +238,7 @@ def _latency_verdict(camera: NodeCamera) -> Verdict:
     if math.isnan(median_ms):
         return Verdict(OK, 'no frame yet', values)
     offset_s = camera.telemetry.clock_offset_s()
-    if problem := clock_problem(offset_s):
+    if problem := clock_problem(offset_s, camera.telemetry.newest_ns):
         return Verdict(WARN, problem, values)
     message = f'{median_ms:.0f} ms from receipt, {values["age_p50_ms"]:.0f} ms from stamp'
     if median_ms > camera.parameters.diagnostics.max_latency_s * 1e3:
@@ -257,7 +258,7 @@ def _metric_verdict(now: Snapshot, camera: NodeCamera) -> Verdict:
         values |= _without_image(scale)
         level = WARN if problem else OK
         return Verdict(level, problem or 'no frame published', values, problem)
-    if telemetry.silent_s() > camera.parameters.diagnostics.stale_after_s:
+    if camera.is_silent():
         return Verdict(STALE, 'no image to align', values | _without_image(scale))
     why, code = problem or scale.message, problem or scale.reason
     if not scale.valid:
@@ -269,10 +270,10 @@ def _metric_verdict(now: Snapshot, camera: NodeCamera) -> Verdict:
         return Verdict(WARN, f'metric depth {kept}: {why}', values, f'held: {code}')
     by = 'its training' if scale.source == 'checkpoint' else kind.value if kind else ''
     warning = scale.alignment.warning if scale.alignment else ''
-    missing = telemetry.missing.values()
-    text = '; '.join(filter(None, [_WARNINGS.get(warning, warning), *map(str, missing)]))
-    if text:
-        code = ' '.join([warning, *(error.reason for error in missing)])
+    missing = telemetry.missing
+    lost = [f'no {name}: {error}' for name, error in missing.items()]
+    if text := '; '.join(filter(None, [_WARNINGS.get(warning, warning), *lost])):
+        code = ' '.join([warning, *(error.reason for error in missing.values())])
         return Verdict(WARN, f'metric depth by {by}: {text}', values, code)
     return Verdict(OK, f'metric depth by {by}', values)
 

@@ -8,18 +8,15 @@ from functools import partial
 from typing import Any
 
 from lifecycle_msgs.srv import ChangeState
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from depth_anything_ros.core.errors import DepthAnythingError
 
-__all__ = ['ManagedNode']
-
-RCLError = rclpy_implementation.RCLError
+__all__ = ['ManagedNode', 'transition']
 
 
 class ManagedNode(LifecycleNode):
-    """Calls `_configure` and so on; what they raise would end in rclpy unlogged."""
+    """A base whose on_configure and so on are `transition`s."""
 
     def __init__(self, name: str, **options: Any) -> None:
         """Create the node `name`; `options` are those of LifecycleNode."""
@@ -30,47 +27,9 @@ class ManagedNode(LifecycleNode):
         """Why the last transition failed; '' if it did not."""
         self.transition_hint = ''
         """What may lead to requests that do not fit the state; '' for nothing."""
-        # rclpy lets a request that does not fit the state end the executor.
+        # Of a request that does not fit the state, rclpy ends the executor or says nothing.
         answer = self._service_change_state.callback
         self._service_change_state.callback = partial(self._change_state, answer)
-
-    def _configure(self) -> None:
-        raise NotImplementedError
-
-    def _activate(self) -> None:
-        raise NotImplementedError
-
-    def _deactivate(self) -> None:
-        raise NotImplementedError
-
-    def _cleanup(self) -> None:
-        raise NotImplementedError
-
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Override LifecycleNode."""
-        return self._transition(self._configure, super().on_configure, state)
-
-    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Override LifecycleNode."""
-        return self._transition(self._activate, super().on_activate, state)
-
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Override LifecycleNode."""
-        return self._transition(self._deactivate, super().on_deactivate, state)
-
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Override LifecycleNode."""
-        return self._transition(self._cleanup, super().on_cleanup, state)
-
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Free everything, and be `finished`."""
-        self.finished = True
-
-        def end() -> None:
-            self._deactivate()
-            self._cleanup()
-
-        return self._transition(end, super().on_shutdown, state)
 
     def state(self) -> str:
         """Return the label of the lifecycle state."""
@@ -91,35 +50,45 @@ class ManagedNode(LifecycleNode):
         # Else its services stay visible until the garbage collector comes by.
         self._state_machine.destroy_when_not_in_use()
 
-    def _transition(
-        self,
-        act: Callable[[], None],
-        managed: Callable[[LifecycleState], TransitionCallbackReturn],
-        state: LifecycleState,
-    ) -> TransitionCallbackReturn:
-        try:
-            act()
-            self.failure = ''
-            return managed(state)
-        except Exception as error:  # noqa: BLE001  whatever it is, it has to be logged
-            self.log_error(error)
-            self.failure = str(error) or repr(error)
-            return TransitionCallbackReturn.FAILURE
-
     def _change_state(
         self,
         answer: Callable[[Any, Any], Any],
         request: ChangeState.Request,
         response: ChangeState.Response,
     ) -> ChangeState.Response:
-        try:
+        asked, machine = request.transition, self._state_machine
+        possible = {number: label for number, label, *_ in machine.available_transitions}
+        if asked.label in possible.values() if asked.label else asked.id in possible:
             return answer(request, response)
-        except RCLError as error:
-            asked = request.transition.label or request.transition.id
-            hint = self.transition_hint
-            self.get_logger().error(
-                f"transition '{asked}' is not possible in state '{self.state()}' ({error})"
-                + (f'; {hint}' if hint else '')
-            )
-            response.success = False
-            return response
+        labels = {number: label for number, label, *_ in machine.transition_graph}
+        name = asked.label or f'{labels.get(asked.id, "unknown")} ({asked.id})'
+        fits = ', '.join(f'{label} ({number})' for number, label in possible.items())
+        hint = f'; {self.transition_hint}' if self.transition_hint else ''
+        self.get_logger().error(
+            f"transition '{name}' is not possible in state '{self.state()}': possible are "
+            f'{fits or "none"}{hint}'
+        )
+        response.success = False
+        return response
+
+
+def transition(
+    managed: Callable[..., TransitionCallbackReturn], *acts: Callable[..., None]
+) -> Callable[..., TransitionCallbackReturn]:
+    """Return a method that calls `acts`, and then that of LifecycleNode.
+
+    What they raise would end in rclpy unlogged.
+    """
+
+    def change(node: ManagedNode, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            for act in acts:
+                act(node)
+            node.failure = ''
+            return managed(node, state)
+        except Exception as error:  # noqa: BLE001  whatever it is, it has to be logged
+            node.log_error(error)
+            node.failure = str(error) or repr(error)
+            return TransitionCallbackReturn.FAILURE
+
+    return change

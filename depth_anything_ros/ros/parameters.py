@@ -44,13 +44,11 @@ def _descriptor(entry: Entry) -> ParameterDescriptor:
         ),
     )
     if entry.minimum is not None and entry.maximum is not None:
+        bounds = {'from_value': entry.kind(entry.minimum), 'to_value': entry.kind(entry.maximum)}
         if entry.kind is int:
-            bounds = IntegerRange(from_value=int(entry.minimum), to_value=int(entry.maximum))
-            descriptor.integer_range = [bounds]
+            descriptor.integer_range = [IntegerRange(**bounds)]
         else:
-            descriptor.floating_point_range = [
-                FloatingPointRange(from_value=entry.minimum, to_value=entry.maximum)
-            ]
+            descriptor.floating_point_range = [FloatingPointRange(**bounds)]
     return descriptor
 
 
@@ -96,6 +94,7 @@ class NodeParameters:
                     self._flat[own.name] = self._declare(own)
         self.current, self.cameras = self._trees(self._flat)
         self._warn_of_unknown()
+        node.add_pre_set_parameters_callback(self._converted)
         node.add_on_set_parameters_callback(self._check)
         node.add_post_set_parameters_callback(self._store)
 
@@ -103,7 +102,8 @@ class NodeParameters:
         """Name what was given at start-up and is no parameter: rclpy passes over it."""
         for name in self._node._parameter_overrides:
             if not (self._node.has_parameter(name) or name.startswith(_RCL_PREFIXES)):
-                near = get_close_matches(name, self._entries, 1)
+                grouped = [each for each in self._entries if each.endswith(f'.{name}')]
+                near = [*grouped, *get_close_matches(name, self._entries, 1)]
                 meant = f": did you mean '{near[0]}'?" if near else ': see docs/parameters.md'
                 self._node.get_logger().warning(f"there is no parameter '{name}'{meant}")
 
@@ -131,6 +131,16 @@ class NodeParameters:
             )
             for name in self._named
         }
+
+    def _converted(self, changes: list[Parameter]) -> list[Parameter]:
+        """Take 1 for 1.0, which `ros2 param set` sends and rclpy would refuse."""
+        floats = {name for name, entry in self._entries.items() if entry.kind is float}
+        return [
+            Parameter(each.name, value=float(each.value))
+            if each.name in floats and type(each.value) is int
+            else each
+            for each in changes
+        ]
 
     def _check(self, changes: list[Parameter]) -> SetParametersResult:
         try:

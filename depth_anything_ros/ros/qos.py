@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from copy import copy
 from typing import Any
 
+from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -41,6 +42,7 @@ __all__ = [
     'input_problem',
     'is_remapped',
     'name_problem',
+    'no_publisher',
     'output_problem',
     'pair_problem',
     'type_name',
@@ -66,13 +68,18 @@ RECENT = QoSProfile(depth=10)
 """Diagnostics: as every node publishes them."""
 
 
+_LISTED = 5
+
+
 def create_publisher(node: Node, message_type: type, topic: str, profile: QoSProfile) -> Publisher:
     """Advertise `topic`, whatever state a lifecycle node is in.
 
     Raises SettingError for a qos_overrides parameter that means nothing.
     """
     with _overridable(node, topic):
-        return node.create_publisher(message_type, topic, **_options(profile))
+        return node.create_publisher(
+            message_type, topic, **_options(profile, PublisherEventCallbacks)
+        )
 
 
 def create_managed_publisher(
@@ -81,7 +88,7 @@ def create_managed_publisher(
     """Advertise `topic`, silent unless the node is active; raises as `create_publisher`."""
     with _overridable(node, topic):
         publisher: LifecyclePublisher = node.create_lifecycle_publisher(
-            message_type, topic, **_options(profile)
+            message_type, topic, **_options(profile, PublisherEventCallbacks)
         )
     return publisher
 
@@ -98,7 +105,8 @@ def create_subscription(
     Raises SettingError for a qos_overrides parameter that means nothing.
     """
     with _overridable(node, topic):
-        return node.create_subscription(message_type, topic, callback, **_options(profile))
+        options = _options(profile, SubscriptionEventCallbacks)
+        return node.create_subscription(message_type, topic, callback, **options)
 
 
 def create_filter(
@@ -115,7 +123,8 @@ def create_filter(
     if Subscriber is None:
         return create_subscription(node, message_type, topic, profile, callback)
     with _overridable(node, topic):
-        subscriber = Subscriber(node, message_type, topic, **_options(profile))
+        options = _options(profile, SubscriptionEventCallbacks)
+        subscriber = Subscriber(node, message_type, topic, **options)
     subscriber.registerCallback(callback)
     subscription: Subscription = subscriber.sub
     return subscription
@@ -138,7 +147,7 @@ def input_problem(node: Node, subscription: Subscription) -> str:
     topic, own_type = subscription.topic_name, type_name(subscription.msg_type)
     publishers = node.get_publishers_info_by_topic(topic)
     if not publishers:
-        return f'no publisher on {topic}'
+        return no_publisher(node, topic, own_type)
     own = _own(node, node.get_subscriptions_info_by_topic(topic))
     if own is None:
         return ''
@@ -147,7 +156,7 @@ def input_problem(node: Node, subscription: Subscription) -> str:
         if publisher.topic_type != own_type:
             problems.append(
                 f'{_name(publisher)} publishes {publisher.topic_type} on {topic}, this node '
-                f'subscribes to {own_type}: see image_transport'
+                f'subscribes to {own_type}: {_of_types(publisher.topic_type, own_type)}'
             )
         elif why := _mismatch(publisher, own):
             problems.append(
@@ -159,14 +168,31 @@ def input_problem(node: Node, subscription: Subscription) -> str:
     return problems[0]
 
 
+def no_publisher(node: Node, topic: str, *types: str) -> str:
+    """Return that nobody publishes `topic`, and which topics of these types others publish."""
+    own = node.get_fully_qualified_name()
+    found = [
+        name
+        for name, kinds in node.get_topic_names_and_types()
+        if {*types}.intersection(kinds)
+        and {_name(each) for each in node.get_publishers_info_by_topic(name)} - {own}
+    ]
+    there = f'; what could be it: {", ".join(sorted(found)[:_LISTED])}' if found else ''
+    return f'no publisher on {topic}{there}'
+
+
 def output_problem(node: Node, topic: str) -> str:
     """Return which subscriber of `topic` cannot get what this node publishes; '' if none."""
     own = _own(node, node.get_publishers_info_by_topic(topic))
     if own is None:
         return ''
     for subscriber in node.get_subscriptions_info_by_topic(topic):
-        why = _mismatch(own, subscriber)
-        if why:
+        if subscriber.topic_type != own.topic_type:
+            return (
+                f'subscriber {_name(subscriber)} of {topic} asks for {subscriber.topic_type}, and '
+                f'it is {own.topic_type}: change its type or its topic'
+            )
+        if why := _mismatch(own, subscriber):
             return (
                 f'subscriber {_name(subscriber)} of {topic} asks for more than is offered '
                 f'({why}): change qos_overrides.{topic}.publisher'
@@ -198,6 +224,13 @@ def name_problem(node: Node) -> str:
     )
 
 
+def _of_types(published: str, own: str) -> str:
+    images = {'sensor_msgs/msg/Image': 'raw', 'sensor_msgs/msg/CompressedImage': 'compressed'}
+    if images.keys() >= {published, own}:
+        return f'set image_transport to {images[published]}, or remap to the other topic'
+    return 'remap to another topic, or of a reference set reference.type'
+
+
 @contextmanager
 def _overridable(node: Node, topic: str) -> Iterator[None]:
     try:
@@ -210,10 +243,15 @@ def _overridable(node: Node, topic: str) -> Iterator[None]:
         ) from err
 
 
-def _options(profile: QoSProfile) -> dict[str, Any]:
-    """Return a copy, because rclpy writes the overrides of one topic into what it is given."""
+def _options(profile: QoSProfile, callbacks: type) -> dict[str, Any]:
+    """Return a copy, because rclpy writes the overrides of one topic into what it is given.
+
+    Without rclpy's own callbacks of events: they log what `input_problem` and `output_problem`
+    tell, and cost the executor more than the images, whether something happens or not.
+    """
     return {
         'qos_profile': copy(profile),
+        'event_callbacks': callbacks(use_default_callbacks=False),
         'qos_overriding_options': QoSOverridingOptions.with_default_policies(),
     }
 

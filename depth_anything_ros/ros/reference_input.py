@@ -20,7 +20,15 @@ from depth_anything_ros.messages.reference_messages import (
     kind_of_type,
 )
 from depth_anything_ros.messages.scene_messages import SceneMessages
-from depth_anything_ros.ros.qos import REFERENCE, SENSOR, create_filter, input_problem, is_remapped
+from depth_anything_ros.ros.qos import (
+    REFERENCE,
+    SENSOR,
+    create_filter,
+    input_problem,
+    is_remapped,
+    no_publisher,
+    type_name,
+)
 
 __all__ = ['ReferenceInput']
 
@@ -30,6 +38,8 @@ _MESSAGES = {
     ReferenceKind.LASER_SCAN: LaserScan,
     ReferenceKind.ODOMETRY: Odometry,
 }
+# An image may be anything.
+_UNMISTAKABLE = tuple(type_name(each) for each in (PointCloud2, LaserScan, Odometry))
 # image_transport's name for a depth image that is a CompressedImage.
 _COMPRESSED_DEPTH = '/compressedDepth'
 _DISCOVERY_PERIOD_S = 0.5
@@ -166,7 +176,7 @@ class ReferenceInput:
     def _undecided(self, needed: bool) -> str:
         publishers = self._node.get_publishers_info_by_topic(self.topic)
         if not publishers:
-            return f'no publisher on {self.topic}' if needed else ''
+            return no_publisher(self._node, self.topic, *_UNMISTAKABLE) if needed else ''
         try:
             kind_of_type(publishers[0].topic_type, self.topic)
         except SettingError as error:

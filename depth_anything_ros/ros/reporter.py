@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -27,6 +28,9 @@ TWINS_AFTER_S = 25.0
 """How long another node of the same name is there before that is told."""
 
 
+_MOST_LINES, _LINES_WITHIN_S = 6, 30.0
+
+
 class Reporter:
     """Publishes /diagnostics at its period, and ~/status whenever it changes.
 
@@ -41,6 +45,7 @@ class Reporter:
         self._last: dict[str, Verdict] = {}
         self._problems: dict[str, str] = {}
         self._logged = self._twins = ''
+        self._logged_s: deque[float] = deque(maxlen=_MOST_LINES)
         self._alone_s = time.monotonic()
         now = snapshot()
         self._statuses = {
@@ -108,9 +113,14 @@ class Reporter:
             self._log(verdicts[''])
 
     def _log(self, verdict: Verdict) -> None:
-        """Log what is wrong once, and that it is over: a terminal shows no topics."""
-        if verdict.code == self._logged:
+        """Log what is wrong once, and that it is over: a terminal shows no topics.
+
+        What comes and goes with every frame is told by a later report.
+        """
+        now_s, full = time.monotonic(), len(self._logged_s) == _MOST_LINES
+        if verdict.code == self._logged or (full and now_s - self._logged_s[0] < _LINES_WITHIN_S):
             return
+        self._logged_s.append(now_s)
         self._logged = verdict.code
         logger = self._node.get_logger()
         if verdict.code:

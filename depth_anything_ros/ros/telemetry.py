@@ -38,10 +38,12 @@ class Outcome(Enum):
     INVALID = auto()
 
 
-def clock_problem(offset_s: float) -> str:
-    """Return that stamps `offset_s` seconds behind the clock are not of this clock; '' if near."""
+def clock_problem(offset_s: float, stamp_ns: int | None) -> str:
+    """Return that stamps like `stamp_ns`, `offset_s` behind the clock, are not of it, or ''."""
     if abs(offset_s) <= CLOCKS_DISAGREE_S:
         return ''
+    if stamp_ns == 0:
+        return 'image stamps are 0: fix the driver, metric depth needs them'
     side = 'behind' if offset_s > 0 else 'ahead of'
     return (
         f'image stamps are {abs(offset_s):.0f} s {side} the clock of this node: for a bag play '
@@ -80,13 +82,14 @@ class Telemetry:
         self._age = Window()
         self._jitter = Jitter()
         self._stages: dict[str, Window] = {}
-        self._newest_ns: int | None = None
         self._last_received_s = time.monotonic()
         self._refused_in_a_row = 0
         self.last_outcome = Outcome.NONE
         """What became of the image decided on last."""
         self.last_invalid = ('', '')
         """Reason and message of the image refused last, each '' if none was."""
+        self.newest_ns: int | None = None
+        """The newest stamp of a frame since time went back; None before the first."""
         self.scale = NO_SCALE
         """What the metres of the frame published last rest on."""
         self.missing: Mapping[str, FrameError] = {}
@@ -152,12 +155,12 @@ class Telemetry:
         with self._lock:
             now_s = time.monotonic()
             stamp_ns = round(stamp_s * 1e9)
-            if self._newest_ns is not None and time_went_back(self._newest_ns, stamp_ns):
+            if self.newest_ns is not None and time_went_back(self.newest_ns, stamp_ns):
                 for each in (self._input, self._output, self._latency, self._age, self._jitter):
                     each.clear()
                 self._stages.clear()
-                self._newest_ns = None
-            self._newest_ns = max(stamp_ns, self._newest_ns or stamp_ns)
+                self.newest_ns = None
+            self.newest_ns = max(stamp_ns, self.newest_ns or stamp_ns)
             self._counts['frames_out'] += 1
             self.last_outcome = Outcome.PUBLISHED
             self._refused_in_a_row = 0

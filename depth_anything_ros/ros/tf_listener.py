@@ -9,16 +9,17 @@ from rclpy.node import Node
 from rclpy.time import Time
 
 from depth_anything_ros.core.errors import FrameError, shown
-from depth_anything_ros.core.geometry.transform_buffer import TransformBuffer, Transforms
+from depth_anything_ros.core.geometry.transform_buffer import (
+    MAX_EXTRAPOLATION_NS,
+    TransformBuffer,
+    Transforms,
+)
 from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
 from depth_anything_ros.core.timing import time_went_back
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.messages.tf import transform_from
 
 __all__ = ['LiveTransforms', 'NoTransforms', 'Tf2Transforms', 'create_transforms']
-
-# As in TransformBuffer.
-_MAX_EXTRAPOLATION_NS = 50_000_000
 
 
 class LiveTransforms(Transforms):
@@ -83,7 +84,7 @@ class Tf2Transforms(LiveTransforms):
         self, target: str, source: str, stamp_ns: int, *, extrapolate: bool = True
     ) -> Transform:
         """Return target_from_source at `stamp_ns`; see Transforms."""
-        limit_ns = _MAX_EXTRAPOLATION_NS if extrapolate else 0
+        limit_ns = MAX_EXTRAPOLATION_NS if extrapolate else 0
         target, source = target.lstrip('/'), source.lstrip('/')
         if target == source:
             return IDENTITY
@@ -137,7 +138,8 @@ class NoTransforms(TransformBuffer, LiveTransforms):
             raise FrameError(
                 err.reason,
                 f'no transform from {shown(source)} to {shown(target)} is known, as tf2_ros is '
-                'not installed: install ros-$ROS_DISTRO-tf2-ros-py, or set reference.extrinsics',
+                'not installed: install ros-$ROS_DISTRO-tf2-ros-py, or for a reference set '
+                'reference.extrinsics',
             ) from err
 
     def close(self) -> None:

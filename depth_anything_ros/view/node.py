@@ -19,14 +19,14 @@ from depth_anything_ros.messages.point_clouds import cloud_from_message
 from depth_anything_ros.messages.stamps import ns_from_stamp
 from depth_anything_ros.metric.cloud import Cloud
 from depth_anything_ros.ros.publishers import TYPES
-from depth_anything_ros.ros.qos import REFERENCE, create_subscription
+from depth_anything_ros.ros.qos import LATCHED, REFERENCE, create_subscription
 from depth_anything_ros.ros.tf_listener import create_transforms
 from depth_anything_ros.view.recording import SHOWN, Entities, Recorder, cloud, figures, pinhole
 
 __all__ = ['NodeView']
 
 _DISCOVERY_S = 8.0
-_STATS = 'frame_stats'
+_STATS, _STATUS = 'frame_stats', '/status'
 _IMAGES: dict[str, Callable[[Any], Any]] = {
     'sensor_msgs/msg/Image': bgr_from_image,
     'sensor_msgs/msg/CompressedImage': bgr_from_compressed,
@@ -45,7 +45,7 @@ _READ: dict[str, tuple[str, Callable[[Any], Any]]] = {
 
 
 class NodeView:
-    """Shows the cameras of a node; `roots` names them.
+    """Shows the cameras of a node; `roots` names them, `status` is what it says of itself.
 
     `images` counts the frames whose image was heard, `left_out` what could not be shown.
     """
@@ -55,7 +55,7 @@ class NodeView:
         self._node, self._spin, self._name = node, spin, '/' + name.strip('/')
         self._prefixes = self._cameras()
         self.roots = [f'/{prefix or "camera"}' for prefix in self._prefixes]
-        self.images, self.left_out = 0, Counter[str]()
+        self.images, self.left_out, self.status = 0, Counter[str](), ''
         self._images: dict[tuple[int, str], Callable[[], Any]] = {}
         self._seen: dict[str, tuple[str, tuple[int, int], int]] = {}
         self._drops: dict[str, Entities] = {}
@@ -71,6 +71,8 @@ class NodeView:
                     topic = f'{self._name}/{prefix}{"/" * bool(prefix)}{output.name}'
                     self._listen(output.type, topic, self._hear, recorder, root, output.name)
         self._listen('diagnostic_msgs/msg/DiagnosticArray', '/diagnostics', self._count)
+        kind = TYPES['diagnostic_msgs/msg/DiagnosticStatus']
+        create_subscription(self._node, kind, f'{self._name}{_STATUS}', LATCHED, self._note)
         while not stopped():
             self._listen_to_images()
             self._spin(0.1)
@@ -90,16 +92,23 @@ class NodeView:
                     self._listen(kind, topic, self._keep, _IMAGES[kind])
 
     def _cameras(self) -> list[str]:
-        """Return the names of the node's cameras, '' for one without."""
-        end_s = time.monotonic() + _DISCOVERY_S
+        """Return the names of the node's cameras, '' for one without; in any lifecycle state."""
+        end_s, seen = time.monotonic() + _DISCOVERY_S, list[str]()
         while True:
-            names = [name for name, _ in self._node.get_topic_names_and_types()]
-            nodes = [name.removesuffix(_STATS) for name in names if name.endswith(f'/{_STATS}')]
-            if own := sorted(each for each in nodes if each.startswith(f'{self._name}/')):
-                return [each.removeprefix(self._name).strip('/') for each in own]
-            if time.monotonic() > end_s:
+            nodes = [
+                name.removesuffix(_STATUS)
+                for name, types in self._node.get_topic_names_and_types()
+                if name.endswith(_STATUS) and 'diagnostic_msgs/msg/DiagnosticStatus' in types
+            ]
+            own = [each for each in nodes if f'{each}/'.startswith(f'{self._name}/')]
+            # All are there once no more have come.
+            if own and own == seen:
+                names = sorted(each.removeprefix(self._name).strip('/') for each in own)
+                return [name for name in names if name] or names
+            if time.monotonic() > end_s and not own:
                 others = f'; there is {", ".join(nodes)}' if nodes else ''
                 raise SettingError(f'no node {self._name} gives depth: start it{others}')
+            seen = own
             self._spin(0.2)
 
     def _hear(self, recorder: Recorder, root: str, name: str, message: Any) -> None:
@@ -138,6 +147,9 @@ class NodeView:
         self._images[key] = partial(decode, message)
         if len(self._images) > _KEPT:
             del self._images[next(iter(self._images))]
+
+    def _note(self, message: Any) -> None:
+        self.status = message.message
 
     def _count(self, message: Any) -> None:
         for status in message.status:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
+import time
 
 import cv2
 import numpy as np
@@ -50,6 +52,18 @@ def test_without_anything_still_there_is_none() -> None:
     assert math.isnan(flicker(look_of(picture(160, 120, 1), Q), look_of(picture(160, 120, 2), Q)))
     assert math.isnan(flicker(look_of(BGR, Q), look_of(BGR[:60], Q[:60])))
     assert math.isnan(flicker(look_of(BGR, Q), look_of(BGR, np.zeros_like(Q))))
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason='one core: no other thread helps')
+def test_it_keeps_to_its_own_thread() -> None:
+    looks = look_of(BGR, Q), look_of(BGR, 1.01 * Q)
+    flicker(*looks)
+    own_s, all_s = time.thread_time(), time.process_time()
+    for _ in range(20):
+        flicker(*looks)
+    own_s, all_s = time.thread_time() - own_s, time.process_time() - all_s
+    # Threads of BLAS take as much again.
+    assert all_s < 1.3 * own_s + 0.01
 
 
 def test_cuts_are_found_and_motion_is_none() -> None:

@@ -137,7 +137,12 @@ def test_what_is_received_is_dropped_on_demand() -> None:
 
     assert messages.nearest(stamp_ns + 10**7, 0.1)
     assert '1.00 s older' in why(stamp_ns + 10**9)
+    # Its sensor counts from its own start.
+    assert '1800000000.00 s older' in why(stamp_ns + 1_800_000_000 * 10**9)
     messages.clear()
     assert 'nothing received' in why(stamp_ns)
+    zero = replace(message.header.stamp, sec=0, nanosec=0)
+    messages.add_reference(replace(message, header=replace(message.header, stamp=zero)))
+    assert 'the reference has the stamp 0' in why(stamp_ns)
     with pytest.raises(FrameError, match='no camera_info'):
         messages.camera(160, 120, rectified=True)

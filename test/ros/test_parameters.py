@@ -150,13 +150,24 @@ def test_values_out_of_range_are_refused_and_change_nothing() -> None:
         assert rig.node.parameters == before
 
 
+def test_a_whole_number_is_taken_for_a_float() -> None:
+    with Rig({'autostart': False}) as rig:
+        assert rig.set_parameter('alignment.hold_s', 2) == (True, '')
+        assert rig.node.parameters.alignment.hold_s == 2.0
+        assert rig.node.get_parameter('alignment.hold_s').value == 2.0
+
+
 def test_what_is_no_parameter_is_named_in_the_log() -> None:
-    with Rig({'autostart': False, 'vraiant': 'demo', 'qos_overrides./image.depth': 3}) as rig:
+    unknown = {'vraiant': 'demo', 'hold_s': 1.0}
+    with Rig({'autostart': False, **unknown, 'qos_overrides./image.depth': 3}) as rig:
         kept = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         rig.listen(Log, '/rosout', kept)
-        rig.until(lambda: any('vraiant' in each.msg for each in rig.received['/rosout']))
+        rig.until(lambda: any('hold_s' in each.msg for each in rig.received['/rosout']))
         told = [each.msg for each in rig.received['/rosout'] if 'no parameter' in each.msg]
-        assert told == ["there is no parameter 'vraiant': did you mean 'variant'?"]
+    assert told == [
+        "there is no parameter 'vraiant': did you mean 'variant'?",
+        "there is no parameter 'hold_s': did you mean 'alignment.hold_s'?",
+    ]
 
 
 @pytest.mark.parametrize(

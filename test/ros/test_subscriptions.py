@@ -11,11 +11,12 @@ import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import ReliabilityPolicy
-from std_msgs.msg import String
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from std_msgs.msg import Empty, String
 
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.ros import qos
+from depth_anything_ros.ros.listening import listening
 
 ARGUMENTS = ['-r', 'words:=/speech']
 RELIABLE = ['-p', 'qos_overrides./speech.subscription.reliability:=reliable']
@@ -87,6 +88,52 @@ def test_a_callback_with_two_arguments_gets_the_publishers_numbers() -> None:
     # The publisher counts from 1; how many went by before the two ends met is its own affair.
     assert numbers[0] >= 1
     assert numbers[1] == numbers[0] + 1
+
+
+def test_topics_that_others_publish_are_named_and_not_its_own() -> None:
+    with speech() as (node, _):
+        qos.create_publisher(node, Empty, 'own', qos.OUTPUT)
+        assert qos.no_publisher(node, '/x', 'std_msgs/msg/Empty') == 'no publisher on /x'
+        other = Node('other', context=node.context)
+        other.create_publisher(Empty, 'there', 1)
+        said = qos.no_publisher(node, '/x', 'std_msgs/msg/Empty')
+        other.destroy_node()
+    assert said == 'no publisher on /x; what could be it: /there'
+
+
+def names(node: Node) -> list[str]:
+    return [each.node_name for each in node.get_subscriptions_info_by_topic('/told')]
+
+
+@pytest.mark.parametrize(
+    ('kind', 'profile', 'told'),
+    [
+        (String, qos.LATCHED, 'asks for more than is offered'),
+        (Empty, qos.OUTPUT, 'asks for std_msgs/msg/Empty, and it is std_msgs/msg/String'),
+        (String, qos.OUTPUT, ''),
+    ],
+)
+def test_a_subscriber_that_gets_nothing_is_named(
+    kind: type, profile: QoSProfile, told: str
+) -> None:
+    # One participant has one type a topic.
+    with speech() as (node, publish_until), listening('listener') as (other, _):
+        qos.create_publisher(node, String, 'told', qos.OUTPUT)
+        other.create_subscription(kind, 'told', lambda message: None, profile)
+        publish_until(lambda: 'listener' in names(node))
+        problem = qos.output_problem(node, '/told')
+        assert problem.startswith('subscriber /listener of /told') == bool(told)
+        assert told in problem
+
+
+def test_topics_cost_an_executor_nothing_while_nothing_arrives() -> None:
+    # Each event of rclpy's own is one more thing to wait for, at every message.
+    with speech() as (node, _):
+        waitables = len([*node.waitables])
+        qos.create_publisher(node, String, 'told', qos.OUTPUT)
+        qos.create_subscription(node, String, 'words', qos.SENSOR, lambda message: None)
+        qos.create_filter(node, String, 'words', qos.SENSOR, lambda message: None)
+        assert len([*node.waitables]) == waitables
 
 
 @pytest.mark.parametrize('create', [qos.create_filter, qos.create_subscription])

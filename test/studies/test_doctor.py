@@ -109,7 +109,7 @@ def test_what_cannot_be_looked_at_is_a_warning_and_the_others_go_on() -> None:
     assert guarded('clock', raises) == Check(
         'clock', Level.WARN, 'could not be checked: no such file'
     )
-    assert guarded('clock', lambda: ok('clock', 'fine')).level is Level.OK
+    assert guarded('clock', lambda: ok('fine')).level is Level.OK
 
 
 def test_images_pass_through_dds_here() -> None:
@@ -192,7 +192,7 @@ def test_damaged_weights_are_named_and_sound_ones_too(
     assert (check.level, 'damaged or truncated' in check.text) == (Level.FAIL, True)
     assert check.fix == f'delete {path}, then {row.fetch_command}'
     path.write_bytes(b'whole')
-    assert network._weights() == ok('weights', 'a.pth; as released')
+    assert network._weights() == ok('a.pth; as released')
 
 
 def test_a_backend_runs_or_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,10 +298,22 @@ def test_no_camera_and_the_images_that_are_there(
     for _ in range(20):
         found = _checked()
         assert list(found) == ['image', 'qos']
-        assert found['image'].text == 'no publisher on /camera/image_raw'
-        if '/front/image' in found['image'].fix:
+        if '/front/image' in found['image'].text:
             break
-    assert found['image'].fix == '--image-topic; images are on /front/image'
+    there = 'no publisher on /camera/image_raw; what could be it: /front/image'
+    assert found['image'].text == there
+
+
+def test_what_else_could_be_the_camera_info_and_the_reference_is_named(
+    robot: _Robot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topics, '_LISTEN_S', 1.0)
+    robot.publish(_image(), '/camera/image_raw')
+    robot.publish(_info(), '/front/camera_info')
+    robot.publish(_scan(), '/scan')
+    found = _checked('/lidar')
+    assert found['reference'].text == 'no publisher on /lidar; what could be it: /scan'
+    assert found['camera_info'].text.endswith('what could be it: /front/camera_info')
 
 
 def test_best_effort_against_reliable(robot: _Robot) -> None:
@@ -360,7 +372,7 @@ def test_the_command_prints_a_line_each_and_its_status(
 
 def test_the_docs_name_every_check() -> None:
     text = (Path(__file__).parents[2] / 'docs' / 'troubleshooting.md').read_text()
-    names = re.findall(r"(?:ok|warn|fail|guarded)\(\s*'(\w+)'", _sources())
+    names = re.findall(r"(?:Check|guarded)\(\s*'(\w+)'", _sources())
     assert len(set(names)) > 15
     # What Python it is, is no cause of anything.
     assert [name for name in sorted(set(names) - {'python'}) if f'`{name}`' not in text] == []

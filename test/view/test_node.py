@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from rig import Rig
 
+from depth_anything_ros.cli import main
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.messages.images import fill_image
 from depth_anything_ros.messages.stamps import ns_from_stamp
@@ -58,6 +59,20 @@ class _Camera:
             (image, 'image'),
         ):
             self._rig.publish(message, f'{self._name}/{topic}')
+
+
+def test_a_node_that_gives_nothing_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = view_node.NodeView.show
+
+    def show(view: view_node.NodeView, recorder: Any, stopped: Any) -> None:
+        inner(view, recorder, lambda: view.status)
+
+    monkeypatch.setattr(view_node.NodeView, 'show', show)
+    with Rig({'autostart': False}):
+        assert main(['view', '--node', '/depth_anything', '--save', str(tmp_path / 'n.rrd')]) == 1
+    assert 'it says: unconfigured: no depth before configure and' in capsys.readouterr().out
 
 
 def test_a_node_with_two_cameras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,10 @@ from depth_anything_ros.core.errors import FrameError, shown
 from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform, interpolated
 from depth_anything_ros.core.timing import time_went_back
 
-__all__ = ['TransformBuffer', 'Transforms']
+__all__ = ['MAX_EXTRAPOLATION_NS', 'TransformBuffer', 'Transforms']
 
 _KEEP_NS = 10_000_000_000
-_MAX_EXTRAPOLATION_NS = 50_000_000
+MAX_EXTRAPOLATION_NS = 50_000_000
 
 
 class Transforms(ABC):
@@ -149,7 +149,7 @@ class TransformBuffer(Transforms):
         self, target: str, source: str, stamp_ns: int, *, extrapolate: bool = True
     ) -> Transform:
         """Return target_from_source at `stamp_ns`; see Transforms."""
-        limit_ns = _MAX_EXTRAPOLATION_NS if extrapolate else 0
+        limit_ns = MAX_EXTRAPOLATION_NS if extrapolate else 0
         target, source = _name(target), _name(source)
         if target == source:
             return IDENTITY

@@ -20,7 +20,13 @@ import cv2
 
 from depth_anything_ros.backends.base import INT8, DepthBackend
 from depth_anything_ros.backends.export_files import quantize_export
-from depth_anything_ros.backends.registry import choose_backend, format_of, load, prepare
+from depth_anything_ros.backends.registry import (
+    ChosenBackend,
+    choose_backend,
+    format_of,
+    load,
+    prepare,
+)
 from depth_anything_ros.backends.self_check import cached_float32_output, disagreement
 from depth_anything_ros.core.errors import DepthAnythingError, SettingError
 from depth_anything_ros.core.packages import missing
@@ -41,6 +47,7 @@ class NetworkWorker:
     """A network, and the methods that the parent calls."""
 
     def __init__(self) -> None:
+        self._chosen: ChosenBackend | None = None
         self._backend: DepthBackend | None = None
         self._images: list[BgrImage] = []
 
@@ -63,7 +70,8 @@ class NetworkWorker:
     def load(self, configuration: Configuration, image: BgrImage) -> Loaded:
         """Load the network and run it once on `image`, uint8 (H, W, 3)."""
         start_s = time.perf_counter()
-        self._backend = load(choose_backend(configuration.parameters()))
+        self._chosen = choose_backend(configuration.parameters())
+        self._backend = load(self._chosen)
         load_s = time.perf_counter() - start_s
         self._images = [image] * configuration.batch
         first = self.turn(1)[0]
@@ -92,11 +100,11 @@ class NetworkWorker:
         assert self._backend is not None
         return [self._backend.infer(image) for image in images]
 
-    def disagreement(self, configuration: Configuration) -> str:
+    def disagreement(self) -> str:
         """Return how the loaded network disagrees with float32; '' where it agrees."""
         assert self._backend is not None
-        settings = choose_backend(configuration.parameters()).settings
-        return disagreement(self._backend, cached_float32_output(settings))
+        assert self._chosen is not None
+        return disagreement(self._backend, cached_float32_output(self._chosen.settings))
 
     def profile(self, configuration: Configuration, image: BgrImage, calls: int) -> Profile:
         """Load a network by OpenVINO, and count its operations on `image`, uint8 (H, W, 3)."""

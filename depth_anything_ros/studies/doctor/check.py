@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 __all__ = ['Check', 'Level', 'fail', 'guarded', 'ok', 'warn']
@@ -27,28 +27,28 @@ class Check:
     fix: str = ''
 
 
-def ok(name: str, text: str) -> Check:
-    """Return a check that found nothing wrong."""
-    return Check(name, Level.OK, text)
+def ok(text: str) -> Check:
+    """Return a check that found nothing wrong; `guarded` names it."""
+    return Check('', Level.OK, text)
 
 
-def warn(name: str, text: str, fix: str = '') -> Check:
+def warn(text: str, fix: str = '') -> Check:
     """Return a check that found what slows or may disturb."""
-    return Check(name, Level.WARN, text, fix)
+    return Check('', Level.WARN, text, fix)
 
 
-def fail(name: str, text: str, fix: str = '') -> Check:
+def fail(text: str, fix: str = '') -> Check:
     """Return a check that found what does not work."""
-    return Check(name, Level.FAIL, text, fix)
+    return Check('', Level.FAIL, text, fix)
 
 
 def guarded(name: str, check: Callable[[], Check]) -> Check:
-    """Return what `check` returns; where it cannot look, that is a warning.
+    """Return what `check` returns, with its name; where it cannot look, that is a warning.
 
     A broken machine must not keep the other checks from being made.
     """
     try:
-        return check()
+        return replace(check(), name=name)
     except Exception as error:  # noqa: BLE001  whatever a broken installation raises
         line = ' '.join(str(error).split()) or type(error).__name__
-        return warn(name, f'could not be checked: {line}')
+        return Check(name, Level.WARN, f'could not be checked: {line}')

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from depth_anything_ros.settings.share import PROFILE_VARIABLES, profile_variable, share_directory
-from depth_anything_ros.studies.doctor.check import Check, fail, guarded, ok, warn
+from depth_anything_ros.studies.doctor.check import Check, Level, fail, guarded, ok, warn
 
 __all__ = ['dds_checks', 'profile_path']
 
@@ -33,7 +33,7 @@ def dds_checks() -> Iterator[Check]:
         import rclpy  # noqa: F401
     except ImportError as error:
         fix = 'source /opt/ros/$ROS_DISTRO/setup.bash'
-        yield fail('ros', f'rclpy cannot be imported: {error}', fix)
+        yield Check('ros', Level.FAIL, f'rclpy cannot be imported: {error}', fix)
         return
     yield guarded('ros', _ros)
     yield guarded('profile', _profile)
@@ -56,25 +56,23 @@ def _ros() -> Check:
     )
     if os.environ.get('ROS_AUTOMATIC_DISCOVERY_RANGE') == 'OFF':
         return fail(
-            'ros',
             f'{text}; ROS_AUTOMATIC_DISCOVERY_RANGE=OFF, so no node finds another',
             'unset it, or set it to LOCALHOST or SUBNET',
         )
-    return ok('ros', text)
+    return ok(text)
 
 
 def _profile() -> Check:
     if not _fast_dds():
-        return ok('profile', 'Fast DDS is not in use')
+        return ok('Fast DDS is not in use')
     own = f'export {profile_variable()}={profile_path()}'
     for variable in PROFILE_VARIABLES:
         name = os.environ.get(variable)
         if name and not Path(name).is_file():
-            return fail('profile', f'{variable}: {name} does not exist', own)
+            return fail(f'{variable}: {name} does not exist', own)
         if name:
-            return ok('profile', name)
+            return ok(name)
     return warn(
-        'profile',
         'no Fast DDS profile is set: shared memory of 512 KiB loses images',
         f'{own}, for camera drivers too',
     )
@@ -85,12 +83,11 @@ def _shared_memory() -> Check:
     text = f'{_SHARED} has {free_mb:.0f} MB left'
     if free_mb < _SEGMENT_MB:
         return fail(
-            'shared_memory',
             f'{text}; each process with the profile takes {_SEGMENT_MB}',
             'docker run --shm-size=512m (or --ipc=host); else remove old files fastrtps_* (from '
             'Kilted on fastdds_*) there',
         )
-    return ok('shared_memory', text)
+    return ok(text)
 
 
 def _socket_buffers() -> Check:
@@ -98,11 +95,10 @@ def _socket_buffers() -> Check:
     text = f'net.core.rmem_max is {there} bytes'
     if there < _BUFFER_BYTES:
         return warn(
-            'socket_buffers',
             f'{text}: images from other machines may be lost',
             'sudo sysctl -w net.core.rmem_max=2147483647; on one machine only, ignore this',
         )
-    return ok('socket_buffers', text)
+    return ok(text)
 
 
 def _transport() -> Check:
@@ -130,7 +126,6 @@ def _transport() -> Check:
     if not received:
         last = (errors.decode(errors='replace').strip().splitlines() or [''])[-1]
         return fail(
-            'transport',
             f'no image of another process on this machine arrives {last}'.rstrip(),
             'look at the lines above; firewall, ROS_DOMAIN_ID and RMW_IMPLEMENTATION',
         )
@@ -138,8 +133,8 @@ def _transport() -> Check:
     text = f'{lost} of {_IMAGES} VGA images lost at {_RATE_HZ:.0f} Hz'
     fix = 'see profile and shared_memory above; else this machine is too busy'
     if lost > _IMAGES // 2:
-        return fail('transport', text, fix)
-    return warn('transport', text, fix) if lost else ok('transport', text)
+        return fail(text, fix)
+    return warn(text, fix) if lost else ok(text)
 
 
 def _fast_dds() -> bool:

@@ -18,7 +18,7 @@ from depth_anything_ros.core.processor import (
     processor_name,
 )
 from depth_anything_ros.model.user_cache import user_cache
-from depth_anything_ros.studies.doctor.check import Check, fail, guarded, ok, warn
+from depth_anything_ros.studies.doctor.check import Check, Level, fail, guarded, ok, warn
 from depth_anything_ros.studies.machine import package_version
 
 __all__ = ['host_checks']
@@ -44,7 +44,7 @@ _CV_BRIDGE = (
 
 def host_checks() -> Iterator[Check]:
     """Yield the checks that need neither ROS nor a network."""
-    yield ok('python', f'{platform.python_version()}, {sys.executable}')
+    yield Check('python', Level.OK, f'{platform.python_version()}, {sys.executable}')
     yield guarded('packages', _packages)
     yield guarded('cv_bridge', _cv_bridge)
     yield guarded('processor', _processor)
@@ -59,23 +59,21 @@ def _packages() -> Check:
     error = _failure('import numpy, cv2; cv2.resize(numpy.zeros((4, 4), numpy.uint8), (2, 2))')
     if error:
         fix = 'pip install --upgrade opencv-python-headless, or the NumPy that it was built for'
-        return fail(
-            'packages', f'OpenCV does not work with NumPy {_version("numpy")}: {error}', fix
-        )
-    return ok('packages', ', '.join(found))
+        return fail(f'OpenCV does not work with NumPy {_version("numpy")}: {error}', fix)
+    return ok(', '.join(found))
 
 
 def _cv_bridge() -> Check:
     error = _failure(_CV_BRIDGE)
     if not error:
-        return ok('cv_bridge', 'works')
+        return ok('works')
     if "No module named 'cv_bridge'" in error:
-        return ok('cv_bridge', 'not installed; needed for unusual image encodings only')
+        return ok('not installed; needed for unusual image encodings only')
     text = f'does not work with NumPy {_version("numpy")}: {error}'
     # That of PyPI is ROS 1's.
     own = _version('cv-bridge') == _UNKNOWN
     fix = "pip install 'numpy<2'" if own else 'pip uninstall cv-bridge'
-    return warn('cv_bridge', text, f'{fix}; needed for unusual image encodings only')
+    return warn(text, f'{fix}; needed for unusual image encodings only')
 
 
 def _processor() -> Check:
@@ -85,13 +83,12 @@ def _processor() -> Check:
     limit = _cpu_limit()
     if limit and limit < default_threads():
         return warn(
-            'processor',
             f'{text}; this container may use {limit:.1f} of them',
             f'set threads to {max(1, int(limit))}, or raise the limit (docker run --cpus)',
         )
     if platform.machine() == 'x86_64' and 'avx2' not in known:
-        return warn('processor', f'{text}: no AVX2, so networks run slowly', 'use a newer CPU')
-    return ok('processor', text)
+        return warn(f'{text}: no AVX2, so networks run slowly', 'use a newer CPU')
+    return ok(text)
 
 
 def _gpu() -> Check:
@@ -100,26 +97,23 @@ def _gpu() -> Check:
         import torch
     except ModuleNotFoundError:
         text = 'torch is not installed; OpenVINO and ONNX Runtime run on the CPU'
-        return warn('gpu', text, 'pip install torch') if driver else ok('gpu', text)
+        return warn(text, 'pip install torch') if driver else ok(text)
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-        return ok('gpu', f'{", ".join(names)}, CUDA {torch.version.cuda}')
+        return ok(f'{", ".join(names)}, CUDA {torch.version.cuda}')
     if not driver:
         if Path('/proc/driver/nvidia').exists() or shutil.which('nvidia-smi'):
             return fail(
-                'gpu',
                 'an NVIDIA driver is on this machine, and libcuda.so.1 cannot be loaded here',
                 'docker run --gpus all, or reinstall the driver',
             )
-        return ok('gpu', 'no NVIDIA driver: the CPU runs the network')
+        return ok('no NVIDIA driver: the CPU runs the network')
     if torch.version.cuda is None:
         return warn(
-            'gpu',
             f'torch {torch.__version__} is a build for CPUs, beside an NVIDIA driver',
             'install a CUDA build of torch: https://pytorch.org/get-started/locally',
         )
     return fail(
-        'gpu',
         f'torch for CUDA {torch.version.cuda} finds no GPU',
         'update the NVIDIA driver, or install torch for its CUDA version, which nvidia-smi prints',
     )
@@ -132,34 +126,33 @@ def _disk() -> Check:
     texts = []
     for use, folder in folders.items():
         if folder is None:
-            return warn('disk', f'no folder for {use}', 'set XDG_CACHE_HOME to an absolute path')
+            return warn(f'no folder for {use}', 'set XDG_CACHE_HOME to an absolute path')
         there = next(each for each in (folder, *folder.parents) if each.exists())
         free_mb = shutil.disk_usage(there).free / 1e6
         text = f'{folder} ({use}) has {free_mb:.0f} MB left'
         variable = 'HF_HOME' if use == 'weights' else 'XDG_CACHE_HOME'
         fix = f'make room, or set {variable} to a folder on another disk'
         if not os.access(there, os.W_OK):
-            return fail('disk', f'{folder} ({use}) cannot be written', fix)
+            return fail(f'{folder} ({use}) cannot be written', fix)
         if free_mb < _LEAST_MB:
-            return fail('disk', f'{text}; vits takes {_LEAST_MB}', fix)
+            return fail(f'{text}; vits takes {_LEAST_MB}', fix)
         if free_mb < _CACHE_MB:
-            return warn('disk', f'{text}; vitl takes {_CACHE_MB}', fix)
+            return warn(f'{text}; vitl takes {_CACHE_MB}', fix)
         texts.append(text)
-    return ok('disk', ', '.join(texts))
+    return ok(', '.join(texts))
 
 
 def _clock() -> Check:
     # struct timex is 208 bytes; with modes = 0, the first field, nothing is changed.
     state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(256))
     if state < 0:
-        return warn('clock', f'cannot be read: {os.strerror(ctypes.get_errno())}')
+        return warn(f'cannot be read: {os.strerror(ctypes.get_errno())}')
     if state == _ERROR:
         return warn(
-            'clock',
             'is not synchronised: stamps of other machines may be in the past or the future',
             'sudo apt install chrony; with one machine only, ignore this',
         )
-    return ok('clock', 'synchronised')
+    return ok('synchronised')
 
 
 def _failure(code: str) -> str:

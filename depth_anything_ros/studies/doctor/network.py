@@ -35,33 +35,33 @@ def _weights() -> Check:
     try:
         rows = verify()
     except WeightsError as error:
-        return fail('weights', str(error))
+        return fail(str(error))
     bad = [row for row in rows if row.state is FileState.BAD]
     if bad:
         one = bad[0]
         release = release_for(one.variant, one.checkpoint or Checkpoint.RELATIVE)
         fetch = release.fetch_command if release else _FETCH
-        return fail('weights', one.message, f'delete {one.path}, then {fetch}')
+        return fail(one.message, f'delete {one.path}, then {fetch}')
     here = [row.path.name for row in rows if row.path and row.state is FileState.OK]
     if not here:
-        return warn('weights', 'no released file is here: the first start downloads 99 MB', _FETCH)
-    return ok('weights', f'{", ".join(here)}; as released')
+        return warn('no released file is here: the first start downloads 99 MB', _FETCH)
+    return ok(f'{", ".join(here)}; as released')
 
 
 def _backend(name: str) -> Check:
     """Run the demo network by one backend in a process of its own, which may crash."""
     if find_spec(name) is None:
-        return ok(name, f'not installed; `{pip_install(name)}` adds it')
+        return ok(f'not installed; `{pip_install(name)}` adds it')
     configuration = Configuration('demo', name, device='cpu' if name != 'torch' else 'auto')
     try:
         with NetworkProcess() as process:
             process.call(NetworkWorker.prepare, configuration)
             loaded = process.call(NetworkWorker.load, configuration, photograph())
-            problem = process.call(NetworkWorker.disagreement, configuration)
+            problem = process.call(NetworkWorker.disagreement)
             times_ms = [each.ms for each in process.call(NetworkWorker.turn, _CALLS)]
     except BackendError as error:
-        return fail(name, str(error), f'pip install --force-reinstall {name}')
+        return fail(str(error), f'pip install --force-reinstall {name}')
     text = f'{loaded.device} {loaded.precision}, {statistics.median(times_ms):.1f} ms for demo'
     if problem:
-        return warn(name, f'{text}; {problem}', 'update the driver or the package')
-    return ok(name, f'{text}; agrees with float32')
+        return warn(f'{text}; {problem}', 'update the driver or the package')
+    return ok(f'{text}; agrees with float32')

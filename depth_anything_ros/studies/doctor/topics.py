@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from rclpy.node import Node
@@ -32,7 +33,7 @@ from depth_anything_ros.ros.reference_input import ReferenceInput
 from depth_anything_ros.ros.telemetry import SequenceNumbers, clock_problem
 from depth_anything_ros.ros.tf_listener import LiveTransforms, create_transforms
 from depth_anything_ros.settings.share import profile_variable
-from depth_anything_ros.studies.doctor.check import Check, fail, ok, warn
+from depth_anything_ros.studies.doctor.check import Check, fail, guarded, ok, warn
 from depth_anything_ros.studies.doctor.dds import profile_path
 
 __all__ = ['topic_checks']
@@ -98,14 +99,14 @@ class _Camera:
 
     def checks(self, by_topic: bool) -> Iterator[Check]:
         """Yield what was found; `by_topic`: a topic of the reference was named."""
-        yield self._image_check()
-        yield self._qos_check()
+        yield guarded('image', self._image_check)
+        yield guarded('qos', self._qos_check)
         if not self._received:
             return
-        yield self._transport_check()
-        yield self._stamps_check()
-        yield self._info_check()
-        yield self._reference_check(by_topic)
+        yield guarded('lost_images', self._transport_check)
+        yield guarded('stamps', self._stamps_check)
+        yield guarded('camera_info', self._info_check)
+        yield guarded('reference', partial(self._reference_check, by_topic))
 
     def close(self) -> None:
         """Unsubscribe."""
@@ -119,91 +120,79 @@ class _Camera:
             problem = (
                 input_problem(self._node, self._image) or f'the publisher of {topic} is silent'
             )
-            return fail('image', problem, self._other_images())
+            return fail(problem, 'start the camera, or --image-topic')
         message = self._received[-1]
         try:
             bgr = self._decode(message)
             check_image(bgr)
         except FrameError as error:
-            return fail('image', f'{topic}: {error}')
+            return fail(f'{topic}: {error}')
         rate_hz = len(self._received) / (time.monotonic() - self._start_s)
         height, width = bgr.shape[:2]
         kind = getattr(message, 'encoding', '') or message.format
         text = f'{topic}: {width} x {height} {kind}, {rate_hz:.1f} a second'
         if not message.header.frame_id:
-            return warn('image', f'{text}, without a frame_id', 'fix the driver, for tf')
-        return ok('image', f'{text}, in {message.header.frame_id!r}')
-
-    def _other_images(self) -> str:
-        known = {type_name(Image), type_name(CompressedImage)}
-        topics = [
-            name
-            for name, types in self._node.get_topic_names_and_types()
-            if known.intersection(types)
-        ]
-        there = [name for name in topics if self._node.count_publishers(name)]
-        return f'--image-topic; images are on {", ".join(there)}' if there else 'start the camera'
+            return warn(f'{text}, without a frame_id', 'fix the driver, for tf')
+        return ok(f'{text}, in {message.header.frame_id!r}')
 
     def _qos_check(self) -> Check:
         subscribed = [self._image, self._info, *self._reference.subscriptions]
         for topic in (each.topic_name for each in subscribed):
             if problem := pair_problem(self._node, topic):
-                return warn('qos', problem, 'change the QoS of one of them')
-        return ok('qos', 'publishers and subscribers of these topics fit each other')
+                return warn(problem, 'change the QoS of one of them')
+        return ok('publishers and subscribers of these topics fit each other')
 
     def _transport_check(self) -> Check:
         total = self._lost + len(self._received)
         text = f'{self._lost} of {total} images lost'
         fix = f'start the camera with {profile_variable()}={profile_path()}'
-        return warn('lost_images', text, fix) if self._lost else ok('lost_images', text)
+        return warn(text, fix) if self._lost else ok(text)
 
     def _stamps_check(self) -> Check:
         stamp_ns = ns_from_stamp(self._received[-1].header.stamp)
         behind_s = (self._node.get_clock().now().nanoseconds - stamp_ns) * 1e-9
-        if stamp_ns == 0:
-            return fail('stamps', 'image stamps are 0', 'fix the driver: metric depth needs them')
-        if problem := clock_problem(behind_s):
-            return fail('stamps', problem)
+        if problem := clock_problem(behind_s, stamp_ns):
+            return fail(problem)
         if self._went_back:
-            return fail('stamps', 'image stamps went back', 'one publisher on the topic only')
-        return ok('stamps', f'{behind_s:.3f} s behind the clock when received')
+            return fail('image stamps went back', 'one publisher on the topic only')
+        return ok(f'{behind_s:.3f} s behind the clock when received')
 
     def _info_check(self) -> Check:
         info = self._messages.camera_info
         topic = self._info.topic_name
         if info is None:
             problem = input_problem(self._node, self._info) or f'{topic} is silent'
-            return warn('camera_info', f'{problem}: no metric depth', '--camera-info-topic')
+            return warn(f'no metric depth: {problem}', '--camera-info-topic')
         rectified = self._parameters.rectified
         try:
             camera = self._scene().camera()
         except FrameError as error:
-            return fail('camera_info', f'{topic}: {error}')
+            return fail(f'{topic}: {error}')
         if rectified and (doubt := distortion_doubt(info, self._image.topic_name)):
-            return warn('camera_info', doubt)
-        return ok('camera_info', f'{topic}: fx {camera.fx:.1f}, {camera.width} x {camera.height}')
+            return warn(doubt)
+        return ok(f'{topic}: fx {camera.fx:.1f}, {camera.width} x {camera.height}')
 
     def _reference_check(self, by_topic: bool) -> Check:
         settings = self._parameters.reference
         if not by_topic and settings.type in ('auto', 'none'):
-            return ok('reference', 'not asked for: relative depth only')
+            return ok('not asked for: relative depth only')
         if problem := self._reference.problem(needed=True):
-            return fail('reference', problem)
+            return fail(problem)
         scene = self._scene()
         try:
             reference = scene.reference(None)
             assert reference is not None
             if isinstance(reference, Odometry):
-                return ok('reference', 'odometry reaches the stamp of the image')
+                return ok('odometry reaches the stamp of the image')
             limits = settings.min_depth_m, settings.max_depth_m
             samples = reference.samples(scene.camera(), *limits)
         except (FrameError, SettingError) as error:
-            return fail('reference', str(error))
+            return fail(str(error))
         kind = scene.kind.value if scene.kind else ''
         text = f'{kind}: {len(samples.depth_m)} samples in the image'
         if len(samples.depth_m) < _FEW_SAMPLES:
-            return fail('reference', text, 'check its frame, its extrinsics and where it looks')
-        return ok('reference', text)
+            return fail(text, 'check its frame, its extrinsics and where it looks')
+        return ok(text)
 
     def _paired(self) -> Any:
         """Return the newest image with a reference near its stamp; None without one."""
