@@ -194,7 +194,7 @@ def _run(options: argparse.Namespace) -> int:
     backend.close()
     if lines is not None:
         lines.close()
-    summary.remarks += scenes.remarks(resumed=summary.resumed > 0)
+    summary.remarks += scenes.remarks()
     if scenes.measured and not metric and lines is None:
         summary.remarks.append('no metres are written: add --save depth_m, or depth_mm')
     for title, tally in (

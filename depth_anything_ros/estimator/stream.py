@@ -8,6 +8,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.core.errors import FrameError, SettingError, require_number
@@ -154,13 +155,14 @@ class DepthStream:
         """Let `bounds` of inverse depth become 0 and 1 in every frame to come."""
         self._normalizer.fixed = bounds
 
-    def state(self) -> dict[str, Any]:
-        """Return what normalisation remembers, for JSON; the scale of references is not in it."""
-        return self._normalizer.state()
+    def state(self, arrays: dict[str, npt.NDArray[Any]]) -> dict[str, Any]:
+        """Return what it remembers but odometry, for JSON; arrays are added to `arrays`."""
+        return {'bounds': self._normalizer.state(), 'scale': self._scale.state(arrays)}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Go on where another stream with these parameters returned `state`."""
-        self._normalizer.restore(state)
+        self._normalizer.restore(state['bounds'])
+        self._scale.restore(state['scale'], arrays, self.parameters)
 
     def reset_scale(self) -> None:
         """Forget the metric scale before the next frame; any thread may ask."""

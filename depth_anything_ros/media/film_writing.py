@@ -121,12 +121,13 @@ class FilmWriter:
         """Remove what is not whole."""
         self._discarded = True
         encoder, self._encoder = self._encoder, None
-        # What closing would say has been said.
+        # What they would say has been said.
         with suppress(OSError):
             if encoder is not None:
                 encoder.close()
-        self._partial.unlink(missing_ok=True)
-        self._checkpoints.end(finished=False)
+        with suppress(OSError):
+            self._partial.unlink(missing_ok=True)
+            self._checkpoints.end(finished=False)
 
     def _encode(self, picture: npt.NDArray[Any], stamp_ns: int) -> None:
         self._ticks = max(round(Fraction(stamp_ns, 10**9) / self._tick), self._ticks + 1)

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 from av.error import FFmpegError
+from PIL import Image
 
 from depth_anything_ros.core.errors import SettingError
-from depth_anything_ros.core.types import BgrImage
+from depth_anything_ros.core.levels import Levels
+from depth_anything_ros.media.pictures import Picture, eight_bits, laid_over_white
 
-__all__ = ['START_TICKS', 'SUFFIXES', 'Film', 'Position', 'bgr_of', 'film_of', 'open_film']
+__all__ = ['START_TICKS', 'SUFFIXES', 'Film', 'Position', 'film_of', 'open_film', 'picture_of']
 
 SUFFIXES = {
     *('.3gp', '.asf', '.avi', '.flv', '.m2ts', '.m4v', '.mjpeg', '.mkv', '.mov', '.mp4', '.mpeg'),
@@ -158,11 +161,23 @@ def film_of(container: Any, url: str, shown: str, timeout_s: float | None = None
     return Film(url, rate_hz, length, aspect if aspect > 0 else Fraction(1), timeout_s)
 
 
-def bgr_of(frame: Any) -> BgrImage:
-    """Return a frame as it is to be shown: phones turn their films by a note in the file."""
-    bgr = frame.to_ndarray(format='bgr24')
+def picture_of(frame: Any, levels: Levels) -> Picture:
+    """Return a frame as it is to be shown: phones turn their films by a note in the file.
+
+    Grey of more than 8 bits is stretched to `levels`.
+    """
+    changes: list[tuple[str, str]] = []
+    if frame.format.name.startswith('gray') and frame.format.components[0].bits > 8:
+        grey = eight_bits(frame.to_ndarray(format='gray16le'), levels, changes)
+        bgr = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
+    elif any(each.is_alpha for each in frame.format.components):
+        rgba = Image.fromarray(frame.to_ndarray(format='rgba'))
+        bgr = cv2.cvtColor(np.asarray(laid_over_white(rgba, changes)), cv2.COLOR_RGBA2BGR)
+    else:
+        bgr = frame.to_ndarray(format='bgr24')
     turns = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(bgr, turns)) if turns else bgr
+    bgr = np.ascontiguousarray(np.rot90(bgr, turns)) if turns else bgr
+    return Picture(np.asarray(bgr, np.uint8), tuple(changes))
 
 
 def _counts(container: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -21,15 +22,16 @@ from written_film import frames_of, streams_of, write_film
 from depth_anything_ros import cli
 from depth_anything_ros.backends.loading import load_backend
 from depth_anything_ros.core.errors import FrameError, SettingError
+from depth_anything_ros.core.levels import Levels
 from depth_anything_ros.core.parameters import parameters_from_flat
 from depth_anything_ros.estimator.stream import DepthStream
 from depth_anything_ros.media import film_writing
 from depth_anything_ros.media.film_writing import FilmWriter
-from depth_anything_ros.media.films import bgr_of, open_film
+from depth_anything_ros.media.films import open_film, picture_of
 from depth_anything_ros.media.job import run as run_job
 from depth_anything_ros.media.outputs import open_outputs
 from depth_anything_ros.media.pictures import Picture
-from depth_anything_ros.media.sources import Shot, Source
+from depth_anything_ros.media.sources import Shot, Source, open_source
 
 FAST = ['--weights', 'random', '--device', 'cpu', '--variant', 'demo', '--backend', 'torch']
 BLACK = np.zeros((48, 64, 3), np.uint8)
@@ -185,7 +187,48 @@ def test_a_phone_film_is_turned(tmp_path: Path) -> None:
     turned.write_bytes(content[:at] + matrix + content[at + len(matrix) :])
     ((_, straight),) = open_film(upright).frames()
     ((_, frame),) = open_film(turned).frames()
-    assert (bgr_of(frame) == np.rot90(bgr_of(straight), -1)).all()
+    assert (
+        picture_of(frame, Levels()).bgr == np.rot90(picture_of(straight, Levels()).bgr, -1)
+    ).all()
+
+
+@pytest.mark.parametrize('alpha', [0, 128, 255])
+def test_transparent_parts_of_a_film_are_laid_over_white(tmp_path: Path, alpha: int) -> None:
+    bgra = np.dstack([picture(64, 48, 1), np.full((48, 64), 255, np.uint8)])
+    bgra[:24, :, 3] = alpha
+    film = write_film(tmp_path / 'film.mkv', [bgra], codec='ffv1', pixel_format='bgra')
+    (shot,) = open_source(str(film)).shots
+    found = shot.read()
+    share = bgra[..., 3:].astype(float) / 255
+    assert np.abs(found.bgr - (share * bgra[..., :3] + (1 - share) * 255)).max() <= 1
+    assert [kind for kind, _ in found.changes] == ['transparency'] * (alpha < 255)
+
+
+def test_grey_films_of_16_bits_are_stretched(tmp_path: Path) -> None:
+    grey = np.uint16(7000) + np.linspace(0, 1020, 64 * 48).reshape(48, 64).astype(np.uint16)
+    film = write_film(tmp_path / 'film.mkv', [grey, grey], codec='ffv1', pixel_format='gray16le')
+    source = open_source(str(film))
+    for shot in source.shots:
+        found = shot.read()
+        assert np.ptp(found.bgr) == 255 and found.changes[0][0] == 'stretched'
+        low, high = source.position(shot)['levels']
+        assert low == pytest.approx(7000, abs=5) and high == pytest.approx(8020, abs=5)
+
+
+def test_a_film_on_a_file_system_for_reading_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    film = write_film(tmp_path / 'film.mp4', pictures(2))
+
+    def refused(path: Path, **_: object) -> None:
+        if path.parent.name == 'out':
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    (tmp_path / 'out').mkdir()
+    for call in ('mkdir', 'unlink'):
+        monkeypatch.setattr(Path, call, refused)
+    assert run(film, tmp_path / 'out' / 'depth.mp4') == 2
+    assert 'cannot be written: Read-only file system' in capsys.readouterr().err
 
 
 def test_a_film_that_does_not_fit_is_one_line_and_no_file(
