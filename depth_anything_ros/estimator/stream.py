@@ -59,7 +59,9 @@ class DepthStream:
         self._kind: ReferenceKind | None = None
         self._look: Callable[[], Look] | None = None
 
-    def __call__(self, bgr: BgrImage, stamp_s: float, reference: Reference | None = None) -> Frame:
+    def __call__(
+        self, bgr: npt.NDArray[Any], stamp_s: float, reference: Reference | None = None
+    ) -> Frame:
         """Return the frame of an image, uint8 (H, W, 3) BGR, taken at `stamp_s` seconds.
 
         `reference` was measured with it; without one the scale of the frames before is used for
