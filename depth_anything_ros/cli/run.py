@@ -47,10 +47,16 @@ def declare(run: Parser) -> None:
     """Declare the options."""
     run.too_many = 'for several inputs give their folder or a list (.txt) as IN'
     run.add_argument(
-        'input', metavar='IN', help="image, folder, list (.txt), video, URL, 'webcam[:N]'"
+        'input',
+        metavar='IN',
+        type=_name,
+        help="image, folder, list (.txt), video, URL, 'webcam[:N]'",
     )
     run.add_argument(
-        'output', metavar='OUT', type=Path, help='folder, or a .png .npy .exr .ply .mp4 or .mkv'
+        'output',
+        metavar='OUT',
+        type=_output,
+        help='folder, or a .png .npy .exr .ply .mp4 or .mkv',
     )
     run.add_argument(
         '--save',
@@ -94,6 +100,18 @@ def declare(run: Parser) -> None:
     add_metres(run)
     add_layered_parameters(run, NETWORK)
     run.set_defaults(verb=_run)
+
+
+def _name(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError('it is empty: name a file or a folder')
+    return text
+
+
+def _output(text: str) -> Path:
+    path = Path(_name(text))
+    # '.' and '..' have no name, beside which parts could lie.
+    return path if path.name not in ('', '..') else path.resolve()
 
 
 def _run(options: argparse.Namespace) -> int:

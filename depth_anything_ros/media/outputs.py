@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -150,7 +152,8 @@ class Files:
             self._checkpoints.save(state, arrays)
 
     def exist(self, name: str) -> bool:
-        return all(path.exists() for path in self.files(name))
+        # Unlike Path.exists it takes a name that is too long.
+        return all(os.path.exists(path) for path in self.files(name))  # noqa: PTH110
 
     def files(self, name: str) -> list[Path]:
         return [self._path(name, each) for each in self._formats]
@@ -223,6 +226,9 @@ def _write(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            # That of this picture alone: the others go on.
+            raise FrameError('unwritable', f'{path} is too long a name: shorten it') from error
         raise SettingError(
             f'{path} cannot be written: {error.strerror}. Free some space, or name another place'
         ) from error

@@ -81,6 +81,32 @@ def test_a_video_becomes_a_video(tmp_path: Path) -> None:
     assert capture.read()[1].shape == (48, 64, 3)
 
 
+def test_a_name_that_is_too_long_is_left_out_and_the_rest_goes_on(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = 'a' * 240
+    (folder / f'{name}.png').write_bytes((folder / 'b.png').read_bytes())
+    for skip in ([], ['--skip-existing']):
+        assert run(str(folder), str(tmp_path / 'out'), '--json', *skip) == 1
+        said = capsys.readouterr()
+        assert json.loads(said.out)['refused'] == {'unwritable': [name]}
+        assert 'is too long a name: shorten it' in said.err
+
+
+def test_a_film_into_the_folder_one_is_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    film = write_film(tmp_path / 'film.avi', FIVE, codec='mpeg4')
+    (tmp_path / 'here').mkdir()
+    monkeypatch.chdir(tmp_path / 'here')
+    assert run(str(film), '.') == 0
+    assert len(list(Path().iterdir())) == 5
+    for words in (('', 'out'), (str(film), '')):
+        with pytest.raises(SystemExit):
+            run(*words)
+        assert 'it is empty: name a file or a folder' in capsys.readouterr().err
+
+
 def test_an_unusable_image_is_named_and_the_rest_goes_on(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
