@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import cv2
 import numpy.typing as npt
+from av.error import FFmpegError
 
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.media.checkpoints import Arrays, Checkpoints
@@ -172,7 +173,7 @@ class FilmWriter:
         """Return what `step` returns; SettingError with nothing left behind where it fails."""
         try:
             return step()
-        except OSError as error:  # FFmpeg's errors are such, too
+        except (OSError, FFmpegError) as error:
             self.discard()
             why = error.strerror or str(error)
             raise SettingError(

@@ -19,7 +19,16 @@ from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.core.levels import Levels
 from depth_anything_ros.media.pictures import Picture, eight_bits, laid_over_white
 
-__all__ = ['START_TICKS', 'SUFFIXES', 'Film', 'Position', 'film_of', 'open_film', 'picture_of']
+__all__ = [
+    'RESTARTED_S',
+    'START_TICKS',
+    'SUFFIXES',
+    'Film',
+    'Position',
+    'film_of',
+    'open_film',
+    'picture_of',
+]
 
 SUFFIXES = {
     *('.3gp', '.asf', '.avi', '.flv', '.m2ts', '.m4v', '.mjpeg', '.mkv', '.mov', '.mp4', '.mpeg'),
@@ -29,6 +38,9 @@ SUFFIXES = {
 
 START_TICKS = 1_000_000
 """A container's start and duration are in microseconds."""
+
+RESTARTED_S = Fraction(1, 2)
+"""Times that go back by more begin anew, as where films were joined byte by byte."""
 
 # Key frames whose pictures may still be inside the decoder.
 _KEYS_IN_DECODER = 64
@@ -40,6 +52,7 @@ class Position:
 
     `key` is the last key frame among them: its index, time stamp and place in the file.
     `broken` counts what could not be decoded so far, `gap_ns` is the longest time of a frame.
+    `shift_ns` is added to times where those of the file began anew.
     """
 
     frames: int = 0
@@ -47,6 +60,21 @@ class Position:
     gap_ns: int = 0
     broken: int = 0
     key: tuple[int, int, int | None] | None = None
+    shift_ns: int = 0
+
+    def followed_by(self, stamp_ns: int, period_ns: int) -> Position:
+        """Return the position with the time of its last frame, which may have to move."""
+        shift_ns = 0
+        if self.newest_ns - stamp_ns > RESTARTED_S * 10**9:
+            shift_ns = self.newest_ns + period_ns - stamp_ns
+        # A time that does not advance cannot be shown.
+        newest_ns = max(stamp_ns + shift_ns, self.newest_ns + 1)
+        return replace(
+            self,
+            newest_ns=newest_ns,
+            gap_ns=max(self.gap_ns, newest_ns - self.newest_ns),
+            shift_ns=self.shift_ns + shift_ns,
+        )
 
 
 @dataclass
@@ -116,10 +144,8 @@ class Film:
                         stamp_ns = at.newest_ns + period_ns
                         if frame.pts is not None and frame.time_base is not None:
                             stamp_ns = round((frame.pts * frame.time_base - start) * 10**9)
-                        # A time that does not advance cannot be shown.
-                        stamp_ns = max(stamp_ns, at.newest_ns + 1)
-                        gap_ns = max(at.gap_ns, stamp_ns - at.newest_ns)
-                        at = replace(at, newest_ns=stamp_ns, gap_ns=gap_ns)
+                            stamp_ns += at.shift_ns
+                        at = at.followed_by(stamp_ns, period_ns)
                         yield at, frame
             except FFmpegError:
                 at = replace(at, broken=at.broken + 1)

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from depth_anything_ros.core.parameters import parameters_from_flat
 from depth_anything_ros.estimator.stream import DepthStream
 from depth_anything_ros.media import film_writing
 from depth_anything_ros.media.film_writing import FilmWriter
-from depth_anything_ros.media.films import open_film, picture_of
+from depth_anything_ros.media.films import Position, open_film, picture_of
 from depth_anything_ros.media.job import run as run_job
 from depth_anything_ros.media.outputs import open_outputs
 from depth_anything_ros.media.pictures import Picture
@@ -213,6 +214,45 @@ def test_grey_films_of_16_bits_are_stretched(tmp_path: Path) -> None:
         assert np.ptp(found.bgr) == 255 and found.changes[0][0] == 'stretched'
         low, high = source.position(shot)['levels']
         assert low == pytest.approx(7000, abs=5) and high == pytest.approx(8020, abs=5)
+
+
+@pytest.mark.parametrize('out', ['depth.mp4', 'depth.mkv'])
+def test_films_joined_byte_by_byte_last_as_long_as_all(tmp_path: Path, out: str) -> None:
+    parts = [
+        write_film(tmp_path / f'{count}.ts', pictures(count), sound='aac').read_bytes()
+        for count in (8, 9, 7)
+    ]
+    (tmp_path / 'film.ts').write_bytes(b''.join(parts))
+    assert run(tmp_path / 'film.ts', tmp_path / out) == 0
+    times = [seconds for seconds, _ in frames_of(tmp_path / out)]
+    assert len(times) == 24
+    assert np.diff(times) == pytest.approx(np.full(23, 0.1), abs=2e-3)
+    with av.open(str(tmp_path / out)) as film:
+        packets = [each for each in film.demux(audio=0) if each.size]
+    heard = [float(each.pts * each.time_base) for each in packets]
+    assert heard[-1] == pytest.approx(times[-1] + 0.1, abs=0.1)
+    # Three films round up to whole packets of 1024 samples.
+    assert np.diff(heard) == pytest.approx(np.full(len(heard) - 1, 1024 / 48000), abs=2e-3)
+
+
+def test_a_time_that_goes_back_a_little_is_caught_up_with() -> None:
+    at = Position()
+    for stamp_ms in (0, 100, 60, 200, 0, 100):
+        at = at.followed_by(stamp_ms * 10**6 + at.shift_ns, 10**8)
+    assert (at.newest_ns, at.shift_ns) == (200 * 10**6 + 2, 0)
+    at = replace(at, newest_ns=900 * 10**6).followed_by(0, 10**8)
+    assert (at.newest_ns, at.shift_ns) == (10**9, 10**9)
+
+
+def test_what_ffmpeg_refuses_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise av.error.ArgumentError(errno.EINVAL, 'Invalid argument')
+
+    monkeypatch.setattr(film_writing, 'join', refused)
+    writer = FilmWriter(tmp_path / 'depth.mp4', 10.0)
+    writer.write(picture(64, 48), 0)
+    with pytest.raises(SettingError, match=r'depth.mp4 cannot be written: Invalid argument'):
+        writer.close()
 
 
 def test_a_film_on_a_file_system_for_reading_is_one_line(
