@@ -31,6 +31,8 @@ __all__ = [
 ]
 
 SUFFIXES = {
+    *('.264', '.265', '.360', '.divx', '.dv', '.f4v', '.h264', '.h265', '.hevc', '.insv', '.ivf'),
+    *('.lrv', '.m2v', '.mjpg', '.mod', '.nut', '.qt', '.rm', '.rmvb'),
     *('.3gp', '.asf', '.avi', '.flv', '.m2ts', '.m4v', '.mjpeg', '.mkv', '.mov', '.mp4', '.mpeg'),
     *('.mpg', '.mts', '.mxf', '.ogv', '.ts', '.vob', '.webm', '.wmv', '.y4m'),
 }
@@ -141,7 +143,7 @@ class Film:
                             at = replace(at, key=key)
                         if at.frames <= after.frames:
                             continue
-                        stamp_ns = at.newest_ns + period_ns
+                        stamp_ns = at.newest_ns + period_ns if at.newest_ns >= 0 else 0
                         if frame.pts is not None and frame.time_base is not None:
                             stamp_ns = round((frame.pts * frame.time_base - start) * 10**9)
                             stamp_ns += at.shift_ns
@@ -217,10 +219,13 @@ def _duration(container: Any, stream: Any) -> Fraction:
         return Fraction(stream.duration * stream.time_base)
     hours, _, rest = stream.metadata.get('DURATION', '').partition(':')
     minutes, _, seconds = rest.partition(':')
+    # What Matroska calls so is the end, counted from 0.
+    start = container.start_time or 0 if 'matroska' in container.format.name else 0
     try:
-        return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
+        end = int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
+        return end - Fraction(start, START_TICKS)
     except ValueError:
         pass
     # That of the container is the longest of its streams.
     alone = len(container.streams) == 1
-    return Fraction(container.duration or 0, START_TICKS) if alone else Fraction(0)
+    return Fraction((container.duration or 0) - start, START_TICKS) if alone else Fraction(0)

@@ -216,6 +216,14 @@ def test_grey_films_of_16_bits_are_stretched(tmp_path: Path) -> None:
         assert low == pytest.approx(7000, abs=5) and high == pytest.approx(8020, abs=5)
 
 
+@pytest.mark.parametrize('name', ['film.mkv', 'film.h264'])
+def test_a_film_that_begins_late_or_without_times_is_whole(tmp_path: Path, name: str) -> None:
+    times_ms = range(5000, 5800, 100) if name == 'film.mkv' else None
+    film = open_film(write_film(tmp_path / name, pictures(8), times_ms))
+    stamps = [at.newest_ns for at, _ in film.frames()]
+    assert film.fault == '' and stamps[0] == 0 and len(stamps) == 8
+
+
 @pytest.mark.parametrize('out', ['depth.mp4', 'depth.mkv'])
 def test_films_joined_byte_by_byte_last_as_long_as_all(tmp_path: Path, out: str) -> None:
     parts = [
