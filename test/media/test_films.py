@@ -258,7 +258,7 @@ def test_what_ffmpeg_refuses_is_one_line(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(film_writing, 'join', refused)
     writer = FilmWriter(tmp_path / 'depth.mp4', 10.0)
-    writer.write(picture(64, 48), 0)
+    writer.append(picture(64, 48), 0)
     with pytest.raises(SettingError, match=r'depth.mp4 cannot be written: Invalid argument'):
         writer.close()
 
@@ -301,7 +301,7 @@ def test_a_film_is_counted_before_it_is_named(
 ) -> None:
     writer = FilmWriter(tmp_path / 'depth.mp4', 10.0)
     for index, each in enumerate(pictures(5)):
-        writer.write(each, index * 100_000_000)
+        writer.append(each, index * 100_000_000)
     short = write_film(tmp_path / 'short.mp4', pictures(2))
 
     def cut(parts: object, path: Path, *more: object) -> list[str]:
@@ -318,7 +318,7 @@ def test_levels_in_a_film_are_lossless(tmp_path: Path) -> None:
     levels = np.random.default_rng(0).integers(0, 65536, (3, 47, 63), np.uint16)
     writer = FilmWriter(tmp_path / 'levels.mkv', 10.0)
     for index, each in enumerate(levels):
-        writer.write(each, index * 100_000_000)
+        writer.append(each, index * 100_000_000)
     writer.close()
     with av.open(str(tmp_path / 'levels.mkv')) as film:
         found = [frame.to_ndarray() for frame in film.decode(video=0)]
@@ -400,13 +400,13 @@ def test_what_was_done_before_a_signal_plays(tmp_path: Path, number: signal.Sign
         'import os, sys\n'
         'from depth_anything_ros import cli\n'
         'from depth_anything_ros.media import film_writing\n'
-        'write, seen = film_writing.FilmWriter.write, []\n'
+        'write, seen = film_writing.FilmWriter.append, []\n'
         'def counted(self, *given):\n'
         '    write(self, *given)\n'
         '    seen.append(0)\n'
         '    if len(seen) == 20:\n'
         '        os.kill(os.getpid(), int(sys.argv.pop()))\n'
-        'film_writing.FilmWriter.write = counted\n'
+        'film_writing.FilmWriter.append = counted\n'
         'number = sys.argv[-1]\n'
         'sys.exit(cli.main(sys.argv[1:-1]))\n'
     )
@@ -455,10 +455,10 @@ def test_wherever_the_disk_gets_full_it_is_one_line(tmp_path: Path, ending: str)
         '    writer = FilmWriter(out, 10.0)\n'
         '    try:\n'
         '        for index, each in enumerate(noise):\n'
-        '            writer.write(each, index * 100_000_000)\n'
+        '            writer.append(each, index * 100_000_000)\n'
         '        writer.close()\n'
         '    except SettingError as error:\n'
-        '        writer.write(noise[0], 10**12)\n'
+        '        writer.append(noise[0], 10**12)\n'
         '        writer.discard()\n'
         '        results.append(str(error).count("cannot be written: File too large"))\n'
         '        assert not list(out.parent.iterdir()), limit\n'
@@ -479,7 +479,7 @@ def test_a_film_has_the_colours_of_its_pictures(tmp_path: Path) -> None:
     colors = np.array([[[0, 0, 220], [0, 200, 0]], [[220, 0, 0], [30, 200, 220]]], np.uint8)
     exact = cv2.resize(colors, (128, 96), interpolation=cv2.INTER_NEAREST)
     writer = FilmWriter(tmp_path / 'film.mp4', 10.0)
-    writer.write(exact, 0)
+    writer.append(exact, 0)
     writer.close()
     with av.open(str(tmp_path / 'film.mp4')) as film:
         (frame,) = film.decode(video=0)

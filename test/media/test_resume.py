@@ -200,13 +200,13 @@ def test_a_run_that_is_killed_loses_the_last_part_alone(film: Path, tmp_path: Pa
         'from depth_anything_ros import cli\n'
         'from depth_anything_ros.media import film_writing, places\n'
         'places.PART_FRAMES = 5\n'
-        'write, seen = film_writing.FilmWriter.write, []\n'
+        'write, seen = film_writing.FilmWriter.append, []\n'
         'def counted(self, *given):\n'
         '    write(self, *given)\n'
         '    seen.append(0)\n'
         '    if len(seen) == 13:\n'
         '        os.kill(os.getpid(), signal.SIGKILL)\n'
-        'film_writing.FilmWriter.write = counted\n'
+        'film_writing.FilmWriter.append = counted\n'
         'cli.main(sys.argv[1:])\n'
     )
     command = [sys.executable, '-c', program, 'run', str(film), str(out), *FAST]
