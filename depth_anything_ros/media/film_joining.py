@@ -94,11 +94,16 @@ class _Sound:
         # Of each stream the least time of the next packet, the one it is due at, and its shift.
         self._behind: dict[int, tuple[int, int, int]] = {}
         for stream in self._film.streams.audio:
-            codec = stream.codec_context.codec.canonical_name
+            context: Any = stream.codec_context
+            if context is None:
+                self.remarks.append('sound of a codec that FFmpeg does not know is not copied')
+                continue
+            codec = context.codec.canonical_name
             if codec in codecs:
                 self._copies[stream.index] = into.add_stream_from_template(stream)
             else:
-                self.remarks.append(f'the sound ({codec}) is not copied: name an .mkv file')
+                fix = ': name an .mkv file' if codec in _SOUND['.mkv'] else ''
+                self.remarks.append(f'the sound ({codec}) is not copied{fix}')
         self._packets: Iterator[Any] = iter(())
         if self._copies:
             self._packets = self._film.demux([self._film.streams[each] for each in self._copies])

@@ -115,7 +115,7 @@ class Film:
         places: deque[tuple[int, int | None]] = deque(maxlen=_KEYS_IN_DECODER)
         decoding, there = after.key is None, after.key is None
         with av.open(self.url, timeout=self.timeout_s) as container:
-            stream = container.streams.video[0]
+            stream = _pictures_of(container)
             stream.thread_type = 'AUTO'
             start = Fraction(container.start_time or 0, START_TICKS)
             try:
@@ -181,12 +181,19 @@ def film_of(container: Any, url: str, shown: str, timeout_s: float | None = None
     """Return the film in an open container; SettingError, which says `shown`, where none is."""
     if not container.streams.video:
         raise SettingError(f'{shown} has no pictures, only sound: name a film')
-    stream = container.streams.video[0]
+    stream = _pictures_of(container)
+    if stream.codec_context is None:
+        raise SettingError(f'{shown} is of a codec that FFmpeg does not know here: convert it')
     rate_hz = float(stream.average_rate or stream.guessed_rate or 30)
     length = stream.frames if _counts(container) else 0
     length = length or round(float(_duration(container, stream)) * rate_hz)
     aspect = stream.sample_aspect_ratio or Fraction(1)
     return Film(url, rate_hz, length, aspect if aspect > 0 else Fraction(1), timeout_s)
+
+
+def _pictures_of(container: Any) -> Any:
+    """Return the film of a container, which may have a cover beside it."""
+    return container.streams.best('video') or container.streams.video[0]
 
 
 def picture_of(frame: Any, levels: Levels) -> Picture:
@@ -210,7 +217,7 @@ def picture_of(frame: Any, levels: Levels) -> Picture:
 
 def _counts(container: Any) -> bool:
     """Return whether the header counts frames; that of an AVI counts empty ones, too."""
-    return 'mp4' in container.format.name and bool(container.streams.video[0].frames)
+    return 'mp4' in container.format.name and bool(_pictures_of(container).frames)
 
 
 def _duration(container: Any, stream: Any) -> Fraction:

@@ -216,6 +216,35 @@ def test_grey_films_of_16_bits_are_stretched(tmp_path: Path) -> None:
         assert low == pytest.approx(7000, abs=5) and high == pytest.approx(8020, abs=5)
 
 
+def test_a_cover_is_not_taken_for_the_film(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / 'film.mkv'), 'w') as film:
+        cover, stream = film.add_stream('mjpeg', rate=1), film.add_stream('libx264', rate=10)
+        cover.height, cover.width, cover.pix_fmt = 32, 32, 'yuvj420p'
+        stream.height, stream.width, stream.pix_fmt = 48, 64, 'yuv420p'
+        for each, shown in ((cover, pictures(1, 32, 32)), (stream, pictures(3))):
+            for bgr in shown:
+                film.mux(each.encode(av.VideoFrame.from_ndarray(bgr, format='bgr24')))
+            film.mux(each.encode())
+    film = open_film(tmp_path / 'film.mkv')
+    assert [frame.width for _, frame in film.frames()] == [64] * 3
+
+
+def test_streams_of_codecs_that_nobody_knows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = write_film(tmp_path / 'film.mp4', pictures(3), sound='aac').read_bytes()
+    # In the decoder's description: ISO/IEC 14496-1, 7.2.6.6, objectTypeIndication.
+    at = content.index(b'\x04\x80\x80\x80', content.index(b'esds')) + 5
+    unheard = content[:at] + b'\xf0' + content[at + 1 :]
+    (tmp_path / 'unheard.mp4').write_bytes(unheard.replace(b'mp4a', b'apac'))
+    assert run(tmp_path / 'unheard.mp4', tmp_path / 'depth.mp4') == 0
+    assert 'sound of a codec that FFmpeg does not know is not' in capsys.readouterr().err
+    assert len(frames_of(tmp_path / 'depth.mp4')) == 3
+    (tmp_path / 'unseen.mp4').write_bytes(content.replace(b'avc1', b'zzz1'))
+    assert run(tmp_path / 'unseen.mp4', tmp_path / 'none.mp4') == 2
+    assert 'is of a codec that FFmpeg does not know here: convert' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('name', ['film.mkv', 'film.h264'])
 def test_a_film_that_begins_late_or_without_times_is_whole(tmp_path: Path, name: str) -> None:
     times_ms = range(5000, 5800, 100) if name == 'film.mkv' else None
