@@ -148,6 +148,7 @@ def test_metres_need_intrinsics(model: da.DepthModel) -> None:
     bgr = picture()
     frame = model.stream()(bgr, 1.0, da.DepthImage(measured(model(bgr))))
     assert (frame.depth_m, frame.reason) == (None, 'no_camera_info')
+    assert 'give a da.Camera to model.stream()' in frame.message
 
 
 @pytest.mark.parametrize('name', ['depth.png', 'depth.jpg', 'depth.npy', 'tiefe-ä.png'])
