@@ -60,7 +60,8 @@ class ArrayScene:
             raise self.intrinsics
         if self.intrinsics is None:
             raise FrameError(
-                'no_camera_info', 'the intrinsics are not known: give a da.Camera to model.stream()'
+                'no_camera_info',
+                'the intrinsics are not known: give a da.Camera to model.stream()',
             )
         return self.intrinsics
 
