@@ -22,7 +22,7 @@ def write_film(
     pixel_aspect: Fraction = Fraction(1),
     pixel_format: str = '',
 ) -> Path:
-    """Write BGR pictures, at 10 Hz or at their times, with a sound of the same length."""
+    """Write pictures, BGR, BGRA or grey uint16, at 10 Hz or at their times, with sound as long."""
     times = list(times_ms or range(0, 100 * len(pictures), 100))
     # An AVI has a place for a frame at each tick.
     ticks_ms = 1 if times_ms else 100
@@ -37,7 +37,8 @@ def write_film(
             stream.options = {'bf': '0', 'crf': '12'}
         tone = film.add_stream(sound, rate=48000) if sound else None
         for picture, time_ms in zip(pictures, times, strict=True):
-            frame = av.VideoFrame.from_ndarray(picture, format='bgr24')
+            layout = {(): 'gray16le', (3,): 'bgr24', (4,): 'bgra'}[picture.shape[2:]]
+            frame = av.VideoFrame.from_ndarray(picture, format=layout)
             frame.pts, frame.time_base = time_ms // ticks_ms, Fraction(ticks_ms, 1000)
             film.mux(stream.encode(frame))
         film.mux(stream.encode())

@@ -83,7 +83,7 @@ class BackendSettings:
 
 
 class DepthBackend(Protocol):
-    """A network ready to run. It belongs to the thread that created it."""
+    """A network ready to run. Threads that share it take turns."""
 
     info: BackendInfo
     """What runs."""

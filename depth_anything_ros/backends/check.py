@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from depth_anything_ros.backends.base import NetworkOutput
 from depth_anything_ros.backends.onnx_files import onnx_facts
 from depth_anything_ros.backends.registry import choose_backend, load
 from depth_anything_ros.backends.self_check import photograph
@@ -100,8 +101,10 @@ def _run(parameters: Parameters) -> tuple[str, str]:
             backend.close()
     except DepthAnythingError as err:
         return '', str(err)
-    info = backend.info
-    return (
-        f'{info.name} on {info.device}: {info.output.value} of {output.min():.4g} to'
-        f' {output.max():.4g} for a photograph'
-    ), ''
+    info, what = backend.info, 'inverse depth'
+    if info.output is NetworkOutput.METRES:
+        output, what = 1.0 / output[output > 0], 'metres'
+    elif info.output is NetworkOutput.METRES_BY_FOCAL:
+        output, what = 1.0 / output[output > 0], 'metres for a focal length of 1 pixel'
+    values = f'{output.min():.4g} to {output.max():.4g}' if output.size else 'nothing known'
+    return f'{info.name} on {info.device}: {what} of {values} for a photograph', ''

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -81,6 +82,8 @@ class NetworkBackend:
         self._pinned_size = self._card.pinned_size
         self.input_size = settings.input_size
         self._frames: Frames | None = frames
+        # Runtimes and buffers take one image at a time.
+        self._turn = threading.Lock()
 
     @property
     def input_size(self) -> int:
@@ -116,16 +119,17 @@ class NetworkBackend:
         found: dict[int, FloatImage] = {}
         for indices in groups.values():
             equal = [images[index] for index in indices]
-            found.update(
-                zip(indices, self._infer_equal(equal, times or StageTimes()), strict=True)
-            )
+            with self._turn:
+                outputs = self._infer_equal(equal, times or StageTimes())
+            found.update(zip(indices, outputs, strict=True))
         return [found[index] for index in range(len(images))]
 
     def close(self) -> None:
         """Free the memory; the backend cannot run afterwards."""
-        frames, self._frames = self._frames, None
-        if frames is not None:
-            frames.free()
+        with self._turn:
+            frames, self._frames = self._frames, None
+            if frames is not None:
+                frames.free()
 
     def _infer_equal(self, images: list[BgrImage], times: StageTimes) -> list[FloatImage]:
         if self._frames is None:

@@ -62,7 +62,18 @@ def run_of_file(
     def run(batch: FloatImage) -> FloatImage:
         images = batch.transpose(0, 2, 3, 1) if last else batch
         images = np.ascontiguousarray(images, dtype)
-        return np.stack([_map(call(image[None])) for image in images])
+        return np.stack([_map(_called(image[None])) for image in images])
+
+    def _called(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        try:
+            return call(image)
+        # The exceptions of the runtimes have no common base class.
+        except Exception as err:
+            why = (str(err).strip().splitlines() or [type(err).__name__])[-1]
+            raise BackendError(
+                f'{weights.path} does not run on an input of {list(image.shape)} ({why}): give'
+                f' the sizes that it takes in card {weights.card_path}, such as input.multiple'
+            ) from err
 
     def _map(output: npt.NDArray[Any]) -> FloatImage:
         found = np.squeeze(np.asarray(output))
@@ -86,8 +97,10 @@ def _check_input(weights: WeightsFile, shapes: Sequence[Sequence[object]]) -> No
             ' axes'
         )
     shape = list(shapes[0])
-    channels = shape.pop(3 if form.layout == Layout.NHWC else 1)
-    if isinstance(channels, int) and channels != 3:
+    last = form.layout == Layout.NHWC
+    other = shape[1 if last else 3]
+    channels = shape.pop(3 if last else 1)
+    if channels != 3 and (isinstance(channels, int) or other == 3):
         raise WeightsError(
             f'{where}: input.layout is {form.layout}, and {weights.path} takes {list(shapes[0])}:'
             ' there would be no 3 channels; give the other layout'

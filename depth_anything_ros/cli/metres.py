@@ -35,7 +35,6 @@ def add_metres(run: argparse.ArgumentParser, also: str = '') -> None:
         '--camera-pitch',
         metavar='DEG',
         type=float,
-        default=0.0,
         help='how far the camera looks down (default: 0)',
     )
     group.add_argument(
@@ -91,7 +90,11 @@ def scenes_of(
                 'picture: name the folder of their references'
             )
     if options.camera_height is not None:
-        ground = ground_below(options.camera_height, options.camera_pitch)
+        ground = ground_below(options.camera_height, options.camera_pitch or 0.0)
+    elif options.camera_pitch is not None:
+        raise SettingError('--camera-pitch has no effect without --camera-height: add that')
+    if options.reference_scale is not None and options.reference is None:
+        raise SettingError('--reference-scale has no effect without --reference: add that')
     for needs, name in ((ground, '--camera-height'), ('ply' in formats, '--save ply')):
         if needs and not intrinsics.given and source.moving:
             raise SettingError(f'{name} needs intrinsics, and a film has none: add {OPTIONS}')

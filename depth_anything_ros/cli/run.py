@@ -6,6 +6,7 @@ import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -24,6 +25,10 @@ from depth_anything_ros.cli.terminal import load, progress
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.reports.text import plain_json
 from depth_anything_ros.settings.input_files import InputFiles
+
+if TYPE_CHECKING:
+    from depth_anything_ros.media.sources import Source
+    from depth_anything_ros.media.summary import Summary
 
 __all__ = ['declare']
 
@@ -47,10 +52,16 @@ def declare(run: Parser) -> None:
     """Declare the options."""
     run.too_many = 'for several inputs give their folder or a list (.txt) as IN'
     run.add_argument(
-        'input', metavar='IN', help="image, folder, list (.txt), video, URL, 'webcam[:N]'"
+        'input',
+        metavar='IN',
+        type=_name,
+        help="image, folder, list (.txt), video, URL, 'webcam[:N]'",
     )
     run.add_argument(
-        'output', metavar='OUT', type=Path, help='folder, or a .png .npy .exr .ply .mp4 or .mkv'
+        'output',
+        metavar='OUT',
+        type=_output,
+        help='folder, or a .png .npy .exr .ply .mp4 or .mkv',
     )
     run.add_argument(
         '--save',
@@ -96,6 +107,18 @@ def declare(run: Parser) -> None:
     run.set_defaults(verb=_run)
 
 
+def _name(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError('it is empty: name a file or a folder')
+    return text
+
+
+def _output(text: str) -> Path:
+    path = Path(_name(text))
+    # '.' and '..' have no name, beside which parts could lie.
+    return path if path.name not in ('', '..') else path.resolve()
+
+
 def _run(options: argparse.Namespace) -> int:
     from depth_anything_ros.bag.signals import stop_signals
     from depth_anything_ros.estimator.stream import DepthStream
@@ -105,9 +128,8 @@ def _run(options: argparse.Namespace) -> int:
     from depth_anything_ros.media.frame_lines import FrameLines
     from depth_anything_ros.media.job import run
     from depth_anything_ros.media.outputs import open_outputs
-    from depth_anything_ros.media.sources import Source, open_source
+    from depth_anything_ros.media.sources import open_source
     from depth_anything_ros.media.streams import without_secrets
-    from depth_anything_ros.media.tally import printable
 
     def opened() -> Source:
         return open_source(
@@ -118,21 +140,8 @@ def _run(options: argparse.Namespace) -> int:
         )
 
     source = opened()
-    if options.skip_existing and (source.moving or source.single):
-        raise SettingError(
-            '--skip-existing is for a folder of separate pictures: leave it out for '
-            f'{options.input}'
-        )
-    if options.resume and source.live:
-        raise SettingError(
-            '--resume is for what can be read again, and a live source cannot: leave it out; '
-            f'what an interrupted run left in {options.output.name}.parts plays'
-        )
+    _check_kind(options, source)
     of_film = options.normalization == 'film'
-    if of_film and (source.live or not source.moving):
-        raise SettingError(
-            '--normalization film is for a film that can be read twice: leave it out'
-        )
     by_ending = one_of(options.output.suffix.lower()) or _FORMATS
     formats = tuple(dict.fromkeys(options.save or by_ending[:1]))
     parameters = layered_parameters(options, **{'rectified': False, 'cloud.stride': 1})
@@ -194,9 +203,39 @@ def _run(options: argparse.Namespace) -> int:
     backend.close()
     if lines is not None:
         lines.close()
-    summary.remarks += scenes.remarks(resumed=summary.resumed > 0)
+    summary.remarks += scenes.remarks()
     if scenes.measured and not metric and lines is None:
         summary.remarks.append('no metres are written: add --save depth_m, or depth_mm')
+    _say(options, source, summary)
+    # Ctrl-C is how a live source ends.
+    cut_short = summary.interrupted and not source.live
+    lacking = summary.refused or summary.without_metres or summary.fault
+    return 1 if lacking or cut_short else 0
+
+
+def _check_kind(options: argparse.Namespace, source: Source) -> None:
+    """Raise SettingError for options that are not for a source of this kind."""
+    if options.skip_existing and (source.moving or source.single):
+        raise SettingError(
+            '--skip-existing is for a folder of separate pictures: leave it out for '
+            f'{options.input}'
+        )
+    if options.resume and source.live:
+        raise SettingError(
+            '--resume is for what can be read again, and a live source cannot: leave it out; '
+            f'what an interrupted run left in {options.output.name}.parts plays'
+        )
+    if options.normalization == 'film' and (source.live or not source.moving):
+        raise SettingError(
+            '--normalization film is for a film that can be read twice: leave it out'
+        )
+
+
+def _say(options: argparse.Namespace, source: Source, summary: Summary) -> None:
+    """Print what was left out and why, and the summary."""
+    from depth_anything_ros.media.streams import without_secrets
+    from depth_anything_ros.media.tally import printable
+
     for title, tally in (
         ('skipped', summary.skipped),
         ('note', summary.changed),
@@ -211,40 +250,29 @@ def _run(options: argparse.Namespace) -> int:
         print(f'{printable(without_secrets(options.input))}: {summary.fault}', file=sys.stderr)
     if options.json:
         print(plain_json(summary.plain()))
-    else:
-        frames = 'frame' if summary.written == 1 else 'frames'
-        text = f'{summary.written} {frames} in {printable(str(options.output))}'
-        if summary.held:
-            text += f', {summary.held} of them with the depth of the frame before'
-        if summary.blank:
-            text += f', {summary.blank} of them blank'
-        if summary.refused and not source.moving:
-            text += f', {len(summary.refused)} left out'
-        if summary.without_metres:
-            text += f', {len(summary.without_metres)} without metres'
-        if summary.skipped:
-            text += f', {len(summary.skipped)} skipped'
-        if summary.dropped:
-            text += f', {summary.dropped} dropped that the network had no time for'
-        if summary.broken:
-            text += f', {summary.broken} that could not be decoded'
-        if summary.cuts:
-            text += f', {len(summary.cuts) + 1} scenes'
-        by = {'SIGINT': 'Ctrl-C'}.get(summary.interrupted, summary.interrupted)
-        text += f', stopped by {by}' if by else ''
-        if summary.kept:
-            text += f'; --resume goes on behind frame {summary.kept}'
-        elif summary.interrupted and source.moving and not source.live:
-            name = printable(options.output.name)
-            text += f'; not finished: {name}.parts marks it, --resume begins at the start'
-        print(text)
-        if summary.median_flicker is not None:
-            print(
-                f'flicker {summary.median_flicker:.2%} over {len(summary.flicker)} pairs of frames'
-            )
-        if summary.hours_per_film_hour is not None and summary.film_s >= _LEAST_FILM_S:
-            print(f'{summary.hours_per_film_hour:.2g} hours for an hour of film')
-    # Ctrl-C is how a live source ends.
-    cut_short = summary.interrupted and not source.live
-    lacking = summary.refused or summary.without_metres or summary.fault
-    return 1 if lacking or cut_short else 0
+        return
+    counts = (
+        (summary.held, 'of them with the depth of the frame before'),
+        (summary.blank, 'of them blank'),
+        (0 if source.moving else len(summary.refused), 'left out'),
+        (len(summary.without_metres), 'without metres'),
+        (len(summary.skipped), 'skipped'),
+        (summary.dropped, 'dropped that the network had no time for'),
+        (summary.broken, 'that could not be decoded'),
+        (summary.cuts and len(summary.cuts) + 1, 'scenes'),
+    )
+    frames = 'frame' if summary.written == 1 else 'frames'
+    text = f'{summary.written} {frames} in {printable(str(options.output))}'
+    text += ''.join(f', {count} {what}' for count, what in counts if count)
+    if summary.interrupted:
+        text += f', stopped by {summary.interrupted.replace("SIGINT", "Ctrl-C")}'
+    if summary.kept:
+        text += f'; --resume goes on behind frame {summary.kept}'
+    elif summary.interrupted and source.moving and not source.live:
+        name = printable(options.output.name)
+        text += f'; not finished: {name}.parts marks it, --resume begins at the start'
+    print(text)
+    if summary.median_flicker is not None:
+        print(f'flicker {summary.median_flicker:.2%} over {len(summary.flicker)} pairs of frames')
+    if summary.hours_per_film_hour is not None and summary.film_s >= _LEAST_FILM_S:
+        print(f'{summary.hours_per_film_hour:.2g} hours for an hour of film')

@@ -34,6 +34,8 @@ def check_bgr(bgr: object) -> None:
             fix = '; of values from 0 to 1 (255 * image).astype(np.uint8) makes them'
         elif bgr.ndim == 2:
             fix = '; of a grey image cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) makes one'
+        elif bgr.ndim == 3 and bgr.shape[0] == 3 and bgr.shape[2] > 4:
+            fix = '; image.transpose(1, 2, 0) puts the channels last'
         elif bgr.shape[2:] == (4,):
             fix = '; cv2.cvtColor(image, cv2.COLOR_BGRA2BGR) leaves the alpha channel out'
         else:

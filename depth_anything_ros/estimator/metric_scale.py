@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from depth_anything_ros.backends.base import BackendInfo, NetworkOutput
 from depth_anything_ros.core.errors import FrameError
@@ -18,6 +20,7 @@ from depth_anything_ros.core.types import (
     ReferenceKind,
     ReferenceSamples,
 )
+from depth_anything_ros.estimator.kept_values import packed, unpacked
 from depth_anything_ros.estimator.scene import Scene
 from depth_anything_ros.metric.alignment import (
     Alignment,
@@ -36,6 +39,8 @@ Choose = Callable[[ReferenceSamples, Camera], ReferenceSamples]
 
 # The last part before max_depth_m is where the sigmoid of a metric head saturates.
 _UNSATURATED = 0.98
+
+_KEPT = '_used_ns', '_reason', '_message', 'reset_requested'
 
 
 class MetricScale:
@@ -115,6 +120,28 @@ class MetricScale:
             scale = Scale(None, '', reason, message or reason_text(reason), fit, age_s)
             return self._by_training(scale, stamp_ns, parameters)
         return Scale(usable, 'reference', reason, message, fit, age_s)
+
+    def state(self, arrays: dict[str, npt.NDArray[Any]]) -> dict[str, Any]:
+        """Return what the next scale depends on but odometry, for JSON; arrays go to `arrays`."""
+        aligner = {k: v for k, v in vars(self._aligner).items() if k != 'config'}
+        own = {name: getattr(self, name) for name in _KEPT}
+        return {
+            'reference': self._aligner.config.kind.value,
+            'aligner': packed(aligner, arrays),
+            'own': packed(own, arrays),
+        }
+
+    def restore(
+        self,
+        state: Mapping[str, Any],
+        arrays: Mapping[str, npt.NDArray[Any]],
+        parameters: Parameters,
+    ) -> None:
+        """Go on where another one with these parameters returned `state`."""
+        kind = ReferenceKind(state['reference'])
+        self._aligner = ScaleAligner(self._config(kind, parameters))
+        vars(self._aligner).update(unpacked(state['aligner'], arrays))
+        vars(self).update(unpacked(state['own'], arrays))
 
     def _fit(
         self,

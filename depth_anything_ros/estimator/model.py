@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
@@ -15,7 +16,7 @@ from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.parameters import Parameters, flatten, parameters_from_flat
 from depth_anything_ros.core.preprocess import check_bgr
 from depth_anything_ros.core.timing import StageTimes
-from depth_anything_ros.core.types import BgrImage, Camera
+from depth_anything_ros.core.types import Camera
 from depth_anything_ros.estimator.frame import Frame
 from depth_anything_ros.estimator.scene import NO_SCENE
 from depth_anything_ros.estimator.stream import DepthStream
@@ -35,7 +36,7 @@ _OF_STREAM = {
 
 
 class DepthModel:
-    """A network ready to run, for the thread that created it."""
+    """A network ready to run. Threads that share it take turns."""
 
     def __init__(self, backend: DepthBackend, parameters: Parameters | None = None) -> None:
         """Run `backend`; frames follow `parameters`, those of the node by default."""
@@ -47,7 +48,7 @@ class DepthModel:
         """What runs: variant, device, precision, weights, and why."""
         return self.backend.info
 
-    def __call__(self, bgr: BgrImage) -> Frame:
+    def __call__(self, bgr: npt.NDArray[Any]) -> Frame:
         """Return the frame of one image, uint8 (H, W, 3) BGR, by itself: nothing is remembered.
 
         FrameError for an image that cannot be used.
@@ -59,7 +60,7 @@ class DepthModel:
     def __repr__(self) -> str:
         return f'<DepthModel {self.info.variant} on {self.info.device}>'
 
-    def batch(self, images: Iterable[BgrImage]) -> list[Frame]:
+    def batch(self, images: Iterable[npt.NDArray[Any]]) -> list[Frame]:
         """Return the frame of each image; images of equal size run through the network together.
 
         FrameError for an image that cannot be used.
@@ -135,7 +136,7 @@ def load(
     variant: str = 'vits',
     *,
     checkpoint: str = 'relative',
-    weights: str = '',
+    weights: str | Path = '',
     device: str = 'auto',
     backend: str = 'auto',
     precision: str = 'auto',
@@ -145,12 +146,22 @@ def load(
 ) -> DepthModel:
     """Load a network; missing weights are downloaded and verified first.
 
-    The arguments are the parameters of these names in docs/parameters.md: `weights` is '' for the
-    released file, a path, or 'random'. Raises SettingError for a value that cannot be used,
-    WeightsError for weights that are missing or damaged, BackendError for what this machine
-    cannot run.
+    `variant`: size of the network, 'vits', 'vitb' or 'vitl', or 'demo', which is in the package.
+    `checkpoint`: 'relative', or in metres 'metric_indoor' (to 20 m) or 'metric_outdoor' (80 m).
+    `weights`: '' for the released file, a file, a folder of such, a card, or 'random'.
+    `device`: 'auto', 'cpu', 'cuda', 'cuda:N', with OpenVINO 'gpu'.
+    `backend`: 'auto', 'torch', 'openvino', 'onnxruntime' or 'upstream'.
+    `precision`: 'auto', 'fp32', 'fp16', 'bf16' or 'int8'.
+    `input_size`: shorter side of what the network sees, in pixels.
+    `threads`: of the CPU, 0 for the cores that there are.
+    `allow_download`: whether missing weights may be fetched.
+
+    Raises SettingError for a value that cannot be used, WeightsError for weights that are missing
+    or damaged, BackendError for what this machine cannot run.
     """
     # The arguments have the names of the parameters.
-    parameters = parameters_from_flat(locals())
+    parameters = parameters_from_flat(
+        {**locals(), 'weights': str(weights) if isinstance(weights, Path) else weights}
+    )
     fetch_weights(parameters)
     return DepthModel(load_backend(parameters), parameters)

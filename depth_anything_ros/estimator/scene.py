@@ -59,7 +59,10 @@ class ArrayScene:
         if isinstance(self.intrinsics, FrameError):
             raise self.intrinsics
         if self.intrinsics is None:
-            raise FrameError('no_camera_info', 'metric depth needs the intrinsics of the camera')
+            raise FrameError(
+                'no_camera_info',
+                'the intrinsics are not known: give a da.Camera to model.stream()',
+            )
         return self.intrinsics
 
     def reference(self, used_ns: int | None) -> Reference | None:

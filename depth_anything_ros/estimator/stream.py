@@ -8,6 +8,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from depth_anything_ros.backends.base import DepthBackend
 from depth_anything_ros.core.errors import FrameError, SettingError, require_number
@@ -58,7 +59,9 @@ class DepthStream:
         self._kind: ReferenceKind | None = None
         self._look: Callable[[], Look] | None = None
 
-    def __call__(self, bgr: BgrImage, stamp_s: float, reference: Reference | None = None) -> Frame:
+    def __call__(
+        self, bgr: npt.NDArray[Any], stamp_s: float, reference: Reference | None = None
+    ) -> Frame:
         """Return the frame of an image, uint8 (H, W, 3) BGR, taken at `stamp_s` seconds.
 
         `reference` was measured with it; without one the scale of the frames before is used for
@@ -154,13 +157,14 @@ class DepthStream:
         """Let `bounds` of inverse depth become 0 and 1 in every frame to come."""
         self._normalizer.fixed = bounds
 
-    def state(self) -> dict[str, Any]:
-        """Return what normalisation remembers, for JSON; the scale of references is not in it."""
-        return self._normalizer.state()
+    def state(self, arrays: dict[str, npt.NDArray[Any]]) -> dict[str, Any]:
+        """Return what it remembers but odometry, for JSON; arrays are added to `arrays`."""
+        return {'bounds': self._normalizer.state(), 'scale': self._scale.state(arrays)}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         """Go on where another stream with these parameters returned `state`."""
-        self._normalizer.restore(state)
+        self._normalizer.restore(state['bounds'])
+        self._scale.restore(state['scale'], arrays, self.parameters)
 
     def reset_scale(self) -> None:
         """Forget the metric scale before the next frame; any thread may ask."""

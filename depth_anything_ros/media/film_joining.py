@@ -11,7 +11,7 @@ import av
 from av.error import FFmpegError
 
 from depth_anything_ros.media.film_encoding import FORMATS, packet_duration
-from depth_anything_ros.media.films import START_TICKS
+from depth_anything_ros.media.films import RESTARTED_S, START_TICKS
 
 __all__ = ['count_pictures', 'join']
 
@@ -91,12 +91,19 @@ class _Sound:
         self._film: Any = av.open(source)
         self._start = Fraction(self._film.start_time or 0, START_TICKS)
         self._copies: dict[int, Any] = {}
+        # Of each stream the least time of the next packet, the one it is due at, and its shift.
+        self._behind: dict[int, tuple[int, int, int]] = {}
         for stream in self._film.streams.audio:
-            codec = stream.codec_context.codec.canonical_name
+            context: Any = stream.codec_context
+            if context is None:
+                self.remarks.append('sound of a codec that FFmpeg does not know is not copied')
+                continue
+            codec = context.codec.canonical_name
             if codec in codecs:
                 self._copies[stream.index] = into.add_stream_from_template(stream)
             else:
-                self.remarks.append(f'the sound ({codec}) is not copied: name an .mkv file')
+                fix = ': name an .mkv file' if codec in _SOUND['.mkv'] else ''
+                self.remarks.append(f'the sound ({codec}) is not copied{fix}')
         self._packets: Iterator[Any] = iter(())
         if self._copies:
             self._packets = self._film.demux([self._film.streams[each] for each in self._copies])
@@ -106,10 +113,8 @@ class _Sound:
         """Copy what is heard before `end_s`."""
         while self._waiting is not None:
             packet = self._waiting
-            if packet.pts * packet.time_base - self._start >= end_s:
+            if packet.pts * packet.time_base >= end_s:
                 return
-            shift = round(self._start / packet.time_base)
-            packet.pts -= shift
             packet.dts = packet.pts
             packet.stream = self._copies[packet.stream_index]
             self._into.mux(packet)
@@ -120,10 +125,22 @@ class _Sound:
         try:
             for packet in self._packets:
                 if packet.size and packet.pts is not None:
+                    self._place(packet)
                     return packet
         except FFmpegError:
             self._packets = iter(())
         return None
+
+    def _place(self, packet: Any) -> None:
+        """Move a packet to its time in the film of depth, behind the one before."""
+        tick, index = packet.time_base, packet.stream_index
+        shift = -round(self._start / tick)
+        first = packet.pts + shift
+        least, due, shift = self._behind.get(index, (first, first, shift))
+        if (due - packet.pts - shift) * tick > RESTARTED_S:
+            shift = due - packet.pts
+        packet.pts = max(packet.pts + shift, least)
+        self._behind[index] = packet.pts + 1, packet.pts + (packet.duration or 1), shift
 
     def close(self) -> None:
         """Close the film that the sound is from."""

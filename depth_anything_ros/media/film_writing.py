@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import cv2
 import numpy.typing as npt
+from av.error import FFmpegError
 
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.media.checkpoints import Arrays, Checkpoints
@@ -43,7 +44,7 @@ class FilmWriter:
 
         `comment` says what the film holds.
         """
-        self._out, self._comment = out, comment
+        self.out, self._comment = out, comment
         # From the root: FFmpeg takes what stands before a colon for a protocol.
         self._partial = out.absolute().with_name(out.name + '.writing')
         self._rate_hz, self._pixel_aspect, self._sound_of = rate_hz, pixel_aspect, sound_of
@@ -72,7 +73,7 @@ class FilmWriter:
             self.remarks += of_film['remarks']
         return states, arrays
 
-    def write(self, picture: npt.NDArray[Any], stamp_ns: int) -> None:
+    def append(self, picture: npt.NDArray[Any], stamp_ns: int) -> None:
         """Append one picture, shown from `stamp_ns` on; SettingError where it cannot be.
 
         What comes after such an error is discarded, too.
@@ -121,19 +122,20 @@ class FilmWriter:
         """Remove what is not whole."""
         self._discarded = True
         encoder, self._encoder = self._encoder, None
-        # What closing would say has been said.
+        # What they would say has been said.
         with suppress(OSError):
             if encoder is not None:
                 encoder.close()
-        self._partial.unlink(missing_ok=True)
-        self._checkpoints.end(finished=False)
+        with suppress(OSError):
+            self._partial.unlink(missing_ok=True)
+            self._checkpoints.end(finished=False)
 
     def _encode(self, picture: npt.NDArray[Any], stamp_ns: int) -> None:
         self._ticks = max(round(Fraction(stamp_ns, 10**9) / self._tick), self._ticks + 1)
         if self._encoder is None:
             shape = self._pixel_aspect
             self._encoder = Encoder(
-                self._part(), self._out, picture, self._rate_hz, shape, self._remark
+                self._part(), self.out, picture, self._rate_hz, shape, self._remark
             )
             self._starts = [*self._starts[: self._checkpoints.count], self._ticks]
         self._encoder.write(picture, self._ticks - self._starts[-1])
@@ -156,14 +158,14 @@ class FilmWriter:
         for remark in join(parts, *where, self._sound_of, self._comment):
             self._remark(remark)
         self._check(self._partial, self._pictures)
-        self._partial.replace(self._out)
+        self._partial.replace(self.out)
 
     def _check(self, path: Path, pictures: int) -> None:
         """Raise SettingError unless so many pictures can be read back."""
         found = count_pictures(path)
         if found != pictures:
             raise SettingError(
-                f'{self._out} cannot be written: {found} of its {pictures} pictures can be read '
+                f'{self.out} cannot be written: {found} of its {pictures} pictures can be read '
                 f'back; is the disk full?{self._kept()}'
             )
 
@@ -171,11 +173,11 @@ class FilmWriter:
         """Return what `step` returns; SettingError with nothing left behind where it fails."""
         try:
             return step()
-        except OSError as error:  # FFmpeg's errors are such, too
+        except (OSError, FFmpegError) as error:
             self.discard()
             why = error.strerror or str(error)
             raise SettingError(
-                f'{self._out} cannot be written: {why}. Free some space, or name another place'
+                f'{self.out} cannot be written: {why}. Free some space, or name another place'
                 f'{self._kept()}'
             ) from error
         except BaseException:
@@ -185,9 +187,9 @@ class FilmWriter:
     def _kept(self) -> str:
         if not self._checkpoints.count:
             return ''
-        return f'; what was done is in {self._out.name}.parts: add --resume to go on'
+        return f'; what was done is in {self.out.name}.parts: add --resume to go on'
 
     def _remark(self, text: str) -> None:
-        text = f'{self._out}: {text}'
+        text = f'{self.out}: {text}'
         if text not in self.remarks:
             self.remarks.append(text)

@@ -10,15 +10,29 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 from av.error import FFmpegError
+from PIL import Image
 
 from depth_anything_ros.core.errors import SettingError
-from depth_anything_ros.core.types import BgrImage
+from depth_anything_ros.core.levels import Levels
+from depth_anything_ros.media.pictures import Picture, eight_bits, laid_over_white
 
-__all__ = ['START_TICKS', 'SUFFIXES', 'Film', 'Position', 'bgr_of', 'film_of', 'open_film']
+__all__ = [
+    'RESTARTED_S',
+    'START_TICKS',
+    'SUFFIXES',
+    'Film',
+    'Position',
+    'film_of',
+    'open_film',
+    'picture_of',
+]
 
 SUFFIXES = {
+    *('.264', '.265', '.360', '.divx', '.dv', '.f4v', '.h264', '.h265', '.hevc', '.insv', '.ivf'),
+    *('.lrv', '.m2v', '.mjpg', '.mod', '.nut', '.qt', '.rm', '.rmvb'),
     *('.3gp', '.asf', '.avi', '.flv', '.m2ts', '.m4v', '.mjpeg', '.mkv', '.mov', '.mp4', '.mpeg'),
     *('.mpg', '.mts', '.mxf', '.ogv', '.ts', '.vob', '.webm', '.wmv', '.y4m'),
 }
@@ -26,6 +40,9 @@ SUFFIXES = {
 
 START_TICKS = 1_000_000
 """A container's start and duration are in microseconds."""
+
+RESTARTED_S = Fraction(1, 2)
+"""Times that go back by more begin anew, as where films were joined byte by byte."""
 
 # Key frames whose pictures may still be inside the decoder.
 _KEYS_IN_DECODER = 64
@@ -37,6 +54,7 @@ class Position:
 
     `key` is the last key frame among them: its index, time stamp and place in the file.
     `broken` counts what could not be decoded so far, `gap_ns` is the longest time of a frame.
+    `shift_ns` is added to times where those of the file began anew.
     """
 
     frames: int = 0
@@ -44,6 +62,21 @@ class Position:
     gap_ns: int = 0
     broken: int = 0
     key: tuple[int, int, int | None] | None = None
+    shift_ns: int = 0
+
+    def followed_by(self, stamp_ns: int, period_ns: int) -> Position:
+        """Return the position with the time of its last frame, which may have to move."""
+        shift_ns = 0
+        if self.newest_ns - stamp_ns > RESTARTED_S * 10**9:
+            shift_ns = self.newest_ns + period_ns - stamp_ns
+        # A time that does not advance cannot be shown.
+        newest_ns = max(stamp_ns + shift_ns, self.newest_ns + 1)
+        return replace(
+            self,
+            newest_ns=newest_ns,
+            gap_ns=max(self.gap_ns, newest_ns - self.newest_ns),
+            shift_ns=self.shift_ns + shift_ns,
+        )
 
 
 @dataclass
@@ -82,7 +115,7 @@ class Film:
         places: deque[tuple[int, int | None]] = deque(maxlen=_KEYS_IN_DECODER)
         decoding, there = after.key is None, after.key is None
         with av.open(self.url, timeout=self.timeout_s) as container:
-            stream = container.streams.video[0]
+            stream = _pictures_of(container)
             stream.thread_type = 'AUTO'
             start = Fraction(container.start_time or 0, START_TICKS)
             try:
@@ -110,13 +143,11 @@ class Film:
                             at = replace(at, key=key)
                         if at.frames <= after.frames:
                             continue
-                        stamp_ns = at.newest_ns + period_ns
+                        stamp_ns = at.newest_ns + period_ns if at.newest_ns >= 0 else 0
                         if frame.pts is not None and frame.time_base is not None:
                             stamp_ns = round((frame.pts * frame.time_base - start) * 10**9)
-                        # A time that does not advance cannot be shown.
-                        stamp_ns = max(stamp_ns, at.newest_ns + 1)
-                        gap_ns = max(at.gap_ns, stamp_ns - at.newest_ns)
-                        at = replace(at, newest_ns=stamp_ns, gap_ns=gap_ns)
+                            stamp_ns += at.shift_ns
+                        at = at.followed_by(stamp_ns, period_ns)
                         yield at, frame
             except FFmpegError:
                 at = replace(at, broken=at.broken + 1)
@@ -150,7 +181,9 @@ def film_of(container: Any, url: str, shown: str, timeout_s: float | None = None
     """Return the film in an open container; SettingError, which says `shown`, where none is."""
     if not container.streams.video:
         raise SettingError(f'{shown} has no pictures, only sound: name a film')
-    stream = container.streams.video[0]
+    stream = _pictures_of(container)
+    if stream.codec_context is None:
+        raise SettingError(f'{shown} is of a codec that FFmpeg does not know here: convert it')
     rate_hz = float(stream.average_rate or stream.guessed_rate or 30)
     length = stream.frames if _counts(container) else 0
     length = length or round(float(_duration(container, stream)) * rate_hz)
@@ -158,16 +191,33 @@ def film_of(container: Any, url: str, shown: str, timeout_s: float | None = None
     return Film(url, rate_hz, length, aspect if aspect > 0 else Fraction(1), timeout_s)
 
 
-def bgr_of(frame: Any) -> BgrImage:
-    """Return a frame as it is to be shown: phones turn their films by a note in the file."""
-    bgr = frame.to_ndarray(format='bgr24')
+def _pictures_of(container: Any) -> Any:
+    """Return the film of a container, which may have a cover beside it."""
+    return container.streams.best('video') or container.streams.video[0]
+
+
+def picture_of(frame: Any, levels: Levels) -> Picture:
+    """Return a frame as it is to be shown: phones turn their films by a note in the file.
+
+    Grey of more than 8 bits is stretched to `levels`.
+    """
+    changes: list[tuple[str, str]] = []
+    if frame.format.name.startswith('gray') and frame.format.components[0].bits > 8:
+        grey = eight_bits(frame.to_ndarray(format='gray16le'), levels, changes)
+        bgr = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
+    elif any(each.is_alpha for each in frame.format.components):
+        rgba = Image.fromarray(frame.to_ndarray(format='rgba'))
+        bgr = cv2.cvtColor(np.asarray(laid_over_white(rgba, changes)), cv2.COLOR_RGBA2BGR)
+    else:
+        bgr = frame.to_ndarray(format='bgr24')
     turns = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(bgr, turns)) if turns else bgr
+    bgr = np.ascontiguousarray(np.rot90(bgr, turns)) if turns else bgr
+    return Picture(np.asarray(bgr, np.uint8), tuple(changes))
 
 
 def _counts(container: Any) -> bool:
     """Return whether the header counts frames; that of an AVI counts empty ones, too."""
-    return 'mp4' in container.format.name and bool(container.streams.video[0].frames)
+    return 'mp4' in container.format.name and bool(_pictures_of(container).frames)
 
 
 def _duration(container: Any, stream: Any) -> Fraction:
@@ -176,10 +226,13 @@ def _duration(container: Any, stream: Any) -> Fraction:
         return Fraction(stream.duration * stream.time_base)
     hours, _, rest = stream.metadata.get('DURATION', '').partition(':')
     minutes, _, seconds = rest.partition(':')
+    # What Matroska calls so is the end, counted from 0.
+    start = container.start_time or 0 if 'matroska' in container.format.name else 0
     try:
-        return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
+        end = int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
+        return end - Fraction(start, START_TICKS)
     except ValueError:
         pass
     # That of the container is the longest of its streams.
     alone = len(container.streams) == 1
-    return Fraction(container.duration or 0, START_TICKS) if alone else Fraction(0)
+    return Fraction((container.duration or 0) - start, START_TICKS) if alone else Fraction(0)

@@ -10,6 +10,7 @@ import numpy as np
 
 from depth_anything_ros.core.errors import SettingError
 from depth_anything_ros.estimator.frame import Frame
+from depth_anything_ros.media.formats import one_of
 from depth_anything_ros.reports.text import plain_json
 
 __all__ = ['FrameLines', 'frame_content']
@@ -21,6 +22,10 @@ class FrameLines:
     def __init__(self, path: Path) -> None:
         """Open or create the file; SettingError where it cannot be, or holds something else."""
         self._path = path
+        if one_of(path.suffix.lower()):
+            raise SettingError(
+                f'--frames-json {path} ends as a picture or a film: name it {path.stem}.jsonl'
+            )
         try:
             self._file = path.open('a+', encoding='utf-8')
             # Of the bytes: another file need not be text.

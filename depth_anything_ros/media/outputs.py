@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -114,7 +116,7 @@ def open_outputs(
     if not filmed:
         return Files(out, formats, max_side, single, checkpoints, inputs)
     film = source.film
-    writer = film_writing.FilmWriter(
+    written = _Film(
         out,
         source.rate_hz,
         film.pixel_aspect if film is not None else Fraction(1),
@@ -122,7 +124,8 @@ def open_outputs(
         checkpoints,
         film_comment(formats[0]),
     )
-    return _Film(out, writer, formats[0], max_side)
+    written.format_, written.max_side = formats[0], max_side
+    return written
 
 
 class Files:
@@ -150,7 +153,8 @@ class Files:
             self._checkpoints.save(state, arrays)
 
     def exist(self, name: str) -> bool:
-        return all(path.exists() for path in self.files(name))
+        # Unlike Path.exists it takes a name that is too long.
+        return all(os.path.exists(path) for path in self.files(name))  # noqa: PTH110
 
     def files(self, name: str) -> list[Path]:
         return [self._path(name, each) for each in self._formats]
@@ -183,39 +187,22 @@ class Files:
         return self._out if self._single else self._out / f'{name}_{SUFFIXES[format_]}'
 
 
-class _Film:
-    """One film."""
+class _Film(film_writing.FilmWriter):
+    """One film of one format, of depth at most `max_side` large."""
 
-    def __init__(
-        self, out: Path, writer: film_writing.FilmWriter, format_: str, max_side: int
-    ) -> None:
-        self._out = out
-        self._writer, self._format, self._max_side = writer, format_, max_side
-        self.remarks, self.resumes = writer.remarks, writer.resumes
-
-    def begin(self, run: Mapping[str, object]) -> tuple[list[dict[str, Any]], Arrays]:
-        return self._writer.begin(run)
+    format_, max_side = 'color', 0
 
     def exist(self, name: str) -> bool:
         return False
 
     def files(self, name: str) -> list[Path]:
-        return [self._out]
+        return [self.out]
 
     def lack(self, frame: Frame) -> FrameError | None:
-        return lack_of((self._format,), frame)
+        return lack_of((self.format_,), frame)
 
     def write(self, name: str, stamp_ns: int, bgr: BgrImage, frame: Frame | None) -> None:
-        self._writer.write(film_picture(self._format, bgr, frame, self._max_side), stamp_ns)
-
-    def save(self, state: Mapping[str, Any], arrays: Arrays) -> None:
-        self._writer.save(state, arrays)
-
-    def close(self, *, finished: bool) -> None:
-        self._writer.close(finished=finished)
-
-    def discard(self) -> None:
-        self._writer.discard()
+        self.append(film_picture(self.format_, bgr, frame, self.max_side), stamp_ns)
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -223,6 +210,9 @@ def _write(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            # That of this picture alone: the others go on.
+            raise FrameError('unwritable', f'{path} is too long a name: shorten it') from error
         raise SettingError(
             f'{path} cannot be written: {error.strerror}. Free some space, or name another place'
         ) from error

@@ -25,6 +25,8 @@ __all__ = [
     'HEIF',
     'Picture',
     'animation_length',
+    'eight_bits',
+    'laid_over_white',
     'picture_suffixes',
     'read_animation',
     'read_picture',
@@ -114,6 +116,14 @@ def read_animation(path: Path) -> Iterator[tuple[int, Picture]]:
         yield int(image.info.get('duration') or _DEFAULT_FRAME_MS), picture
 
 
+def laid_over_white(image: Image.Image, changes: list[tuple[str, str]]) -> Image.Image:
+    """Return a picture, RGBA, without transparent parts; what was done is added to `changes`."""
+    if np.asarray(image)[..., 3].min() == 255:
+        return image
+    changes.append(('transparency', 'transparent parts are laid over white'))
+    return Image.alpha_composite(Image.new('RGBA', image.size, 'white'), image)
+
+
 def _open(path: Path) -> tuple[bytes, Image.Image]:
     """Return the bytes of a file, and the picture, of which only the header has been read."""
     _register_heif()
@@ -162,15 +172,11 @@ def _decoded(
         focal_35mm = float(exif.get_ifd(_EXIF).get(_FOCAL_35MM) or 0)
         deep = _deep_levels(image, data)
         if deep is not None:
-            image = Image.fromarray(_eight_bits(deep, levels, changes))
+            image = Image.fromarray(eight_bits(deep, levels, changes))
             image.getexif()[_ORIENTATION] = orientation
         image = ImageOps.exif_transpose(image)
         if image.has_transparency_data:
-            image = image.convert('RGBA')
-            if np.asarray(image)[..., 3].min() < 255:
-                white = Image.new('RGBA', image.size, 'white')
-                image = Image.alpha_composite(white, image)
-                changes.append(('transparency', 'transparent parts are laid over white'))
+            image = laid_over_white(image.convert('RGBA'), changes)
         rgb = np.asarray(image.convert('RGB'))
     except FrameError:
         raise
@@ -198,7 +204,7 @@ def _deep_levels(image: Image.Image, data: bytes) -> npt.NDArray[Any] | None:
     return np.asarray(cv2.cvtColor(levels, code))
 
 
-def _eight_bits(
+def eight_bits(
     deep: npt.NDArray[Any], levels: Levels, changes: list[tuple[str, str]]
 ) -> npt.NDArray[np.uint8]:
     """Return uint8, stretched where the picture uses a small part of its range."""

@@ -15,9 +15,10 @@ from depth_anything_ros.core.cuts import CutDetector
 from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.flicker import Look, flicker, look_of
 from depth_anything_ros.core.timing import StageTimes
-from depth_anything_ros.core.types import BgrImage, FloatImage
+from depth_anything_ros.core.types import BgrImage, Camera, FloatImage
 from depth_anything_ros.estimator.frame import Frame
-from depth_anything_ros.estimator.scene import NO_SCENE, Scene
+from depth_anything_ros.estimator.kept_values import packed, unpacked
+from depth_anything_ros.estimator.scene import NO_SCENE, ArrayScene, Scene
 from depth_anything_ros.estimator.stream import DepthStream
 from depth_anything_ros.media.checkpoints import PART_FRAMES, Arrays
 from depth_anything_ros.media.frame_lines import FrameLines, frame_content
@@ -61,12 +62,18 @@ class Places:
         self._begin_s = time.perf_counter()
         self._bgr: BgrImage | None = None
         self._frame: Frame | None = None
+        self._camera: Camera | None = None
         self._look: Look | None = None
         self._sizeless: list[Shot] = []
         self._count = 0
         self._lengths = summary.lengths()
         self._saved = 0
         self._unsaved: Shot | None = None
+
+    @property
+    def _position(self) -> int:
+        """Place in a film; stills have none: what lies between the names of two is not told."""
+        return self._count if self._source.moving else -1
 
     def begin(self, run: Mapping[str, object]) -> int:
         """Return how many frames an earlier `run` did: this one goes on behind them."""
@@ -81,7 +88,7 @@ class Places:
         summary, shot, error = self._summary, taken.shot, taken.error
         if taken.picture is not None:
             for kind, text in taken.picture.changes:
-                summary.changed.add(kind, shot.name, text, self._count)
+                summary.changed.add(kind, shot.name, text, self._position)
         frame = None
         if taken.inverse_depth is not None and taken.picture is not None:
             try:
@@ -89,10 +96,11 @@ class Places:
                 self._measure(taken, frame)
                 self._write(shot, taken.picture.bgr, frame)
                 self._bgr, self._frame = taken.picture.bgr, frame
+                self._camera = _camera_of(taken.scene)
             except FrameError as refused:
                 error = refused
         if error is not None:
-            summary.refused.add(error.reason, shot.name, str(error), self._count)
+            summary.refused.add(error.reason, shot.name, str(error), self._position)
             if self._source.moving:
                 self._hold(shot, taken.picture)
         if self._lines is not None:
@@ -143,7 +151,9 @@ class Places:
         if lack is None and frame.reason and taken.scene.kind is not None:
             lack = FrameError(frame.reason, frame.message)
         if lack is not None:
-            self._summary.without_metres.add(lack.reason, taken.shot.name, str(lack), self._count)
+            self._summary.without_metres.add(
+                lack.reason, taken.shot.name, str(lack), self._position
+            )
 
     def _line(self, shot: Shot, frame: Frame | None, error: FrameError | None) -> dict[str, Any]:
         written = error is None or self._source.moving
@@ -188,13 +198,14 @@ class Places:
         state: dict[str, Any] = {
             'frames': self._count,
             'position': self._source.position(shot),
-            'stream': self._stream.state(),
             'usual_change': self._cuts.usual,
             'summary': summary.state(self._lengths),
         }
         arrays: dict[str, npt.NDArray[Any]] = {'bgr': self._bgr}
+        state['stream'] = self._stream.state(arrays)
         if frame is not None:
-            state |= {'bounds': frame.bounds, 'stamp_ns': frame.stamp_ns, 'reason': frame.reason}
+            state |= {'bounds': frame.bounds, 'stamp_ns': frame.stamp_ns}
+            state |= {'scale': packed(frame.scale, arrays), 'camera': packed(self._camera, arrays)}
             arrays |= {'image': frame.image, 'inverse_depth': frame.inverse_depth}
         self._outputs.save(state, arrays)
         self._lengths, self._unsaved, self._saved = summary.lengths(), None, self._count
@@ -209,10 +220,20 @@ class Places:
         self._bgr = np.asarray(arrays['bgr'], np.uint8)
         if 'image' in arrays:
             image, inverse_depth = arrays['image'], arrays['inverse_depth']
-            times = StageTimes()
-            frame = self._stream.frame(inverse_depth, image, state['stamp_ns'], NO_SCENE, times)
+            self._camera = unpacked(state['camera'], arrays)
+            frame = self._stream.frame(
+                *(inverse_depth, image, state['stamp_ns']),
+                ArrayScene(self._camera),
+                StageTimes(),
+            )
             frame.bounds = state['bounds'][0], state['bounds'][1]
-            self._look = look_of(image, inverse_depth)
-            # Metres of a reference are not kept: what is held is blank then.
-            self._frame = frame if frame.reason == state['reason'] else None
-        self._stream.restore(state['stream'])
+            frame.scale = unpacked(state['scale'], arrays)
+            self._look, self._frame = look_of(image, inverse_depth), frame
+        self._stream.restore(state['stream'], arrays)
+
+
+def _camera_of(scene: Scene) -> Camera | None:
+    try:
+        return scene.camera()
+    except FrameError:
+        return None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from PIL import Image
 from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
 from depth_anything_ros.core.packages import missing
+from depth_anything_ros.core.types import ReferenceKind
 from depth_anything_ros.messages.image_headers import read_header
 from depth_anything_ros.messages.images import MAX_PIXELS
 from depth_anything_ros.metric.references import DepthImage, Points
@@ -51,7 +54,18 @@ class ReferenceFiles:
 
     def of(self, name: str) -> DepthImage | Points:
         """Return the reference of the image `name`; FrameError where there is none of use."""
-        path = self._path if self.single else self._find(name)
+        return self._read(self._path if self.single else self._find(name))
+
+    @cached_property
+    def kind(self) -> ReferenceKind:
+        """That of the first of them that can be used."""
+        files = [self._path] if self.single else sorted(self._path.iterdir())
+        for path in files:
+            with suppress(FrameError, SettingError, KeyError):
+                return self._read(path).kind
+        return ReferenceKind.DEPTH_IMAGE
+
+    def _read(self, path: Path) -> DepthImage | Points:
         try:
             values = _READERS[path.suffix.lower()](path, self._levels_per_m)
         except (FrameError, SettingError):

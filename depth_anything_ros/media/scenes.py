@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from depth_anything_ros.core.errors import FrameError
+from depth_anything_ros.core.errors import FrameError, SettingError
 from depth_anything_ros.core.types import Camera, ReferenceKind
 from depth_anything_ros.estimator.scene import ArrayScene
 from depth_anything_ros.media.intrinsics import Intrinsics
@@ -31,14 +31,11 @@ class FileScenes:
         """Whether something is to give metres beside the network."""
         return self.files is not None or self.ground is not None
 
-    def remarks(self, *, resumed: bool) -> list[str]:
+    def remarks(self) -> list[str]:
         """Return what the metres of a run rest on, in whole lines."""
-        lines = []
         if self.intrinsics.source and (self.measured or self.clouds):
-            lines.append(f'intrinsics by {self.intrinsics.source}')
-        if resumed and self.measured:
-            lines.append('the metric scale began anew where the run was resumed')
-        return lines
+            return [f'intrinsics by {self.intrinsics.source}']
+        return []
 
     def __call__(self, name: str, picture: Picture) -> ArrayScene:
         """Return what is known around the image `name`."""
@@ -49,7 +46,7 @@ class FileScenes:
                 given = self._file(name, picture)
             except FrameError as error:
                 given = error
-                self._kind = self._kind or ReferenceKind.DEPTH_IMAGE
+                self._kind = self._kind or self.files.kind
         if given is not None and not isinstance(given, FrameError):
             self._kind = given.kind
         try:
@@ -74,5 +71,7 @@ class FileScenes:
 
 def ground_below(height_m: float, pitch_deg: float) -> Ground:
     """Return the ground `height_m` below a camera that looks down by `pitch_deg`, without roll."""
+    if not -90.0 < pitch_deg < 90.0:
+        raise SettingError(f'--camera-pitch is {pitch_deg:g}: give degrees between -90 and 90')
     pitch = math.radians(pitch_deg)
     return Ground(height_m, (0.0, -math.cos(pitch), -math.sin(pitch)))

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ class Source:
     `length` is 0 where unknown. `reads` names the files and the folder that they are, which no
     output replaces. `skipped` are the files of a folder that are not pictures. `fault` says, at
     the end, what of a film could not be read. `single` tells one picture from a folder with one.
-    `levels` are those that the frames of a sequence share. `stream` is set for a live one.
+    `levels` are those that the frames of a film share. `stream` is set for a live one.
     """
 
     shots: Iterator[Shot]
@@ -154,8 +155,9 @@ def open_source(
         return _animation(path, frames) if frames else _one_picture(path)
     if suffix in films.SUFFIXES:
         return _film(films.open_film(path), path)
-    kinds = ' '.join(sorted(picture_suffixes() | films.SUFFIXES))
-    raise SettingError(f'{path} is neither image nor video by its name: use one of {kinds}')
+    raise SettingError(
+        f'{path} is neither image nor video by its name: let it end as what it is, .jpg or .mp4'
+    )
 
 
 def _one_picture(path: Path) -> Source:
@@ -168,9 +170,13 @@ def _folder(folder: Path, recursive: bool, sequence_hz: float | None, out: Path 
     skipped = Tally()
     _search(folder, folder, recursive, out, files, skipped)
     if not files:
-        kinds = ' '.join(sorted(picture_suffixes()))
         left = f' ({len(skipped)} other files or folders)' if skipped else ''
-        raise SettingError(f'{folder} holds no image{left}: put {kinds} there, or name a file')
+        fix = (
+            ', add --recursive to search the folders in it' if 'folder' in skipped.by_kind else ''
+        )
+        raise SettingError(
+            f'{folder} holds no image{left}: put .jpg or .png there{fix}, or name a file'
+        )
     return _pictures(folder, files, sequence_hz, (folder, *files), skipped)
 
 
@@ -209,7 +215,7 @@ def _pictures(
     # Frames of a film are stretched alike, stills each by itself.
     levels = Levels() if moving else None
     shots = (
-        Shot(name, round(index / rate_hz * 1e9), lambda path=path: read_picture(path, levels))  # type: ignore[misc]
+        Shot(name, round(index / rate_hz * 1e9), partial(read_picture, path, levels))
         for index, (name, path) in enumerate(zip(_names(folder, files), files, strict=True))
     )
     return Source(
@@ -305,14 +311,21 @@ def _animation(path: Path, length: int) -> Source:
 
 
 def _film(film: films.Film, *reads: Path) -> Source:
+    levels = Levels()
     source = Source(
-        iter(()), film.length, moving=True, rate_hz=film.rate_hz, reads=reads, film=film
+        iter(()),
+        film.length,
+        moving=True,
+        rate_hz=film.rate_hz,
+        reads=reads,
+        film=film,
+        levels=levels,
     )
 
     def shots() -> Iterator[Shot]:
         for at, frame in film.frames():
             name = f'frame_{at.frames - 1:06d}'
-            yield Shot(name, at.newest_ns, lambda frame=frame: Picture(films.bgr_of(frame)), at)  # type: ignore[misc]
+            yield Shot(name, at.newest_ns, partial(films.picture_of, frame, levels), at)
         source.fault = film.fault
 
     source.shots = shots()
@@ -323,9 +336,10 @@ def _live(stream: streams.LiveStream) -> Source:
     source = Source(iter(()), 0, moving=True, live=True, rate_hz=stream.rate_hz, stream=stream)
 
     def shots() -> Iterator[Shot]:
+        levels = Levels()
         for index, (stamp_ns, frame) in enumerate(stream.frames()):
             name = f'frame_{index:06d}'
-            yield Shot(name, stamp_ns, lambda frame=frame: Picture(films.bgr_of(frame)))  # type: ignore[misc]
+            yield Shot(name, stamp_ns, partial(films.picture_of, frame, levels))
         source.fault = stream.fault
 
     source.shots = shots()

@@ -13,6 +13,9 @@ __all__ = ['Summary']
 
 _SECONDS = ('decoding_s', 'network_s', 'encoding_s', 'total_s', 'film_s')
 _KEPT = ('written', 'held', 'blank', *_SECONDS)
+_COUNTS = ('written', 'held', 'blank', 'dropped', 'broken', 'resumed', 'kept')
+_TALLIES = ('refused', 'without_metres', 'skipped', 'changed')
+_KEPT_TALLIES = ('refused', 'without_metres', 'changed')
 
 
 @dataclass
@@ -69,18 +72,9 @@ class Summary:
     def plain(self) -> dict[str, Any]:
         """Return everything, for JSON."""
         return {
-            'written': self.written,
-            'held': self.held,
-            'blank': self.blank,
-            'dropped': self.dropped,
-            'broken': self.broken,
-            'resumed': self.resumed,
-            'kept': self.kept,
+            **{name: getattr(self, name) for name in _COUNTS},
             'failed': self.refused.texts(),
-            'refused': self.refused.names(),
-            'without_metres': self.without_metres.names(),
-            'skipped': self.skipped.names(),
-            'changed': self.changed.names(),
+            **{name: getattr(self, name).names() for name in _TALLIES},
             'cuts': self.cuts,
             'flicker': self.median_flicker,
             'flicker_pairs': len(self.flicker),
@@ -109,15 +103,10 @@ class Summary:
                 setattr(self, name, state[name])
             self.cuts += state['cuts']
             self.flicker += state['flicker']
-            for name in ('refused', 'without_metres', 'changed'):
+            for name in _KEPT_TALLIES:
                 for entry in state[name]:
                     getattr(self, name).add(*entry)
 
     def _lists(self) -> dict[str, list[Any]]:
-        return {
-            'cuts': self.cuts,
-            'flicker': self.flicker,
-            'refused': self.refused.entries,
-            'without_metres': self.without_metres.entries,
-            'changed': self.changed.entries,
-        }
+        tallies = {name: getattr(self, name).entries for name in _KEPT_TALLIES}
+        return {'cuts': self.cuts, 'flicker': self.flicker, **tallies}

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from depth_anything_ros.core.errors import FrameError, SettingError, require_number
 from depth_anything_ros.core.geometry.planar_scan import PlanarScan
 from depth_anything_ros.core.geometry.transforms import IDENTITY, Transform
-from depth_anything_ros.core.types import Camera, FloatImage, ReferenceKind, ReferenceSamples
+from depth_anything_ros.core.types import Camera, ReferenceKind, ReferenceSamples
 from depth_anything_ros.metric.alignment.sample_gate import cell_px
 from depth_anything_ros.metric.samples import (
     Gate,
@@ -48,7 +48,7 @@ class DepthImage:
 
     kind: ClassVar = ReferenceKind.DEPTH_IMAGE
 
-    depth_m: FloatImage
+    depth_m: npt.NDArray[Any]
     camera: Camera | None = None
     camera_from_sensor: Pose | None = None
     stamp_ns: int | None = None
@@ -105,9 +105,9 @@ class Points:
 
     kind: ClassVar = ReferenceKind.POINT_CLOUD
 
-    xyz: npt.NDArray[np.float32]
+    xyz: npt.NDArray[Any]
     camera_from_sensor: Pose = IDENTITY
-    sigma_m: npt.NDArray[np.float32] | None = None
+    sigma_m: npt.NDArray[Any] | None = None
     stamp_ns: int | None = None
 
     def __post_init__(self) -> None:
@@ -141,7 +141,7 @@ class Scan:
 
     kind: ClassVar = ReferenceKind.LASER_SCAN
 
-    ranges_m: npt.NDArray[np.float32]
+    ranges_m: npt.NDArray[Any]
     bearing_min_rad: float
     step_rad: float
     camera_from_sensor: Pose

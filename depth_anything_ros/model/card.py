@@ -243,7 +243,8 @@ def read_card(path: Path) -> Card:
 def card_of_values(values: object) -> Card:
     """Return the card with these fields; SettingError for what is wrong, unknown or missing."""
     if not isinstance(values, Mapping):
-        raise SettingError(f'it holds {type(values).__name__}: give fields like family: onnx')
+        what = 'is empty' if values is None else f'holds {type(values).__name__}'
+        raise SettingError(f'it {what}: give fields like family: onnx')
     inner = values.get('input', {})
     if not isinstance(inner, Mapping):
         raise SettingError(f'input is {inner!r:.60}: give fields like size: 518 below it')

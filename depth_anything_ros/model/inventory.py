@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from enum import Enum
 from pathlib import Path
 
-from depth_anything_ros.core.errors import WeightsError
+from depth_anything_ros.core.errors import SettingError, WeightsError
 from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.model import hub, releases
 from depth_anything_ros.model.card import Card
@@ -90,19 +90,25 @@ def verify(
     With `weights` that file, or the released files in that folder; else the cached file of each
     released row. `variant` and `checkpoint` select, None meaning any. What is wrong with a file
     is the message of its row. Raises WeightsError for a path that does not exist or a cache
-    that cannot be read, SettingError for an unknown variant.
+    that cannot be read, SettingError for a variant without files.
     """
     if variant is not None:
         get_variant(variant)
     folder = given_path(weights) if weights else None
     if folder is not None and not folder.is_dir():
         return [_checked(folder, variant, checkpoint)]
-    return [
+    rows = [
         _checked_release(row, folder)
         for row in releases.RELEASES
         if row.repo_id
         if variant in (None, row.variant) and checkpoint in (None, row.checkpoint)
     ]
+    if not rows:
+        where = ': they are inside the package' if variant in releases.PACKAGED else ''
+        raise SettingError(
+            f'no weights of {variant} can be downloaded{where}; name another variant'
+        )
+    return rows
 
 
 def _checked_release(row: Release, folder: Path | None) -> CheckedFile:

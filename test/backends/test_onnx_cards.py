@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from onnx_networks import KnownDepth, write_onnx
+from onnx_networks import EdgeNetwork, KnownDepth, write_onnx
 
 from depth_anything_ros.backends import self_check
 from depth_anything_ros.backends.base import DepthBackend, NetworkOutput
@@ -146,6 +146,7 @@ def test_axes_colours_and_fixed_sizes(tmp_path: Path, name: str) -> None:
     ('network', 'card', 'fixed', 'said'),
     [
         (KnownDepth('log_depth'), 'input: {layout: nhwc}\n', True, 'input.layout is nhwc, and '),
+        (KnownDepth('log_depth'), 'input: {layout: nhwc}\n', False, 'input.layout is nhwc, and '),
         (KnownDepth('log_depth'), '', True, 'rule: fixed, width: 64, height: 48'),
     ],
 )
@@ -156,6 +157,18 @@ def test_a_file_is_not_what_its_card_says(
         _backend(_write(tmp_path, network, card, fixed=fixed), name)
     print(error.value)
     assert said in str(error.value) and '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_a_size_that_a_file_does_not_take_is_one_line(tmp_path: Path, name: str) -> None:
+    write_onnx(EdgeNetwork(), tmp_path / 'net.onnx', torch.rand(1, 3, 64, 64))
+    card = tmp_path / 'net.yaml'
+    card.write_text('family: onnx\noutput: relative_inverse_depth\ninput: {size: 70}\n')
+    backend = _backend(card, name)
+    with pytest.raises(BackendError, match=r'does not run on .*give .* input\.multiple') as error:
+        backend.infer(_scene()[0])
+    print(error.value)
+    assert '\n' not in str(error.value)
 
 
 @pytest.mark.parametrize('name', NAMES)

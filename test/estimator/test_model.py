@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,20 @@ def test_a_model_has_no_state_and_a_batch_is_the_same(model: da.DepthModel) -> N
     for frame, other in zip(alone, model.batch([first, second]), strict=False):
         # A batch changes the last bits of what the network computes.
         np.testing.assert_allclose(frame.inverse_depth, other.inverse_depth, rtol=1e-3, atol=1e-4)
+
+
+def test_threads_that_share_a_model_take_turns(model: da.DepthModel) -> None:
+    images = [picture(seed) for seed in range(4)]
+    expected = [model(image).inverse_depth for image in images]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda image: model(image).inverse_depth, images * 4))
+    for index, inverse_depth in enumerate(found):
+        np.testing.assert_array_equal(inverse_depth, expected[index % 4])
+
+
+def test_weights_may_be_a_path(tmp_path: Path) -> None:
+    with pytest.raises(da.WeightsError, match=r"cannot find the weights '.*none\.pth'"):
+        da.load('demo', weights=tmp_path / 'none.pth')
 
 
 def test_nothing_is_computed_before_it_is_asked_for(model: da.DepthModel) -> None:
@@ -133,6 +148,7 @@ def test_metres_need_intrinsics(model: da.DepthModel) -> None:
     bgr = picture()
     frame = model.stream()(bgr, 1.0, da.DepthImage(measured(model(bgr))))
     assert (frame.depth_m, frame.reason) == (None, 'no_camera_info')
+    assert 'give a da.Camera to model.stream()' in frame.message
 
 
 @pytest.mark.parametrize('name', ['depth.png', 'depth.jpg', 'depth.npy', 'tiefe-ä.png'])
@@ -163,6 +179,7 @@ BAD_CALLS: list[tuple[str, Any, str]] = [
     ('empty', lambda m: m.batch([np.zeros((0, 9, 3), np.uint8)]), r'\(0, 9, 3\)'),
     ('batch', lambda m: m.batch(iter([picture(), None])), 'image 1 of the batch: .* is None'),
     ('black', lambda m: m(np.zeros((90, 90, 3), np.uint8)), 'uncover the lens'),
+    ('channels first', lambda m: m(picture().transpose(2, 0, 1)), r'transpose\(1, 2, 0\)'),
     ('size', lambda m: m.stream(CAMERA)(picture()[:100], 1.0), '320 x 100, the camera 320 x 240'),
     ('parameter', lambda m: m.stream(CAMERA, {'alignment.hold': 1.0}), 'alignment.hold'),
     ('colormap', lambda m: m(picture()).color('sepia'), "'sepia' is not known"),

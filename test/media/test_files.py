@@ -81,6 +81,32 @@ def test_a_video_becomes_a_video(tmp_path: Path) -> None:
     assert capture.read()[1].shape == (48, 64, 3)
 
 
+def test_a_name_that_is_too_long_is_left_out_and_the_rest_goes_on(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = 'a' * 240
+    (folder / f'{name}.png').write_bytes((folder / 'b.png').read_bytes())
+    for skip in ([], ['--skip-existing']):
+        assert run(str(folder), str(tmp_path / 'out'), '--json', *skip) == 1
+        said = capsys.readouterr()
+        assert json.loads(said.out)['refused'] == {'unwritable': [name]}
+        assert 'is too long a name: shorten it' in said.err
+
+
+def test_a_film_into_the_folder_one_is_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    film = write_film(tmp_path / 'film.avi', FIVE, codec='mpeg4')
+    (tmp_path / 'here').mkdir()
+    monkeypatch.chdir(tmp_path / 'here')
+    assert run(str(film), '.') == 0
+    assert len(list(Path().iterdir())) == 5
+    for words in (('', 'out'), (str(film), '')):
+        with pytest.raises(SystemExit):
+            run(*words)
+        assert 'it is empty: name a file or a folder' in capsys.readouterr().err
+
+
 def test_an_unusable_image_is_named_and_the_rest_goes_on(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -100,7 +126,7 @@ def test_an_unusable_image_is_named_and_the_rest_goes_on(
         ('missing.png', 'out', 'does not exist'),
         ('images/notes.txt', 'out', 'notes.txt names no picture: write one path on each line'),
         ('images/notes.md', 'out', 'neither image nor video'),
-        ('empty', 'out', 'holds no image'),
+        ('empty', 'out', 'empty holds no image: put .jpg or .png there, or name a file'),
         ('images', 'out.png', 'out.png cannot hold 3 pictures: name a folder'),
         (
             'images/b.png',
@@ -171,7 +197,6 @@ def test_what_is_read_is_never_written(
 @pytest.mark.parametrize(
     'arguments',
     [
-        ('a.png', 'out', '--frames-json', 'a.png'),
         ('list.txt', 'out', '--frames-json', 'list.txt'),
         ('a.png', 'out', '--params', 'p.yaml', '--frames-json', 'p.yaml'),
         ('a.png', 'r16.png', '--reference', 'r16.png', '--save', 'depth_mm'),
@@ -192,9 +217,10 @@ def test_nothing_that_is_read_beside_is_written(
     for name in ('r16.png', 'true/a.png'):
         cv2.imwrite(name, np.full((48, 64), 1500, np.uint16))
     Path('list.txt').write_text('a.png\na_depth.png\n')
+    Path('note').write_text('not JSON')
     Path('p.yaml').write_text('/**:\n  ros__parameters:\n    variant: demo\n')
     before = {path: path.read_bytes() for path in Path().rglob('*') if path.is_file()}
-    assert run('a.png', 'out', '--frames-json', 'a_depth.png') == 2
+    assert run('a.png', 'out', '--frames-json', 'note') == 2
     assert 'exists and holds no lines of JSON' in capsys.readouterr().err
     assert run(*arguments) == 2
     assert 'is what is read: name an output beside it' in capsys.readouterr().err

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,15 +23,16 @@ from written_film import frames_of, streams_of, write_film
 from depth_anything_ros import cli
 from depth_anything_ros.backends.loading import load_backend
 from depth_anything_ros.core.errors import FrameError, SettingError
+from depth_anything_ros.core.levels import Levels
 from depth_anything_ros.core.parameters import parameters_from_flat
 from depth_anything_ros.estimator.stream import DepthStream
 from depth_anything_ros.media import film_writing
 from depth_anything_ros.media.film_writing import FilmWriter
-from depth_anything_ros.media.films import bgr_of, open_film
+from depth_anything_ros.media.films import Position, open_film, picture_of
 from depth_anything_ros.media.job import run as run_job
 from depth_anything_ros.media.outputs import open_outputs
 from depth_anything_ros.media.pictures import Picture
-from depth_anything_ros.media.sources import Shot, Source
+from depth_anything_ros.media.sources import Shot, Source, open_source
 
 FAST = ['--weights', 'random', '--device', 'cpu', '--variant', 'demo', '--backend', 'torch']
 BLACK = np.zeros((48, 64, 3), np.uint8)
@@ -185,7 +188,124 @@ def test_a_phone_film_is_turned(tmp_path: Path) -> None:
     turned.write_bytes(content[:at] + matrix + content[at + len(matrix) :])
     ((_, straight),) = open_film(upright).frames()
     ((_, frame),) = open_film(turned).frames()
-    assert (bgr_of(frame) == np.rot90(bgr_of(straight), -1)).all()
+    assert (
+        picture_of(frame, Levels()).bgr == np.rot90(picture_of(straight, Levels()).bgr, -1)
+    ).all()
+
+
+@pytest.mark.parametrize('alpha', [0, 128, 255])
+def test_transparent_parts_of_a_film_are_laid_over_white(tmp_path: Path, alpha: int) -> None:
+    bgra = np.dstack([picture(64, 48, 1), np.full((48, 64), 255, np.uint8)])
+    bgra[:24, :, 3] = alpha
+    film = write_film(tmp_path / 'film.mkv', [bgra], codec='ffv1', pixel_format='bgra')
+    (shot,) = open_source(str(film)).shots
+    found = shot.read()
+    share = bgra[..., 3:].astype(float) / 255
+    assert np.abs(found.bgr - (share * bgra[..., :3] + (1 - share) * 255)).max() <= 1
+    assert [kind for kind, _ in found.changes] == ['transparency'] * (alpha < 255)
+
+
+def test_grey_films_of_16_bits_are_stretched(tmp_path: Path) -> None:
+    grey = np.uint16(7000) + np.linspace(0, 1020, 64 * 48).reshape(48, 64).astype(np.uint16)
+    film = write_film(tmp_path / 'film.mkv', [grey, grey], codec='ffv1', pixel_format='gray16le')
+    source = open_source(str(film))
+    for shot in source.shots:
+        found = shot.read()
+        assert np.ptp(found.bgr) == 255 and found.changes[0][0] == 'stretched'
+        low, high = source.position(shot)['levels']
+        assert low == pytest.approx(7000, abs=5) and high == pytest.approx(8020, abs=5)
+
+
+def test_a_cover_is_not_taken_for_the_film(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / 'film.mkv'), 'w') as film:
+        cover, stream = film.add_stream('mjpeg', rate=1), film.add_stream('libx264', rate=10)
+        cover.height, cover.width, cover.pix_fmt = 32, 32, 'yuvj420p'
+        stream.height, stream.width, stream.pix_fmt = 48, 64, 'yuv420p'
+        for each, shown in ((cover, pictures(1, 32, 32)), (stream, pictures(3))):
+            for bgr in shown:
+                film.mux(each.encode(av.VideoFrame.from_ndarray(bgr, format='bgr24')))
+            film.mux(each.encode())
+    film = open_film(tmp_path / 'film.mkv')
+    assert [frame.width for _, frame in film.frames()] == [64] * 3
+
+
+def test_streams_of_codecs_that_nobody_knows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = write_film(tmp_path / 'film.mp4', pictures(3), sound='aac').read_bytes()
+    # In the decoder's description: ISO/IEC 14496-1, 7.2.6.6, objectTypeIndication.
+    at = content.index(b'\x04\x80\x80\x80', content.index(b'esds')) + 5
+    unheard = content[:at] + b'\xf0' + content[at + 1 :]
+    (tmp_path / 'unheard.mp4').write_bytes(unheard.replace(b'mp4a', b'apac'))
+    assert run(tmp_path / 'unheard.mp4', tmp_path / 'depth.mp4') == 0
+    assert 'sound of a codec that FFmpeg does not know is not' in capsys.readouterr().err
+    assert len(frames_of(tmp_path / 'depth.mp4')) == 3
+    (tmp_path / 'unseen.mp4').write_bytes(content.replace(b'avc1', b'zzz1'))
+    assert run(tmp_path / 'unseen.mp4', tmp_path / 'none.mp4') == 2
+    assert 'is of a codec that FFmpeg does not know here: convert' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('name', ['film.mkv', 'film.h264'])
+def test_a_film_that_begins_late_or_without_times_is_whole(tmp_path: Path, name: str) -> None:
+    times_ms = range(5000, 5800, 100) if name == 'film.mkv' else None
+    film = open_film(write_film(tmp_path / name, pictures(8), times_ms))
+    stamps = [at.newest_ns for at, _ in film.frames()]
+    assert film.fault == '' and stamps[0] == 0 and len(stamps) == 8
+
+
+@pytest.mark.parametrize('out', ['depth.mp4', 'depth.mkv'])
+def test_films_joined_byte_by_byte_last_as_long_as_all(tmp_path: Path, out: str) -> None:
+    parts = [
+        write_film(tmp_path / f'{count}.ts', pictures(count), sound='aac').read_bytes()
+        for count in (8, 9, 7)
+    ]
+    (tmp_path / 'film.ts').write_bytes(b''.join(parts))
+    assert run(tmp_path / 'film.ts', tmp_path / out) == 0
+    times = [seconds for seconds, _ in frames_of(tmp_path / out)]
+    assert len(times) == 24
+    assert np.diff(times) == pytest.approx(np.full(23, 0.1), abs=2e-3)
+    with av.open(str(tmp_path / out)) as film:
+        packets = [each for each in film.demux(audio=0) if each.size]
+    heard = [float(each.pts * each.time_base) for each in packets]
+    assert heard[-1] == pytest.approx(times[-1] + 0.1, abs=0.1)
+    # Three films round up to whole packets of 1024 samples.
+    assert np.diff(heard) == pytest.approx(np.full(len(heard) - 1, 1024 / 48000), abs=2e-3)
+
+
+def test_a_time_that_goes_back_a_little_is_caught_up_with() -> None:
+    at = Position()
+    for stamp_ms in (0, 100, 60, 200, 0, 100):
+        at = at.followed_by(stamp_ms * 10**6 + at.shift_ns, 10**8)
+    assert (at.newest_ns, at.shift_ns) == (200 * 10**6 + 2, 0)
+    at = replace(at, newest_ns=900 * 10**6).followed_by(0, 10**8)
+    assert (at.newest_ns, at.shift_ns) == (10**9, 10**9)
+
+
+def test_what_ffmpeg_refuses_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise av.error.ArgumentError(errno.EINVAL, 'Invalid argument')
+
+    monkeypatch.setattr(film_writing, 'join', refused)
+    writer = FilmWriter(tmp_path / 'depth.mp4', 10.0)
+    writer.append(picture(64, 48), 0)
+    with pytest.raises(SettingError, match=r'depth.mp4 cannot be written: Invalid argument'):
+        writer.close()
+
+
+def test_a_film_on_a_file_system_for_reading_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    film = write_film(tmp_path / 'film.mp4', pictures(2))
+
+    def refused(path: Path, **_: object) -> None:
+        if path.parent.name == 'out':
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    (tmp_path / 'out').mkdir()
+    for call in ('mkdir', 'unlink'):
+        monkeypatch.setattr(Path, call, refused)
+    assert run(film, tmp_path / 'out' / 'depth.mp4') == 2
+    assert 'cannot be written: Read-only file system' in capsys.readouterr().err
 
 
 def test_a_film_that_does_not_fit_is_one_line_and_no_file(
@@ -210,7 +330,7 @@ def test_a_film_is_counted_before_it_is_named(
 ) -> None:
     writer = FilmWriter(tmp_path / 'depth.mp4', 10.0)
     for index, each in enumerate(pictures(5)):
-        writer.write(each, index * 100_000_000)
+        writer.append(each, index * 100_000_000)
     short = write_film(tmp_path / 'short.mp4', pictures(2))
 
     def cut(parts: object, path: Path, *more: object) -> list[str]:
@@ -227,7 +347,7 @@ def test_levels_in_a_film_are_lossless(tmp_path: Path) -> None:
     levels = np.random.default_rng(0).integers(0, 65536, (3, 47, 63), np.uint16)
     writer = FilmWriter(tmp_path / 'levels.mkv', 10.0)
     for index, each in enumerate(levels):
-        writer.write(each, index * 100_000_000)
+        writer.append(each, index * 100_000_000)
     writer.close()
     with av.open(str(tmp_path / 'levels.mkv')) as film:
         found = [frame.to_ndarray() for frame in film.decode(video=0)]
@@ -309,13 +429,13 @@ def test_what_was_done_before_a_signal_plays(tmp_path: Path, number: signal.Sign
         'import os, sys\n'
         'from depth_anything_ros import cli\n'
         'from depth_anything_ros.media import film_writing\n'
-        'write, seen = film_writing.FilmWriter.write, []\n'
+        'write, seen = film_writing.FilmWriter.append, []\n'
         'def counted(self, *given):\n'
         '    write(self, *given)\n'
         '    seen.append(0)\n'
         '    if len(seen) == 20:\n'
         '        os.kill(os.getpid(), int(sys.argv.pop()))\n'
-        'film_writing.FilmWriter.write = counted\n'
+        'film_writing.FilmWriter.append = counted\n'
         'number = sys.argv[-1]\n'
         'sys.exit(cli.main(sys.argv[1:-1]))\n'
     )
@@ -364,10 +484,10 @@ def test_wherever_the_disk_gets_full_it_is_one_line(tmp_path: Path, ending: str)
         '    writer = FilmWriter(out, 10.0)\n'
         '    try:\n'
         '        for index, each in enumerate(noise):\n'
-        '            writer.write(each, index * 100_000_000)\n'
+        '            writer.append(each, index * 100_000_000)\n'
         '        writer.close()\n'
         '    except SettingError as error:\n'
-        '        writer.write(noise[0], 10**12)\n'
+        '        writer.append(noise[0], 10**12)\n'
         '        writer.discard()\n'
         '        results.append(str(error).count("cannot be written: File too large"))\n'
         '        assert not list(out.parent.iterdir()), limit\n'
@@ -388,7 +508,7 @@ def test_a_film_has_the_colours_of_its_pictures(tmp_path: Path) -> None:
     colors = np.array([[[0, 0, 220], [0, 200, 0]], [[220, 0, 0], [30, 200, 220]]], np.uint8)
     exact = cv2.resize(colors, (128, 96), interpolation=cv2.INTER_NEAREST)
     writer = FilmWriter(tmp_path / 'film.mp4', 10.0)
-    writer.write(exact, 0)
+    writer.append(exact, 0)
     writer.close()
     with av.open(str(tmp_path / 'film.mp4')) as film:
         (frame,) = film.decode(video=0)

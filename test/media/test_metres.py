@@ -127,7 +127,7 @@ def test_the_height_of_the_camera_gives_metres(
     # In the other two no floor is visible.
     assert run(photos, tmp_path / 'out', *words) == 1
     said = capsys.readouterr().err
-    assert 'left out: 2 (f2 to f3)' in said and 'the ground is not visible' in said
+    assert 'left out: 2 (f2, f3)' in said and 'the ground is not visible' in said
     assert 'note: intrinsics by --fov 67.4' in said
     assert worst_error(tmp_path / 'out', NAMES[:2]) < 0.15
     assert 'no metres are written' not in said
@@ -248,6 +248,16 @@ def test_a_cloud_of_points_lies_where_they_are(
         ('photos out --camera note.md --save ply', 'note.md is not a calibration: name the YAML'),
         ('photos out --fov 190', '--fov is 190: give degrees between 0 and 180'),
         ('photos out --intrinsics 0 0 1 1', 'no camera has fx=0.0'),
+        ('photos out --camera-pitch 5', '--camera-pitch has no effect without --camera-height'),
+        (
+            'photos out --camera-height 1 --camera-pitch 90',
+            '--camera-pitch is 90: give degrees',
+        ),
+        ('photos out --reference-scale 256', '--reference-scale has no effect without'),
+        (
+            'film.mkv d.mp4 --frames-json d.mp4',
+            'd.mp4 ends as a picture or a film: name it d.json',
+        ),
         ('photos out --frames-json nowhere/a', '--frames-json nowhere/a cannot be written'),
     ],
 )

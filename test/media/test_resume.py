@@ -10,17 +10,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
+from drive import IMAGE, drive
 from PIL import Image
 from rig import picture
 from written_film import frames_of, streams_of, write_film
 
 from depth_anything_ros import cli
+from depth_anything_ros.core.levels import Levels
 from depth_anything_ros.media import job, places, streams
-from depth_anything_ros.media.films import bgr_of, open_film
+from depth_anything_ros.media.films import open_film, picture_of
 from depth_anything_ros.media.streams import LiveStream
+from depth_anything_ros.messages.images import bgr_from_image
 
 FAST = ['--weights', 'random', '--device', 'cpu', '--variant', 'demo', '--backend', 'torch']
 BLACK = np.zeros((48, 64, 3), np.uint8)
@@ -76,6 +80,17 @@ def pictures_of(path: Path) -> list[np.ndarray]:
     return [image for _, image in frames_of(path)]
 
 
+def levels_of(film: Path) -> np.ndarray:
+    with av.open(str(film)) as container:
+        return np.stack([each.to_ndarray() for each in container.decode(video=0)])
+
+
+def points_of_depth(depth_m: np.ndarray) -> np.ndarray:
+    v, u = np.nonzero(np.isfinite(depth_m))
+    z = depth_m[v, u]
+    return np.stack([(u - 79.5) / 120 * z, (v - 59.5) / 120 * z, z], 1)[::9].astype(np.float32)
+
+
 @pytest.mark.parametrize(
     ('out', 'options'),
     [
@@ -112,6 +127,53 @@ def test_what_is_resumed_is_as_if_never_ended(
         assert streams_of(whole) == streams_of(resumed)
 
 
+@pytest.mark.parametrize('kind', ['depth', 'points'])
+def test_the_metric_scale_goes_on(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    ended_early,
+    capsys: pytest.CaptureFixture[str],
+    kind: str,
+) -> None:
+    world = drive('room')
+    monkeypatch.setattr('depth_anything_ros.cli.run.load', lambda parameters: world.backend())
+    images = [message for topic, _, message in world.messages if topic == IMAGE]
+    (tmp_path / 'frames').mkdir()
+    (tmp_path / 'references').mkdir()
+    for index, (image, depth_m) in enumerate(zip(images[:12], world.truth.values(), strict=False)):
+        # The first two of the second part: held, and by the scale of the first part.
+        black = index == 5
+        bgr = np.zeros((120, 160, 3), np.uint8) if black else bgr_from_image(image)
+        cv2.imwrite(str(tmp_path / f'frames/f{index:02d}.png'), bgr)
+        if index % 4 == 0 and index != 8:
+            points = points_of_depth(depth_m) if kind == 'points' else depth_m
+            np.save(tmp_path / f'references/f{index:02d}.npy', points)
+    words = [tmp_path / 'frames', '--sequence', '10', '--reference', tmp_path / 'references']
+    words += ['--save', 'depth_mm', '--intrinsics', '120', '120', '79.5', '59.5', '--json']
+
+    def go(out: str, *more: str) -> list[dict]:
+        run(
+            *words[:1],
+            tmp_path / out,
+            *words[1:],
+            *more,
+            '--frames-json',
+            tmp_path / f'{out}.jsonl',
+        )
+        lines = (tmp_path / f'{out}.jsonl').read_text().splitlines()
+        return [{**json.loads(line), 'ms': {}, 'files': []} for line in lines]
+
+    whole = go('whole.mkv')
+    assert sum(each.get('metric_valid', False) for each in whole) == 9
+    ended_early(8)
+    go('out.mkv')
+    ended_early(-1)
+    assert go('out.mkv', '--resume') == whole
+    expected, found = (levels_of(tmp_path / f'{name}.mkv') for name in ('whole', 'out'))
+    assert expected[5].any()
+    np.testing.assert_array_equal(expected, found)
+
+
 def test_the_summary_is_that_of_all(
     film: Path, tmp_path: Path, ended_early, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -138,13 +200,13 @@ def test_a_run_that_is_killed_loses_the_last_part_alone(film: Path, tmp_path: Pa
         'from depth_anything_ros import cli\n'
         'from depth_anything_ros.media import film_writing, places\n'
         'places.PART_FRAMES = 5\n'
-        'write, seen = film_writing.FilmWriter.write, []\n'
+        'write, seen = film_writing.FilmWriter.append, []\n'
         'def counted(self, *given):\n'
         '    write(self, *given)\n'
         '    seen.append(0)\n'
         '    if len(seen) == 13:\n'
         '        os.kill(os.getpid(), signal.SIGKILL)\n'
-        'film_writing.FilmWriter.write = counted\n'
+        'film_writing.FilmWriter.append = counted\n'
         'cli.main(sys.argv[1:])\n'
     )
     command = [sys.executable, '-c', program, 'run', str(film), str(out), *FAST]
@@ -253,10 +315,10 @@ def test_a_film_goes_on_from_the_key_frame_before(tmp_path: Path, codec: str, af
         codec=codec,
         options={'g': '7'},
     )
-    whole = [(at, bgr_of(frame)) for at, frame in open_film(path).frames()]
+    whole = [(at, picture_of(frame, Levels()).bgr) for at, frame in open_film(path).frames()]
     film = open_film(path)
     film.after = whole[after - 1][0]
-    rest = [(at, bgr_of(frame)) for at, frame in film.frames()]
+    rest = [(at, picture_of(frame, Levels()).bgr) for at, frame in film.frames()]
     assert [at for at, _ in rest] == [at for at, _ in whole[after:]]
     for (_, one), (_, other) in zip(rest, whole[after:], strict=True):
         np.testing.assert_array_equal(one, other)

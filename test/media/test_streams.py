@@ -24,8 +24,9 @@ from rig import picture
 from written_film import frames_of, write_film
 
 from depth_anything_ros import cli
+from depth_anything_ros.core.levels import Levels
 from depth_anything_ros.media import streams
-from depth_anything_ros.media.films import Film, bgr_of
+from depth_anything_ros.media.films import Film, picture_of
 from depth_anything_ros.media.streams import LiveStream, open_url, without_secrets
 
 FAST = ['--weights', 'random', '--device', 'cpu', '--variant', 'demo', '--backend', 'torch']
@@ -243,7 +244,7 @@ def test_a_webcam_drops_what_is_broken_and_its_end_is_a_fault(
 def test_a_stream_that_is_no_live_one_drops_nothing(served: str) -> None:
     opened = open_url(f'{served}/film.ts')
     assert isinstance(opened, Film)
-    frames = [bgr_of(frame) for _, frame in opened.frames()]
+    frames = [picture_of(frame, Levels()).bgr for _, frame in opened.frames()]
     assert len(frames) == 12
     assert np.abs(frames[0].astype(int) - picture(64, 48, 0)).mean() < 10
 

@@ -64,6 +64,7 @@ def _refused(weights: Path, variant: str = 'vits', checkpoint: Checkpoint = RELA
         (ONNX + 'sha256: abc', "sha256 is 'abc': give 64"),
         (ONNX + 'file: ../a.onnx', 'name a file in the folder of the card'),
         ('- 1', 'it holds list: give fields like'),
+        ('', 'it is empty: give fields like'),
         ('a: [', 'is not valid YAML'),
         ('a: &a [x]\nb: [*a, *a]', 'aliases (*name) are not supported'),
         ('[' * 5000, 'is not valid YAML'),

@@ -198,6 +198,28 @@ def test_what_holds_no_named_tensors_is_refused(
     assert said in _unreadable(_saved(tmp_path / 'a.pth', content))
 
 
+@pytest.mark.parametrize(
+    ('error', 'kind'),
+    [
+        (MemoryError(), MemoryError),
+        (ImportError('failed to map segment from shared object'), ImportError),
+        (RuntimeError("can't allocate memory: you tried to allocate 9 bytes."), MemoryError),
+        (RuntimeError("can't allocate memory: you tried to allocate 99 bytes."), WeightsError),
+    ],
+)
+def test_a_file_is_not_damaged_where_memory_ran_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: type[Exception]
+) -> None:
+    (tmp_path / 'a.pth').write_bytes(b'ten bytes.')
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(torch, 'load', fail)
+    with pytest.raises(kind):
+        read_state_dict(tmp_path / 'a.pth')
+
+
 def test_a_missing_file_is_said(tmp_path: Path) -> None:
     for name in ('a.pth', 'a.safetensors'):
         assert 'No such file or directory' in _unreadable(tmp_path / name)

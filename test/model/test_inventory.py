@@ -94,4 +94,7 @@ def test_arguments_that_cannot_be_used_are_raised(tmp_path: Path) -> None:
         verify(weights=str(tmp_path / 'no'))
     with pytest.raises(SettingError, match='vitx'):
         verify('vitx')
-    assert verify('vitg') == []
+    with pytest.raises(SettingError, match='no weights of vitg can be downloaded;'):
+        verify('vitg')
+    with pytest.raises(SettingError, match=r'no weights of demo .*they are inside the package'):
+        verify('demo')

@@ -101,8 +101,13 @@ def _content(path: Path) -> Any:
         ) from err
     try:
         return _read_safetensors(path) if path.suffix == '.safetensors' else _read_torch(path)
+    except (MemoryError, ImportError):
+        raise
     # A damaged file raises whatever its first wrong byte leads to: KeyError, OSError, ...
     except Exception as err:
+        asked = re.search(r'allocate (\d+) bytes', str(err))
+        if asked is not None and int(asked[1]) <= path.stat().st_size:
+            raise MemoryError(str(err)) from err
         raise WeightsError(f'{path} {_refusal(str(err))}') from err
 
 
