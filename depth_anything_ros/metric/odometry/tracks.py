@@ -78,10 +78,13 @@ class Tracks:
         guess = np.where(np.isfinite(guess), guess, before)
         flow = partial(cv2.calcOpticalFlowPyrLK, flags=cv2.OPTFLOW_USE_INITIAL_FLOW)
         after, found, _ = flow(last, grey, before, guess.copy(), **_LUCAS_KANADE)
-        start = before - guess + after
-        back, again, _ = flow(grey, last, after, start, **_BACK)
-        after, apart = after[:, 0], np.linalg.norm((back - before)[:, 0], axis=1)
-        kept = (found[:, 0] > 0) & (again[:, 0] > 0) & (apart < _BACK_PX)
+        kept = found[:, 0] > 0
+        if kept.any():
+            start = (before - guess + after)[kept]
+            back, again, _ = flow(grey, last, after[kept], start, **_BACK)
+            apart = np.linalg.norm((back - before[kept])[:, 0], axis=1)
+            kept[kept] = (again[:, 0] > 0) & (apart < _BACK_PX)
+        after = after[:, 0]
         end = np.array(grey.shape[::-1]) - _LOST_BORDER_PX - 1
         kept &= ((after >= _LOST_BORDER_PX) & (after < end)).all(axis=1)
         # Of tracks that come within half a cell the oldest goes on. Driving backwards all draw
