@@ -45,7 +45,7 @@ _INLIER = 3.0
 class View:
     """One image: rays (TRACKS, 3) of its tracks, NaN where not seen, and odometry's pose.
 
-    `velocities` (n, 3): those of the camera in the last intervals, m/s in odometry's frame. Rays
+    `velocities` (3, 3): those of the camera in the last intervals, m/s in odometry's frame. Rays
     of tracks that were lost since are NaN too. `known` (TRACKS,): their inverse depths in this
     view, by the lengths that are believed, NaN where unknown.
     """
@@ -155,15 +155,15 @@ def _most_probable(
     rotation, unit = given.rotation, given.translation
     for _ in range(_ITERATIONS):
         side = _across(unit)
-        error, *slopes = _epipolar_errors(products, Transform(rotation, unit), side, focal_px)
-        rows = np.array(slopes)
+        found = _epipolar_errors(products, Transform(rotation, unit), side, focal_px)
+        error, rows = found[0], found[1:]
         px = _spread(error)
         weight = min(1.0, _WORTH / len(error)) / px**2 / (1.0 + np.square(error / (2.0 * px)))
         turned = cv2.Rodrigues(given.rotation.T @ rotation)[0][:, 0]
         off = np.concatenate([turned, side @ (unit - given.translation)])
         information = (rows * weight) @ rows.T + np.diag(prior)
         gradient = rows @ (weight * error) + prior * off
-        step = -np.linalg.solve(information, gradient)
+        step = -cv2.solve(information, gradient[:, None], flags=cv2.DECOMP_CHOLESKY)[1][:, 0]
         rotation = rotation @ cv2.Rodrigues(step[:3])[0]
         unit = unit + step[3:] @ side
         unit = unit / math.hypot(*unit)
@@ -179,7 +179,7 @@ def _epipolar_errors(products: Floats, motion: Transform, side: Floats, focal_px
     are those over a turn of the camera (3) and over a change of the direction along `side` (2, 3).
     Sampson's distance: Hartley and Zisserman, Multiple View Geometry, eq. 11.9.
     """
-    by_aim = (np.vstack([motion.translation, side]) @ _CROSS).reshape(3, 3, 3) @ motion.rotation
+    by_aim = (np.array([motion.translation, *side]) @ _CROSS).reshape(3, 3, 3) @ motion.rotation
     essential = by_aim[0]
     of = np.zeros((10, 3, 3))
     of[0], of[1:4], of[4:6] = essential, essential @ _CROSS.reshape(3, 3, 3), by_aim[1:]
