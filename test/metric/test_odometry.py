@@ -22,9 +22,9 @@ from lab.world.degradation import degraded, sampled_reference
 from lab.world.drives import Drive, DriveWorld, Leg
 
 PERIOD_NS = 100_000_000
-STRAIGHT = Drive('forward', 'room', (Leg(2.5, 2.0),))
-TURNING = Drive('turning', 'room', (Leg(2.5, 0.0, 0.7),))
-ROAD = Drive('road', 'road', (Leg(1.5),))
+STRAIGHT = Drive('room', (Leg(2.5, 2.0),))
+TURNING = Drive('room', (Leg(2.5, 0.0, 0.7),))
+ROAD = Drive('road', (Leg(1.5),))
 
 
 @dataclass(frozen=True, eq=False)
