@@ -22,7 +22,12 @@ from depth_anything_ros.metric.alignment.ground_plane import on_ground_plane, sh
 from depth_anything_ros.metric.alignment.held_out import HeldOutError
 from depth_anything_ros.metric.alignment.local_error import observed_error
 from depth_anything_ros.metric.alignment.refinement import refine
-from depth_anything_ros.metric.alignment.robust_fit import AffineFit, Prior, ShiftPrior, middle
+from depth_anything_ros.metric.alignment.robust_fit import (
+    AffineFit,
+    Prior,
+    ShiftPrior,
+    upper_median,
+)
 from depth_anything_ros.metric.alignment.sample_gate import (
     GatedSamples,
     InverseDepthStats,
@@ -158,8 +163,8 @@ class ScaleAligner:
         gated, bias = self._gated(inverse_depth, samples, stats)
         if reason := self._refusal(gated, stats):
             return self._refused(reason, stamp_ns)
-        level = 1.0 / middle(gated.depth_m)
-        scale = level / middle(np.abs(gated.inverse_depth))
+        level = 1.0 / upper_median(gated.depth_m)
+        scale = level / upper_median(np.abs(gated.inverse_depth))
         of_shift = _shift_prior(scale, level, stats, config)
         prior = Prior(of_shift.widened(bias.shift), config.network_sigma)
         predicted = None if self._state is None else self._state.mean

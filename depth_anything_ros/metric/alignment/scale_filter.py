@@ -14,13 +14,13 @@ import numpy as np
 
 from depth_anything_ros.core.types import FloatImage, Floats
 from depth_anything_ros.metric.alignment.robust_fit import (
-    MAD,
     TUKEY,
     AffineFit,
     ShiftPrior,
     inverse_2x2,
-    middle,
+    robust_sigma,
     tukey,
+    upper_median,
 )
 
 __all__ = ['Bias', 'FrameMap', 'ScaleState', 'coarse', 'fit_frame_map', 'normalized_innovation']
@@ -195,14 +195,14 @@ def fit_frame_map(before: Floats, now: Floats) -> FrameMap:
     use = valid[first] & valid[second] & (np.abs(apart) > 0.5 * spread)
     if not spread > 0.0 or np.count_nonzero(use) < _PAIRS // 16:
         return FrameMap()
-    gain = middle((before[first] - before[second])[use] / apart[use])
+    gain = upper_median((before[first] - before[second])[use] / apart[use])
     x, y = now[valid], before[valid]
-    offset = middle(y - gain * x)
+    offset = upper_median(y - gain * x)
     extent = float(np.std(y))
     weight, seen = np.ones(x.size), 0.0
     for _ in range(_MAP_ITERATIONS):
         error = y - gain * x - offset
-        seen = max(MAD * middle(np.abs(error)), 1e-6 * extent)
+        seen = max(robust_sigma(np.abs(error)), 1e-6 * extent)
         weight = tukey(error, TUKEY * seen)
         total = max(float(weight.sum()), 1e-12)
         mean_x, mean_y = float(weight @ x) / total, float(weight @ y) / total

@@ -17,7 +17,7 @@ import numpy as np
 from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.parameters import OdometryParameters
 from depth_anything_ros.core.types import Floats, Mask
-from depth_anything_ros.metric.alignment.robust_fit import MAD, middle
+from depth_anything_ros.metric.alignment.robust_fit import robust_sigma
 
 __all__ = ['Motion', 'View', 'angle_of', 'parallax', 'refined_motion', 'upper_quartile']
 
@@ -46,15 +46,15 @@ class View:
     """One image: rays (TRACKS, 3) of its tracks, NaN where not seen, and odometry's pose.
 
     `velocities` (3, 3): those of the camera in the last intervals, m/s in odometry's frame. Rays
-    of tracks that were lost since are NaN too. `known` (TRACKS,): their inverse depths in this
-    view, by the lengths that are believed, NaN where unknown.
+    of tracks that were lost since are NaN too. `inverse_depth` (TRACKS,): theirs in this view,
+    1/m, by the lengths that are believed, NaN where unknown.
     """
 
     stamp_ns: int
     velocities: Floats
     odom_from_camera: Transform
     rays: Floats
-    known: Floats
+    inverse_depth: Floats
 
     def then_from(self, now: View) -> Transform:
         """Return the motion from the camera of `now` to the one of this view, by odometry."""
@@ -69,17 +69,17 @@ class View:
 class Motion:
     """The refined motion between an earlier view and this one.
 
-    `rays` (TRACKS, 3) and `known` (TRACKS,) of the earlier view, `elapsed_s` ago. `good`
-    (TRACKS,): those that obey the epipolar constraint, within `px` pixels. `covariance` (5, 5):
-    of a turn (3) and of translations along the rows of `side` (2, 3), metres. `deviation`: of
-    rotation and direction from odometry's, in standard deviations.
+    `rays` (TRACKS, 3) and `inverse_depth` (TRACKS,) of the earlier view, `elapsed_s` ago. `inlier`
+    (TRACKS,): those that obey the epipolar constraint, whose errors have a deviation of `px`
+    pixels. `covariance` (5, 5): of a turn (3) and of translations along the rows of `side` (2, 3),
+    metres. `deviation`: of rotation and direction from odometry's, in standard deviations.
     """
 
     then_from_now: Transform
     elapsed_s: float
     rays: Floats
-    known: Floats
-    good: Mask
+    inverse_depth: Floats
+    inlier: Mask
     inlier_share: float
     px: float
     covariance: Floats
@@ -93,7 +93,10 @@ def angle_of(rotation: Floats) -> float:
 
 
 def parallax(rotation: Floats, then: Floats, now: Floats) -> Floats:
-    """Return what the rays (..., n, 3) move (..., n), rotation (..., 3, 3) taken out."""
+    """Return how far the rays (..., n, 3) move, rotation (..., 3, 3) taken out.
+
+    In focal lengths (..., n); rays have z = 1.
+    """
     turned = now @ np.swapaxes(rotation, -1, -2)
     moved = turned[..., :2] / turned[..., 2:] - then[..., :2]
     return np.asarray(np.hypot(moved[..., 0], moved[..., 1]))
@@ -125,16 +128,16 @@ def refined_motion(then: View, now: View, noise: OdometryParameters, focal_px: f
     error = _epipolar_errors(products, found, side, focal_px)[0]
     px = float(np.hypot(_spread(error[moving]), _CREEP_PX * np.sqrt(elapsed_s)))
     fits = np.abs(error) < _INLIER * px
-    good = np.zeros(len(now.rays), np.bool_)
-    good[both] = fits
+    inlier = np.zeros(len(now.rays), np.bool_)
+    inlier[both] = fits
     turned = angle_of(given.rotation.T @ found.rotation) / turn_sigma
     aimed = math.hypot(*(found.translation - given.translation)) / aim_sigma
     return Motion(
         Transform(found.rotation, length * found.translation),
         elapsed_s,
         then.rays,
-        then.known,
-        good,
+        then.inverse_depth,
+        inlier,
         float(np.mean(fits[moving])),
         px,
         np.asarray(np.linalg.inv(information)),
@@ -192,7 +195,8 @@ def _epipolar_errors(products: Floats, motion: Transform, side: Floats, focal_px
 
 
 def _spread(error: Floats) -> float:
-    return max(MAD * middle(np.abs(error)), LEAST_PX)
+    """Return the standard deviation of errors (n,) in pixels."""
+    return max(robust_sigma(np.abs(error)), LEAST_PX)
 
 
 def _across(unit: Floats) -> Floats:

@@ -104,8 +104,8 @@ class OdometryTracker:
         for view in self._views:
             view.rays[lost] = np.nan
         velocities = np.array(self._velocities or [np.zeros(3)] * _INTERVALS)
-        known = np.full(TRACKS, np.nan)
-        now = View(stamp_ns, velocities, odom_from_camera, self._tracks.rays, known)
+        unknown = np.full(TRACKS, np.nan)
+        now = View(stamp_ns, velocities, odom_from_camera, self._tracks.rays, unknown)
         self._newest = now
         while self._views and (stamp_ns - self._views[0].stamp_ns) * 1e-9 > _MOST_AGE_S:
             self._views.popleft()
@@ -125,7 +125,7 @@ class OdometryTracker:
         self._views.append(now)
 
     def _samples(self, now: View) -> ReferenceSamples:
-        found = self._even(now, self._motions(now))
+        found = self._without_slip(now, self._motions(now))
         if found.refusal:
             raise _refusal(found.refusal)
         kept = found.kept
@@ -146,7 +146,7 @@ class OdometryTracker:
             repeated=not new,
         )
 
-    def _even(self, now: View, motions: Sequence[Motion]) -> Triangulation:
+    def _without_slip(self, now: View, motions: Sequence[Motion]) -> Triangulation:
         """Return the depths by those motions whose lengths do not slip, and remember them.
 
         What is remembered has the lengths of before, so that slip is seen until it ends.
@@ -157,7 +157,7 @@ class OdometryTracker:
         self._slips = bool((np.abs(stretched) > MOST_STRETCH).any())
         if self._slips and self._slipped_views > _BELIEVED_VIEWS:
             for view in self._views:
-                view.known[:] = np.nan
+                view.inverse_depth[:] = np.nan
             self._slips, stretched = False, np.full(len(motions), np.nan)
         if self._slips:
             _remember(now, triangulated(now.rays, shortened(motions, stretched), focal_px))
@@ -249,7 +249,7 @@ def _apart(first: Transform, second: Transform) -> bool:
 def _remember(now: View, found: Triangulation, too_long: float = 0.0) -> None:
     """Keep the depths in `now`, found by lengths that are `too_long` (log), if they agree."""
     if not found.refusal:
-        now.known[found.kept] = np.exp(too_long) * found.inverse[found.kept]
+        now.inverse_depth[found.kept] = np.exp(too_long) * found.inverse[found.kept]
 
 
 def _refusal(reason: str) -> FrameError:

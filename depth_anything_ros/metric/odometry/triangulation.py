@@ -78,12 +78,12 @@ class Triangulation:
 
 def triangulated(rays: Floats, motions: Sequence[Motion], focal_px: float) -> Triangulation:
     """Return the depths of `rays` (TRACKS, 3) that fit all `motions` best (Gauss-Newton)."""
-    good = np.array([motion.good for motion in motions])
-    seen = np.flatnonzero(good.any(axis=0))
-    good, rays_now = good[:, seen], rays[seen]
-    count = good.sum(axis=0)
-    weight = good * np.array([[focal_px / motion.px] for motion in motions]) ** 2
-    then = np.where(good[..., None], [motion.rays[seen, :2] for motion in motions], 0.0)
+    inlier = np.array([motion.inlier for motion in motions])
+    seen = np.flatnonzero(inlier.any(axis=0))
+    inlier, rays_now = inlier[:, seen], rays[seen]
+    count = inlier.sum(axis=0)
+    weight = inlier * np.array([[focal_px / motion.px] for motion in motions]) ** 2
+    then = np.where(inlier[..., None], [motion.rays[seen, :2] for motion in motions], 0.0)
     inverse, information, chi2, parts = _solved(rays_now, then, motions, weight)
     with np.errstate(divide='ignore', invalid='ignore'):
         sure = weight * parts.own * np.square(inverse) > 1.0 / _SURE**2
