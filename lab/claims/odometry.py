@@ -395,6 +395,13 @@ def main(args: Sequence[str] | None = None) -> int:
         '--seeds', type=int, metavar='N', default=2, help='drives of a case (default: %(default)s)'
     )
     parser.add_argument(
+        '--first-seed',
+        type=int,
+        metavar='N',
+        default=FIRST_SEED,
+        help='seed of the first drive (default: %(default)s)',
+    )
+    parser.add_argument(
         '--drives', default='', metavar='TEXT', help='only the cases whose names contain TEXT'
     )
     parser.add_argument(
@@ -410,7 +417,7 @@ def _print(options: argparse.Namespace) -> int:
     if not cases:
         names = ', '.join(case.name for case in CASES)
         raise SettingError(f"no drive is called '{options.drives}': choose one of {names}")
-    seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
     with progress('drive') as show:
         if options.demo:
             with load('demo', threads=1) as model:
