@@ -155,7 +155,7 @@ def _most_probable(
     and about the direction (2). Return the motion, the `side` (2, 3) of its last step, and the
     information (5, 5) along turn and `side`.
     """
-    rotation, unit = given.rotation, given.translation
+    rotation, unit, by_prior = given.rotation, given.translation, np.diag(prior)
     for _ in range(_ITERATIONS):
         side = _across(unit)
         found = _epipolar_errors(products, Transform(rotation, unit), side, focal_px)
@@ -164,7 +164,7 @@ def _most_probable(
         weight = min(1.0, _WORTH / len(error)) / px**2 / (1.0 + np.square(error / (2.0 * px)))
         turned = cv2.Rodrigues(given.rotation.T @ rotation)[0][:, 0]
         off = np.concatenate([turned, side @ (unit - given.translation)])
-        information = (rows * weight) @ rows.T + np.diag(prior)
+        information = (rows * weight) @ rows.T + by_prior
         gradient = rows @ (weight * error) + prior * off
         step = -cv2.solve(information, gradient[:, None], flags=cv2.DECOMP_CHOLESKY)[1][:, 0]
         rotation = rotation @ cv2.Rodrigues(step[:3])[0]
