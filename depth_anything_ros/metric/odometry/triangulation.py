@@ -58,7 +58,7 @@ class Triangulation:
             fine = self._sure(by_pixels).sum() >= _LEAST_SAMPLES
             return 'pose_unsure' if fine else 'too_little_parallax'
         inverse = self.inverse[self.kept]
-        with np.errstate(invalid='ignore'):
+        with np.errstate(all='ignore'):
             ratios = [np.log(each[self.kept] / inverse) for each in self.each]
         ratios = [ratio[np.isfinite(ratio)] for ratio in ratios]
         ratios = [ratio for ratio in ratios if ratio.size >= _LEAST_OF_VIEW]
@@ -72,8 +72,11 @@ class Triangulation:
         return 'pose_unsure' if unsure else ''
 
     def _sure(self, sigma: Floats) -> Mask:
+        """Return which depths are sure (TRACKS,) where their deviations are `sigma` (TRACKS,)."""
         # A comparison with NaN is false.
-        return np.asarray((sigma < _RELATIVE_SIGMA * self.inverse) & (self.chi2 < _MOST_CHI2))
+        with np.errstate(invalid='ignore'):
+            sure = (sigma < _RELATIVE_SIGMA * self.inverse) & (self.chi2 < _MOST_CHI2)
+        return np.asarray(sure)
 
 
 def triangulated(rays: Floats, motions: Sequence[Motion], focal_px: float) -> Triangulation:
