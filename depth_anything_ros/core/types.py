@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
@@ -155,3 +155,9 @@ class ReferenceSamples:
     depth_m: npt.NDArray[np.float32]
     sigma_m: npt.NDArray[np.float32] | None = None
     repeated: bool = False
+
+    def chosen(self, index: Mask | Ints) -> ReferenceSamples:
+        """Return those at `index` (n,), or where a mask (N,) is true."""
+        sigma_m = None if self.sigma_m is None else self.sigma_m[index]
+        u, v, depth_m = self.u[index], self.v[index], self.depth_m[index]
+        return replace(self, u=u, v=v, depth_m=depth_m, sigma_m=sigma_m)

@@ -20,9 +20,9 @@ from depth_anything_ros.core.parameters import Parameters
 from depth_anything_ros.core.timing import StageTimes
 from depth_anything_ros.core.types import BgrImage, Camera, FloatImage
 from depth_anything_ros.estimator.scene import Scene
-from depth_anything_ros.metric.cloud import Cloud
-from depth_anything_ros.metric.products import make_cloud, make_scan
+from depth_anything_ros.metric.cloud import Cloud, make_cloud
 from depth_anything_ros.metric.scale import Scale
+from depth_anything_ros.metric.virtual_scan import make_scan
 
 __all__ = ['Frame']
 

@@ -8,12 +8,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.geometry.projection import Points, lengths_of, points_along, rays_of
 from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.parameters import CloudParameters
 from depth_anything_ros.core.types import BgrImage, Camera, FloatImage
 
-__all__ = ['Cloud', 'cloud_from_depth', 'compacted', 'depth_edges', 'thinned']
+__all__ = ['Cloud', 'cloud_from_depth', 'compacted', 'depth_edges', 'make_cloud', 'thinned']
 
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 # Keys of voxels have 21 bits for each coordinate: a million voxels either way.
@@ -37,6 +38,32 @@ class Cloud:
     def is_organised(self) -> bool:
         """True where points still lie as the pixels do."""
         return self.points.ndim == 3
+
+
+def make_cloud(
+    depth_m: FloatImage,
+    sigma_m: FloatImage,
+    bgr: BgrImage,
+    camera: Camera,
+    level_from_camera: Transform | None,
+    settings: CloudParameters,
+) -> Cloud:
+    """Return the points of a depth image (H, W), seen by `camera` of that size.
+
+    `bgr` colours them and may have another size. `level_from_camera` leads to a frame with z up,
+    None where heights are not limited. FrameError('no_points') where every point is cut away.
+    """
+    color = bgr if settings.color else None
+    if color is not None and color.shape[:2] != depth_m.shape:
+        size = depth_m.shape[::-1]
+        color = np.asarray(cv2.resize(color, size, interpolation=cv2.INTER_AREA), np.uint8)
+    cloud = cloud_from_depth(
+        depth_m, camera, settings, bgr=color, sigma_m=sigma_m, level_from_camera=level_from_camera
+    )
+    # Nav2 takes an empty cloud for data: only silence says that nothing is known.
+    if not np.isfinite(cloud.points[..., 2]).any():
+        raise FrameError('no_points', 'no point is left: every one is cut by the cloud.* limits')
+    return thinned(cloud, settings.voxel_m) if settings.voxel_m else cloud
 
 
 def cloud_from_depth(

@@ -161,7 +161,7 @@ def _projected(
         np.minimum.at(nearest, cell, part.depth_m)
     nearest *= np.float32(1.0 + _HIDDEN_SHARE)
     seen = [
-        _chosen(part, np.flatnonzero(part.depth_m <= nearest[cell]))
+        part.chosen(np.flatnonzero(part.depth_m <= nearest[cell]))
         for part, cell in zip(parts, cells, strict=True)
     ]
     u = np.concatenate([part.u for part in seen])
@@ -186,12 +186,7 @@ def _shown(
         inside = (u >= -0.5) & (u < camera.width - 0.5)
         inside &= (v >= -0.5) & (v < camera.height - 0.5)
     sigma = None if sigma is None else sigma[kept].astype(np.float32)
-    return _chosen(ReferenceSamples(u, v, z, sigma), np.flatnonzero(inside))
-
-
-def _chosen(samples: ReferenceSamples, index: _Array) -> ReferenceSamples:
-    sigma = None if samples.sigma_m is None else samples.sigma_m[index]
-    return ReferenceSamples(samples.u[index], samples.v[index], samples.depth_m[index], sigma)
+    return ReferenceSamples(u, v, z, sigma).chosen(np.flatnonzero(inside))
 
 
 def _cells(samples: ReferenceSamples, cell_px: int, across: int) -> npt.NDArray[np.int32]:

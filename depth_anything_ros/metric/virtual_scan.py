@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.geometry.planar_scan import PlanarScan
 from depth_anything_ros.core.geometry.projection import rays_of
 from depth_anything_ros.core.geometry.transforms import Transform
@@ -15,7 +16,7 @@ from depth_anything_ros.core.parameters import ScanParameters
 from depth_anything_ros.core.types import Camera, FloatImage
 from depth_anything_ros.metric.cloud import depth_edges
 
-__all__ = ['scan_from_depth']
+__all__ = ['make_scan', 'scan_from_depth']
 
 _Array = npt.NDArray[Any]
 
@@ -25,6 +26,28 @@ _LEAST_SEEN = 0.95
 _STRIDE = 2
 # Relative step in depth to a neighbouring pixel beyond which a pixel lies between two surfaces.
 _EDGE_SHARE = 0.08
+
+
+def make_scan(
+    depth_m: FloatImage,
+    sigma_m: FloatImage | None,
+    camera: Camera,
+    level_from_camera: Transform,
+    settings: ScanParameters,
+) -> PlanarScan:
+    """Return the nearest obstacle for each bearing in the frame with z up.
+
+    `sigma_m` is needed where `settings.max_relative_sigma` is not 0. FrameError('no_bearings')
+    where no bearing is known.
+    """
+    scan = scan_from_depth(depth_m, camera, level_from_camera, settings, sigma_m)
+    if np.isnan(scan.ranges_m).all():
+        raise FrameError(
+            'no_bearings',
+            'no bearing is known: neither obstacles nor ground up to scan.max_range_m are seen, '
+            'or scan.max_relative_sigma takes them away',
+        )
+    return scan
 
 
 def scan_from_depth(

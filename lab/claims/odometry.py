@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -45,7 +45,17 @@ from lab.world.drives import Drive, Driven, DriveWorld, Leg
 from lab.world.geometry import yaw_matrix
 from lab.world.rig import base_pose, optical
 
-__all__ = ['CASES', 'Case', 'DriveFrame', 'DriveRow', 'drive_frames', 'main', 'measured', 'run']
+__all__ = [
+    'CASES',
+    'Case',
+    'DriveFrame',
+    'DriveRow',
+    'camera_poses',
+    'drive_frames',
+    'main',
+    'measured',
+    'run',
+]
 
 FIRST_SEED = 8000
 """Seed of the first drive reported: none of those that constants were chosen on."""
@@ -84,7 +94,7 @@ class Case:
 
 def _case(name: str, family: str, *legs: Leg, **values: object) -> Case:
     ways = {key: values.pop(key) for key in ('straight', 'facing', 'traffic') if key in values}
-    return Case(name, Drive(name, family, legs, **ways), **values)  # type: ignore[arg-type]
+    return Case(name, Drive(family, legs, **ways), **values)  # type: ignore[arg-type]
 
 
 _DRIVE, _FAST, _STAND, _SPIN = Leg(6.0), Leg(6.0, 2.0), Leg(6.0, 0.0), Leg(4.0, 0.0, _TURN)
@@ -120,17 +130,12 @@ CASES = (
 
 @dataclass(frozen=True, eq=False)
 class DriveFrame:
-    """One image with what the network, odometry and the lidar say of it.
-
-    `up` (3,): away from the ground in the optical frame, by the extrinsics that odometry uses.
-    """
+    """One image (H, W) with its depth, and what the network and the lidar say of it."""
 
     stamp_ns: int
     grey: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
     depth_m: FloatImage
     inverse_depth: FloatImage
-    odom_from_camera: Transform
-    up: Floats
     lidar: ReferenceSamples
 
 
@@ -168,30 +173,16 @@ class DriveRow:
     reasons: str
 
 
-def drive_frames(case: Case, seed: int, infer: Infer | None = None) -> Iterator[DriveFrame]:
-    """Simulate one drive at 10 Hz; `seed` draws scene, errors and noise.
+def drive_frames(drive: Drive, seed: int, infer: Infer | None = None) -> Iterator[DriveFrame]:
+    """Simulate what is seen on a drive at 10 Hz; `seed` draws scene and errors.
 
     `infer`: a network to run on the pictures instead of simulating its errors.
     """
-    world = DriveWorld(case.drive.family, seed, drive=case.drive)
+    world = DriveWorld(drive.family, seed, drive=drive)
     camera, rig = world.camera, world.rig
-    lidar_from_base = rig.lidar.pose().inverse()
-    random = np.random.default_rng([seed, 11])
-    axis = random.standard_normal(3)
-    off = cv2.Rodrigues(_EXTRINSICS_RAD * axis / np.linalg.norm(axis))[0]
-    base_from_camera = optical(rig.camera.pose()) @ Transform(off, np.zeros(3))
-    reported = world.scene.path
-    if case.reported and isinstance(reported, Driven):
-        reported = Driven(reported.along, case.reported, reported.facing)
-    odom, before = IDENTITY, base_pose(*reported.pose(-case.late_s))
-    for number in range(round(case.drive.seconds / _PERIOD_S)):
+    camera_from_lidar = optical(rig.camera.pose()).inverse() @ rig.lidar.pose()
+    for number in range(round(drive.seconds / _PERIOD_S)):
         at_s = number * _PERIOD_S
-        true = base_pose(*reported.pose(at_s - case.late_s))
-        step, before = before.inverse() @ true, true
-        first, last, slip = case.slip
-        length = _SCALE * (slip if first <= at_s < last else 1.0)
-        yaw = yaw_matrix(_YAW_SIGMA * float(random.standard_normal()))
-        odom = odom @ Transform(step.rotation @ yaw, length * step.translation)
         scene = world.scene.at(at_s)
         view = view_of(scene, camera, world.camera_pose(at_s))
         depth_m = depth_image(view)
@@ -203,16 +194,40 @@ def drive_frames(case: Case, seed: int, infer: Infer | None = None) -> Iterator[
             inverse_depth = infer(bgr)
         points = world.cloud(at_s)
         xyz = np.stack([points['x'], points['y'], points['z']], axis=1)
-        camera_from_lidar = (lidar_from_base @ optical(rig.camera.pose())).inverse()
         yield DriveFrame(
             round((100.0 + at_s) * 1e9),
             np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), np.uint8),
             depth_m,
             inverse_depth,
-            odom @ base_from_camera,
-            base_from_camera.rotation.T @ np.array([0.0, 0.0, 1.0]),
             Points(xyz, camera_from_lidar).samples(camera, MIN_M, MAX_M),
         )
+
+
+def camera_poses(case: Case, seed: int) -> tuple[list[Transform], Floats]:
+    """Return the pose of the camera by odometry, odom_from_camera, at each frame of a drive.
+
+    And the unit vector (3,) away from the ground in the optical frame, by the extrinsics that
+    odometry uses. `seed` draws the errors.
+    """
+    world = DriveWorld(case.drive.family, seed, drive=case.drive)
+    random = np.random.default_rng([seed, 11])
+    axis = random.standard_normal(3)
+    off = cv2.Rodrigues(_EXTRINSICS_RAD * axis / np.linalg.norm(axis))[0]
+    base_from_camera = optical(world.rig.camera.pose()) @ Transform(off, np.zeros(3))
+    reported = world.scene.path
+    if case.reported and isinstance(reported, Driven):
+        reported = Driven(reported.along, case.reported, reported.facing)
+    first_s, last_s, slip = case.slip
+    poses, odom, before = [], IDENTITY, base_pose(*reported.pose(-case.late_s))
+    for number in range(round(case.drive.seconds / _PERIOD_S)):
+        at_s = number * _PERIOD_S
+        true = base_pose(*reported.pose(at_s - case.late_s))
+        step, before = before.inverse() @ true, true
+        length = _SCALE * (slip if first_s <= at_s < last_s else 1.0)
+        yaw = yaw_matrix(_YAW_SIGMA * float(random.standard_normal()))
+        odom = odom @ Transform(step.rotation @ yaw, length * step.translation)
+        poses.append(odom @ base_from_camera)
+    return poses, base_from_camera.rotation.T @ np.array([0.0, 0.0, 1.0])
 
 
 @dataclass
@@ -227,8 +242,9 @@ class _Drive:
     within 1 and 2 sigma."""
 
 
-def measured(case: Case, seed: int, frames: Iterator[DriveFrame]) -> _Drive:
+def measured(case: Case, seed: int, frames: Iterable[DriveFrame]) -> _Drive:
     """Follow one drive by odometry and, beside it, by lidar."""
+    poses, up = camera_poses(case, seed)
     world = DriveWorld(case.drive.family, seed, drive=case.drive)
     noise = OdometryParameters()
     tracker = OdometryTracker(world.camera, noise)
@@ -237,10 +253,10 @@ def measured(case: Case, seed: int, frames: Iterator[DriveFrame]) -> _Drive:
     aligner, by_lidar = ScaleAligner(odometry), ScaleAligner(lidar)
     plain, by_truth = ScaleAligner(replace(lidar, refinement=False)), ScaleAligner(odometry)
     done = _Drive()
-    for frame in frames:
+    for frame, odom_from_camera in zip(frames, poses, strict=True):
         start = time.thread_time()
         try:
-            samples = tracker.update(frame.grey, frame.stamp_ns, frame.odom_from_camera)
+            samples = tracker.update(frame.grey, frame.stamp_ns, odom_from_camera)
         except FrameError as error:
             samples, reason = None, error.reason
         done.ms.append(1e3 * (time.thread_time() - start))
@@ -254,7 +270,7 @@ def measured(case: Case, seed: int, frames: Iterator[DriveFrame]) -> _Drive:
         if used is not None and case.height:
             try:
                 height_m = world.rig.camera.z_m
-                check_camera_height(frame.inverse_depth, used, world.camera, height_m, frame.up)
+                check_camera_height(frame.inverse_depth, used, world.camera, height_m, up)
             except FrameError as error:
                 reason, used = error.reason, None
         if reason:
@@ -319,20 +335,25 @@ def run(
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[DriveRow]:
     """Measure every case on a drive of each seed, on one thread; `infer` as for drive_frames."""
-    threads = cv2.getNumThreads()
+    by_drive: defaultdict[Drive, list[Case]] = defaultdict(list)
+    for case in cases:
+        by_drive[case.drive].append(case)
+    drives: defaultdict[Case, list[_Drive]] = defaultdict(list)
+    done, threads = 0, cv2.getNumThreads()
     cv2.setNumThreads(1)
-    rows = []
     try:
-        for number, case in enumerate(cases):
-            drives = []
-            for done, seed in enumerate(seeds, 1):
-                drives.append(measured(case, seed, drive_frames(case, seed, infer)))
-                if on_progress:
-                    on_progress(number * len(seeds) + done, len(cases) * len(seeds))
-            rows.append(_row(case, drives))
+        for drive, of_drive in by_drive.items():
+            for seed in seeds:
+                # Rendered once, which takes far longer than what follows.
+                frames = list(drive_frames(drive, seed, infer))
+                for case in of_drive:
+                    drives[case].append(measured(case, seed, frames))
+                    done += 1
+                    if on_progress:
+                        on_progress(done, len(cases) * len(seeds))
     finally:
         cv2.setNumThreads(threads)
-    return rows
+    return [_row(case, drives[case]) for case in cases]
 
 
 def _row(case: Case, drives: Sequence[_Drive]) -> DriveRow:
@@ -374,6 +395,13 @@ def main(args: Sequence[str] | None = None) -> int:
         '--seeds', type=int, metavar='N', default=2, help='drives of a case (default: %(default)s)'
     )
     parser.add_argument(
+        '--first-seed',
+        type=int,
+        metavar='N',
+        default=FIRST_SEED,
+        help='seed of the first drive (default: %(default)s)',
+    )
+    parser.add_argument(
         '--drives', default='', metavar='TEXT', help='only the cases whose names contain TEXT'
     )
     parser.add_argument(
@@ -389,7 +417,7 @@ def _print(options: argparse.Namespace) -> int:
     if not cases:
         names = ', '.join(case.name for case in CASES)
         raise SettingError(f"no drive is called '{options.drives}': choose one of {names}")
-    seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
     with progress('drive') as show:
         if options.demo:
             with load('demo', threads=1) as model:

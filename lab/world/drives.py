@@ -32,7 +32,6 @@ class Drive:
     the left of its way, radians. `traffic`: 'none', 'cars' or 'lorry' for one close ahead.
     """
 
-    name: str
     family: str
     legs: tuple[Leg, ...]
     straight: bool = True
@@ -49,7 +48,7 @@ class Drive:
 class DriveWorld(World):
     """A world whose base drives a `drive`; `seconds` is not used."""
 
-    drive: Drive = Drive('', '', ())
+    drive: Drive = Drive('', ())
 
     @cached_property
     def scene(self) -> Scene:

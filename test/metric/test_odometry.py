@@ -22,9 +22,9 @@ from lab.world.degradation import degraded, sampled_reference
 from lab.world.drives import Drive, DriveWorld, Leg
 
 PERIOD_NS = 100_000_000
-STRAIGHT = Drive('forward', 'room', (Leg(2.5, 2.0),))
-TURNING = Drive('turning', 'room', (Leg(2.5, 0.0, 0.7),))
-ROAD = Drive('road', 'road', (Leg(1.5),))
+STRAIGHT = Drive('room', (Leg(2.5, 2.0),))
+TURNING = Drive('room', (Leg(2.5, 0.0, 0.7),))
+ROAD = Drive('road', (Leg(1.5),))
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,6 +236,26 @@ def test_tracks_that_draw_together_leave_slots_to_what_comes_into_view() -> None
     u, v = tracks.pixels[np.isfinite(tracks.pixels[:, 0])].T
     beside = (np.abs(u - 200) > 140) | (np.abs(v - 150) > 105)
     assert np.mean(beside) > 0.13
+
+
+def test_a_track_that_leaves_the_lens_is_lost() -> None:
+    drawn = np.random.default_rng(3).integers(0, 255, (150, 300)).astype(np.uint8)
+    scene = cv2.resize(drawn, (1200, 600), interpolation=cv2.INTER_CUBIC)
+    # The lens folds over before the corners: nothing can be seen there.
+    camera = replace(
+        world(STRAIGHT).camera, distortion=(-0.6, 0.0, 0.0, 0.0), distortion_model='plumb_bob'
+    )
+    tracks = Tracks(camera)
+    left = 0
+    for number in range(12):
+        seen = np.ascontiguousarray(scene[100:400, 10 * number : 10 * number + 400])
+        before = np.isfinite(tracks.pixels[:, 0])
+        lost = tracks.follow(seen, np.eye(3))
+        gone = np.flatnonzero(before & np.isnan(tracks.pixels[:, 0]))
+        assert np.isin(gone, lost).all()
+        assert np.array_equal(np.isnan(tracks.pixels[:, 0]), np.isnan(tracks.rays[:, 0]))
+        left += lost.size
+    assert left > 0
 
 
 def test_another_way_than_that_of_the_tracks_disagrees() -> None:

@@ -22,7 +22,12 @@ from depth_anything_ros.metric.alignment.ground_plane import on_ground_plane, sh
 from depth_anything_ros.metric.alignment.held_out import HeldOutError
 from depth_anything_ros.metric.alignment.local_error import observed_error
 from depth_anything_ros.metric.alignment.refinement import refine
-from depth_anything_ros.metric.alignment.robust_fit import AffineFit, Prior, ShiftPrior, middle
+from depth_anything_ros.metric.alignment.robust_fit import (
+    AffineFit,
+    Prior,
+    ShiftPrior,
+    upper_median,
+)
 from depth_anything_ros.metric.alignment.sample_gate import (
     GatedSamples,
     InverseDepthStats,
@@ -132,7 +137,7 @@ class ScaleAligner:
         grid = coarse(inverse_depth)
         if self._state is not None and self._grid is not None:
             frame_map = fit_frame_map(self._grid, grid)
-            scale = float(self._state.mean[0]) * (frame_map.gain if frame_map.certain else 1.0)
+            scale = float(self._state.mean[0]) * frame_map.gain
             level = float(self._state.mean @ np.array([_level_at(stats), 1.0]))
             of_shift = _shift_prior(scale, level, stats, self.config)
             self._shift_sigma = float(of_shift.sigma(self._state.mean[1]))
@@ -156,16 +161,10 @@ class ScaleAligner:
     ) -> Alignment:
         config = self.config
         gated, bias = self._gated(inverse_depth, samples, stats)
-        if gated.count < config.rules.samples:
-            on_ground = config.kind is ReferenceKind.GROUND_PLANE
-            return self._refused('no_floor' if on_ground else 'too_few_samples', stamp_ns)
-        if self._ordering.contradicted(ordered_share(gated, stats)):
-            self._forget_scale()
-            return self._refused('contradicts_network', stamp_ns)
-        if not (self._ordering.known or config.trust_polarity):
-            return self._refused('polarity_unobserved', stamp_ns)
-        level = 1.0 / middle(gated.depth_m)
-        scale = level / middle(np.abs(gated.inverse_depth))
+        if reason := self._refusal(gated, stats):
+            return self._refused(reason, stamp_ns)
+        level = 1.0 / upper_median(gated.depth_m)
+        scale = level / upper_median(np.abs(gated.inverse_depth))
         of_shift = _shift_prior(scale, level, stats, config)
         prior = Prior(of_shift.widened(bias.shift), config.network_sigma)
         predicted = None if self._state is None else self._state.mean
@@ -191,25 +190,42 @@ class ScaleAligner:
             warning = 'polarity_assumed'
         self._state, self._jumps = state, 0
         self._shift_sigma, self._bias = shift_sigma, bias
-        found = replace(_with_state(found, unbiased, config), accepted=True)
-        seen = fit.at_state(state.mean, gated)
-        refinement = local = None
+        found = replace(_with_state(found, unbiased, config), accepted=True, warning=warning)
+        self._accepted = self._with_local_errors(found, fit, prior, gated, state, stats)
+        return self._accepted
+
+    def _refusal(self, gated: GatedSamples, stats: InverseDepthStats) -> str:
+        """Return why samples cannot be fitted, '' where they can."""
+        if gated.count < self.config.rules.samples:
+            on_ground = self.config.kind is ReferenceKind.GROUND_PLANE
+            return 'no_floor' if on_ground else 'too_few_samples'
+        if self._ordering.contradicted(ordered_share(gated, stats)):
+            self._forget_scale()
+            return 'contradicts_network'
+        observed = self._ordering.known or self.config.trust_polarity
+        return '' if observed else 'polarity_unobserved'
+
+    def _with_local_errors(
+        self,
+        found: Alignment,
+        fit: AffineFit,
+        prior: Prior,
+        gated: GatedSamples,
+        state: ScaleState,
+        stats: InverseDepthStats,
+    ) -> Alignment:
+        """Return the alignment with the network's errors over the image, and the held-out one."""
+        config, seen = self.config, fit.at_state(state.mean, gated)
+        refinement = local = ends = None
         if config.refines:
+            ends = _ends(fit, stats, config)
             refinement = refine(
                 gated, seen, state.covariance, _ends(seen, stats, config), config.unseen_sigma
             )
         else:
             local = observed_error(gated, seen, config.rules.trust, config.unseen_sigma)
-        self._accepted = replace(
-            found,
-            held_out_abs_rel=self._held_out.measure(
-                gated, fit, prior, _ends(fit, stats, config) if config.refines else None
-            ),
-            warning=warning,
-            local=local,
-            refinement=refinement,
-        )
-        return self._accepted
+        held_out = self._held_out.measure(gated, fit, prior, ends)
+        return replace(found, held_out_abs_rel=held_out, local=local, refinement=refinement)
 
     def _gated(
         self, inverse_depth: FloatImage, samples: ReferenceSamples, stats: InverseDepthStats

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from depth_anything_ros.core.types import FloatImage, Floats, Mask
-from depth_anything_ros.metric.alignment.robust_fit import inverse_2x2, middle
+from depth_anything_ros.metric.alignment.robust_fit import inverse_2x2, upper_median
 from depth_anything_ros.metric.alignment.sample_gate import GatedSamples
 from depth_anything_ros.metric.alignment.scale_filter import Bias
 
@@ -42,7 +42,7 @@ def shared_error(samples: GatedSamples) -> Bias:
     order = np.argsort(square)
     near, far = order[: order.size // 2 + 1], order[order.size // 2 :]
     (near_m2, near_variance), (far_m2, far_variance) = (
-        (middle(square[part]), middle(samples.variance[part])) for part in (near, far)
+        (upper_median(square[part]), upper_median(samples.variance[part])) for part in (near, far)
     )
     added = max(far_variance - near_variance, 0.0) / max(far_m2 - near_m2, 1e-6 * far_m2)
     return Bias(
@@ -62,7 +62,7 @@ def on_ground_plane(inverse_depth: FloatImage, samples: GatedSamples) -> Mask:
     gradient = _gradient(samples, inverse)
     per_px, longer = float(np.hypot(*gradient)), max(inverse_depth.shape)
     # Distance in which 1 / z of the plane doubles.
-    whole_px = middle(inverse) / max(per_px, 1e-12)
+    whole_px = upper_median(inverse) / max(per_px, 1e-12)
     least_px, most_px = _MIN_REACH * longer, _MAX_REACH * longer
     if most_px < _MIN_RISE * whole_px:
         return np.ones(samples.count, np.bool_)
@@ -74,9 +74,9 @@ def on_ground_plane(inverse_depth: FloatImage, samples: GatedSamples) -> Mask:
         if np.count_nonzero(left) < _MIN_SAMPLES:
             break
         plane = left & (np.abs(size - _most_common(size[left])) < _RATE_TOLERANCE)
-        rate_there = middle(rate[plane])
+        rate_there = upper_median(rate[plane])
         plane &= rate * rate_there > 0.0
-        shift = middle(inverse[plane] - samples.inverse_depth[plane] / rate_there)
+        shift = upper_median(inverse[plane] - samples.inverse_depth[plane] / rate_there)
         ratio = (samples.inverse_depth / rate_there + shift) * samples.depth_m
         if np.mean(ratio < np.exp(-_BELOW)) < _BELOW_SHARE:
             return np.asarray(plane)
@@ -116,4 +116,4 @@ def _most_common(values: Floats) -> float:
         ordered, ordered - _RATE_TOLERANCE
     )
     best = ordered[int(np.argmax(around))]
-    return middle(ordered[np.abs(ordered - best) < _RATE_TOLERANCE])
+    return upper_median(ordered[np.abs(ordered - best) < _RATE_TOLERANCE])

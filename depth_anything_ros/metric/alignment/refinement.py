@@ -17,10 +17,9 @@ import numpy as np
 from depth_anything_ros.core.types import FloatImage, Floats
 from depth_anything_ros.metric.alignment.bilateral_grid import BilateralGrid, Placed, doubled
 from depth_anything_ros.metric.alignment.robust_fit import (
-    MAD,
     TUKEY,
     AffineFit,
-    middle,
+    robust_sigma,
     tukey,
     weights,
 )
@@ -205,7 +204,7 @@ def _trusted(samples: GatedSamples, fit: AffineFit) -> Floats:
 def _cut(size: Floats, weight: Floats, most: float) -> float:
     """Return the |residual| from which a sample is an outlier, of those below `most`."""
     inside = size[(size < most) & (weight > 0.0)]
-    return TUKEY * max(MAD * middle(inside) if inside.size else most, _LEAST_SIGMA)
+    return TUKEY * max(robust_sigma(inside) if inside.size else most, _LEAST_SIGMA)
 
 
 def _reach(

@@ -19,7 +19,6 @@ from depth_anything_ros.metric.alignment.sample_gate import GatedSamples
 
 __all__ = [
     'LEAST_SIGMA',
-    'MAD',
     'PRIOR_REACH',
     'REACH',
     'TUKEY',
@@ -28,10 +27,11 @@ __all__ = [
     'ShiftPrior',
     'deviation',
     'inverse_2x2',
-    'middle',
     'occupied_blocks',
     'refit',
+    'robust_sigma',
     'tukey',
+    'upper_median',
     'weights',
 ]
 
@@ -125,7 +125,7 @@ class AffineFit:
     @property
     def residual(self) -> float:
         """Return the median |log error| of all samples."""
-        return middle(np.abs(self.log_error))
+        return upper_median(np.abs(self.log_error))
 
     @property
     def inliers(self) -> int:
@@ -139,8 +139,8 @@ def refit(
     """Return the fit after reweighted Gauss-Newton steps on log errors from `start` (2,)."""
     q, z = samples.inverse_depth, samples.depth_m
     # Dimensionless, so that the sums stay comparable whatever the units of the network.
-    unit_y = 1.0 / middle(z)
-    unit_q = middle(np.abs(q))
+    unit_y = 1.0 / upper_median(z)
+    unit_q = upper_median(np.abs(q))
     q, y = q / unit_q, 1.0 / (z * unit_y)
     scale, shift = float(start[0]) * unit_q / unit_y, float(start[1]) / unit_y
     unit_prior = replace(
@@ -209,7 +209,7 @@ def _errors(
     error = np.log(np.maximum(scale * q + shift, 1e-6 * y) / y)
     size = np.abs(error)
     within = size[size < reach]
-    seen = MAD * middle(within if within.size else size)
+    seen = robust_sigma(within if within.size else size)
     return error, seen, TUKEY * max(seen, LEAST_SIGMA)
 
 
@@ -250,10 +250,15 @@ def _prior_precision_at(prior: ShiftPrior, shift: float) -> float:
     return precision / (1.0 + precision * shift**2 / PRIOR_REACH**2)
 
 
-def middle(values: Floats) -> float:
+def upper_median(values: Floats) -> float:
     """Return the upper median of at least one value, four times as fast as np.median."""
     half = values.size // 2
     return float(np.partition(values, half)[half])
+
+
+def robust_sigma(size: Floats) -> float:
+    """Return the standard deviation of a Gaussian whose |errors| (n,) have this median."""
+    return MAD * upper_median(size)
 
 
 def inverse_2x2(matrix: Floats) -> Floats:

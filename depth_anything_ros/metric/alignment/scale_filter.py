@@ -14,13 +14,13 @@ import numpy as np
 
 from depth_anything_ros.core.types import FloatImage, Floats
 from depth_anything_ros.metric.alignment.robust_fit import (
-    MAD,
     TUKEY,
     AffineFit,
     ShiftPrior,
     inverse_2x2,
-    middle,
+    robust_sigma,
     tukey,
+    upper_median,
 )
 
 __all__ = ['Bias', 'FrameMap', 'ScaleState', 'coarse', 'fit_frame_map', 'normalized_innovation']
@@ -48,7 +48,8 @@ _DRAWS = np.random.default_rng(7).integers(0, _COARSE[0] * _COARSE[1], (2, _PAIR
 class FrameMap:
     """The affine map from this frame to the one before: q_before = `gain` * q + `offset`.
 
-    `certain` is false where the frames differ by more than such a map, as under large motion.
+    Where the frames differ by more than such a map, as under large motion, it is not `certain`
+    and changes nothing.
     """
 
     gain: float = 1.0
@@ -91,8 +92,7 @@ class ScaleState:
         Gauss-Markov process about 0 with the deviation of the `prior`. A wide one lengthens its
         memory instead of its steps.
         """
-        gain, offset = (frame_map.gain, frame_map.offset) if frame_map.certain else (1.0, 0.0)
-        transfer = np.array([[gain, 0.0], [offset, 1.0]])
+        transfer = np.array([[frame_map.gain, 0.0], [frame_map.offset, 1.0]])
         mean, covariance = transfer @ self.mean, transfer @ self.covariance @ transfer.T
         # From here on in (level, shift), where level is the inverse depth of the median.
         to_level = np.array([[median, 1.0], [0.0, 1.0]])
@@ -195,14 +195,14 @@ def fit_frame_map(before: Floats, now: Floats) -> FrameMap:
     use = valid[first] & valid[second] & (np.abs(apart) > 0.5 * spread)
     if not spread > 0.0 or np.count_nonzero(use) < _PAIRS // 16:
         return FrameMap()
-    gain = middle((before[first] - before[second])[use] / apart[use])
+    gain = upper_median((before[first] - before[second])[use] / apart[use])
     x, y = now[valid], before[valid]
-    offset = middle(y - gain * x)
+    offset = upper_median(y - gain * x)
     extent = float(np.std(y))
     weight, seen = np.ones(x.size), 0.0
     for _ in range(_MAP_ITERATIONS):
         error = y - gain * x - offset
-        seen = max(MAD * middle(np.abs(error)), 1e-6 * extent)
+        seen = max(robust_sigma(np.abs(error)), 1e-6 * extent)
         weight = tukey(error, TUKEY * seen)
         total = max(float(weight.sum()), 1e-12)
         mean_x, mean_y = float(weight @ x) / total, float(weight @ y) / total
@@ -213,7 +213,7 @@ def fit_frame_map(before: Floats, now: Floats) -> FrameMap:
         offset = mean_y - gain * mean_x
     steady = seen < _MAP_RESIDUAL * extent
     certain = steady and float(np.mean(weight > 0.0)) > _MAP_INLIERS
-    return FrameMap(gain, offset, certain)
+    return FrameMap(gain, offset, certain=True) if certain else FrameMap()
 
 
 def _innovation(state: ScaleState, fit: AffineFit) -> Floats:

@@ -9,7 +9,7 @@ from depth_anything_ros.core.errors import FrameError
 from depth_anything_ros.core.types import Camera, FloatImage, ReferenceKind
 from depth_anything_ros.metric.alignment import Alignment, AlignmentConfig
 from depth_anything_ros.metric.alignment.ground_plane import on_ground_plane
-from depth_anything_ros.metric.alignment.robust_fit import middle
+from depth_anything_ros.metric.alignment.robust_fit import upper_median
 from depth_anything_ros.metric.alignment.sample_gate import cell_px, gate, inverse_depth_stats
 from depth_anything_ros.metric.samples import Gate, samples_from_ground
 from depth_anything_ros.metric.scale import reason_text
@@ -53,6 +53,6 @@ def check_camera_height(
     if samples.count < _LEAST_SAMPLES:
         return
     inverse = alignment.scale * samples.inverse_depth + alignment.shift
-    apart = middle(np.log(np.maximum(inverse, 1e-6) * samples.depth_m))
+    apart = upper_median(np.log(np.maximum(inverse, 1e-6) * samples.depth_m))
     if abs(apart) > _MOST_APART:
         raise FrameError('height_disagrees', reason_text('height_disagrees'))

@@ -42,8 +42,8 @@ def _stretch(rays: Floats, motion: Motion, inverse: Floats) -> float:
     way = motion.then_from_now
     with np.errstate(all='ignore'):
         then_m = rays @ way.rotation[2] / inverse + way.translation[2]
-        ratio = np.log(then_m * motion.known)
-    ratio = ratio[motion.good & np.isfinite(ratio)]
+        ratio = np.log(then_m * motion.inverse_depth)
+    ratio = ratio[motion.inlier & np.isfinite(ratio)]
     return float(np.median(ratio)) if ratio.size >= _LEAST_TRACKS else float('nan')
 
 

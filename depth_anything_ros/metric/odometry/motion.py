@@ -8,6 +8,7 @@ better.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -16,7 +17,7 @@ import numpy as np
 from depth_anything_ros.core.geometry.transforms import Transform
 from depth_anything_ros.core.parameters import OdometryParameters
 from depth_anything_ros.core.types import Floats, Mask
-from depth_anything_ros.metric.alignment.robust_fit import MAD, middle
+from depth_anything_ros.metric.alignment.robust_fit import robust_sigma
 
 __all__ = ['Motion', 'View', 'angle_of', 'parallax', 'refined_motion', 'upper_quartile']
 
@@ -44,16 +45,16 @@ _INLIER = 3.0
 class View:
     """One image: rays (TRACKS, 3) of its tracks, NaN where not seen, and odometry's pose.
 
-    `velocities` (n, 3): those of the camera in the last intervals, m/s in odometry's frame. Rays
-    of tracks that were lost since are NaN too. `known` (TRACKS,): their inverse depths in this
-    view, by the lengths that are believed, NaN where unknown.
+    `velocities` (3, 3): those of the camera in the last intervals, m/s in odometry's frame. Rays
+    of tracks that were lost since are NaN too. `inverse_depth` (TRACKS,): theirs in this view,
+    1/m, by the lengths that are believed, NaN where unknown.
     """
 
     stamp_ns: int
     velocities: Floats
     odom_from_camera: Transform
     rays: Floats
-    known: Floats
+    inverse_depth: Floats
 
     def then_from(self, now: View) -> Transform:
         """Return the motion from the camera of `now` to the one of this view, by odometry."""
@@ -68,17 +69,17 @@ class View:
 class Motion:
     """The refined motion between an earlier view and this one.
 
-    `rays` (TRACKS, 3) and `known` (TRACKS,) of the earlier view, `elapsed_s` ago. `good`
-    (TRACKS,): those that obey the epipolar constraint, within `px` pixels. `covariance` (5, 5):
-    of a turn (3) and of translations along the rows of `side` (2, 3), metres. `deviation`: of
-    rotation and direction from odometry's, in standard deviations.
+    `rays` (TRACKS, 3) and `inverse_depth` (TRACKS,) of the earlier view, `elapsed_s` ago. `inlier`
+    (TRACKS,): those that obey the epipolar constraint, whose errors have a deviation of `px`
+    pixels. `covariance` (5, 5): of a turn (3) and of translations along the rows of `side` (2, 3),
+    metres. `deviation`: of rotation and direction from odometry's, in standard deviations.
     """
 
     then_from_now: Transform
     elapsed_s: float
     rays: Floats
-    known: Floats
-    good: Mask
+    inverse_depth: Floats
+    inlier: Mask
     inlier_share: float
     px: float
     covariance: Floats
@@ -92,7 +93,10 @@ def angle_of(rotation: Floats) -> float:
 
 
 def parallax(rotation: Floats, then: Floats, now: Floats) -> Floats:
-    """Return what the rays (..., n, 3) move (..., n), rotation (..., 3, 3) taken out."""
+    """Return how far the rays (..., n, 3) move, rotation (..., 3, 3) taken out.
+
+    In focal lengths (..., n); rays have z = 1.
+    """
     turned = now @ np.swapaxes(rotation, -1, -2)
     moved = turned[..., :2] / turned[..., 2:] - then[..., :2]
     return np.asarray(np.hypot(moved[..., 0], moved[..., 1]))
@@ -106,84 +110,34 @@ def upper_quartile(values: Floats) -> Floats:
     return np.take_along_axis(np.sort(values, axis=-1), least, axis=-1)[..., 0]
 
 
-@dataclass(frozen=True, eq=False)
-class _Tracks:
-    """Rays (n, 3) of the same tracks in two views, and the products of their components (n, 9)."""
-
-    now: Floats
-    then: Floats
-    products: Floats
-
-    @classmethod
-    def seen(cls, now: Floats, then: Floats) -> _Tracks:
-        return cls(now, then, (then[:, :, None] * now[:, None]).reshape(-1, 9))
-
-    def chosen(self, mask: Mask) -> _Tracks:
-        return _Tracks(self.now[mask], self.then[mask], self.products[mask])
-
-    def errors(
-        self, rotation: Floats, unit: Floats, side: Floats, focal_px: float
-    ) -> tuple[Floats, Floats]:
-        """Return the error (n,) of then' E now as pixels in one image, and its slopes (n, 5).
-
-        Those are over a turn of the camera and over a change of the direction along `side`.
-        Sampson's distance: Hartley and Zisserman, Multiple View Geometry, eq. 11.9.
-        """
-        essential = _cross(unit) @ rotation
-        by_turn = essential @ _AXES
-        by_aim = [_cross(side[0]) @ rotation, _cross(side[1]) @ rotation]
-        values = self.products @ np.array([essential, *by_turn, *by_aim]).reshape(-1, 9).T
-        lines = np.concatenate([self.now @ essential[:2].T, self.then @ essential[:, :2]], axis=1)
-        norm = np.sqrt(0.5 * np.square(lines).sum(axis=1))
-        values *= (focal_px / np.maximum(norm, 1e-9))[:, None]
-        return values[:, 0], values[:, 1:]
-
-
 def refined_motion(then: View, now: View, noise: OdometryParameters, focal_px: float) -> Motion:
-    """Return the most probable motion: reweighted Gauss-Newton on the epipolar errors."""
+    """Return the most probable motion: odometry is the prior, and tracks that move refine it."""
     both = np.flatnonzero(then.both(now))
+    rays_then, rays_now = then.rays[both], now.rays[both]
     odometry = then.then_from(now)
-    moved = parallax(odometry.rotation, then.rays[both], now.rays[both])
-    moving = moved > _MOVING * upper_quartile(moved)
-    tracks = _Tracks.seen(now.rays[both], then.rays[both])
-    used = tracks.chosen(moving)
-    length = float(np.linalg.norm(odometry.translation))
-    rotation, unit = odometry.rotation, odometry.translation / length
+    length = math.hypot(*odometry.translation)
+    given = Transform(odometry.rotation, odometry.translation / length)
     elapsed_s = (now.stamp_ns - then.stamp_ns) * 1e-9
     turn_sigma = np.radians(noise.turn_sigma_deg) * np.sqrt(1.0 + elapsed_s / _TURN_S)
     aim_sigma = np.hypot(DIRECTION_SIGMA, noise.position_sigma_m / length)
     prior = np.array([1.0 / turn_sigma**2] * 3 + [1.0 / aim_sigma**2] * 2)
-    for _ in range(_ITERATIONS):
-        side = _across(unit)
-        error, rows = used.errors(rotation, unit, side, focal_px)
-        px = _spread(error)
-        weight = min(1.0, _WORTH / len(error)) / px**2 / (1.0 + np.square(error / (2.0 * px)))
-        off = np.concatenate(
-            [
-                cv2.Rodrigues(odometry.rotation.T @ rotation)[0][:, 0],
-                side @ (unit - odometry.translation / length),
-            ]
-        )
-        information = (rows * weight[:, None]).T @ rows + np.diag(prior)
-        step = -np.linalg.solve(information, rows.T @ (weight * error) + prior * off)
-        rotation = rotation @ cv2.Rodrigues(step[:3])[0]
-        unit = unit + side.T @ step[3:]
-        unit = unit / np.linalg.norm(unit)
-        if np.abs(step).max() < _CONVERGED:
-            break
-    error, _ = tracks.errors(rotation, unit, side, focal_px)
+    moved = parallax(odometry.rotation, rays_then, rays_now)
+    moving = moved > _MOVING * upper_quartile(moved)
+    products = (rays_then.T[:, None] * rays_now.T).reshape(9, -1)
+    found, side, information = _most_probable(products[:, moving], given, prior, focal_px)
+    error = _epipolar_errors(products, found, side, focal_px)[0]
     px = float(np.hypot(_spread(error[moving]), _CREEP_PX * np.sqrt(elapsed_s)))
     fits = np.abs(error) < _INLIER * px
-    good = np.zeros(len(now.rays), np.bool_)
-    good[both] = fits
-    turned = angle_of(odometry.rotation.T @ rotation) / turn_sigma
-    aimed = float(np.linalg.norm(unit - odometry.translation / length)) / aim_sigma
+    inlier = np.zeros(len(now.rays), np.bool_)
+    inlier[both] = fits
+    turned = angle_of(given.rotation.T @ found.rotation) / turn_sigma
+    aimed = math.hypot(*(found.translation - given.translation)) / aim_sigma
     return Motion(
-        Transform(rotation, unit * length),
+        Transform(found.rotation, length * found.translation),
         elapsed_s,
         then.rays,
-        then.known,
-        good,
+        then.inverse_depth,
+        inlier,
         float(np.mean(fits[moving])),
         px,
         np.asarray(np.linalg.inv(information)),
@@ -192,21 +146,72 @@ def refined_motion(then: View, now: View, noise: OdometryParameters, focal_px: f
     )
 
 
+def _most_probable(
+    products: Floats, given: Transform, prior: Floats, focal_px: float
+) -> tuple[Transform, Floats, Floats]:
+    """Refine a motion of length 1 by reweighted Gauss-Newton on the epipolar errors.
+
+    `products` (9, n): as for `_epipolar_errors`. `prior` (5,): the information about a turn (3)
+    and about the direction (2). Return the motion, the `side` (2, 3) of its last step, and the
+    information (5, 5) along turn and `side`.
+    """
+    rotation, unit, by_prior = given.rotation, given.translation, np.diag(prior)
+    for _ in range(_ITERATIONS):
+        side = _across(unit)
+        found = _epipolar_errors(products, Transform(rotation, unit), side, focal_px)
+        error, rows = found[0], found[1:]
+        px = _spread(error)
+        weight = min(1.0, _WORTH / len(error)) / px**2 / (1.0 + np.square(error / (2.0 * px)))
+        turned = cv2.Rodrigues(given.rotation.T @ rotation)[0][:, 0]
+        off = np.concatenate([turned, side @ (unit - given.translation)])
+        information = (rows * weight) @ rows.T + by_prior
+        gradient = rows @ (weight * error) + prior * off
+        step = -cv2.solve(information, gradient[:, None], flags=cv2.DECOMP_CHOLESKY)[1][:, 0]
+        rotation = rotation @ cv2.Rodrigues(step[:3])[0]
+        unit = unit + step[3:] @ side
+        unit = unit / math.hypot(*unit)
+        if np.abs(step).max() < _CONVERGED:
+            break
+    return Transform(rotation, unit), side, information
+
+
+def _epipolar_errors(products: Floats, motion: Transform, side: Floats, focal_px: float) -> Floats:
+    """Return (6, n): errors then' E now, as pixels in one image, and their slopes.
+
+    `products` (9, n): of the components of a ray then and a ray now, both with z = 1. The slopes
+    are those over a turn of the camera (3) and over a change of the direction along `side` (2, 3).
+    Sampson's distance: Hartley and Zisserman, Multiple View Geometry, eq. 11.9.
+    """
+    by_aim = (np.array([motion.translation, *side]) @ _CROSS).reshape(3, 3, 3) @ motion.rotation
+    essential = by_aim[0]
+    of = np.zeros((10, 3, 3))
+    of[0], of[1:4], of[4:6] = essential, essential @ _CROSS.reshape(3, 3, 3), by_aim[1:]
+    # The first two components of the epipolar lines E now and E' then.
+    of[6, 2], of[7, 2] = essential[:2]
+    of[8, :, 2], of[9, :, 2] = essential.T[:2]
+    values = of.reshape(10, 9) @ products
+    norm = np.sqrt(0.5 * np.square(values[6:]).sum(axis=0))
+    return np.asarray(values[:6] * (focal_px / np.maximum(norm, 1e-9)))
+
+
 def _spread(error: Floats) -> float:
-    return max(MAD * middle(np.abs(error)), LEAST_PX)
+    """Return the standard deviation of errors (n,) in pixels."""
+    return max(robust_sigma(np.abs(error)), LEAST_PX)
 
 
 def _across(unit: Floats) -> Floats:
     """Return two unit vectors (2, 3) at right angles to `unit` and to each other."""
-    cross = _cross(unit)
+    cross = (unit @ _CROSS).reshape(3, 3)
     first = cross[:, np.argmin(np.abs(unit))]
-    first = first / np.linalg.norm(first)
-    return np.stack([first, cross @ first])
+    first = first / math.hypot(*first)
+    return np.array([first, cross @ first])
 
 
-def _cross(x: Floats) -> Floats:
-    a, b, c = x.tolist()
-    return np.array([[0.0, -c, b], [c, 0.0, -a], [-b, a, 0.0]])
-
-
-_AXES = np.array([_cross(axis) for axis in np.eye(3)])
+# x @ _CROSS is the matrix (9,) of the cross product with x.
+_CROSS = np.array(
+    [
+        [0.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0, 1.0, 0.0],
+        [0.0, 0.0, 1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0],
+        [0.0, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+    ]
+)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import compress
 
 import cv2
@@ -26,7 +25,11 @@ from depth_anything_ros.metric.odometry.motion import (
     upper_quartile,
 )
 from depth_anything_ros.metric.odometry.tracks import TRACKS, Tracks
-from depth_anything_ros.metric.odometry.triangulation import Triangulation, triangulated
+from depth_anything_ros.metric.odometry.triangulation import (
+    LEAST_USED,
+    Triangulation,
+    triangulated,
+)
 from depth_anything_ros.metric.scale import reason_text
 
 __all__ = ['OdometryTracker']
@@ -39,8 +42,8 @@ _VIEWS = 24
 _MOST_AGE_S = 30.0
 _STEP_S, _STEP_M, _STEP_RAD = 0.09, 0.015, 0.026
 
-# Depths are triangulated from so many of the views; two must agree.
-_USED, _LEAST_USED = 4, 2
+# Depths are triangulated from so many of the views.
+_USED = 4
 _LEAST_COMMON = 40
 _LEAST_BASELINE_M = 0.04
 # Standard deviations that a baseline is long: an error of it is one of all depths.
@@ -55,13 +58,6 @@ _MOST_DEVIATION = 4.0
 
 # Where odometry slips: newest views that are used, and those kept after which it is believed.
 _SINCE_SLIP, _BELIEVED_VIEWS = 8, 100
-
-# Depths that are kept, and the views' disagreement (log) from which none is.
-_RELATIVE_SIGMA, _MOST_CHI2 = 0.15, 9.0
-_LEAST_SAMPLES, _LEAST_OF_VIEW = 24, 12
-_MOST_APART, _MOST_SPREAD = 0.08, 0.05
-# Median share of inverse depth that the doubt of the poses may be.
-_MOST_UNSURE = 0.08
 
 
 class OdometryTracker:
@@ -101,13 +97,15 @@ class OdometryTracker:
         if last is not None:
             moved = odom_from_camera.inverse() @ last.odom_from_camera
             way = odom_from_camera.translation - last.odom_from_camera.translation
-            self._velocities.append(way / elapsed_s)
+            # The first stands for those before it.
+            times = 1 if self._velocities else _INTERVALS
+            self._velocities.extend([way / elapsed_s] * times)
         lost = self._tracks.follow(grey, moved.rotation)
         for view in self._views:
             view.rays[lost] = np.nan
-        velocities = np.array(self._velocities or [np.zeros(3)])
-        known = np.full(TRACKS, np.nan)
-        now = View(stamp_ns, velocities, odom_from_camera, self._tracks.rays, known)
+        velocities = np.array(self._velocities or [np.zeros(3)] * _INTERVALS)
+        unknown = np.full(TRACKS, np.nan)
+        now = View(stamp_ns, velocities, odom_from_camera, self._tracks.rays, unknown)
         self._newest = now
         while self._views and (stamp_ns - self._views[0].stamp_ns) * 1e-9 > _MOST_AGE_S:
             self._views.popleft()
@@ -127,12 +125,10 @@ class OdometryTracker:
         self._views.append(now)
 
     def _samples(self, now: View) -> ReferenceSamples:
-        found = self._even(now, self._motions(now))
-        kept = _kept(found)
-        if kept.sum() < _LEAST_SAMPLES:
-            raise _refusal(_lacking(found))
-        if reason := _contradiction(found, kept):
-            raise _refusal(reason)
+        found = self._without_slip(now, self._motions(now))
+        if found.refusal:
+            raise _refusal(found.refusal)
+        kept = found.kept
         depth = 1.0 / found.inverse[kept]
         u, v = self._tracks.pixels[kept].T
         across, down = (
@@ -150,7 +146,7 @@ class OdometryTracker:
             repeated=not new,
         )
 
-    def _even(self, now: View, motions: Sequence[Motion]) -> Triangulation:
+    def _without_slip(self, now: View, motions: Sequence[Motion]) -> Triangulation:
         """Return the depths by those motions whose lengths do not slip, and remember them.
 
         What is remembered has the lengths of before, so that slip is seen until it ends.
@@ -161,7 +157,7 @@ class OdometryTracker:
         self._slips = bool((np.abs(stretched) > MOST_STRETCH).any())
         if self._slips and self._slipped_views > _BELIEVED_VIEWS:
             for view in self._views:
-                view.known[:] = np.nan
+                view.inverse_depth[:] = np.nan
             self._slips, stretched = False, np.full(len(motions), np.nan)
         if self._slips:
             _remember(now, triangulated(now.rays, shortened(motions, stretched), focal_px))
@@ -171,7 +167,7 @@ class OdometryTracker:
         # Half: a way partly within the slip is of neither length. Unknown ones are not slip's.
         even = np.abs(stretched) < 0.5 * MOST_STRETCH
         even |= ~np.isfinite(stretched) & (not self._slips)
-        if even.sum() < _LEAST_USED:
+        if even.sum() < LEAST_USED:
             if self._slips:
                 raise _refusal('odometry_slips')
             return found
@@ -193,7 +189,7 @@ class OdometryTracker:
                 motions.append(motion)
             if len(motions) == _USED:
                 break
-        if len(motions) < _LEAST_USED:
+        if len(motions) < LEAST_USED:
             raise _refusal(reason)
         return motions
 
@@ -207,7 +203,7 @@ class OdometryTracker:
         usable = [view for view, reason in zip(self._views, refused, strict=True) if not reason]
         # Of several reasons, that of the view which came closest.
         reason = max(refused, key=_LEADING_UP.index, default='no_earlier_frame')
-        if len(usable) < _LEAST_USED:
+        if len(usable) < LEAST_USED:
             return [], reason or 'no_motion'
         if self._slips:
             # Those from before the slip lead to neither length.
@@ -221,29 +217,26 @@ class OdometryTracker:
         """Return why depths cannot be triangulated from each view, '' where they can."""
         if not self._views:
             return []
-        ways = [view.then_from(now) for view in self._views]
-        rotation = np.array([way.rotation for way in ways])
-        moved = parallax(rotation, np.array([view.rays for view in self._views]), now.rays)
-        counts = np.count_nonzero(np.isfinite(moved), axis=1)
-        least = _LEAST_PARALLAX_PX / self._camera.fx
-        reasons = []
-        for view, way, count, most in zip(
-            self._views, ways, counts, upper_quartile(moved), strict=True
-        ):
-            if not self._sure(view, now, way):
-                reasons.append('no_motion')
-            elif count < _LEAST_COMMON:
-                reasons.append('too_few_tracks')
-            else:
-                reasons.append('too_little_parallax' if most < least else '')
-        return reasons
+        odom_from_then = np.array([view.odom_from_camera.rotation for view in self._views])
+        then_from_now = odom_from_then.transpose(0, 2, 1) @ now.odom_from_camera.rotation
+        moved = parallax(then_from_now, np.array([view.rays for view in self._views]), now.rays)
+        still = upper_quartile(moved) < _LEAST_PARALLAX_PX / self._camera.fx
+        few = np.count_nonzero(np.isfinite(moved), axis=1) < _LEAST_COMMON
+        reasons = ['no_motion', 'too_few_tracks', 'too_little_parallax']
+        return [str(each) for each in np.select([~self._sure(now), few, still], reasons, '')]
 
-    def _sure(self, view: View, now: View, way: Transform) -> bool:
-        """Return whether the way between two views is long beside the doubt of it."""
-        late_m = self._noise.latency_s * _change(view.velocities, now.velocities)
-        doubt_m = float(np.hypot(self._noise.position_sigma_m, late_m))
-        length_m = float(np.linalg.norm(way.translation))
-        return length_m >= max(_LEAST_BASELINE_M, _SURE_BASELINE * doubt_m)
+    def _sure(self, now: View) -> Mask:
+        """Return whether the way from each view (n,) is long beside the doubt of it."""
+        then = np.array([view.velocities for view in self._views])
+        change = np.linalg.norm(then[:, None] - now.velocities[:, None], axis=-1).max(axis=(1, 2))
+        speed = np.linalg.norm(then, axis=-1).max(axis=1)
+        speed = np.maximum(speed, np.linalg.norm(now.velocities, axis=-1).max())
+        # At an even velocity latency does not matter.
+        late_m = self._noise.latency_s * np.maximum(change, _UNEVEN * speed)
+        doubt_m = np.hypot(self._noise.position_sigma_m, late_m)
+        places = np.array([view.odom_from_camera.translation for view in self._views])
+        length_m = np.linalg.norm(now.odom_from_camera.translation - places, axis=1)
+        return np.asarray(length_m >= np.maximum(_LEAST_BASELINE_M, _SURE_BASELINE * doubt_m))
 
 
 def _apart(first: Transform, second: Transform) -> bool:
@@ -253,48 +246,10 @@ def _apart(first: Transform, second: Transform) -> bool:
     return far or angle_of(moved.rotation) > _STEP_RAD
 
 
-def _kept(found: Triangulation) -> Mask:
-    with np.errstate(all='ignore'):
-        sure = found.sigma < _RELATIVE_SIGMA * found.inverse
-        return np.asarray(sure & (found.chi2 < _MOST_CHI2))
-
-
-def _lacking(found: Triangulation) -> str:
-    """Return why too few depths are sure: the poses alone, or the pixels."""
-    by_pixels = np.sqrt(np.square(found.sigma) - np.square(found.by_pose))
-    fine = _kept(replace(found, sigma=by_pixels)).sum() >= _LEAST_SAMPLES
-    return 'pose_unsure' if fine else 'too_little_parallax'
-
-
 def _remember(now: View, found: Triangulation, too_long: float = 0.0) -> None:
     """Keep the depths in `now`, found by lengths that are `too_long` (log), if they agree."""
-    kept = _kept(found)
-    if kept.sum() < _LEAST_SAMPLES or _contradiction(found, kept):
-        return
-    now.known[kept] = np.exp(too_long) * found.inverse[kept]
-
-
-def _change(then: Floats, now: Floats) -> float:
-    """Return how much the velocity may have changed: at an even one latency does not matter."""
-    change = np.linalg.norm(now[:, None] - then, axis=-1).max()
-    speed = np.linalg.norm(np.concatenate([then, now]), axis=-1).max()
-    return float(max(change, _UNEVEN * speed))
-
-
-def _contradiction(found: Triangulation, kept: Mask) -> str:
-    """Return whether views contradict each other or the poses are unsure, '' if neither."""
-    with np.errstate(all='ignore'):
-        ratios = [np.log(each[kept] / found.inverse[kept]) for each in found.each]
-    ratios = [ratio[np.isfinite(ratio)] for ratio in ratios]
-    ratios = [ratio for ratio in ratios if ratio.size >= _LEAST_OF_VIEW]
-    if len(ratios) < _LEAST_USED:
-        return 'too_little_parallax'
-    levels = [float(np.median(ratio)) for ratio in ratios]
-    apart = max(float(np.median(np.abs(ratio))) for ratio in ratios)
-    if apart > _MOST_APART or max(levels) - min(levels) > _MOST_SPREAD:
-        return 'views_disagree'
-    unsure = float(np.median(found.by_pose[kept] / found.inverse[kept])) > _MOST_UNSURE
-    return 'pose_unsure' if unsure else ''
+    if not found.refusal:
+        now.inverse_depth[found.kept] = np.exp(too_long) * found.inverse[found.kept]
 
 
 def _refusal(reason: str) -> FrameError:

@@ -42,46 +42,51 @@ Grey = npt.NDArray[np.uint8]
 
 
 class Tracks:
-    """Pixels (TRACKS, 2) of the newest image, NaN in empty slots."""
+    """Pixels (TRACKS, 2) of the newest image and their rays (TRACKS, 3), NaN in empty slots."""
 
     def __init__(self, camera: Camera) -> None:
         self._camera = camera
         # Of a cell, in pixels at half the size.
         self._side = max(_LEAST_SIDE, max(camera.width, camera.height) // 2 // _CELLS_ALONG)
         self.pixels = np.full((TRACKS, 2), np.nan, np.float32)
+        self.rays = np.full((TRACKS, 3), np.nan)
         self._age = np.zeros(TRACKS, np.int64)
         self._grey: Grey | None = None
-
-    @property
-    def rays(self) -> Floats:
-        """Return the directions (TRACKS, 3) with z = 1, NaN in empty slots."""
-        u, v = self.pixels.T.astype(np.float64)
-        x, y = directions_from_pixels(u, v, self._camera)
-        return np.stack([x, y, np.ones_like(x)], axis=1)
 
     def follow(self, grey: Grey, rotation: Floats) -> Ints:
         """Follow the tracks into the next image, start others, return the slots that were lost.
 
         `rotation` (3, 3) from the camera before to this one tells where to look first.
         """
-        lost = self._follow(grey, rotation)
-        self._start(grey)
-        return lost
-
-    def _follow(self, grey: Grey, rotation: Floats) -> Ints:
         index = np.flatnonzero(np.isfinite(self.pixels[:, 0]))
-        last, self._grey = self._grey, grey
-        if last is None or not index.size:
-            return index[:0]
+        if self._grey is not None and index.size:
+            self._follow(index, self._grey, grey, rotation)
+        self._grey = grey
+        lost = index[np.isnan(self.pixels[index, 0])]
+        self._start(grey)
+        return np.asarray(lost)
+
+    def _find_rays(self) -> None:
+        """Find the rays, with z = 1, of all pixels; where the lens shows nothing is no track."""
+        u, v = self.pixels.T.astype(np.float64)
+        x, y = directions_from_pixels(u, v, self._camera)
+        self.rays = np.stack([x, y, np.ones_like(x)], axis=1)
+        self.pixels[np.isnan(x)] = np.nan
+
+    def _follow(self, index: Ints, last: Grey, grey: Grey, rotation: Floats) -> None:
+        """Follow the tracks at `index` (n,) from the `last` image into the next."""
         before = self.pixels[index][:, None]
         guess = self._turned(self.rays[index] @ rotation.T)[:, None]
         guess = np.where(np.isfinite(guess), guess, before)
         flow = partial(cv2.calcOpticalFlowPyrLK, flags=cv2.OPTFLOW_USE_INITIAL_FLOW)
         after, found, _ = flow(last, grey, before, guess.copy(), **_LUCAS_KANADE)
-        start = before - guess + after
-        back, again, _ = flow(grey, last, after, start, **_BACK)
-        after, apart = after[:, 0], np.linalg.norm((back - before)[:, 0], axis=1)
-        kept = (found[:, 0] > 0) & (again[:, 0] > 0) & (apart < _BACK_PX)
+        kept = found[:, 0] > 0
+        if kept.any():
+            start = (before - guess + after)[kept]
+            back, again, _ = flow(grey, last, after[kept], start, **_BACK)
+            apart = np.linalg.norm((back - before[kept])[:, 0], axis=1)
+            kept[kept] = (again[:, 0] > 0) & (apart < _BACK_PX)
+        after = after[:, 0]
         end = np.array(grey.shape[::-1]) - _LOST_BORDER_PX - 1
         kept &= ((after >= _LOST_BORDER_PX) & (after < end)).all(axis=1)
         # Of tracks that come within half a cell the oldest goes on. Driving backwards all draw
@@ -94,7 +99,7 @@ class Tracks:
         self._age += 1
         self.pixels[index[kept]] = after[kept]
         self.pixels[index[~kept]] = np.nan
-        return np.asarray(index[~kept])
+        self._find_rays()
 
     def _start(self, grey: Grey) -> None:
         """Start tracks in cells of `grey` that have none."""
@@ -119,7 +124,7 @@ class Tracks:
         chosen = np.argsort(-value)[:count]
         self._age[free[:count]] = 0
         self.pixels[free[:count]] = 2.0 * np.stack([u, v], axis=1)[chosen] + 0.5
-        self.pixels[~np.isfinite(self.rays[:, 0])] = np.nan
+        self._find_rays()
 
     def _turned(self, rays: Floats) -> npt.NDArray[np.float32]:
         """Return the pixels (n, 2) of directions (n, 3), NaN where the lens ends."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import cv2
@@ -53,9 +53,7 @@ class HoldOut:
         column, row = (((each + 0.5) // side).astype(int) for each in (samples.u, samples.v))
         held = (column + 2 * row) % _FOLDS == self._turn
         self.split = Split(samples, held)
-        u, v, depth_m = samples.u[~held], samples.v[~held], samples.depth_m[~held]
-        sigma_m = None if samples.sigma_m is None else samples.sigma_m[~held]
-        return replace(samples, u=u, v=v, depth_m=depth_m, sigma_m=sigma_m)
+        return samples.chosen(~held)
 
 
 @dataclass(frozen=True, eq=False)

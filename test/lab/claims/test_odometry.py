@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import json
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 
-from lab.claims.odometry import CASES, Case, drive_frames, main, run
+from depth_anything_ros.core.errors import FrameError
+from depth_anything_ros.core.geometry.transforms import Transform
+from depth_anything_ros.metric.odometry import OdometryTracker
+from lab.claims.odometry import CASES, Case, camera_poses, main, run
+from lab.world.camera import view_of
 from lab.world.drives import Drive, Driven, Leg
 
-SHORT = Drive('short', 'room', (Leg(1.2, 2.0),))
+SHORT = Drive('room', (Leg(1.2, 2.0),))
 STILL = Leg(1.2, 0.0)
 
 
@@ -21,15 +26,38 @@ def test_a_short_drive_gives_a_row_with_metres() -> None:
     assert '1 no_earlier_frame' in row.reasons
 
 
-def test_a_pushed_robot_moves_without_odometry_and_stuck_wheels_odometry_without_the_robot() -> (
-    None
-):
-    pushed = list(drive_frames(Case('pushed', SHORT, reported=(STILL,)), 3))
-    stuck = list(drive_frames(Case('stuck', Drive('', 'room', (STILL,)), reported=SHORT.legs), 3))
-    assert not np.array_equal(pushed[0].depth_m, pushed[-1].depth_m)
-    assert np.ptp([each.odom_from_camera.translation for each in pushed], axis=0).max() < 0.01
-    assert np.array_equal(stuck[0].depth_m, stuck[-1].depth_m)
-    assert np.ptp([each.odom_from_camera.translation for each in stuck], axis=0).max() > 0.5
+def path_of(poses: list[Transform]) -> float:
+    """Return the longest side of the box (x, y, z) that holds the poses."""
+    return float(np.ptp([each.translation for each in poses], axis=0).max())
+
+
+def test_odometry_does_not_see_a_push_and_counts_what_stuck_wheels_turn() -> None:
+    pushed, _ = camera_poses(Case('pushed', SHORT, reported=(STILL,)), 3)
+    stuck, _ = camera_poses(Case('stuck', Drive('room', (STILL,)), reported=SHORT.legs), 3)
+    assert path_of(pushed) < 0.01
+    assert path_of(stuck) > 0.5
+
+
+def test_cases_on_one_drive_share_its_pictures_and_differ_by_odometry(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    views, poses = [], []
+
+    def counted(*given: Any) -> object:
+        views.append(given)
+        return view_of(*given)
+
+    def followed(_: OdometryTracker, grey: object, stamp_ns: int, pose: Transform) -> NoReturn:
+        poses.append(pose)
+        raise FrameError('no_motion', '')
+
+    monkeypatch.setattr('lab.claims.odometry.view_of', counted)
+    monkeypatch.setattr(OdometryTracker, 'update', followed)
+    brief = Drive('room', (Leg(0.2, 2.0),))
+    cases = [Case('even', brief), Case('slip', brief, slip=(0.0, 1.0, 2.0))]
+    assert [row.name for row in run(cases, [3])] == ['even', 'slip']
+    assert len(views) == 2
+    assert path_of(poses[2:]) == pytest.approx(2.0 * path_of(poses[:2]), rel=0.01)
 
 
 def test_legs_follow_each_other_and_the_last_has_no_end() -> None:
@@ -53,7 +81,9 @@ def test_twelve_drives_are_due_metres_and_four_are_not() -> None:
 def test_the_command_prints_json(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr('lab.claims.odometry.CASES', (Case('still', Drive('', 'room', (STILL,))),))
+    monkeypatch.setattr(
+        'lab.claims.odometry.CASES', (Case('still', Drive('room', (Leg(0.2, 0.0),))),)
+    )
     assert main(['--drives', 'still', '--seeds', '1', '--json']) == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert (row['metres'], row['abs_rel']) == (0.0, None)
