@@ -67,12 +67,15 @@ def run_of_file(
     def _called(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
         try:
             return call(image)
+        except MemoryError:
+            raise
         # The exceptions of the runtimes have no common base class.
         except Exception as err:
             why = (str(err).strip().splitlines() or [type(err).__name__])[-1]
             raise BackendError(
-                f'{weights.path} does not run on an input of {list(image.shape)} ({why}): give'
-                f' the sizes that it takes in card {weights.card_path}, such as input.multiple'
+                f'{weights.path} does not run on an input of {list(image.shape)} ({why}): if'
+                f' it takes other sizes, say which in card {weights.card_path}, such as by'
+                ' input.multiple'
             ) from err
 
     def _map(output: npt.NDArray[Any]) -> FloatImage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import reduce
@@ -55,11 +56,10 @@ class UpstreamBackend:
         _feed(self._network, self._device)
         self.info = settings.info('upstream', str(self._device), 'fp32')
         self.input_size = settings.input_size
+        self._turn = threading.Lock()
 
     def infer(self, bgr: BgrImage, times: StageTimes | None = None) -> FloatImage:
         """Return float32 (H, W) for a uint8 (H, W, 3) image, larger = nearer."""
-        if self._network is None:
-            raise BackendError('the upstream backend was closed: create another one')
         check_bgr(bgr)
         (height, width), size = bgr.shape[:2], self.input_size
         if network_size(height, width, size) != network_size(height, width, size, sys.maxsize):
@@ -69,7 +69,9 @@ class UpstreamBackend:
                 f'an image of {width}x{height} is too thin for upstream, which enlarges the'
                 " shorter side to input_size: crop it, or choose backend 'torch'",
             )
-        with (times or StageTimes()).stage('infer'):
+        with self._turn, (times or StageTimes()).stage('infer'):
+            if self._network is None:
+                raise BackendError('the upstream backend was closed: create another one')
             inverse_depth: FloatImage = self._network.infer_image(bgr, size)
         return inverse_depth
 
@@ -81,7 +83,8 @@ class UpstreamBackend:
 
     def close(self) -> None:
         """Free the memory; the backend cannot run afterwards."""
-        self._network = None
+        with self._turn:
+            self._network = None
         if self._device.type == 'cuda':
             torch.cuda.empty_cache()
 

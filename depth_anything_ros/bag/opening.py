@@ -109,11 +109,17 @@ def open_storages(path: Path, left_out: list[Reason]) -> list[Storage]:
     return opened
 
 
+def _holds_recordings(folder: Path) -> bool:
+    with suppress(OSError):
+        return any(_recordings(folder))
+    return False
+
+
 def _files(folder: Path, left_out: list[Reason]) -> list[Path]:
     """Return the files in their order; those that are missing are added to `left_out`."""
     found, named = list(_recordings(folder)), _named_files(folder)
     if not found and not named:
-        bags = [x for x in sorted(folder.glob('*/')) if any(_recordings(x))]
+        bags = [x for x in sorted(folder.glob('*/')) if _holds_recordings(x)]
         fix = 'give a folder with .mcap or .db3 files, or such a file'
         if bags:
             every = f'{shell_quote(str(folder))}/*'

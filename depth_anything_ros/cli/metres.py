@@ -59,8 +59,12 @@ def add_metres(run: argparse.ArgumentParser, also: str = '') -> None:
 
 def metric_options(options: argparse.Namespace) -> list[object]:
     """Return what of the options the metres depend on, beside parameters."""
-    names = 'reference', 'reference_scale', 'camera_height', 'camera_pitch'
-    return [getattr(options, name) for name in (*names, 'fov', 'intrinsics', 'camera')]
+    names = 'reference', 'reference_scale', 'camera_height', 'fov', 'intrinsics', 'camera'
+    return [_pitch_deg(options), *(getattr(options, name) for name in names)]
+
+
+def _pitch_deg(options: argparse.Namespace) -> float:
+    return float(options.camera_pitch or 0.0)
 
 
 def metric_inputs(options: argparse.Namespace) -> list[Path]:
@@ -90,7 +94,7 @@ def scenes_of(
                 'picture: name the folder of their references'
             )
     if options.camera_height is not None:
-        ground = ground_below(options.camera_height, options.camera_pitch or 0.0)
+        ground = ground_below(options.camera_height, _pitch_deg(options))
     elif options.camera_pitch is not None:
         raise SettingError('--camera-pitch has no effect without --camera-height: add that')
     if options.reference_scale is not None and options.reference is None:

@@ -116,7 +116,10 @@ def _name(text: str) -> str:
 def _output(text: str) -> Path:
     path = Path(_name(text))
     # '.' and '..' have no name, beside which parts could lie.
-    return path if path.name not in ('', '..') else path.resolve()
+    path = path if path.name not in ('', '..') else path.resolve()
+    if not path.name:
+        raise argparse.ArgumentTypeError(f'{path} is the root: name a file or a folder')
+    return path
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -32,6 +32,7 @@ __all__ = ['PART_FRAMES', 'Checkpoints', 'identity', 'write_whole']
 PART_FRAMES = 100
 """Frames of a part: as many at most are done again after an interruption."""
 
+_FORMAT_NAME, _FORMAT = 'format of parts', 2
 _PART = re.compile(r'part_(\d{6})\.(json|npz|mp4|mkv)(\.writing)?')
 _DIGESTED_BYTES = 1 << 20
 # They change nothing in the result, or are said as the network that they led to.
@@ -87,9 +88,14 @@ class Checkpoints:
             raise
 
     def _begun(self, run: Mapping[str, object]) -> tuple[list[dict[str, Any]], Arrays]:
-        path = self.folder / 'run.json'
+        path, run = self.folder / 'run.json', {**run, _FORMAT_NAME: _FORMAT}
         if self.count:
             before, run = self._read(path), json.loads(json.dumps(run))
+            if before.get(_FORMAT_NAME) != _FORMAT:
+                raise SettingError(
+                    f'{self._shown} was left by another version of this package: finish it with '
+                    'that one, or delete the folder to start anew'
+                )
             different = [
                 f'{name} was {before.get(name)!r} and is {run.get(name)!r}'
                 for name in sorted({*before, *run})

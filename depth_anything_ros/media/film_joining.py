@@ -140,7 +140,8 @@ class _Sound:
         if (due - packet.pts - shift) * tick > RESTARTED_S:
             shift = due - packet.pts
         packet.pts = max(packet.pts + shift, least)
-        self._behind[index] = packet.pts + 1, packet.pts + (packet.duration or 1), shift
+        # Packets shorter than a tick share one.
+        self._behind[index] = packet.pts, packet.pts + (packet.duration or 1), shift
 
     def close(self) -> None:
         """Close the film that the sound is from."""

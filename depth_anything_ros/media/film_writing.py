@@ -123,11 +123,12 @@ class FilmWriter:
         self._discarded = True
         encoder, self._encoder = self._encoder, None
         # What they would say has been said.
-        with suppress(OSError):
+        with suppress(OSError, FFmpegError):
             if encoder is not None:
                 encoder.close()
         with suppress(OSError):
             self._partial.unlink(missing_ok=True)
+        with suppress(OSError):
             self._checkpoints.end(finished=False)
 
     def _encode(self, picture: npt.NDArray[Any], stamp_ns: int) -> None:

@@ -28,6 +28,7 @@ __all__ = [
     'film_of',
     'open_film',
     'picture_of',
+    'pictures_of',
 ]
 
 SUFFIXES = {
@@ -115,7 +116,7 @@ class Film:
         places: deque[tuple[int, int | None]] = deque(maxlen=_KEYS_IN_DECODER)
         decoding, there = after.key is None, after.key is None
         with av.open(self.url, timeout=self.timeout_s) as container:
-            stream = _pictures_of(container)
+            stream = pictures_of(container)
             stream.thread_type = 'AUTO'
             start = Fraction(container.start_time or 0, START_TICKS)
             try:
@@ -181,7 +182,7 @@ def film_of(container: Any, url: str, shown: str, timeout_s: float | None = None
     """Return the film in an open container; SettingError, which says `shown`, where none is."""
     if not container.streams.video:
         raise SettingError(f'{shown} has no pictures, only sound: name a film')
-    stream = _pictures_of(container)
+    stream = pictures_of(container)
     if stream.codec_context is None:
         raise SettingError(f'{shown} is of a codec that FFmpeg does not know here: convert it')
     rate_hz = float(stream.average_rate or stream.guessed_rate or 30)
@@ -191,8 +192,8 @@ def film_of(container: Any, url: str, shown: str, timeout_s: float | None = None
     return Film(url, rate_hz, length, aspect if aspect > 0 else Fraction(1), timeout_s)
 
 
-def _pictures_of(container: Any) -> Any:
-    """Return the film of a container, which may have a cover beside it."""
+def pictures_of(container: Any) -> Any:
+    """Return the stream of pictures of a container, which may have a cover beside it."""
     return container.streams.best('video') or container.streams.video[0]
 
 
@@ -217,7 +218,7 @@ def picture_of(frame: Any, levels: Levels) -> Picture:
 
 def _counts(container: Any) -> bool:
     """Return whether the header counts frames; that of an AVI counts empty ones, too."""
-    return 'mp4' in container.format.name and bool(_pictures_of(container).frames)
+    return 'mp4' in container.format.name and bool(pictures_of(container).frames)
 
 
 def _duration(container: Any, stream: Any) -> Fraction:
@@ -230,9 +231,10 @@ def _duration(container: Any, stream: Any) -> Fraction:
     start = container.start_time or 0 if 'matroska' in container.format.name else 0
     try:
         end = int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
-        return end - Fraction(start, START_TICKS)
+        return max(end - Fraction(start, START_TICKS), Fraction(0))
     except ValueError:
         pass
     # That of the container is the longest of its streams.
     alone = len(container.streams) == 1
-    return Fraction((container.duration or 0) - start, START_TICKS) if alone else Fraction(0)
+    length = max((container.duration or 0) - start, 0) if alone else 0
+    return Fraction(length, START_TICKS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,7 +102,8 @@ class Places:
                 error = refused
         if error is not None:
             summary.refused.add(error.reason, shot.name, str(error), self._position)
-            if self._source.moving:
+            # What cannot be written has no place to hold.
+            if self._source.moving and error.reason != 'unwritable':
                 self._hold(shot, taken.picture)
         if self._lines is not None:
             self._lines.write(self._line(shot, frame, error))
@@ -180,8 +182,10 @@ class Places:
 
     def _write(self, shot: Shot, bgr: BgrImage, frame: Frame | None) -> None:
         for earlier in self._sizeless:
-            self._outputs.write(earlier.name, earlier.stamp_ns, bgr, None)
-            self._summary.written += 1
+            # It is among the refused already.
+            with suppress(FrameError):
+                self._outputs.write(earlier.name, earlier.stamp_ns, bgr, None)
+                self._summary.written += 1
             self._summary.blank += 1
         self._sizeless.clear()
         self._outputs.write(shot.name, shot.stamp_ns, bgr, frame)

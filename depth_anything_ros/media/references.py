@@ -26,7 +26,7 @@ __all__ = ['ReferenceFiles']
 
 _LEVELS_PER_M = 1000.0
 """REP 118: 16 bits are millimetres."""
-_MOST_VALUES, _MOST_BYTES, _MOST_TEXT = 3 * MAX_PIXELS, 2**30, 2**26
+_MOST_VALUES, _MOST_BYTES, _MOST_TEXT = 3 * MAX_PIXELS, 2**30, 2**27
 """In a file of points or depth; bytes of a picture, and of a text."""
 
 
@@ -142,7 +142,11 @@ def _from_exr(path: Path, _: float | None) -> npt.NDArray[np.float32]:
 
 
 def _from_text(path: Path, _: float | None) -> npt.NDArray[np.float32]:
-    lines = file_bytes(path, _MOST_TEXT).decode('utf-8-sig', 'replace').splitlines()
+    try:
+        text = file_bytes(path, _MOST_TEXT).decode('utf-8-sig', 'replace')
+    except ValueError as error:
+        raise ValueError(f'it has {error}: save the points as .npy') from error
+    lines = text.splitlines()
     rows = [line.replace(',', ' ').split() for line in lines if not line.startswith('#')]
     rows = [row for row in rows if row]
     if rows and rows[0][:3] == ['x', 'y', 'z']:

@@ -71,7 +71,7 @@ class FileScenes:
 
 def ground_below(height_m: float, pitch_deg: float) -> Ground:
     """Return the ground `height_m` below a camera that looks down by `pitch_deg`, without roll."""
-    if not -90.0 < pitch_deg < 90.0:
-        raise SettingError(f'--camera-pitch is {pitch_deg:g}: give degrees between -90 and 90')
+    if not -90.0 < pitch_deg <= 90.0:
+        raise SettingError(f'--camera-pitch is {pitch_deg:g}: give degrees above -90, up to 90')
     pitch = math.radians(pitch_deg)
     return Ground(height_m, (0.0, -math.cos(pitch), -math.sin(pitch)))

@@ -12,7 +12,7 @@ import av
 from av.error import FFmpegError
 
 from depth_anything_ros.core.errors import SettingError
-from depth_anything_ros.media.films import Film, film_of
+from depth_anything_ros.media.films import Film, film_of, pictures_of
 
 __all__ = ['LiveStream', 'is_url', 'open_url', 'open_webcam', 'without_secrets']
 
@@ -102,7 +102,7 @@ class LiveStream:
         received = 0
         try:
             with self._container as container:
-                for packet in container.demux(video=0):
+                for packet in container.demux(pictures_of(container)):
                     try:
                         frames = packet.decode()
                     except FFmpegError:

@@ -216,4 +216,7 @@ class MessageScene:
             f'the nearest reference is {abs(away_s):.2f} s {side} than the image, more than '
             f'reference.sync_tolerance_s ({tolerance_s:g} s)'
         )
-        return why if abs(away_s) < _CLOCKS_S else f'{why}: stamp both by the same clock'
+        if abs(away_s) < _CLOCKS_S:
+            return why
+        stopped = 'start it again if it has stopped, else ' if away_s < 0 else ''
+        return f'{why}: {stopped}stamp both by the same clock'

@@ -27,7 +27,7 @@ _REASONS = {
     'the scene, or several depths',
     'too_old': 'the newest scale is too old: raise alignment.hold_s',
     'jump': 'the reference contradicts the scale of the frames before: check it; if it is right, '
-    'the scale starts again after a silence, in ROS also by ~/reset_alignment',
+    'the third such frame in succession starts the scale anew, in ROS also ~/reset_alignment',
     'random_weights': 'the network is untrained: its output is meaningless, use trained weights',
     'no_stamp': 'the image has the stamp 0, so no reference can be paired with it: fix its driver',
     'degenerate_network': "the network's output is constant or not finite",

@@ -121,7 +121,7 @@ class NodeCamera:
         """Return what keeps images from arriving or outputs from subscribers; '' for nothing."""
         if self._image_input is None:
             return ''
-        problem = input_problem(self._node, self._image_input)
+        problem = input_problem(self._node, self._image_input, f'{self._prefix}image')
         return problem if problem or self.is_silent() else self.outputs.problem()
 
     def is_silent(self) -> bool:

@@ -14,6 +14,7 @@ from depth_anything_ros.core.processor import process_status
 from depth_anything_ros.messages.outputs import key_values
 from depth_anything_ros.metric.scale import Scale
 from depth_anything_ros.ros.camera import NodeCamera
+from depth_anything_ros.ros.qos import OTHERS
 from depth_anything_ros.ros.telemetry import Outcome, clock_problem
 
 __all__ = [
@@ -191,14 +192,19 @@ def joint_status(cameras: Mapping[str, Verdict]) -> Verdict:
     return Verdict(max(verdict.level for verdict in verdicts), message, values, code)
 
 
+def _kind_of(problem: str) -> str:
+    """Return what stays the same for as long as a problem does."""
+    return problem.partition(OTHERS)[0]
+
+
 def _stream_trouble(camera: NodeCamera, problem: str) -> Verdict:
     """Return why no images come in or no frames go out; without a message if they do."""
     telemetry, topic = camera.telemetry, camera.image_topic()
     if camera.is_silent():
         why = problem or _SILENT
-        return Verdict(WARN, f'no image on {topic}: {why}', code=why)
+        return Verdict(WARN, f'no image on {topic}: {why}', code=_kind_of(why))
     if problem:
-        return Verdict(WARN, problem, code=problem)
+        return Verdict(WARN, problem, code=_kind_of(problem))
     if telemetry.output_hz() > 0.0:
         return Verdict(OK, '')
     if telemetry.every_image_refused():
@@ -257,10 +263,10 @@ def _metric_verdict(now: Snapshot, camera: NodeCamera) -> Verdict:
     if telemetry.last_outcome is not Outcome.PUBLISHED:
         values |= _without_image(scale)
         level = WARN if problem else OK
-        return Verdict(level, problem or 'no frame published', values, problem)
+        return Verdict(level, problem or 'no frame published', values, _kind_of(problem))
     if camera.is_silent():
         return Verdict(STALE, 'no image to align', values | _without_image(scale))
-    why, code = problem or scale.message, problem or scale.reason
+    why, code = problem or scale.message, _kind_of(problem) or scale.reason
     if not scale.valid:
         asked = (kind or by_training) and scale.reason != 'no_subscriber'
         level = WARN if asked or problem else OK

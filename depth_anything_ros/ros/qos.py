@@ -31,6 +31,7 @@ except ImportError:  # the PyPI wheels of ROS 2 do not carry it
 
 __all__ = [
     'LATCHED',
+    'OTHERS',
     'OUTPUT',
     'RECENT',
     'REFERENCE',
@@ -68,6 +69,9 @@ RECENT = QoSProfile(depth=10)
 """Diagnostics: as every node publishes them."""
 
 
+OTHERS = '; what could be it: '
+"""Begins the names of other topics, which come and go while the trouble is the same."""
+
 _LISTED = 5
 
 
@@ -77,9 +81,7 @@ def create_publisher(node: Node, message_type: type, topic: str, profile: QoSPro
     Raises SettingError for a qos_overrides parameter that means nothing.
     """
     with _overridable(node, topic):
-        return node.create_publisher(
-            message_type, topic, **_options(profile, PublisherEventCallbacks)
-        )
+        return node.create_publisher(message_type, topic, **_options(profile))
 
 
 def create_managed_publisher(
@@ -142,8 +144,11 @@ def is_remapped(node: Node, topic: str) -> bool:
     return bool(resolved != node.resolve_topic_name(topic, only_expand=True))
 
 
-def input_problem(node: Node, subscription: Subscription) -> str:
-    """Return why nothing can arrive on a subscription of `node`; '' if something can."""
+def input_problem(node: Node, subscription: Subscription, image: str = '') -> str:
+    """Return why nothing can arrive on a subscription of `node`; '' if something can.
+
+    `image` is the name to remap where images are subscribed to, by image_transport.
+    """
     topic, own_type = subscription.topic_name, type_name(subscription.msg_type)
     publishers = node.get_publishers_info_by_topic(topic)
     if not publishers:
@@ -156,7 +161,7 @@ def input_problem(node: Node, subscription: Subscription) -> str:
         if publisher.topic_type != own_type:
             problems.append(
                 f'{_name(publisher)} publishes {publisher.topic_type} on {topic}, this node '
-                f'subscribes to {own_type}: {_of_types(publisher.topic_type, own_type)}'
+                f'subscribes to {own_type}: {_fix_of_type(publisher.topic_type, topic, image)}'
             )
         elif why := _mismatch(publisher, own):
             problems.append(
@@ -177,7 +182,7 @@ def no_publisher(node: Node, topic: str, *types: str) -> str:
         if {*types}.intersection(kinds)
         and {_name(each) for each in node.get_publishers_info_by_topic(name)} - {own}
     ]
-    there = f'; what could be it: {", ".join(sorted(found)[:_LISTED])}' if found else ''
+    there = f'{OTHERS}{", ".join(sorted(found)[:_LISTED])}' if found else ''
     return f'no publisher on {topic}{there}'
 
 
@@ -224,11 +229,16 @@ def name_problem(node: Node) -> str:
     )
 
 
-def _of_types(published: str, own: str) -> str:
-    images = {'sensor_msgs/msg/Image': 'raw', 'sensor_msgs/msg/CompressedImage': 'compressed'}
-    if images.keys() >= {published, own}:
-        return f'set image_transport to {images[published]}, or remap to the other topic'
-    return 'remap to another topic, or of a reference set reference.type'
+def _fix_of_type(published: str, topic: str, image: str) -> str:
+    if not image:
+        return 'remap to another topic, or of a reference set reference.type'
+    if published == 'sensor_msgs/msg/Image':
+        return f'set image_transport to raw, and remap {image} to {topic}'
+    if published == 'sensor_msgs/msg/CompressedImage':
+        base = topic.removesuffix('/compressed')
+        name = image if base != topic else f'{image}/compressed'
+        return f'set image_transport to compressed, and remap {name} to {base}'
+    return f'remap {image} to another topic'
 
 
 @contextmanager
@@ -243,17 +253,19 @@ def _overridable(node: Node, topic: str) -> Iterator[None]:
         ) from err
 
 
-def _options(profile: QoSProfile, callbacks: type) -> dict[str, Any]:
+def _options(profile: QoSProfile, callbacks: type | None = None) -> dict[str, Any]:
     """Return a copy, because rclpy writes the overrides of one topic into what it is given.
 
-    Without rclpy's own callbacks of events: they log what `input_problem` and `output_problem`
-    tell, and cost the executor more than the images, whether something happens or not.
+    With `callbacks`, without rclpy's own of events: they log what `input_problem` and
+    `output_problem` tell, and cost the executor more than the images.
     """
-    return {
+    options = {
         'qos_profile': copy(profile),
-        'event_callbacks': callbacks(use_default_callbacks=False),
         'qos_overriding_options': QoSOverridingOptions.with_default_policies(),
     }
+    if callbacks is not None:
+        options['event_callbacks'] = callbacks(use_default_callbacks=False)
+    return options
 
 
 def _own(node: Node, endpoints: list[TopicEndpointInfo]) -> TopicEndpointInfo | None:

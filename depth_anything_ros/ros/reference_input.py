@@ -114,7 +114,11 @@ class ReferenceInput:
             return ''
         if kind is ReferenceKind.ODOMETRY:
             return self._odometry_problem()
-        return input_problem(self._node, self.subscriptions[0])
+        first, *infos = self.subscriptions
+        # A camera_info that nobody publishes may not be needed.
+        there = [each for each in infos if self._node.count_publishers(each.topic_name)]
+        problems = (input_problem(self._node, each) for each in (first, *there))
+        return next(filter(None, problems), '')
 
     def _discover(self) -> None:
         """Follow the type of what is published; a type that is gone stays until another comes."""

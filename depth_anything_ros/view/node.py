@@ -27,6 +27,11 @@ __all__ = ['NodeView']
 
 _DISCOVERY_S = 8.0
 _STATS, _STATUS = 'frame_stats', '/status'
+# A bag that is played has figures and no status.
+_SIGNS = {
+    _STATUS: 'diagnostic_msgs/msg/DiagnosticStatus',
+    f'/{_STATS}': 'diagnostic_msgs/msg/DiagnosticArray',
+}
 _IMAGES: dict[str, Callable[[Any], Any]] = {
     'sensor_msgs/msg/Image': bgr_from_image,
     'sensor_msgs/msg/CompressedImage': bgr_from_compressed,
@@ -95,11 +100,14 @@ class NodeView:
         """Return the names of the node's cameras, '' for one without; in any lifecycle state."""
         end_s, seen = time.monotonic() + _DISCOVERY_S, list[str]()
         while True:
-            nodes = [
-                name.removesuffix(_STATUS)
-                for name, types in self._node.get_topic_names_and_types()
-                if name.endswith(_STATUS) and 'diagnostic_msgs/msg/DiagnosticStatus' in types
-            ]
+            nodes = sorted(
+                {
+                    name.removesuffix(end)
+                    for name, types in self._node.get_topic_names_and_types()
+                    for end, kind in _SIGNS.items()
+                    if name.endswith(end) and kind in types
+                }
+            )
             own = [each for each in nodes if f'{each}/'.startswith(f'{self._name}/')]
             # All are there once no more have come.
             if own and own == seen:

@@ -174,8 +174,8 @@ def _finish(
 
 def _parts(out: Path) -> tuple[int, int]:
     """Return how many parts of a film are done, and the frames in them."""
-    parts = sorted(out.with_name(out.name + '.parts').glob('part_*.json'))
     try:
+        parts = sorted(out.with_name(out.name + '.parts').glob('part_*.json'))
         return len(parts), json.loads(parts[-1].read_text())['frames'] if parts else 0
     except FileNotFoundError:  # joined meanwhile
         return 0, 0

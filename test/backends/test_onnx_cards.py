@@ -165,7 +165,8 @@ def test_a_size_that_a_file_does_not_take_is_one_line(tmp_path: Path, name: str)
     card = tmp_path / 'net.yaml'
     card.write_text('family: onnx\noutput: relative_inverse_depth\ninput: {size: 70}\n')
     backend = _backend(card, name)
-    with pytest.raises(BackendError, match=r'does not run on .*give .* input\.multiple') as error:
+    why = r'does not run on .*say which in .* input\.multiple'
+    with pytest.raises(BackendError, match=why) as error:
         backend.infer(_scene()[0])
     print(error.value)
     assert '\n' not in str(error.value)

@@ -91,6 +91,11 @@ def test_a_name_that_is_too_long_is_left_out_and_the_rest_goes_on(
         said = capsys.readouterr()
         assert json.loads(said.out)['refused'] == {'unwritable': [name]}
         assert 'is too long a name: shorten it' in said.err
+    # In a film it holds no place either, and the rest goes on.
+    assert run(str(folder), str(tmp_path / 'film'), '--json', '--sequence', '10') == 1
+    said = capsys.readouterr()
+    assert json.loads(said.out)['refused'] == {'unwritable': [name]}
+    assert len(list((tmp_path / 'film').iterdir())) == json.loads(said.out)['written'] >= 2
 
 
 def test_a_film_into_the_folder_one_is_in(
@@ -101,10 +106,14 @@ def test_a_film_into_the_folder_one_is_in(
     monkeypatch.chdir(tmp_path / 'here')
     assert run(str(film), '.') == 0
     assert len(list(Path().iterdir())) == 5
-    for words in (('', 'out'), (str(film), '')):
+    for words, why in (
+        (('', 'out'), 'it is empty: name a file or a folder'),
+        ((str(film), ''), 'it is empty: name a file or a folder'),
+        ((str(film), '/'), '/ is the root: name a file or a folder'),
+    ):
         with pytest.raises(SystemExit):
             run(*words)
-        assert 'it is empty: name a file or a folder' in capsys.readouterr().err
+        assert why in capsys.readouterr().err
 
 
 def test_an_unusable_image_is_named_and_the_rest_goes_on(

@@ -124,6 +124,28 @@ def test_sound_that_mp4_does_not_hold_is_said(
     assert streams_of(tmp_path / 'depth.mkv')['sound'] == 'pcm_s16le'
 
 
+def test_sound_in_packets_shorter_than_a_tick_is_whole(tmp_path: Path) -> None:
+    film, out = write_film(tmp_path / 'plain.mkv', pictures(3)), tmp_path / 'depth.mkv'
+    with av.open(str(film)) as plain, av.open(str(tmp_path / 'film.mkv'), 'w') as heard:
+        (stream,) = plain.streams.video
+        copy = heard.add_stream_from_template(stream)
+        sound = heard.add_stream('pcm_s16le', rate=48000, layout='mono')
+        for packet in plain.demux(stream):
+            if packet.size:
+                packet.stream = copy
+                heard.mux(packet)
+        # As in TrueHD; Matroska counts milliseconds.
+        for start in range(0, 12000, 40):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 40), np.int16), 's16', 'mono')
+            frame.sample_rate, frame.pts = 48000, start
+            heard.mux(sound.encode(frame))
+    assert run(tmp_path / 'film.mkv', out) == 0
+    with av.open(str(out)) as film_of_depth:
+        packets = [each for each in film_of_depth.demux(audio=0) if each.size]
+        assert len(packets) == 300
+        assert float(packets[-1].pts * packets[-1].time_base) == pytest.approx(0.249, abs=2e-3)
+
+
 def test_smoothing_follows_the_times(tmp_path: Path) -> None:
     # Two frames far apart: the second is not drawn towards the bounds of the first.
     still, other = pictures(2)

@@ -250,8 +250,8 @@ def test_a_cloud_of_points_lies_where_they_are(
         ('photos out --intrinsics 0 0 1 1', 'no camera has fx=0.0'),
         ('photos out --camera-pitch 5', '--camera-pitch has no effect without --camera-height'),
         (
-            'photos out --camera-height 1 --camera-pitch 90',
-            '--camera-pitch is 90: give degrees',
+            'photos out --camera-height 1 --camera-pitch 91',
+            '--camera-pitch is 91: give degrees',
         ),
         ('photos out --reference-scale 256', '--reference-scale has no effect without'),
         (

@@ -260,6 +260,11 @@ def test_parts_are_neither_thrown_away_nor_mixed(
         assert run(film, out, '--resume') == 2
         assert f'out.mp4.parts/{last.name} cannot be read: delete that' in said_by(capsys)
     (tmp_path / 'kept.npz').rename(last)
+    whole = (parts / 'run.json').read_text()
+    (parts / 'run.json').write_text(whole.replace('format of parts', 'before it was counted'))
+    assert run(film, out, '--resume') == 2
+    assert 'was left by another version of this package: finish it with' in said_by(capsys)
+    (parts / 'run.json').write_text(whole)
     # The same film, moved and touched.
     (tmp_path / 'elsewhere').mkdir()
     os.utime(film.rename(tmp_path / 'elsewhere' / 'film.mp4'))

@@ -170,6 +170,7 @@ class Container:
 
     def __init__(self, images: Iterator[Any], opened: Any = None) -> None:
         self._images = images
+        self.streams = SimpleNamespace(best=str)
         if opened is not None:
             self.format, self.duration, self.streams = opened.format, None, opened.streams
 
@@ -179,7 +180,7 @@ class Container:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def demux(self, video: int) -> Iterator[Any]:
+    def demux(self, stream: Any) -> Iterator[Any]:
         for image in self._images:
             yield SimpleNamespace(decode=lambda image=image: self._decoded(image))
 

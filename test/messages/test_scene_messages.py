@@ -43,7 +43,8 @@ def test_a_camera_info_is_read_once_and_a_new_one_anew() -> None:
     ('stamp_s', 'why'),
     [
         (1_700_000_001, 'is 1.00 s newer than the image, more than reference.sync_tolerance_s'),
-        (5, 'is 1699999995.00 s older .*: stamp both by the same clock'),
+        (5, 'is 1699999995.00 s older .*: start it again if it has stopped, else stamp both by'),
+        (1_700_000_075, 'is 75.00 s newer .*: stamp both by the same clock'),
         (-(2**31), 's older than the image'),
     ],
 )

@@ -59,6 +59,9 @@ def test_the_same_trouble_has_one_code_before_and_after_images_are_late() -> Non
     early, late = (status_verdict(NOW, Camera(silent=each), why) for each in (False, True))
     assert early.code == late.code == why
     assert late.message == f'no image on /image: {why}'
+    # Topics that come and go meanwhile are no other trouble.
+    listed = Camera(silent=True)
+    assert status_verdict(NOW, listed, f'{why}; what could be it: /front').code == why
 
 
 def test_what_earlier_images_looked_like_is_told_only_while_images_come() -> None:

@@ -12,6 +12,7 @@ from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Empty, String
 
 from depth_anything_ros.core.errors import SettingError
@@ -101,6 +102,33 @@ def test_topics_that_others_publish_are_named_and_not_its_own() -> None:
     assert said == 'no publisher on /x; what could be it: /there'
 
 
+@pytest.mark.parametrize(
+    ('kind', 'published', 'image', 'fix'),
+    [
+        (
+            Image,
+            CompressedImage,
+            'image',
+            'set image_transport to compressed, and remap image to /c',
+        ),
+        (CompressedImage, Image, 'image', 'set image_transport to raw, and remap image to /c/'),
+        (Image, CompressedImage, '', 'of a reference set reference.type'),
+        (Image, String, 'front/image', 'remap front/image to another topic'),
+    ],
+)
+def test_a_publisher_of_another_type_is_named_with_the_fix(
+    kind: type, published: type, image: str, fix: str
+) -> None:
+    with speech() as (node, publish_until), listening('camera') as (other, _):
+        subscription = qos.create_subscription(node, kind, '/c/compressed', qos.SENSOR, print)
+        publisher = other.create_publisher(published, '/c/compressed', 1)
+        publish_until(lambda: '/camera publishes' in qos.input_problem(node, subscription, image))
+        problem = qos.input_problem(node, subscription, image)
+        other.destroy_publisher(publisher)
+    assert problem.startswith('/camera publishes ')
+    assert fix in problem
+
+
 def names(node: Node) -> list[str]:
     return [each.node_name for each in node.get_subscriptions_info_by_topic('/told')]
 
@@ -130,7 +158,6 @@ def test_topics_cost_an_executor_nothing_while_nothing_arrives() -> None:
     # Each event of rclpy's own is one more thing to wait for, at every message.
     with speech() as (node, _):
         waitables = len([*node.waitables])
-        qos.create_publisher(node, String, 'told', qos.OUTPUT)
         qos.create_subscription(node, String, 'words', qos.SENSOR, lambda message: None)
         qos.create_filter(node, String, 'words', qos.SENSOR, lambda message: None)
         assert len([*node.waitables]) == waitables

@@ -62,8 +62,8 @@ def find_bags(places: Sequence[str], out: str) -> list[FleetBag]:
         for above in PurePosixPath(name).parents:
             if outer := bags.get(str(above)):
                 raise SettingError(
-                    f'{bag.source} lies inside of the bag {outer.source}, as their outputs would: '
-                    'move it out of there'
+                    f'the output of {bag.source} would lie inside of that of {outer.source}: move '
+                    'or rename one of them'
                 )
     return [bags[name] for name in sorted(bags)]
 

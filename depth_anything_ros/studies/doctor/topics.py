@@ -117,9 +117,8 @@ class _Camera:
     def _image_check(self) -> Check:
         topic = self._image.topic_name
         if not self._received:
-            problem = (
-                input_problem(self._node, self._image) or f'the publisher of {topic} is silent'
-            )
+            problem = input_problem(self._node, self._image, 'image')
+            problem = problem or f'the publisher of {topic} is silent'
             return fail(problem, 'start the camera, or --image-topic')
         message = self._received[-1]
         try:

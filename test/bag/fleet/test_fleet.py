@@ -82,7 +82,7 @@ def test_bags_are_found_at_any_depth_by_names_that_lead_nowhere_else(
         find_bags([str(bags / 'nowhere')], '/out')
     outer = bags / 'tue/metadata.yaml'
     outer.write_text('')
-    with pytest.raises(SettingError, match=r'tue/a lies inside of the bag .*tue, as their'):
+    with pytest.raises(SettingError, match=r'tue/a would lie inside of that of .*tue: move'):
         find_bags([str(bags)], '/out')
     outer.unlink()
     for nothing in (bags / 'mon/b', bags / 'mon/a/metadata.yaml'):
