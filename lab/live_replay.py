@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import rclpy
 from builtin_interfaces.msg import Time
@@ -20,6 +21,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from std_srvs.srv import Trigger
 
 from depth_anything_ros.bag.reading import BagReader
 from depth_anything_ros.core.errors import DepthAnythingError
@@ -103,6 +105,7 @@ class _Peer:
         self._set: Client = self.node.create_client(
             SetParameters, '/depth_anything/set_parameters'
         )
+        self._reset: Client = self.node.create_client(Trigger, '/depth_anything/reset_alignment')
         self._sent_s: dict[int, float] = {}
         self._processed_ns: set[int] = set()
         self._totals = Replay()
@@ -135,7 +138,8 @@ class _Peer:
                 raise DepthAnythingError(f'the node says: {self._status.message}')
             values = {pair.key: pair.value for pair in self._status.values}
             listening = values['state'] == 'active' and values['idle'] == 'False'
-            if listening and self._feeder.connected() and self._set.service_is_ready():
+            services = self._set.service_is_ready() and self._reset.service_is_ready()
+            if listening and self._feeder.connected() and services:
                 return
         raise DepthAnythingError(f'the node was not active within {_START_S:.0f} s')
 
@@ -148,6 +152,9 @@ class _Peer:
         self._sent_s, self._processed_ns = {}, set()
         self._arrived_s = None
         self._set_extrinsics(bag)
+        # Another scene; where its stamps go back by less than a second, the node cannot see that.
+        if not self._call(self._reset, Trigger.Request()).success:
+            raise DepthAnythingError('the node did not reset its scale')
         with BagReader(bag) as reader:
             time_ns = self._feeder.at_pace(reader, self._tick, self._on_sent)
         # What the node says while images flow; later it rightly says that they have ceased.
@@ -176,11 +183,16 @@ class _Peer:
                 put_transforms(buffer, message.read().transforms, static=True)
         text = extrinsics_text(buffer.lookup(_LENS, _LIDAR, 0))
         extrinsics = Parameter('reference.extrinsics', value=text).to_parameter_msg()
-        future = self._set.call_async(SetParameters.Request(parameters=[extrinsics]))
-        rclpy.spin_until_future_complete(self.node, future, timeout_sec=_REPLY_TIMEOUT_S)
-        reply = future.result()
-        if reply is None or not reply.results[0].successful:
+        reply = self._call(self._set, SetParameters.Request(parameters=[extrinsics]))
+        if not reply.results[0].successful:
             raise DepthAnythingError('the node did not take reference.extrinsics')
+
+    def _call(self, service: Client, request: Any) -> Any:
+        future = service.call_async(request)
+        rclpy.spin_until_future_complete(self.node, future, timeout_sec=_REPLY_TIMEOUT_S)
+        if future.result() is None:
+            raise DepthAnythingError(f'the node did not answer on {service.srv_name}')
+        return future.result()
 
     def _until(self, done: Callable[[], object], limit_s: float) -> bool:
         """Spin until `done`; False if that took longer than `limit_s` seconds."""
