@@ -113,6 +113,11 @@ def test_a_storm_of_parameter_changes_while_frames_run(robot: Robot, fault: Faul
             robot.publish(robot.image(stamp_ns))
             # A service keeps ten requests.
             rig.until(lambda: sum(not future.done() for future, _ in waiting) < 8)
+            if change % 20 == 19:
+                # However fast the changes are, frames run between them.
+                assert rig.until(
+                    lambda newest=stamp_ns: robot.published(newest) == fault.published
+                )
         rig.until(lambda: all(future.done() for future, _ in waiting))
         robot.says(fault)
     results = [future.result().results[0].successful for future, _ in waiting]
@@ -123,7 +128,7 @@ def test_a_storm_of_parameter_changes_while_frames_run(robot: Robot, fault: Faul
     # Those that a newer one replaced have no answer.
     answers = [robot.published(stamp_ns) for stamp_ns in stamps]
     assert set(answers) <= {NOTHING, fault.published}
-    assert answers.count(fault.published) > 10
+    assert answers.count(fault.published) >= 10
 
 
 # Little is imported, so that it starts soon on a busy machine.
