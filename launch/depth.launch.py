@@ -21,6 +21,8 @@ from depth_anything_ros.ros.rviz_view import view_of_cameras
 from depth_anything_ros.settings.share import PROFILE_VARIABLES, profile_variable
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
+ENTRIES = {entry.name: entry for entry in entries()}
+
 # Arguments by the parameters that they set; passed on only when given, so that a params_file
 # keeps its say.
 PARAMETERS = {
@@ -94,7 +96,7 @@ def _of(parameter: str) -> tuple[type, str]:
     """Return type and description of a parameter."""
     if parameter == 'use_sim_time':
         return bool, 'Take the time from /clock (default false).'
-    entry = next(each for each in entries() if each.name == parameter)
+    entry = ENTRIES[parameter]
     allowed = f'{entry.allowed}; ' if entry.allowed else ''
     return entry.kind, f'{entry.description} ({allowed}default {entry.default!r})'
 

@@ -22,7 +22,7 @@ from depth_anything_ros.cli.options import (
 )
 from depth_anything_ros.cli.parser import Parser
 from depth_anything_ros.cli.terminal import load, progress
-from depth_anything_ros.core.errors import SettingError
+from depth_anything_ros.core.errors import SettingError, printable
 from depth_anything_ros.reports.text import plain_json
 from depth_anything_ros.settings.input_files import InputFiles
 
@@ -237,7 +237,6 @@ def _check_kind(options: argparse.Namespace, source: Source) -> None:
 def _say(options: argparse.Namespace, source: Source, summary: Summary) -> None:
     """Print what was left out and why, and the summary."""
     from depth_anything_ros.media.streams import without_secrets
-    from depth_anything_ros.media.tally import printable
 
     for title, tally in (
         ('skipped', summary.skipped),

@@ -16,6 +16,7 @@ __all__ = [
     'SettingError',
     'WeightsError',
     'one_line',
+    'printable',
     'require_number',
     'shown',
 ]
@@ -64,10 +65,14 @@ def require_number(value: object, name: str, unit: str) -> None:
         raise SettingError(f'{name} is {value!r}: give {unit}')
 
 
+def printable(text: str) -> str:
+    """Return `text` on one line that every terminal takes: a file name is any bytes."""
+    return ''.join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
 def one_line(text: str) -> str:
     """Return a text of which others chose parts, escaped and cut: it forges no line."""
-    escaped = (x if x.isprintable() else repr(x)[1:-1] for x in text[:_LONGEST_MESSAGE])
-    return ''.join(escaped)[:_LONGEST_MESSAGE]
+    return printable(text[:_LONGEST_MESSAGE])[:_LONGEST_MESSAGE]
 
 
 def shown(name: str) -> str:

@@ -154,13 +154,13 @@ class Film:
                 at = replace(at, broken=at.broken + 1)
             if not there:
                 raise LookupError
-            if _counts(container):
+            if _counts(container, stream):
                 cut = packets < stream.frames
             else:
                 # How long the last frame is to stay is not always told.
                 end_s = Fraction(at.newest_ns + 2 * at.gap_ns, 10**9)
                 cut = end_s < _duration(container, stream)
-            about = '' if _counts(container) else 'about '
+            about = '' if _counts(container, stream) else 'about '
         if at.broken or cut:
             of = f'of {about}{self.length} ' if self.length else ''
             self.fault = f'{at.frames} {of}frames could be read: the file is cut off or damaged'
@@ -186,7 +186,7 @@ def film_of(container: Any, url: str, shown: str, timeout_s: float | None = None
     if stream.codec_context is None:
         raise SettingError(f'{shown} is of a codec that FFmpeg does not know here: convert it')
     rate_hz = float(stream.average_rate or stream.guessed_rate or 30)
-    length = stream.frames if _counts(container) else 0
+    length = stream.frames if _counts(container, stream) else 0
     length = length or round(float(_duration(container, stream)) * rate_hz)
     aspect = stream.sample_aspect_ratio or Fraction(1)
     return Film(url, rate_hz, length, aspect if aspect > 0 else Fraction(1), timeout_s)
@@ -216,9 +216,9 @@ def picture_of(frame: Any, levels: Levels) -> Picture:
     return Picture(np.asarray(bgr, np.uint8), tuple(changes))
 
 
-def _counts(container: Any) -> bool:
+def _counts(container: Any, stream: Any) -> bool:
     """Return whether the header counts frames; that of an AVI counts empty ones, too."""
-    return 'mp4' in container.format.name and bool(pictures_of(container).frames)
+    return 'mp4' in container.format.name and bool(stream.frames)
 
 
 def _duration(container: Any, stream: Any) -> Fraction:
@@ -231,10 +231,9 @@ def _duration(container: Any, stream: Any) -> Fraction:
     start = container.start_time or 0 if 'matroska' in container.format.name else 0
     try:
         end = int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds)
-        return max(end - Fraction(start, START_TICKS), Fraction(0))
     except ValueError:
-        pass
-    # That of the container is the longest of its streams.
-    alone = len(container.streams) == 1
-    length = max((container.duration or 0) - start, 0) if alone else 0
-    return Fraction(length, START_TICKS)
+        # That of the container is the longest of its streams.
+        if len(container.streams) > 1:
+            return Fraction(0)
+        end = Fraction(container.duration or 0, START_TICKS)
+    return max(end - Fraction(start, START_TICKS), Fraction(0))

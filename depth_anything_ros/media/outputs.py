@@ -116,7 +116,9 @@ def open_outputs(
     if not filmed:
         return Files(out, formats, max_side, single, checkpoints, inputs)
     film = source.film
-    written = _Film(
+    return _Film(
+        formats[0],
+        max_side,
         out,
         source.rate_hz,
         film.pixel_aspect if film is not None else Fraction(1),
@@ -124,8 +126,6 @@ def open_outputs(
         checkpoints,
         film_comment(formats[0]),
     )
-    written.format_, written.max_side = formats[0], max_side
-    return written
 
 
 class Files:
@@ -190,7 +190,9 @@ class Files:
 class _Film(film_writing.FilmWriter):
     """One film of one format, of depth at most `max_side` large."""
 
-    format_, max_side = 'color', 0
+    def __init__(self, format_: str, max_side: int, *film: Any) -> None:
+        super().__init__(*film)
+        self._format, self._max_side = format_, max_side
 
     def exist(self, name: str) -> bool:
         return False
@@ -199,10 +201,10 @@ class _Film(film_writing.FilmWriter):
         return [self.out]
 
     def lack(self, frame: Frame) -> FrameError | None:
-        return lack_of((self.format_,), frame)
+        return lack_of((self._format,), frame)
 
     def write(self, name: str, stamp_ns: int, bgr: BgrImage, frame: Frame | None) -> None:
-        self.append(film_picture(self.format_, bgr, frame, self.max_side), stamp_ns)
+        self.append(film_picture(self._format, bgr, frame, self._max_side), stamp_ns)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-__all__ = ['Tally', 'printable']
+from depth_anything_ros.core.errors import printable
+
+__all__ = ['Tally']
 
 _MOST_NAMES = 6
 """Names, or runs of names, that a line shows."""
@@ -59,9 +61,3 @@ class Tally:
             else:
                 runs.append((name, name))
         return [first if first == last else f'{first} to {last}' for first, last in runs]
-
-
-def printable(text: str) -> str:
-    """Return `text` on one line that every terminal takes: a file name is any bytes."""
-    shown = text.encode('utf-8', 'backslashreplace').decode()
-    return ''.join(each if each.isprintable() else ascii(each)[1:-1] for each in shown)

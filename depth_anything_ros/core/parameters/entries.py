@@ -97,12 +97,23 @@ def param(
     description: str,
     change: Change = Change.LIVE,
     *,
-    between: tuple[float, float] | tuple[None, None] = (None, None),
-    **others: Any,
+    between: tuple[float, float] | None = None,
+    choices: tuple[str, ...] = (),
+    form: Callable[[Any], object] | None = None,
+    shared: bool = False,
 ) -> Any:
-    """Declare one field; `between` is both bounds, the others are as in `Entry`."""
-    given = {'description': description, 'change': change, **others}
-    return field(default=default, metadata=given | {'minimum': between[0], 'maximum': between[1]})
+    """Declare one field; `between` is both bounds, `form` and `shared` as in `Entry`."""
+    low, high = between or (None, None)
+    metadata = {
+        'description': description,
+        'change': change,
+        'minimum': low,
+        'maximum': high,
+        'choices': choices,
+        'form': form,
+        'shared': shared,
+    }
+    return field(default=default, metadata=metadata)
 
 
 def require_order(tree: object, group: str, lower: str, upper: str) -> None:

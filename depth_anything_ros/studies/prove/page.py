@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import cv2
@@ -83,14 +84,13 @@ def _detail(result: Result) -> list[report.Block]:
         f'{each.judge}, {one["near_m"]:g} m': one for each in result.proofs for one in each.bins
     }
     name = 'worst/' + f'{first.bag}{first.reference}'.replace(' ', '-').replace('/', '-')
+    graph = partial(report.Graph.of, rangemode='tozero')
     blocks: list[report.Block] = [
         report.Table([('images without metric depth, why', 'images'), *first.refused.items()]),
-        report.Graph.of(
-            by_distance, 'distance, m', 'error and sigma / distance', rangemode='tozero'
-        ),
-        report.Graph.of(right, 'sigmas', 'share of errors below', rangemode='tozero'),
-        report.Graph.of(over, 'time, s', 'error / distance', rangemode='tozero'),
-        report.Graph.of(change, 'time, s', 'change against the image before', rangemode='tozero'),
+        graph(by_distance, 'distance, m', 'error and sigma / distance'),
+        graph(right, 'sigmas', 'share of errors below'),
+        graph(over, 'time, s', 'error / distance'),
+        graph(change, 'time, s', 'change against the image before'),
         *([report.Table.of('judge, from', bins)] if bins else []),
     ]
     for frame, judged in result.worst:
